@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: MIT
+#
+# One command a task. Needs Python 3.10 or newer, a C compiler, make and pip, and nothing set up
+# beforehand: the first command makes .venv, later ones rebuild only what changed.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+PYTEST_ARGS ?=
+
+# What the installed package is made from; the Python files are used where they lie.
+BUILD_INPUTS := pyproject.toml setup.py $(shell find csrc src \
+                -name '*.[ch]' -o -name '*.def' -o -name '*.pyx' -o -name '*.pxd')
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-fast test-asan bench ctest tsan fuzz lint format types clean
+.DELETE_ON_ERROR:
+
+help: ## these lines
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(VENV)/.installed ## a demonstration of the patterns, then a short measurement
+	$(BIN)/python -m fastmq demo
+	$(BIN)/python -m fastmq perf --quick
+
+test: $(VENV)/.test ## the C tests, then pytest (PYTEST_ARGS=... for its arguments)
+	$(MAKE) -C tests/c check
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-fast: $(VENV)/.test ## pytest without the slow tests
+	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
+
+# The interpreter is not instrumented, so the sanitizer's runtime comes in first; what CPython
+# itself never frees is not ours to report.
+test-asan: $(VENV)-asan/.test ## pytest on an extension built with the address sanitizer
+	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so)" ASAN_OPTIONS=detect_leaks=0 \
+	    PYTHONMALLOC=malloc $(VENV)-asan/bin/python -m pytest -m "not slow" $(PYTEST_ARGS)
+
+bench: $(VENV)/.bench ## every benchmark beside pyzmq, several rounds: keep the machine quiet
+	$(BIN)/python bench/run.py $(BENCH_ARGS)
+
+ctest: ## the engine's C tests under the address and undefined-behaviour sanitizers
+	$(MAKE) -C tests/c check MODES=asan
+
+tsan: ## the engine's C tests under the thread sanitizer
+	$(MAKE) -C tests/c check MODES=tsan
+
+fuzz: ## replay every fuzzing corpus
+	$(MAKE) -C fuzz replay
+
+lint: $(VENV)/.dev ## ruff, clang-format: what is wrong, changing nothing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(C_FILES) | xargs -0 $(BIN)/clang-format --dry-run -Werror
+
+format: $(VENV)/.dev ## ruff, clang-format: put it right
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(C_FILES) | xargs -0 $(BIN)/clang-format -i
+
+types: $(VENV)/.dev ## mypy, and the stub against the built module
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml fastmq._core
+
+clean: ## everything that was made, .venv too
+	rm -rf $(VENV) $(VENV)-asan build dist .mypy_cache .ruff_cache .pytest_cache src/*.egg-info
+	rm -f src/fastmq/*.so src/fastmq/_core.c
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+C_FILES = find csrc tests/c fuzz bench/c \( -name '*.c' -o -name '*.h' \) -print0
+
+# Stamps: each stands for what was installed when it was last touched. An extra of a package that is
+# installed already brings in its requirements and builds nothing.
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "fastmq needs Python 3.10+")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python $(BUILD_INPUTS)
+	$(PIP) install --quiet --editable .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.installed
+	$(PIP) install --quiet 'fastmq[test]'
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.installed
+	$(PIP) install --quiet 'fastmq[bench,test]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.installed
+	$(PIP) install --quiet 'fastmq[dev]'
+	@touch $@
+
+$(VENV)-asan/.test: $(BUILD_INPUTS)
+	$(PYTHON) -m venv $(VENV)-asan
+	FASTMQ_SANITIZE=address,undefined $(VENV)-asan/bin/python -m pip install --quiet '.[test]'
+	@touch $@

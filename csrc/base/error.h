@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Errors are negative errno values. ZeroMQ adds a few of its own, far above any errno of an
+ * operating system, with the values that every ZeroMQ binding knows.
+ */
+#ifndef BASE_ERROR_H
+#define BASE_ERROR_H
+
+#include <errno.h>
+
+#define FMQ_HAUSNUMERO 156384712
+#define FMQ_EFSM (FMQ_HAUSNUMERO + 51)
+#define FMQ_ENOCOMPATPROTO (FMQ_HAUSNUMERO + 52)
+#define FMQ_ETERM (FMQ_HAUSNUMERO + 53)
+#define FMQ_EMTHREAD (FMQ_HAUSNUMERO + 54)
+/* fastmq's own: the handle belongs to the process that forked. */
+#define FMQ_EFORKED (FMQ_HAUSNUMERO + 101)
+
+/* Text for a positive error number; never NULL, never to be freed. */
+const char *error_text(int err);
+
+#endif

@@ -1,0 +1,501 @@
+/* SPDX-License-Identifier: MIT */
+/* Sending and receiving as fastmq.h tells it: waiting, partial messages, batches. */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "core/conn.h"
+#include "core/ctx.h"
+#include "core/endpoint.h"
+#include "core/socket.h"
+
+/* ---- time ---- */
+
+static uint64_t deadline_of(int timeout_ms)
+{
+    if (timeout_ms < 0)
+        return CLOCK_NEVER;
+    return timeout_ms == 0 ? 0 : clock_now() + (uint64_t)timeout_ms * NS_PER_MS;
+}
+
+/* ---- partial messages ---- */
+
+static struct partial *partial_find(struct list *partials)
+{
+    uintptr_t self = thread_self();
+    LIST_FOR(n, partials)
+    {
+        struct partial *p = LIST_ENTRY(n, struct partial, node);
+        if (p->thread == self)
+            return p;
+    }
+    return NULL;
+}
+
+static struct partial *partial_new(struct list *partials)
+{
+    struct partial *p = mem_zalloc(sizeof(*p));
+    if (!p)
+        return NULL;
+    p->thread = thread_self();
+    parts_init(&p->parts);
+    list_push_back(partials, &p->node);
+    return p;
+}
+
+static void partial_free(struct partial *p)
+{
+    list_remove(&p->node);
+    parts_fini(&p->parts);
+    meta_unref(p->meta);
+    mem_free(p);
+}
+
+/* ---- sending ---- */
+
+static void consume(struct msg *parts, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        msg_init(&parts[i]);
+}
+
+static int no_direction(struct fmq_socket *s, const char *verb)
+{
+    detail_set("a %s socket cannot %s", s->ops->name, verb);
+    return -ENOTSUP;
+}
+
+/* Adds to the message that this thread has begun; routes it when it is whole. */
+static int send_partial(struct fmq_socket *s, struct partial *p, struct msg *parts, uint32_t n,
+                        bool more)
+{
+    if (!p) {
+        int rc = s->ops->send_check ? s->ops->send_check(s, &parts[0]) : 0;
+        if (rc)
+            return rc;
+        if (!(s->ops->events(s) & FMQ_POLLOUT))
+            return -EAGAIN;
+        p = partial_new(&s->tx_partials);
+        if (!p)
+            return -ENOMEM;
+    }
+    if (p->parts.cap - p->parts.len < n) {
+        int rc = parts_grow(&p->parts, n);
+        if (rc)
+            return rc;
+    }
+    uint32_t start = p->parts.len;
+    for (uint32_t i = 0; i < n; i++) {
+        int rc = more ? msg_own(&parts[i]) : 0;
+        if (rc)
+            return rc;
+    }
+    memcpy(p->parts.v + start, parts, n * sizeof(*parts));
+    p->parts.len = start + n;
+    if (more)
+        return 0;
+    int rc = s->ops->send(s, &p->parts);
+    if (rc == -EAGAIN) {
+        p->parts.len = start; /* the last part stays the caller's: it may try again */
+        return rc;
+    }
+    if (rc) {
+        /* A message that cannot be sent is dropped whole, so that the next begins anew. The last parts stay
+         * the caller's. */
+        p->parts.len = start;
+    }
+    partial_free(p);
+    return rc;
+}
+
+static int send_locked(struct fmq_socket *s, struct msg *parts, uint32_t n, bool more)
+{
+    if (!s->ops->sends)
+        return no_direction(s, "send");
+    struct partial *p = list_empty(&s->tx_partials) ? NULL : partial_find(&s->tx_partials);
+    int rc;
+    if (p || more) {
+        rc = send_partial(s, p, parts, n, more);
+    } else {
+        struct parts whole;
+        whole.cap = PARTS_INLINE;
+        whole.len = n;
+        whole.v = whole.few;
+        if (n > PARTS_INLINE) {
+            parts_init(&whole);
+            rc = parts_grow(&whole, n);
+            if (rc)
+                return rc;
+            whole.len = n;
+        }
+        memcpy(whole.v, parts, n * sizeof(*parts));
+        rc = s->ops->send(s, &whole);
+        if (rc && n == whole.len)
+            memcpy(parts, whole.v, n * sizeof(*parts)); /* some may have become owned */
+        whole.len = 0;
+        if (whole.v != whole.few)
+            parts_fini(&whole);
+    }
+    if (rc == 0)
+        consume(parts, n);
+    return rc;
+}
+
+int fmq_try_send(fmq_socket *s, struct msg *parts, uint32_t n, bool more)
+{
+    int rc = socket_try_enter(s);
+    if (rc)
+        return rc;
+    rc = send_locked(s, parts, n, more);
+    socket_leave(s);
+    return rc;
+}
+
+int fmq_try_send_bytes(fmq_socket *s, const void *data, size_t size, void *object, bool more)
+{
+    int rc = socket_try_enter(s);
+    if (rc)
+        return rc;
+    struct msg m;
+    msg_init_borrowed(&m, data, size, object);
+    rc = send_locked(s, &m, 1, more);
+    if (rc)
+        msg_drop(&m);
+    socket_leave(s);
+    return rc;
+}
+
+int fmq_send(fmq_socket *s, struct msg *parts, uint32_t n, bool more, int timeout_ms)
+{
+    uint64_t deadline = 0;
+    bool first = true;
+    detail_clear();
+    int rc = socket_enter(s);
+    if (rc)
+        return rc;
+    for (;;) {
+        rc = send_locked(s, parts, n, more);
+        if (rc != -EAGAIN)
+            break;
+        if (first) {
+            deadline = deadline_of(timeout_ms);
+            first = false;
+        } else if (deadline == 0) {
+            break;
+        }
+        int wait = socket_wait(s, deadline);
+        if (wait == -EAGAIN && deadline == 0)
+            continue; /* looked at the network once: a last try */
+        if (wait) {
+            rc = wait;
+            break;
+        }
+    }
+    socket_leave(s);
+    return rc;
+}
+
+int fmq_flush(fmq_socket *s)
+{
+    int rc = socket_enter(s);
+    if (rc)
+        return rc;
+    s->work |= WORK_FLUSH;
+    socket_leave_slow(s, true);
+    return 0;
+}
+
+/* ---- receiving ---- */
+
+static struct meta *meta_of(struct pipe *from)
+{
+    if (!from || !from->meta)
+        return NULL;
+    meta_ref(from->meta);
+    return from->meta;
+}
+
+/* One whole message, or what is left of the one this thread is in. */
+static int recv_locked(struct fmq_socket *s, struct parts *out, struct meta **meta)
+{
+    struct partial *p = list_empty(&s->rx_partials) ? NULL : partial_find(&s->rx_partials);
+    if (p) {
+        uint32_t left = p->parts.len - p->next;
+        if (out->cap - out->len < left) {
+            int rc = parts_grow(out, left);
+            if (rc)
+                return rc;
+        }
+        memcpy(out->v + out->len, p->parts.v + p->next, left * sizeof(struct msg));
+        out->len += left;
+        p->parts.len = 0;
+        if (meta) {
+            *meta = p->meta;
+            p->meta = NULL;
+        }
+        partial_free(p);
+        return 0;
+    }
+    if (!s->ops->receives)
+        return no_direction(s, "receive");
+    struct pipe *from = NULL;
+    int rc = s->ops->recv(s, out, &from);
+    if (rc == 0 && meta)
+        *meta = meta_of(from);
+    return rc;
+}
+
+static int recv_part_locked(struct fmq_socket *s, struct msg *out, struct meta **meta)
+{
+    struct partial *p = list_empty(&s->rx_partials) ? NULL : partial_find(&s->rx_partials);
+    if (p) {
+        *out = p->parts.v[p->next++];
+        if (meta) {
+            *meta = p->meta;
+            if (p->meta)
+                meta_ref(p->meta);
+        }
+        if (p->next == p->parts.len) {
+            p->parts.len = 0;
+            partial_free(p);
+        }
+        return 0;
+    }
+    if (!s->ops->receives)
+        return no_direction(s, "receive");
+    struct parts whole;
+    parts_init(&whole);
+    struct pipe *from = NULL;
+    int rc = s->ops->recv(s, &whole, &from);
+    if (rc)
+        return rc;
+    *out = whole.v[0];
+    if (meta)
+        *meta = meta_of(from);
+    if (whole.len > 1) {
+        p = partial_new(&s->rx_partials);
+        if (!p || parts_grow(&p->parts, whole.len)) {
+            if (p)
+                partial_free(p);
+            parts_fini(&whole);
+            return -ENOMEM;
+        }
+        memcpy(p->parts.v, whole.v, whole.len * sizeof(struct msg));
+        p->parts.len = whole.len;
+        p->next = 1;
+        p->meta = meta_of(from);
+        whole.len = 0;
+    }
+    if (whole.v != whole.few) {
+        whole.len = 0;
+        parts_fini(&whole);
+    }
+    return 0;
+}
+
+/* The calls differ in what they take; they wait alike. */
+struct taker {
+    int (*take)(struct fmq_socket *s, struct taker *t);
+    struct msg *part;
+    struct parts *out;
+    struct meta **meta;
+    uint32_t max;
+};
+
+static int take_part(struct fmq_socket *s, struct taker *t)
+{
+    return recv_part_locked(s, t->part, t->meta);
+}
+
+static int take_message(struct fmq_socket *s, struct taker *t)
+{
+    return recv_locked(s, t->out, t->meta);
+}
+
+static int take_many(struct fmq_socket *s, struct taker *t)
+{
+    uint32_t count = 0;
+    while (count < t->max) {
+        int rc = recv_locked(s, t->out, NULL);
+        if (rc)
+            return count ? (int)count : rc;
+        count++;
+    }
+    return (int)count;
+}
+
+static int try_take(fmq_socket *s, struct taker *t)
+{
+    int rc = socket_try_enter(s);
+    if (rc)
+        return rc;
+    rc = t->take(s, t);
+    socket_leave(s);
+    return rc;
+}
+
+static int take_waiting(fmq_socket *s, struct taker *t, int timeout_ms)
+{
+    uint64_t deadline = 0;
+    bool first = true;
+    detail_clear();
+    int rc = socket_enter(s);
+    if (rc)
+        return rc;
+    for (;;) {
+        rc = t->take(s, t);
+        if (rc != -EAGAIN)
+            break;
+        if (first) {
+            deadline = deadline_of(timeout_ms);
+            first = false;
+        } else if (deadline == 0) {
+            break;
+        }
+        int wait = socket_wait(s, deadline);
+        if (wait == -EAGAIN && deadline == 0)
+            continue;
+        if (wait) {
+            rc = wait;
+            break;
+        }
+    }
+    socket_leave(s);
+    return rc;
+}
+
+int fmq_try_recv_part(fmq_socket *s, struct msg *out, struct meta **meta)
+{
+    int rc = socket_try_enter(s);
+    if (rc)
+        return rc;
+    rc = recv_part_locked(s, out, meta);
+    socket_leave(s);
+    return rc;
+}
+
+int fmq_recv_part(fmq_socket *s, struct msg *out, struct meta **meta, int timeout_ms)
+{
+    struct taker t = {.take = take_part, .part = out, .meta = meta};
+    return take_waiting(s, &t, timeout_ms);
+}
+
+int fmq_try_recv(fmq_socket *s, struct parts *out, struct meta **meta)
+{
+    struct taker t = {.take = take_message, .out = out, .meta = meta};
+    return try_take(s, &t);
+}
+
+int fmq_recv(fmq_socket *s, struct parts *out, struct meta **meta, int timeout_ms)
+{
+    struct taker t = {.take = take_message, .out = out, .meta = meta};
+    return take_waiting(s, &t, timeout_ms);
+}
+
+int fmq_try_recv_many(fmq_socket *s, struct parts *out, uint32_t max_messages)
+{
+    struct taker t = {.take = take_many, .out = out, .max = max_messages};
+    return try_take(s, &t);
+}
+
+int fmq_recv_many(fmq_socket *s, struct parts *out, uint32_t max_messages, int timeout_ms)
+{
+    struct taker t = {.take = take_many, .out = out, .max = max_messages};
+    return take_waiting(s, &t, timeout_ms);
+}
+
+/* ---- readiness ---- */
+
+static int events_locked(struct fmq_socket *s)
+{
+    int events = s->ops->events(s);
+    if (!list_empty(&s->rx_partials) && partial_find(&s->rx_partials))
+        events |= FMQ_POLLIN;
+    if (!list_empty(&s->tx_partials) && partial_find(&s->tx_partials))
+        events |= FMQ_POLLOUT;
+    return events;
+}
+
+int fmq_events(fmq_socket *s)
+{
+    int rc = socket_enter(s);
+    if (rc)
+        return rc;
+    rc = socket_wait(s, 0);
+    if (rc == 0 || rc == -EAGAIN || rc == -EINTR)
+        rc = events_locked(s);
+    /* Who watches FD was told the truth now and waits for the next change: becoming writable is one. */
+    if (s->exported && rc >= 0 && s->fd_wants_out != !(rc & FMQ_POLLOUT)) {
+        s->fd_wants_out = !s->fd_wants_out;
+        s->watch_out += s->fd_wants_out ? 1u : -1u;
+        s->work |= WORK_WATCHED;
+    }
+    socket_leave(s);
+    return rc;
+}
+
+int fmq_poll_one(fmq_socket *s, int events, int timeout_ms)
+{
+    uint64_t deadline = deadline_of(timeout_ms);
+    int rc = socket_enter(s);
+    if (rc)
+        return rc;
+    bool last = false;
+    for (;;) {
+        rc = events_locked(s) & events;
+        if (rc || last)
+            break;
+        int wait = socket_wait(s, deadline);
+        if (wait == -EAGAIN) {
+            last = true;
+        } else if (wait) {
+            rc = wait;
+            break;
+        }
+    }
+    socket_leave(s);
+    return rc;
+}
+
+/* ---- endpoints ---- */
+
+static int endpoint_call(fmq_socket *s, const char *text,
+                         int (*call)(struct fmq_socket *s, const char *text))
+{
+    detail_clear();
+    int rc = socket_enter(s);
+    if (rc)
+        return rc;
+    rc = call(s, text);
+    socket_leave(s);
+    return rc;
+}
+
+int fmq_bind(fmq_socket *s, const char *endpoint)
+{
+    return endpoint_call(s, endpoint, endpoint_bind);
+}
+
+int fmq_connect(fmq_socket *s, const char *endpoint)
+{
+    return endpoint_call(s, endpoint, endpoint_connect);
+}
+
+int fmq_unbind(fmq_socket *s, const char *endpoint)
+{
+    return endpoint_call(s, endpoint, endpoint_unbind);
+}
+
+int fmq_disconnect(fmq_socket *s, const char *endpoint)
+{
+    return endpoint_call(s, endpoint, endpoint_disconnect);
+}
+
+int fmq_peer_state(fmq_socket *s, const void *id, size_t len)
+{
+    int rc = socket_enter(s);
+    if (rc)
+        return rc;
+    rc = s->ops->peer_state ? s->ops->peer_state(s, id, len) : -ENOTSUP;
+    socket_leave(s);
+    return rc;
+}

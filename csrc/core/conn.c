@@ -1,0 +1,586 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/conn.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "core/ctx.h"
+#include "core/endpoint.h"
+#include "core/monitor.h"
+#include "os/net.h"
+
+#define IOV_MAX_PIECES 64
+/* Connections of one socket that may keep their buffers while nothing moves. */
+#define WARM_MAX 16
+/* Between two looks at the clock while spinning. */
+#define SPINS_PER_CLOCK 4
+
+static void tick(struct conn *c, uint64_t now);
+static void process(struct conn *c);
+
+static struct outq *out_of(struct conn *c)
+{
+    return c->pipe ? &c->pipe->out : NULL;
+}
+
+static void want_attention(struct conn *c)
+{
+    if (!list_linked(&c->attention))
+        list_push_back(&c->socket->attention, &c->attention);
+    c->socket->work |= WORK_FLUSH;
+}
+
+/* ---- buffers ---- */
+
+void conn_retire_buffers(struct conn *c)
+{
+    if (!list_linked(&c->warm))
+        return;
+    list_remove(&c->warm);
+    c->socket->warm_count--;
+    if (!c->reading)
+        peer_trim(&c->peer);
+    if (c->pipe && !c->writing)
+        outq_trim(&c->pipe->out);
+}
+
+static void keep_warm(struct conn *c)
+{
+    struct fmq_socket *s = c->socket;
+    if (list_linked(&c->warm)) {
+        if (c->warm.next != &s->warm) {
+            list_remove(&c->warm);
+            list_push_back(&s->warm, &c->warm);
+        }
+        return;
+    }
+    list_push_back(&s->warm, &c->warm);
+    if (++s->warm_count > WARM_MAX)
+        conn_retire_buffers(LIST_ENTRY(s->warm.next, struct conn, warm));
+}
+
+/* ---- the end ---- */
+
+static void bury(struct io *io)
+{
+    struct conn *c = LIST_ENTRY(io, struct conn, io);
+    peer_fini(&c->peer);
+    net_close(c->io.fd);
+    mem_free(c->local_name);
+    mem_free(c->remote_name);
+    mem_free(c);
+}
+
+/* Which connection the spinning wait may read without the poller. */
+static void choose_solo(struct fmq_socket *s)
+{
+    s->solo = NULL;
+    if (s->conn_count == 1 && !list_empty(&s->conns)) {
+        struct conn *c = LIST_ENTRY(s->conns.next, struct conn, in_socket);
+        if (c->peer.ready && !c->paused && !c->io.dead)
+            s->solo = c;
+    }
+}
+
+static void tell_end(struct conn *c, enum conn_end how, int error)
+{
+    struct fmq_socket *s = c->socket;
+    uint32_t event = EVENT_DISCONNECTED;
+    uint64_t value = (uint64_t)c->io.fd;
+    if (!c->peer.ready) {
+        switch (c->peer.failure) {
+        case PEER_FAIL_PROTOCOL:
+            event = EVENT_HANDSHAKE_FAILED_PROTOCOL;
+            value = c->peer.failure_code;
+            break;
+        case PEER_FAIL_AUTH:
+            event = EVENT_HANDSHAKE_FAILED_AUTH;
+            value = c->peer.failure_code;
+            break;
+        default:
+            if (how == CONN_END_CLOSED)
+                break;
+            event = EVENT_HANDSHAKE_FAILED_NO_DETAIL;
+            value = (uint64_t)(error ? error
+                                     : c->peer.failure == PEER_FAIL_NO_DETAIL
+                                           ? (int)c->peer.failure_code
+                                           : EPIPE);
+        }
+    }
+    monitor_emit(s, event, value, c->local_name, c->remote_name);
+}
+
+static void end_now(struct conn *c, enum conn_end how, int error)
+{
+    struct fmq_socket *s = c->socket;
+    struct endpoint *ep = c->endpoint;
+    struct pipe *p = c->pipe;
+    bool connecter = ep && !ep->bound;
+    enum peer_failure failure = c->peer.failure;
+
+    tell_end(c, how, error);
+    timer_cancel(s, &c->timer);
+    list_remove(&c->attention);
+    if (list_linked(&c->warm)) {
+        list_remove(&c->warm);
+        s->warm_count--;
+    }
+    list_remove(&c->in_socket);
+    list_remove(&c->in_endpoint);
+    s->conn_count--;
+    io_bury(s, &c->io);
+    c->pipe = NULL;
+    c->endpoint = NULL;
+    choose_solo(s);
+
+    bool retry = connecter && !ep->closing && !s->closed && how != CONN_END_CLOSED &&
+                 (how == CONN_END_LOST || failure == PEER_FAIL_TIMEOUT ||
+                  failure == PEER_FAIL_NO_DETAIL);
+    if (connecter && (ep->closing || s->closed) && how != CONN_END_CLOSED)
+        retry = p && !outq_empty(&p->out); /* lingering: what is left still wants to go */
+    if (p) {
+        p->conn = NULL;
+        if (connecter && retry && !(s->opt.immediate && !ep->closing)) {
+            pipe_lost(p);
+        } else {
+            outq_fini(&p->out);
+            outq_init(&p->out, s->ctx->pool);
+            if (connecter && ep->pipe == p)
+                ep->pipe = NULL;
+            p->endpoint = NULL;
+            pipe_hangup(p);
+            p->ready = false;
+            /* hung up before, with something left to send: goes now */
+            if (!list_linked(&p->dead_node))
+                list_push_back(&s->dead_pipes, &p->dead_node);
+            s->work |= WORK_REAP;
+        }
+    }
+    if (connecter) {
+        ep->conn = NULL;
+        endpoint_conn_lost(ep, failure, error, retry);
+    }
+    s->work |= WORK_CLOSE | WORK_NOTIFY;
+}
+
+void conn_end(struct conn *c, enum conn_end how, int error)
+{
+    if (c->io.dead)
+        return;
+    if (c->writing) {
+        if (c->end_wanted == CONN_END_NONE) {
+            c->end_wanted = how;
+            c->end_error = error;
+        }
+        return;
+    }
+    end_now(c, how, error);
+}
+
+bool conn_pending(const struct conn *c)
+{
+    return c->pipe && !outq_empty(&c->pipe->out);
+}
+
+/* ---- writing ---- */
+
+void conn_wrote(struct conn *c)
+{
+    if (c->dirty) {
+        if (c->pipe->out.bytes >= FLUSH_BYTES && !c->writing && !c->blocked)
+            c->socket->work |= WORK_FLUSH;
+        return;
+    }
+    if (c->blocked || c->writing || !c->peer.ready)
+        return; /* goes out when the kernel, the writer or the handshake says so */
+    c->dirty = true;
+    want_attention(c);
+}
+
+void conn_write(struct conn *c)
+{
+    struct fmq_socket *s = c->socket;
+    if (c->writing || c->io.dead)
+        return;
+    c->dirty = false;
+    for (;;) {
+        struct iovec iov[IOV_MAX_PIECES];
+        int n = peer_send_iov(&c->peer, out_of(c), iov, IOV_MAX_PIECES);
+        if (n <= 0) {
+            if (n < 0) { /* no memory now: a later tick tries again */
+                c->dirty = true;
+                want_attention(c);
+            }
+            break;
+        }
+        size_t total = 0;
+        for (int i = 0; i < n; i++)
+            total += iov[i].iov_len;
+        c->writing = true;
+        c->inflight = total;
+        int fd = c->io.fd;
+        mutex_unlock(&s->lock);
+        ssize_t sent = n == 1 ? net_send(fd, iov[0].iov_base, iov[0].iov_len)
+                              : net_sendv(fd, iov, n);
+        mutex_lock(&s->lock);
+        c->writing = false;
+        c->inflight = 0;
+        if (sent > 0)
+            peer_sent(&c->peer, out_of(c), (size_t)sent);
+        if (c->end_wanted != CONN_END_NONE) {
+            end_now(c, c->end_wanted, c->end_error);
+            return;
+        }
+        if (sent < 0 && sent != -EAGAIN) {
+            /* What the peer said last may still be there to be read: the reading side ends it. */
+            if (sent == -EPIPE || sent == -ECONNRESET) {
+                c->blocked = true;
+                io_watch(s, &c->io, POLLER_IN);
+                shutdown(fd, SHUT_WR);
+                if (c->paused)
+                    end_now(c, CONN_END_LOST, (int)-sent);
+                return;
+            }
+            end_now(c, CONN_END_LOST, (int)-sent);
+            return;
+        }
+        if ((size_t)(sent > 0 ? sent : 0) < total) {
+            if (!c->blocked) {
+                c->blocked = true;
+                io_watch(s, &c->io, POLLER_OUT | (c->paused ? 0 : POLLER_IN));
+            }
+            break;
+        }
+        if (c->blocked) {
+            c->blocked = false;
+            io_watch(s, &c->io, c->paused ? 0 : POLLER_IN);
+        }
+        if (!peer_wants_write(&c->peer, out_of(c)))
+            break;
+    }
+    c->last_write = clock_now();
+    if (c->pipe) {
+        struct pipe *p = c->pipe;
+        pipe_drained(p);
+        if (outq_empty(&p->out) && (p->hung_up || s->closed || (c->endpoint && c->endpoint->closing)))
+            end_now(c, CONN_END_CLOSED, 0);
+    }
+    if (s->closed)
+        s->work |= WORK_CLOSE;
+}
+
+bool conn_attend(struct conn *c, bool flush_all, uint64_t now)
+{
+    if (c->io.dead)
+        return false;
+    if (c->resume) {
+        c->resume = false;
+        if (!c->reading) {
+            c->paused = false;
+            process(c);
+            if (c->io.dead)
+                return false;
+            if (!c->paused) {
+                io_watch(c->socket, &c->io, POLLER_IN | (c->blocked ? POLLER_OUT : 0));
+                choose_solo(c->socket);
+            }
+        }
+    }
+    if (!c->dirty || c->writing || c->blocked)
+        return false;
+    if (flush_all || !c->peer.ready || (c->pipe && c->pipe->out.bytes >= FLUSH_BYTES) ||
+        now - c->last_write > FLUSH_QUIET_NS) {
+        conn_write(c);
+        return false;
+    }
+    return true;
+}
+
+void conn_resume(struct conn *c)
+{
+    c->resume = true;
+    want_attention(c);
+}
+
+/* ---- reading ---- */
+
+static int on_ready(struct conn *c)
+{
+    struct fmq_socket *s = c->socket;
+    struct peer *peer = &c->peer;
+    char address[128] = "";
+    if (c->endpoint && c->endpoint->transport)
+        c->endpoint->transport->peer_address(c->io.fd, address, sizeof(address));
+    if (peer->meta && address[0])
+        meta_set(peer->meta, "Peer-Address", 12, address, strlen(address));
+    monitor_emit(s, EVENT_HANDSHAKE_SUCCEEDED, 0, c->local_name, c->remote_name);
+    tick(c, clock_now());
+
+    struct pipe *p = c->pipe;
+    bool fresh = !p;
+    if (fresh) {
+        int err = 0;
+        p = pipe_new(s, &err);
+        if (!p)
+            return err;
+        c->pipe = p;
+        p->conn = c;
+        if (c->endpoint && !c->endpoint->bound) {
+            struct endpoint *ep = c->endpoint;
+            ep->pipe = p;
+            p->endpoint = ep;
+            memcpy(p->identity, ep->identity, ep->identity_len);
+            p->identity_len = ep->identity_len;
+            p->identity_given = ep->identity_len > 0;
+        }
+    }
+    if (!p->identity_given) {
+        memcpy(p->identity, peer->remote_identity, peer->remote_identity_len);
+        p->identity_len = peer->remote_identity_len;
+    }
+    meta_unref(p->meta);
+    p->meta = peer->meta;
+    if (p->meta)
+        meta_ref(p->meta);
+    if (fresh) {
+        int rc = pipe_attach(p);
+        if (rc) {
+            p->conn = NULL;
+            c->pipe = NULL;
+            pipe_free(p);
+            return rc;
+        }
+    }
+    if (c->endpoint && !c->endpoint->bound)
+        endpoint_connected(c->endpoint);
+    int rc = pipe_connected(p);
+    choose_solo(s);
+    if (rc)
+        return rc;
+    c->dirty = true;
+    want_attention(c);
+    return 0;
+}
+
+/* Decodes what is buffered, up to RCVHWM. */
+static void process(struct conn *c)
+{
+    struct fmq_socket *s = c->socket;
+    struct pipe *p = c->pipe;
+    uint32_t before = p ? p->in.msgs : 0;
+    int rc;
+    for (;;) {
+        if (p) {
+            if (p->in_hwm && p->in.msgs >= p->in_hwm && !p->conflate) {
+                if (!c->paused) {
+                    c->paused = true;
+                    choose_solo(s);
+                }
+                rc = 0;
+                break;
+            }
+            struct msg m;
+            if (peer_next_small(&c->peer, &m)) {
+                if (p->hung_up || msgring_push(&p->in, &m))
+                    msg_drop(&m);
+                continue;
+            }
+        }
+        struct peer_event ev;
+        rc = peer_next(&c->peer, &ev);
+        if (rc != 1)
+            break;
+        switch (ev.kind) {
+        case PEER_EV_READY:
+            rc = on_ready(c);
+            if (rc) {
+                conn_end(c, CONN_END_CLOSED, -rc);
+                return;
+            }
+            p = c->pipe;
+            before = p->in.msgs;
+            break;
+        case PEER_EV_FRAME:
+            if (!p || p->hung_up || msgring_push(&p->in, &ev.msg))
+                msg_drop(&ev.msg);
+            break;
+        default:
+            if (p && !p->hung_up && s->ops->command) {
+                s->ops->command(s, p, ev.kind, ev.data, ev.len);
+                s->work |= WORK_NOTIFY;
+            }
+        }
+    }
+    if (p && p->conflate)
+        while (p->in.msgs > 1)
+            pipe_skip(p);
+    if (p) {
+        keep_warm(c);
+        pipe_arrived(p, before);
+    }
+    if (rc == -EPROTO)
+        conn_end(c, CONN_END_BROKEN, 0);
+    else if (peer_wants_write(&c->peer, NULL) && !c->blocked && !c->writing) {
+        c->dirty = true; /* handshake commands, PONG */
+        want_attention(c);
+    }
+}
+
+/* The result of a read of n bytes. */
+static void received(struct conn *c, ssize_t n)
+{
+    if (c->io.dead)
+        return;
+    if (n > 0) {
+        peer_recv_done(&c->peer, (size_t)n, clock_now());
+        process(c);
+        return;
+    }
+    peer_recv_done(&c->peer, 0, 0);
+    if (n != -EAGAIN)
+        conn_end(c, CONN_END_LOST, n == 0 ? 0 : (int)-n);
+}
+
+static void conn_ready(struct io *io, uint32_t events)
+{
+    struct conn *c = LIST_ENTRY(io, struct conn, io);
+    struct fmq_socket *s = c->socket;
+    if (events & POLLER_OUT) {
+        conn_write(c);
+        if (c->io.dead)
+            return;
+    }
+    if (!(events & (POLLER_IN | POLLER_ERR)))
+        return;
+    if (c->paused) {
+        /* At RCVHWM: TCP pushes back. A peer that is gone is noticed when reading goes on. */
+        io_watch(s, &c->io, c->blocked ? POLLER_OUT : 0);
+        if (events & POLLER_ERR && !c->blocked)
+            return;
+        return;
+    }
+    uint8_t *buf;
+    size_t len;
+    if (c->reading || peer_recv_buf(&c->peer, &buf, &len))
+        return;
+    c->reading = true;
+    mutex_unlock(&s->lock);
+    ssize_t n = net_recv(c->io.fd, buf, len);
+    mutex_lock(&s->lock);
+    c->reading = false;
+    received(c, n);
+}
+
+bool conn_spin(struct conn *c, uint64_t until)
+{
+    struct fmq_socket *s = c->socket;
+    uint8_t *buf;
+    size_t len;
+    if (c->reading || c->paused || c->io.dead || peer_recv_buf(&c->peer, &buf, &len))
+        return false;
+    c->reading = true;
+    mutex_unlock(&s->lock);
+    ssize_t n;
+    for (unsigned i = 0;; i++) {
+        n = net_recv(c->io.fd, buf, len);
+        if (n != -EAGAIN || !until)
+            break;
+        if (atomic_load_explicit(&s->mailbox, memory_order_relaxed) ||
+            atomic_load_explicit(&s->stop, memory_order_relaxed))
+            break;
+        cpu_relax();
+        if (i % SPINS_PER_CLOCK == 0 && clock_now() >= until)
+            break;
+    }
+    mutex_lock(&s->lock);
+    c->reading = false;
+    received(c, n);
+    return n != -EAGAIN;
+}
+
+/* ---- timers, birth ---- */
+
+static void tick(struct conn *c, uint64_t now)
+{
+    uint64_t next = peer_tick(&c->peer, out_of(c), now);
+    if (c->peer.state == PEER_DEAD) {
+        conn_end(c, CONN_END_BROKEN, 0);
+        return;
+    }
+    timer_set(c->socket, &c->timer, next);
+    if (peer_wants_write(&c->peer, out_of(c)) && !c->blocked && !c->writing) {
+        c->dirty = true;
+        want_attention(c);
+    }
+}
+
+static void conn_timer(struct timer *t, uint64_t now)
+{
+    tick(LIST_ENTRY(t, struct conn, timer), now);
+}
+
+struct conn *conn_new(struct fmq_socket *s, struct endpoint *ep, int fd, struct pipe *pipe,
+                      const char *local_name, const char *remote_name)
+{
+    struct conn *c = mem_zalloc(sizeof(*c));
+    if (!c) {
+        net_close(fd);
+        return NULL;
+    }
+    uint64_t now = clock_now();
+    const struct options *o = &s->opt;
+    struct peer_config cfg = {
+        .pool = s->ctx->pool,
+        .socket_type = s->type,
+        .identity = o->routing_id,
+        .identity_len = o->routing_id_len,
+        .extra_props = o->metadata.data,
+        .extra_props_len = o->metadata.len,
+        .max_msg_size = o->maxmsgsize,
+        .max_parts = (uint32_t)o->max_parts,
+        .handshake_ms = (uint32_t)o->handshake_ivl,
+        .heartbeat_ivl_ms = (uint32_t)o->heartbeat_ivl,
+        .heartbeat_ttl_ms = (uint32_t)o->heartbeat_ttl,
+        .heartbeat_timeout_ms = o->heartbeat_timeout,
+        .raw_max = 8192,
+        .raw = s->ops->raw || (pipe && pipe->raw),
+    };
+    if (pipe)
+        cfg.raw = pipe->raw;
+    if (peer_init(&c->peer, &cfg, now)) {
+        net_close(fd);
+        mem_free(c);
+        return NULL;
+    }
+    c->io.fd = fd;
+    c->io.ready = conn_ready;
+    c->io.bury = bury;
+    list_init(&c->io.grave);
+    c->socket = s;
+    c->endpoint = ep;
+    c->pipe = pipe;
+    list_init(&c->in_socket);
+    list_init(&c->in_endpoint);
+    list_init(&c->attention);
+    list_init(&c->warm);
+    timer_init(&c->timer, conn_timer);
+    c->local_name = mem_strdup(local_name);
+    c->remote_name = mem_strdup(remote_name);
+    if (!c->local_name || !c->remote_name || io_watch(s, &c->io, POLLER_IN)) {
+        bury(&c->io);
+        return NULL;
+    }
+    list_push_back(&s->conns, &c->in_socket);
+    s->conn_count++;
+    s->solo = NULL;
+    if (ep && ep->bound)
+        list_push_back(&ep->conns, &c->in_endpoint);
+    if (pipe)
+        pipe->conn = c;
+    c->dirty = true;
+    want_attention(c);
+    tick(c, now);
+    if (c->peer.cfg.raw && !c->io.dead)
+        process(c); /* READY comes without any bytes */
+    return c;
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A connection of a stream transport: the one place where bytes (a descriptor) and protocol (a peer) meet.
+ * Lives from connect or accept to the loss of the descriptor; what must survive that lives in its pipe.
+ *
+ * Everything under the socket's lock. conn_read and conn_write let it go around their system call and
+ * mark that with `reading` and `writing`: meanwhile nobody else may decode, or close the descriptor.
+ */
+#ifndef CORE_CONN_H
+#define CORE_CONN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/socket.h"
+#include "wire/peer.h"
+
+/* A connection that has been quiet for this long is written to at once. */
+#define FLUSH_QUIET_NS (10 * NS_PER_US)
+/* So many queued bytes are written at once whatever the time. */
+#define FLUSH_BYTES ((size_t)64 << 10)
+
+enum conn_end {
+    CONN_END_NONE,
+    CONN_END_LOST,   /* the peer went, or the network: a connecting endpoint tries again */
+    CONN_END_BROKEN, /* peer.failure says why */
+    CONN_END_CLOSED, /* by our side, on purpose: no retry */
+    CONN_END_RETRY   /* by our side, but the endpoint shall try again (timeout of the peer) */
+};
+
+struct conn {
+    struct io io;
+    struct fmq_socket *socket;
+    struct endpoint *endpoint; /* the listener or connecter it came from; NULL once that is gone */
+    struct pipe *pipe;         /* NULL before READY on a bound socket */
+    struct list in_socket;
+    struct list in_endpoint;
+    struct list attention;
+    struct list warm;
+    struct timer timer;
+    struct peer peer;
+    bool dirty;  /* bytes wait for the flush policy */
+    bool resume; /* received bytes wait to be decoded */
+    bool reading;
+    bool writing;
+    bool blocked; /* the kernel takes no more now: POLLER_OUT is watched */
+    bool paused;  /* at RCVHWM: not read */
+    enum conn_end end_wanted; /* close as soon as nobody is in a system call on it */
+    int end_error;
+    size_t inflight; /* bytes in the write under way */
+    uint64_t last_write; /* end of the last write */
+    char *local_name;
+    char *remote_name;
+};
+
+/* Takes over the descriptor, also on failure. `pipe` on connecting sockets. NULL: no memory. */
+struct conn *conn_new(struct fmq_socket *s, struct endpoint *ep, int fd, struct pipe *pipe,
+                      const char *local_name, const char *remote_name);
+/* More was appended to the pipe's `out`. */
+void conn_wrote(struct conn *c);
+/* Its pipe's reader made room. */
+void conn_resume(struct conn *c);
+/* Looks at a connection on the attention list. True: it has to stay there for a later tick. */
+bool conn_attend(struct conn *c, bool flush_all, uint64_t now);
+/* Tries to read once without the poller: what the spinning wait does. Reads until `until` (clock)
+ * or `stop` tells otherwise. True when something happened. */
+bool conn_spin(struct conn *c, uint64_t until);
+/* Ends the connection, at once or when the thread in a system call on it returns. */
+void conn_end(struct conn *c, enum conn_end how, int error);
+void conn_write(struct conn *c);
+/* True while it has something that LINGER waits for. */
+bool conn_pending(const struct conn *c);
+void conn_retire_buffers(struct conn *c);
+
+#endif

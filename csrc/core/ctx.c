@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/ctx.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/map.h"
+#include "core/driver.h"
+#include "core/inproc.h"
+#include "core/socket.h"
+#include "os/clock.h"
+#include "os/net.h"
+#include "os/poller.h"
+#include "os/random.h"
+
+#define OPT_IO_THREADS 1
+#define OPT_MAX_SOCKETS 2
+#define OPT_SOCKET_LIMIT 3 /* get; the same number sets the thread priority */
+#define OPT_THREAD_PRIORITY 3
+#define OPT_THREAD_SCHED_POLICY 4
+#define OPT_MAX_MSGSZ 5
+#define OPT_MSG_T_SIZE 6
+#define OPT_AFFINITY_CPU_ADD 7
+#define OPT_AFFINITY_CPU_REMOVE 8
+#define OPT_THREAD_NAME_PREFIX 9
+#define OPT_ZERO_COPY_RECV 10
+#define OPT_IPV6 42
+#define OPT_BLOCKY 70
+
+#define SOCKET_LIMIT 65535
+#define DEFAULT_MAX_SOCKETS 1023
+#define MSG_T_SIZE 64 /* what libzmq's callers expect to read */
+
+unsigned ctx_fork_generation;
+
+static void forked_child(void)
+{
+    ctx_fork_generation++;
+    net_close_all_after_fork();
+}
+
+static pthread_once_t setup_once = PTHREAD_ONCE_INIT;
+
+static void setup(void)
+{
+    uint64_t seed;
+    random_bytes(&seed, sizeof(seed));
+    map_seed(seed);
+    clock_setup();
+    pthread_atfork(net_fork_prepare, net_fork_parent, forked_child);
+}
+
+int fmq_setup(void)
+{
+    pthread_once(&setup_once, setup);
+    return 0;
+}
+
+int fmq_ctx_new(fmq_ctx **out)
+{
+    fmq_setup();
+    struct fmq_ctx *ctx = mem_zalloc(sizeof(*ctx));
+    if (!ctx)
+        return -ENOMEM;
+    int rc = pool_create(&ctx->pool);
+    if (rc) {
+        mem_free(ctx);
+        return rc;
+    }
+    mutex_init(&ctx->lock);
+    mutex_init(&ctx->inproc_lock);
+    cond_init(&ctx->ended);
+    list_init(&ctx->sockets);
+    map_init(&ctx->inproc_bound);
+    map_init(&ctx->inproc_pending);
+    ctx->fork_generation = ctx_fork_generation;
+    ctx->io_threads = 1;
+    ctx->max_sockets = DEFAULT_MAX_SOCKETS;
+    ctx->max_msgsz = INT32_MAX;
+    ctx->thread_priority = -1;
+    ctx->thread_sched_policy = -1;
+    ctx->blocky = 1;
+    *out = ctx;
+    return 0;
+}
+
+bool fmq_ctx_forked(const fmq_ctx *ctx)
+{
+    return ctx->fork_generation != ctx_fork_generation;
+}
+
+static int cpu_add(fmq_ctx *ctx, int cpu)
+{
+    if (cpu < 0)
+        return -EINVAL;
+    for (unsigned i = 0; i < ctx->cpu_count; i++)
+        if (ctx->cpus[i] == (unsigned)cpu)
+            return 0;
+    if (ctx->cpu_count == sizeof(ctx->cpus) / sizeof(ctx->cpus[0]))
+        return -EINVAL;
+    ctx->cpus[ctx->cpu_count++] = (unsigned)cpu;
+    return 0;
+}
+
+static int cpu_remove(fmq_ctx *ctx, int cpu)
+{
+    for (unsigned i = 0; i < ctx->cpu_count; i++) {
+        if (cpu >= 0 && ctx->cpus[i] == (unsigned)cpu) {
+            ctx->cpus[i] = ctx->cpus[--ctx->cpu_count];
+            return 0;
+        }
+    }
+    return -EINVAL;
+}
+
+static int set_locked(fmq_ctx *ctx, int option, int value)
+{
+    switch (option) {
+    case OPT_IO_THREADS:
+        if (value < 0 || value > CTX_MAX_DRIVERS)
+            return -EINVAL;
+        ctx->io_threads = value;
+        return 0;
+    case OPT_MAX_SOCKETS:
+        if (value < 1 || value > SOCKET_LIMIT)
+            return -EINVAL;
+        ctx->max_sockets = value;
+        return 0;
+    case OPT_THREAD_PRIORITY:
+        if (value < 0)
+            return -EINVAL;
+        ctx->thread_priority = value;
+        return 0;
+    case OPT_THREAD_SCHED_POLICY:
+        if (value < 0)
+            return -EINVAL;
+        ctx->thread_sched_policy = value;
+        return 0;
+    case OPT_MAX_MSGSZ:
+        if (value < 0)
+            return -EINVAL;
+        ctx->max_msgsz = value;
+        return 0;
+    case OPT_AFFINITY_CPU_ADD:
+        return cpu_add(ctx, value);
+    case OPT_AFFINITY_CPU_REMOVE:
+        return cpu_remove(ctx, value);
+    case OPT_THREAD_NAME_PREFIX:
+        if (value < 0)
+            return -EINVAL;
+        snprintf(ctx->name_prefix, sizeof(ctx->name_prefix), "%d", value);
+        return 0;
+    case OPT_ZERO_COPY_RECV: /* always so here */
+        return value == 0 || value == 1 ? 0 : -EINVAL;
+    case OPT_IPV6:
+    case OPT_BLOCKY:
+        if (value != 0 && value != 1)
+            return -EINVAL;
+        *(option == OPT_IPV6 ? &ctx->ipv6 : &ctx->blocky) = value;
+        return 0;
+    default:
+        return -EINVAL;
+    }
+}
+
+int fmq_ctx_set(fmq_ctx *ctx, int option, int value)
+{
+    if (fmq_ctx_forked(ctx))
+        return -FMQ_EFORKED;
+    mutex_lock(&ctx->lock);
+    int rc = set_locked(ctx, option, value);
+    mutex_unlock(&ctx->lock);
+    return rc;
+}
+
+static int get_locked(fmq_ctx *ctx, int option, int *value)
+{
+    switch (option) {
+    case OPT_IO_THREADS:
+        *value = ctx->io_threads;
+        return 0;
+    case OPT_MAX_SOCKETS:
+        *value = ctx->max_sockets;
+        return 0;
+    case OPT_SOCKET_LIMIT:
+        *value = SOCKET_LIMIT;
+        return 0;
+    case OPT_THREAD_SCHED_POLICY:
+        *value = ctx->thread_sched_policy;
+        return 0;
+    case OPT_MAX_MSGSZ:
+        *value = ctx->max_msgsz;
+        return 0;
+    case OPT_MSG_T_SIZE:
+        *value = MSG_T_SIZE;
+        return 0;
+    case OPT_ZERO_COPY_RECV:
+        *value = 1;
+        return 0;
+    case OPT_IPV6:
+        *value = ctx->ipv6;
+        return 0;
+    case OPT_BLOCKY:
+        *value = ctx->blocky;
+        return 0;
+    default:
+        return -EINVAL;
+    }
+}
+
+int fmq_ctx_get(fmq_ctx *ctx, int option, int *value)
+{
+    if (fmq_ctx_forked(ctx))
+        return -FMQ_EFORKED;
+    mutex_lock(&ctx->lock);
+    int rc = get_locked(ctx, option, value);
+    mutex_unlock(&ctx->lock);
+    return rc;
+}
+
+int fmq_ctx_set_name_prefix(fmq_ctx *ctx, const char *prefix)
+{
+    if (fmq_ctx_forked(ctx))
+        return -FMQ_EFORKED;
+    if (strlen(prefix) >= sizeof(ctx->name_prefix))
+        return -EINVAL;
+    mutex_lock(&ctx->lock);
+    strcpy(ctx->name_prefix, prefix);
+    mutex_unlock(&ctx->lock);
+    return 0;
+}
+
+int ctx_start_drivers(struct fmq_ctx *ctx)
+{
+    if (ctx->joined)
+        return -FMQ_ETERM;
+    while (ctx->driver_count < ctx->io_threads) {
+        int rc = driver_create(&ctx->drivers[ctx->driver_count], ctx, ctx->driver_count);
+        if (rc)
+            return rc;
+        ctx->driver_count++;
+    }
+    return 0;
+}
+
+void ctx_socket_finished(struct fmq_ctx *ctx, struct fmq_socket *s)
+{
+    /* The socket's lock is held and the registry's comes before it, so the list is left to others:
+     * a finished socket only counts itself out here. */
+    (void)s;
+    atomic_fetch_sub(&ctx->alive, 1);
+    cond_broadcast(&ctx->ended);
+}
+
+int fmq_ctx_shutdown(fmq_ctx *ctx)
+{
+    if (fmq_ctx_forked(ctx))
+        return 0;
+    mutex_lock(&ctx->lock);
+    ctx->stopping = true;
+    LIST_FOR(n, &ctx->sockets)
+        socket_terminate(LIST_ENTRY(n, struct fmq_socket, in_ctx));
+    mutex_unlock(&ctx->lock);
+    return 0;
+}
+
+int fmq_ctx_term(fmq_ctx *ctx, int timeout_ms)
+{
+    if (fmq_ctx_forked(ctx))
+        return 0;
+    fmq_ctx_shutdown(ctx);
+    uint64_t deadline = timeout_ms < 0 ? CLOCK_NEVER
+                                       : clock_now() + (uint64_t)timeout_ms * NS_PER_MS;
+    /* A finishing socket signals without our lock, so a signal may be missed: short slices, which also
+     * let the host run signal handlers. */
+    uint64_t slice = NS_PER_MS;
+    uint64_t handlers = clock_now() + 50 * NS_PER_MS;
+    mutex_lock(&ctx->lock);
+    while (atomic_load(&ctx->alive) > 0) {
+        uint64_t now = clock_now();
+        if (now >= deadline) {
+            mutex_unlock(&ctx->lock);
+            return -EAGAIN;
+        }
+        if (now >= handlers) {
+            mutex_unlock(&ctx->lock);
+            return -EINTR;
+        }
+        uint64_t wait = deadline - now < slice ? deadline - now : slice;
+        cond_wait(&ctx->ended, &ctx->lock, (int64_t)wait);
+        if (slice < 20 * NS_PER_MS)
+            slice *= 2;
+    }
+    bool mine = !ctx->joined;
+    ctx->joined = true;
+    int count = mine ? ctx->driver_count : 0;
+    if (mine)
+        ctx->driver_count = 0;
+    mutex_unlock(&ctx->lock);
+    for (int i = 0; i < count; i++)
+        driver_destroy(ctx->drivers[i]);
+    if (mine)
+        resolver_stop(ctx);
+    return 0;
+}
+
+void ctx_forget(struct fmq_ctx *ctx, struct fmq_socket *s)
+{
+    mutex_lock(&ctx->lock);
+    list_remove(&s->in_ctx);
+    mutex_unlock(&ctx->lock);
+}
+
+void fmq_ctx_free(fmq_ctx *ctx)
+{
+    if (fmq_ctx_forked(ctx))
+        return; /* locks and threads are the parent's: the memory is given up */
+    inproc_forget(ctx);
+    map_fini(&ctx->inproc_bound);
+    map_fini(&ctx->inproc_pending);
+    pool_release(ctx->pool);
+    cond_fini(&ctx->ended);
+    mutex_fini(&ctx->inproc_lock);
+    mutex_fini(&ctx->lock);
+    mem_free(ctx);
+}
+
+int fmq_ctx_pending(fmq_ctx *ctx, struct fmq_pending *rows, int max)
+{
+    int count = 0;
+    if (fmq_ctx_forked(ctx))
+        return 0;
+    mutex_lock(&ctx->lock);
+    LIST_FOR(n, &ctx->sockets)
+    {
+        struct fmq_socket *s = LIST_ENTRY(n, struct fmq_socket, in_ctx);
+        mutex_lock(&s->lock);
+        if (!s->finished) {
+            if (count < max) {
+                rows[count].type = s->type;
+                rows[count].open = !s->closed;
+                rows[count].messages = socket_pending(s);
+                snprintf(rows[count].endpoint, sizeof(rows[count].endpoint), "%.127s",
+                         s->last_endpoint);
+            }
+            count++;
+        }
+        mutex_unlock(&s->lock);
+    }
+    mutex_unlock(&ctx->lock);
+    return count;
+}
+
+const char *fmq_strerror(int err)
+{
+    return error_text(err);
+}
+
+long fmq_open_fds(void)
+{
+    return net_fd_count();
+}
+
+long fmq_live_blocks(void)
+{
+    return mem_live();
+}
+
+const char *fmq_poller_name(void)
+{
+    return poller_name();
+}
+
+int fmq_has(const char *capability)
+{
+    static const char *const have[] = {"ipc", "inproc", "tcp"};
+    for (size_t i = 0; i < sizeof(have) / sizeof(have[0]); i++)
+        if (strcmp(have[i], capability) == 0)
+            return 1;
+    return 0;
+}

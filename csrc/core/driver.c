@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/driver.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "core/ctx.h"
+#include "core/socket.h"
+#include "os/clock.h"
+#include "os/poller.h"
+#include "os/thread.h"
+#include "os/wakeup.h"
+
+#define LEASE_NS (2 * NS_PER_MS)
+#define TICK_NS (150 * NS_PER_US)
+/* Ticks without work before the deep sleep. */
+#define IDLE_TICKS 10
+/* The look at a socket that stays leased comes ever later, up to this. */
+#define LOOK_MAX_MS 16u
+/* Looks at a caller that sleeps on and on before the driver stops looking. */
+#define EVENT_BATCH 64
+
+struct driver {
+    struct thread thread;
+    struct mutex lock;
+    struct poller *poller;
+    struct wakeup wake;
+    struct fmq_ctx *ctx;
+    int index;
+
+    /* under `lock` */
+    struct list sockets;
+    struct list dirty;
+    struct list look;
+    struct list grave;
+    struct heap deadlines;
+    bool stop;
+    uint64_t sleeping_until; /* CLOCK_NEVER deep, 0: awake */
+};
+
+static void nudge(struct driver *d, uint64_t when)
+{
+    if (d->sleeping_until > when) {
+        d->sleeping_until = 0;
+        wakeup_signal(&d->wake);
+    }
+}
+
+int driver_add(struct driver *d, struct fmq_socket *s)
+{
+    socket_ref(s);
+    mutex_lock(&d->lock);
+    list_push_back(&d->sockets, &s->dr_sockets);
+    s->registered = true;
+    mutex_unlock(&d->lock);
+    int rc = poller_add_child(d->poller, s->poller, POLLER_IN | POLLER_ONESHOT, s);
+    if (rc) {
+        mutex_lock(&d->lock);
+        list_remove(&s->dr_sockets);
+        s->registered = false;
+        mutex_unlock(&d->lock);
+        atomic_fetch_sub(&s->refs, 1);
+    }
+    return rc;
+}
+
+void driver_remove(struct driver *d, struct fmq_socket *s)
+{
+    poller_del_child(d->poller, s->poller);
+    mutex_lock(&d->lock);
+    s->registered = false;
+    list_remove(&s->dr_sockets);
+    list_remove(&s->dr_dirty);
+    list_remove(&s->dr_look);
+    heap_remove(&d->deadlines, &s->dr_deadline);
+    list_push_back(&d->grave, &s->dr_grave);
+    nudge(d, 0);
+    mutex_unlock(&d->lock);
+}
+
+void driver_dirty(struct driver *d, struct fmq_socket *s)
+{
+    mutex_lock(&d->lock);
+    if (s->registered && !list_linked(&s->dr_dirty)) {
+        list_push_back(&d->dirty, &s->dr_dirty);
+        /* A driver in tick mode comes by itself. */
+        if (d->sleeping_until == CLOCK_NEVER || d->sleeping_until > clock_now() + 4 * TICK_NS)
+            nudge(d, 0);
+    }
+    mutex_unlock(&d->lock);
+}
+
+void driver_deadline(struct driver *d, struct fmq_socket *s, uint64_t when)
+{
+    mutex_lock(&d->lock);
+    heap_remove(&d->deadlines, &s->dr_deadline);
+    if (s->registered && when != CLOCK_NEVER) {
+        heap_insert(&d->deadlines, &s->dr_deadline, when);
+        nudge(d, when);
+    }
+    mutex_unlock(&d->lock);
+}
+
+void driver_look(struct driver *d, struct fmq_socket *s)
+{
+    mutex_lock(&d->lock);
+    if (s->registered && !list_linked(&s->dr_look)) {
+        s->dr_interval_ms = 2;
+        s->dr_next_look = clock_now() + LEASE_NS;
+        list_push_back(&d->look, &s->dr_look);
+        nudge(d, s->dr_next_look);
+    }
+    mutex_unlock(&d->lock);
+}
+
+/* Comes back to a socket later. */
+static void look_later(struct driver *d, struct fmq_socket *s, uint64_t now, uint64_t delay_ns)
+{
+    mutex_lock(&d->lock);
+    if (s->registered && !list_linked(&s->dr_look)) {
+        s->dr_next_look = now + delay_ns;
+        list_push_back(&d->look, &s->dr_look);
+    }
+    mutex_unlock(&d->lock);
+}
+
+/* The socket's poller fired (now or while it was leased). */
+static void handle_ready(struct driver *d, struct fmq_socket *s, uint64_t now)
+{
+    if (!mutex_try(&s->lock)) {
+        look_later(d, s, now, TICK_NS);
+        return;
+    }
+    if (s->finished) {
+        mutex_unlock(&s->lock);
+        return;
+    }
+    if (s->driving) {
+        if (atomic_load(&s->asleep) && s->dr_seen_sleep == s->sleep_seq &&
+            s->dr_interval_ms >= LOOK_MAX_MS) {
+            /* The caller sleeps in one long wait and will handle all that comes. It tells us when it
+             * is back. */
+            atomic_store(&s->forgotten, true);
+            mutex_unlock(&s->lock);
+            return;
+        }
+        if (s->dr_seen_sleep != s->sleep_seq || !s->dr_interval_ms)
+            s->dr_interval_ms = s->dr_interval_ms ? s->dr_interval_ms : 2;
+        s->dr_seen_sleep = s->sleep_seq;
+        if (s->dr_interval_ms < LOOK_MAX_MS)
+            s->dr_interval_ms *= 2;
+        uint64_t delay = s->dr_interval_ms * NS_PER_MS;
+        mutex_unlock(&s->lock);
+        look_later(d, s, now, delay);
+        return;
+    }
+    if (now - s->last_use < LEASE_NS && !s->closed) {
+        if (s->dr_interval_ms < 2)
+            s->dr_interval_ms = 2;
+        uint64_t delay = s->dr_interval_ms * NS_PER_MS;
+        if (s->dr_interval_ms < LOOK_MAX_MS)
+            s->dr_interval_ms *= 2;
+        mutex_unlock(&s->lock);
+        look_later(d, s, now, delay);
+        return;
+    }
+    s->dr_interval_ms = 0;
+    socket_drive_once(s);
+    if (!s->finished)
+        poller_mod_child(d->poller, s->poller, POLLER_IN | POLLER_ONESHOT, s);
+    socket_leave(s);
+}
+
+static void handle_deadline(struct driver *d, struct fmq_socket *s, uint64_t now)
+{
+    if (!mutex_try(&s->lock)) {
+        mutex_lock(&d->lock);
+        if (s->registered && !s->dr_deadline.linked)
+            heap_insert(&d->deadlines, &s->dr_deadline, now + TICK_NS);
+        mutex_unlock(&d->lock);
+        return;
+    }
+    if (s->driving) {
+        /* The caller runs the timers itself; we come back in case it is gone by then. */
+        uint64_t delay = LEASE_NS;
+        struct heap_node *min = heap_min(&s->timers);
+        uint64_t next = min && min->key > now ? min->key : now + delay;
+        mutex_unlock(&s->lock);
+        mutex_lock(&d->lock);
+        if (s->registered && !s->dr_deadline.linked)
+            heap_insert(&d->deadlines, &s->dr_deadline, next);
+        mutex_unlock(&d->lock);
+        return;
+    }
+    socket_drive_once(s);
+    s->deadline = CLOCK_NEVER;
+    s->work |= WORK_TIMER;
+    socket_leave(s);
+}
+
+static bool handle_dirty(struct driver *d, struct fmq_socket *s)
+{
+    if (!mutex_try(&s->lock)) {
+        mutex_lock(&d->lock);
+        if (s->registered && !list_linked(&s->dr_dirty))
+            list_push_back(&d->dirty, &s->dr_dirty);
+        mutex_unlock(&d->lock);
+        return false;
+    }
+    s->dirty = false;
+    if (!s->finished)
+        s->work |= WORK_FLUSH;
+    if (s->work)
+        socket_leave_slow(s, true);
+    else
+        mutex_unlock(&s->lock);
+    return true;
+}
+
+static void drop_graves(struct driver *d)
+{
+    mutex_lock(&d->lock);
+    while (!list_empty(&d->grave)) {
+        struct fmq_socket *s = LIST_ENTRY(list_pop_front(&d->grave), struct fmq_socket, dr_grave);
+        mutex_unlock(&d->lock);
+        /* Whoever finished it may still be on its way out of the lock. */
+        mutex_lock(&s->lock);
+        mutex_unlock(&s->lock);
+        socket_unref(s);
+        mutex_lock(&d->lock);
+    }
+    mutex_unlock(&d->lock);
+}
+
+static void run_looks(struct driver *d, uint64_t now)
+{
+    struct list due;
+    list_init(&due);
+    mutex_lock(&d->lock);
+    LIST_FOR_SAFE(n, &d->look) {
+        struct fmq_socket *s = LIST_ENTRY(n, struct fmq_socket, dr_look);
+        if (s->dr_next_look <= now) {
+            list_remove(n);
+            list_push_back(&due, n);
+        }
+    }
+    /* driver_remove may take sockets off `due`, but never frees them before drop_graves. */
+    for (struct list *n; (n = list_pop_front(&due));) {
+        mutex_unlock(&d->lock);
+        handle_ready(d, LIST_ENTRY(n, struct fmq_socket, dr_look), now);
+        mutex_lock(&d->lock);
+    }
+    mutex_unlock(&d->lock);
+}
+
+static void run_deadlines(struct driver *d, uint64_t now)
+{
+    mutex_lock(&d->lock);
+    for (;;) {
+        struct heap_node *n = heap_min(&d->deadlines);
+        if (!n || n->key > now)
+            break;
+        heap_remove(&d->deadlines, n);
+        mutex_unlock(&d->lock);
+        handle_deadline(d, LIST_ENTRY(n, struct fmq_socket, dr_deadline), now);
+        mutex_lock(&d->lock);
+    }
+    mutex_unlock(&d->lock);
+}
+
+static bool run_dirty(struct driver *d)
+{
+    bool worked = false;
+    struct list due;
+    list_init(&due);
+    mutex_lock(&d->lock);
+    while (!list_empty(&d->dirty))
+        list_push_back(&due, list_pop_front(&d->dirty));
+    for (struct list *n; (n = list_pop_front(&due));) {
+        mutex_unlock(&d->lock);
+        worked |= handle_dirty(d, LIST_ENTRY(n, struct fmq_socket, dr_dirty));
+        mutex_lock(&d->lock);
+    }
+    mutex_unlock(&d->lock);
+    return worked;
+}
+
+/* How long to sleep: the nearest of ticks, looks and deadlines. Called with d->lock held. */
+static uint64_t next_wake(struct driver *d, uint64_t now, bool ticking)
+{
+    uint64_t next = CLOCK_NEVER;
+    if (ticking || !list_empty(&d->dirty))
+        next = now + TICK_NS;
+    LIST_FOR(n, &d->look) {
+        struct fmq_socket *s = LIST_ENTRY(n, struct fmq_socket, dr_look);
+        if (s->dr_next_look < next)
+            next = s->dr_next_look;
+    }
+    struct heap_node *min = heap_min(&d->deadlines);
+    if (min && min->key < next)
+        next = min->key;
+    return next;
+}
+
+static void driver_run(void *arg)
+{
+    struct driver *d = arg;
+    struct fmq_ctx *ctx = d->ctx;
+    struct thread_policy policy = {ctx->thread_sched_policy, ctx->thread_priority, ctx->cpus,
+                                   ctx->cpu_count};
+    thread_apply_policy(&policy);
+    int idle_ticks = IDLE_TICKS;
+    for (;;) {
+        drop_graves(d);
+        uint64_t now = clock_now();
+        mutex_lock(&d->lock);
+        if (d->stop && list_empty(&d->sockets) && list_empty(&d->grave)) {
+            mutex_unlock(&d->lock);
+            break;
+        }
+        uint64_t next = next_wake(d, now, idle_ticks < IDLE_TICKS);
+        if (!list_empty(&d->grave))
+            next = now;
+        d->sleeping_until = next;
+        mutex_unlock(&d->lock);
+
+        struct poller_event events[EVENT_BATCH];
+        int64_t timeout = next == CLOCK_NEVER ? -1 : next <= now ? 0 : (int64_t)(next - now);
+        int n = poller_wait(d->poller, events, EVENT_BATCH, timeout);
+        now = clock_now();
+        mutex_lock(&d->lock);
+        d->sleeping_until = 0;
+        mutex_unlock(&d->lock);
+
+        for (int i = 0; i < n; i++) {
+            if (events[i].data == d)
+                wakeup_drain(&d->wake);
+            else
+                handle_ready(d, events[i].data, now);
+        }
+        run_looks(d, now);
+        run_deadlines(d, now);
+        if (run_dirty(d))
+            idle_ticks = 0;
+        else if (idle_ticks < IDLE_TICKS)
+            idle_ticks++;
+    }
+}
+
+int driver_create(struct driver **out, struct fmq_ctx *ctx, int index)
+{
+    struct driver *d = mem_zalloc(sizeof(*d));
+    if (!d)
+        return -ENOMEM;
+    mutex_init(&d->lock);
+    d->wake.rfd = d->wake.wfd = -1;
+    d->ctx = ctx;
+    d->index = index;
+    list_init(&d->sockets);
+    list_init(&d->dirty);
+    list_init(&d->look);
+    list_init(&d->grave);
+    heap_init(&d->deadlines);
+    int rc = poller_create(&d->poller);
+    if (rc == 0)
+        rc = wakeup_init(&d->wake);
+    if (rc == 0)
+        rc = poller_add(d->poller, d->wake.rfd, POLLER_IN, d);
+    if (rc == 0) {
+        char name[32];
+        snprintf(name, sizeof(name), "%s%sfmq/%d", ctx->name_prefix, ctx->name_prefix[0] ? "/" : "",
+                 index);
+        rc = thread_start(&d->thread, driver_run, d, name);
+    }
+    if (rc) {
+        if (d->poller)
+            poller_destroy(d->poller);
+        wakeup_fini(&d->wake);
+        mutex_fini(&d->lock);
+        mem_free(d);
+        return rc;
+    }
+    *out = d;
+    return 0;
+}
+
+void driver_destroy(struct driver *d)
+{
+    mutex_lock(&d->lock);
+    d->stop = true;
+    d->sleeping_until = 0;
+    wakeup_signal(&d->wake);
+    mutex_unlock(&d->lock);
+    thread_join(&d->thread);
+    poller_del(d->poller, d->wake.rfd);
+    poller_destroy(d->poller);
+    wakeup_fini(&d->wake);
+    mutex_fini(&d->lock);
+    mem_free(d);
+}

@@ -1,0 +1,599 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/endpoint.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "core/conn.h"
+#include "core/ctx.h"
+#include "core/inproc.h"
+#include "core/monitor.h"
+#include "os/net.h"
+#include "os/random.h"
+
+#define STOP_REFUSED 1
+#define STOP_HANDSHAKE 2
+#define STOP_AFTER_DISCONNECT 4
+
+/* How long a listener that ran out of descriptors rests, so that it does not burn a core. */
+#define ACCEPT_REST_NS (100 * NS_PER_MS)
+/* Connections taken from a listener in one go, so that a flood of them cannot starve the others. */
+#define ACCEPT_BATCH 32
+
+static void attempt(struct endpoint *ep);
+static void schedule_retry(struct endpoint *ep);
+
+/* ---- birth and death ---- */
+
+/* At once when a listener closes: later the path may belong to somebody else. */
+static void remove_files(struct endpoint *ep)
+{
+    if (ep->unlink_path)
+        unlink(ep->unlink_path);
+    if (ep->unlink_dir)
+        rmdir(ep->unlink_dir);
+    mem_free(ep->unlink_path);
+    mem_free(ep->unlink_dir);
+    ep->unlink_path = ep->unlink_dir = NULL;
+}
+
+static void bury(struct io *io)
+{
+    struct endpoint *ep = LIST_ENTRY(io, struct endpoint, io);
+    net_close(ep->io.fd);
+    remove_files(ep);
+    mem_free(ep->given);
+    mem_free(ep->name);
+    mem_free(ep);
+}
+
+static void endpoint_timer(struct timer *t, uint64_t now);
+static void endpoint_ready(struct io *io, uint32_t events);
+
+static struct endpoint *endpoint_new(struct fmq_socket *s, const char *text, bool bound)
+{
+    struct endpoint *ep = mem_zalloc(sizeof(*ep));
+    if (!ep)
+        return NULL;
+    ep->io.fd = -1;
+    ep->io.ready = endpoint_ready;
+    ep->io.bury = bury;
+    list_init(&ep->io.grave);
+    ep->socket = s;
+    ep->bound = bound;
+    list_init(&ep->in_socket);
+    list_init(&ep->conns);
+    timer_init(&ep->timer, endpoint_timer);
+    ep->given = mem_strdup(text);
+    ep->name = mem_strdup(text);
+    if (!ep->given || !ep->name) {
+        bury(&ep->io);
+        return NULL;
+    }
+    return ep;
+}
+
+static int rename_to(struct endpoint *ep, const char *name)
+{
+    char *copy = mem_strdup(name);
+    if (!copy)
+        return -ENOMEM;
+    mem_free(ep->name);
+    ep->name = copy;
+    return 0;
+}
+
+/* Unlinks it from everything and frees it when nobody can be looking at it any more. */
+static void discard(struct endpoint *ep)
+{
+    struct fmq_socket *s = ep->socket;
+    timer_cancel(s, &ep->timer);
+    if (ep->job) {
+        ep->job->endpoint = NULL;
+        ep->job = NULL;
+    }
+    list_remove(&ep->in_socket);
+    if (ep->pipe) {
+        ep->pipe->endpoint = NULL;
+        ep->pipe = NULL;
+    }
+    io_bury(s, &ep->io);
+}
+
+static void close_io(struct endpoint *ep)
+{
+    struct fmq_socket *s = ep->socket;
+    io_watch(s, &ep->io, 0);
+    if (ep->io.fd >= 0)
+        net_close(ep->io.fd);
+    ep->io.fd = -1;
+    ep->connecting = false;
+}
+
+/* ---- addresses ---- */
+
+/* Splits "scheme://rest". -EINVAL with a detail, -EPROTONOSUPPORT. *tr is NULL for inproc. */
+static int split(const char *text, const struct transport_ops **tr, const char **rest)
+{
+    const char *sep = strstr(text, "://");
+    if (!sep || sep == text || !sep[3]) {
+        detail_set("endpoint '%.100s' is not of the form transport://address", text);
+        return -EINVAL;
+    }
+    size_t len = (size_t)(sep - text);
+    *rest = sep + 3;
+    *tr = NULL;
+    if (len == 6 && memcmp(text, "inproc", 6) == 0)
+        return 0;
+    *tr = transport_find(text, len);
+    if (!*tr) {
+        detail_set("transport '%.*s' is not known here: use tcp, ipc or inproc", (int)len, text);
+        return -EPROTONOSUPPORT;
+    }
+    return 0;
+}
+
+/* ---- listening ---- */
+
+static int listen_inproc(struct fmq_socket *s, const char *text, const char *rest)
+{
+    int rc = inproc_bind(s, rest);
+    if (rc == 0)
+        snprintf(s->last_endpoint, sizeof(s->last_endpoint), "%s", text);
+    return rc;
+}
+
+static int listen_stream(struct fmq_socket *s, const struct transport_ops *tr, const char *text,
+                         const char *rest)
+{
+    if (!s->driver)
+        return -FMQ_EMTHREAD;
+    struct endpoint *ep = endpoint_new(s, text, true);
+    if (!ep)
+        return -ENOMEM;
+    ep->transport = tr;
+    char detail[256] = "";
+    int rc = tr->parse(&ep->address, rest, true, s->opt.ipv6, detail);
+    if (rc) {
+        if (detail[0])
+            detail_set("%s", detail);
+        goto fail;
+    }
+    int fd = tr->listen(ep, &ep->address);
+    if (fd < 0) {
+        rc = fd;
+        monitor_emit(s, EVENT_BIND_FAILED, (uint64_t)-rc, text, NULL);
+        goto fail;
+    }
+    ep->io.fd = fd;
+    char name[512];
+    tr->local_name(fd, name, sizeof(name));
+    rc = rename_to(ep, name);
+    if (rc == 0)
+        rc = io_watch(s, &ep->io, POLLER_IN);
+    if (rc)
+        goto fail;
+    list_push_back(&s->endpoints, &ep->in_socket);
+    snprintf(s->last_endpoint, sizeof(s->last_endpoint), "%s", ep->name);
+    monitor_emit(s, EVENT_LISTENING, (uint64_t)fd, ep->name, NULL);
+    return 0;
+fail:
+    bury(&ep->io);
+    return rc;
+}
+
+int endpoint_bind(struct fmq_socket *s, const char *text)
+{
+    const struct transport_ops *tr;
+    const char *rest;
+    int rc = split(text, &tr, &rest);
+    if (rc)
+        return rc;
+    return tr ? listen_stream(s, tr, text, rest) : listen_inproc(s, text, rest);
+}
+
+static void accept_all(struct endpoint *ep)
+{
+    struct fmq_socket *s = ep->socket;
+    for (int i = 0; i < ACCEPT_BATCH && !s->closed; i++) {
+        struct net_addr peer;
+        int fd = net_accept(ep->io.fd, &peer);
+        if (fd == -EAGAIN)
+            return;
+        if (fd < 0) {
+            monitor_emit(s, EVENT_ACCEPT_FAILED, (uint64_t)-fd, ep->name, NULL);
+            if (fd == -EMFILE || fd == -ENFILE || fd == -ENOBUFS || fd == -ENOMEM) {
+                ep->accept_paused = true;
+                io_watch(s, &ep->io, 0);
+                timer_set(s, &ep->timer, clock_now() + ACCEPT_REST_NS);
+                return;
+            }
+            continue; /* that connection died in the queue */
+        }
+        int rc = ep->transport->accepted(ep, fd);
+        if (rc) {
+            monitor_emit(s, EVENT_ACCEPT_FAILED, (uint64_t)-rc, ep->name, NULL);
+            net_close(fd);
+            continue;
+        }
+        char name[256];
+        ep->transport->peer_name(&peer, name, sizeof(name));
+        monitor_emit(s, EVENT_ACCEPTED, (uint64_t)fd, ep->name, name);
+        if (!conn_new(s, ep, fd, NULL, ep->name, name))
+            monitor_emit(s, EVENT_ACCEPT_FAILED, ENOMEM, ep->name, name);
+    }
+}
+
+/* ---- connecting ---- */
+
+static void refused(struct endpoint *ep, int error)
+{
+    struct fmq_socket *s = ep->socket;
+    int fd = ep->io.fd;
+    close_io(ep);
+    monitor_emit(s, EVENT_CLOSED, (uint64_t)fd, NULL, ep->name);
+    if (++ep->candidate < ep->address.count) {
+        attempt(ep);
+        return;
+    }
+    if (error == ECONNREFUSED && (s->opt.reconnect_stop & STOP_REFUSED)) {
+        monitor_emit(s, EVENT_CONNECT_RETRIED, (uint64_t)-1, NULL, ep->name);
+        if (ep->pipe) {
+            struct pipe *p = ep->pipe;
+            ep->pipe = NULL;
+            p->endpoint = NULL;
+            pipe_hangup(p);
+        }
+        discard(ep);
+        s->work |= WORK_CLOSE;
+        return;
+    }
+    schedule_retry(ep);
+}
+
+static void established(struct endpoint *ep)
+{
+    struct fmq_socket *s = ep->socket;
+    timer_cancel(s, &ep->timer);
+    int fd = ep->io.fd;
+    io_watch(s, &ep->io, 0);
+    ep->io.fd = -1;
+    ep->connecting = false;
+    char local[256];
+    ep->transport->local_name(fd, local, sizeof(local));
+    monitor_emit(s, EVENT_CONNECTED, (uint64_t)fd, local, ep->name);
+    ep->conn = conn_new(s, ep, fd, ep->pipe, local, ep->name);
+    if (!ep->conn)
+        schedule_retry(ep);
+    else if (ep->conn->io.dead)
+        ep->conn = NULL;
+}
+
+static void attempt(struct endpoint *ep)
+{
+    struct fmq_socket *s = ep->socket;
+    bool connected = false;
+    int fd = ep->transport->connect(ep, &ep->address, ep->candidate, &connected);
+    if (fd < 0) {
+        refused(ep, -fd);
+        return;
+    }
+    ep->io.fd = fd;
+    ep->connecting = true;
+    if (connected) {
+        established(ep);
+        return;
+    }
+    monitor_emit(s, EVENT_CONNECT_DELAYED, EINPROGRESS, NULL, ep->name);
+    if (io_watch(s, &ep->io, POLLER_OUT)) {
+        refused(ep, ENOMEM);
+        return;
+    }
+    if (s->opt.connect_timeout > 0)
+        timer_set(s, &ep->timer, clock_now() + (uint64_t)s->opt.connect_timeout * NS_PER_MS);
+}
+
+static void resolved(struct fmq_socket *s, struct cmd *cmd)
+{
+    struct resolve_job *job = LIST_ENTRY(cmd, struct resolve_job, done);
+    struct endpoint *ep = job->endpoint;
+    if (ep && !s->finished) {
+        ep->job = NULL;
+        if (job->result > 0) {
+            memcpy(ep->address.at, job->out, sizeof(job->out[0]) * (size_t)job->result);
+            ep->address.count = job->result;
+            ep->address.by_name = true;
+            ep->candidate = 0;
+            attempt(ep);
+        } else {
+            schedule_retry(ep);
+        }
+    }
+    mem_free(job);
+}
+
+/* Begins a round of attempts: names are looked up anew each time. */
+static void start(struct endpoint *ep)
+{
+    struct fmq_socket *s = ep->socket;
+    ep->candidate = 0;
+    if (ep->address.count > 0 && !ep->address.by_name) {
+        attempt(ep);
+        return;
+    }
+    struct resolve_job *job = mem_zalloc(sizeof(*job));
+    if (!job) {
+        schedule_retry(ep);
+        return;
+    }
+    job->done.run = resolved;
+    job->socket = s;
+    job->endpoint = ep;
+    job->port = ep->address.port;
+    job->ipv6 = s->opt.ipv6;
+    snprintf(job->host, sizeof(job->host), "%s", ep->address.host);
+    ep->job = job;
+    int rc = resolver_submit(s->ctx, job);
+    if (rc) {
+        ep->job = NULL;
+        mem_free(job);
+        schedule_retry(ep);
+    }
+}
+
+static void schedule_retry(struct endpoint *ep)
+{
+    struct fmq_socket *s = ep->socket;
+    const struct options *o = &s->opt;
+    if (o->reconnect_ivl <= 0 || (s->closed && s->linger_until == 0)) {
+        struct pipe *p = ep->pipe;
+        if (p) {
+            ep->pipe = NULL;
+            p->endpoint = NULL;
+            pipe_hangup(p);
+        }
+        discard(ep);
+        s->work |= WORK_CLOSE;
+        return;
+    }
+    int wait;
+    if (o->reconnect_ivl_max > 0) {
+        wait = ep->interval_ms ? ep->interval_ms : o->reconnect_ivl;
+        int64_t next = (int64_t)wait * 2;
+        ep->interval_ms = (int)(next > o->reconnect_ivl_max ? o->reconnect_ivl_max : next);
+        if (ep->interval_ms < o->reconnect_ivl)
+            ep->interval_ms = o->reconnect_ivl;
+    } else {
+        wait = o->reconnect_ivl + (int)(random_u32() % (uint32_t)o->reconnect_ivl);
+    }
+    monitor_emit(s, EVENT_CONNECT_RETRIED, (uint64_t)wait, NULL, ep->name);
+    timer_set(s, &ep->timer, clock_now() + (uint64_t)wait * NS_PER_MS);
+}
+
+static void endpoint_timer(struct timer *t, uint64_t now)
+{
+    (void)now;
+    struct endpoint *ep = LIST_ENTRY(t, struct endpoint, timer);
+    if (ep->accept_paused) {
+        ep->accept_paused = false;
+        io_watch(ep->socket, &ep->io, POLLER_IN);
+    } else if (ep->closing && !ep->socket->closed) {
+        endpoint_close(ep, true); /* LINGER of a disconnected endpoint is over */
+    } else if (ep->connecting) {
+        refused(ep, ETIMEDOUT);
+    } else {
+        start(ep);
+    }
+}
+
+static void endpoint_ready(struct io *io, uint32_t events)
+{
+    (void)events;
+    struct endpoint *ep = LIST_ENTRY(io, struct endpoint, io);
+    if (ep->bound) {
+        accept_all(ep);
+        return;
+    }
+    int rc = net_connect_result(ep->io.fd);
+    if (rc)
+        refused(ep, -rc);
+    else
+        established(ep);
+}
+
+void endpoint_connected(struct endpoint *ep)
+{
+    ep->interval_ms = 0;
+}
+
+void endpoint_conn_lost(struct endpoint *ep, enum peer_failure failure, int error, bool retry)
+{
+    struct fmq_socket *s = ep->socket;
+    (void)error;
+    ep->conn = NULL;
+    if (retry && failure != PEER_OK && failure != PEER_FAIL_TIMEOUT &&
+        (s->opt.reconnect_stop & STOP_HANDSHAKE)) {
+        retry = false;
+        struct pipe *p = ep->pipe;
+        if (p) {
+            ep->pipe = NULL;
+            p->endpoint = NULL;
+            pipe_hangup(p);
+        }
+    }
+    if (retry)
+        schedule_retry(ep);
+    else
+        discard(ep);
+}
+
+static struct endpoint *find_same(struct fmq_socket *s, const char *text, bool bound, bool any)
+{
+    LIST_FOR(n, &s->endpoints)
+    {
+        struct endpoint *ep = LIST_ENTRY(n, struct endpoint, in_socket);
+        if ((any || ep->bound == bound) && !ep->closing &&
+            (strcmp(ep->given, text) == 0 || strcmp(ep->name, text) == 0))
+            return ep;
+    }
+    return NULL;
+}
+
+int endpoint_connect(struct fmq_socket *s, const char *text)
+{
+    const struct transport_ops *tr;
+    const char *rest;
+    int rc = split(text, &tr, &rest);
+    if (rc)
+        return rc;
+    if (tr && !s->driver)
+        return -FMQ_EMTHREAD;
+    if (s->ops->dedup_connect && find_same(s, text, false, false))
+        return 0;
+    struct endpoint *ep = endpoint_new(s, text, false);
+    if (!ep)
+        return -ENOMEM;
+    memcpy(ep->identity, s->next_identity, s->next_identity_len);
+    ep->identity_len = s->next_identity_len;
+    ep->transport = tr;
+    if (tr) {
+        char detail[256] = "";
+        rc = tr->parse(&ep->address, rest, false, s->opt.ipv6, detail);
+        if (rc && detail[0])
+            detail_set("%s", detail);
+    }
+    if (rc)
+        goto fail;
+    if (!tr || !s->opt.immediate) {
+        struct pipe *p = pipe_new(s, &rc);
+        if (!p)
+            goto fail;
+        p->endpoint = ep;
+        ep->pipe = p;
+        memcpy(p->identity, ep->identity, ep->identity_len);
+        p->identity_len = ep->identity_len;
+        p->identity_given = ep->identity_len > 0;
+        rc = pipe_attach(p);
+        if (rc) {
+            if (rc == -EADDRINUSE && p->identity_given)
+                detail_set("CONNECT_ROUTING_ID names a peer that is connected already");
+            pipe_free(p);
+            goto fail;
+        }
+    }
+    s->next_identity_len = 0;
+    list_push_back(&s->endpoints, &ep->in_socket);
+    snprintf(s->last_endpoint, sizeof(s->last_endpoint), "%s", text);
+    if (!tr) {
+        rc = inproc_connect(s, ep, rest);
+        if (rc) {
+            pipe_free(ep->pipe);
+            ep->pipe = NULL;
+            discard(ep);
+        }
+        return rc;
+    }
+    start(ep);
+    return 0;
+fail:
+    bury(&ep->io);
+    return rc;
+}
+
+/* ---- ending ---- */
+
+void endpoint_settled(struct endpoint *ep)
+{
+    discard(ep);
+}
+
+void endpoint_close(struct endpoint *ep, bool now)
+{
+    struct fmq_socket *s = ep->socket;
+    if (ep->bound) {
+        if (ep->closing)
+            return;
+        ep->closing = true;
+        int fd = ep->io.fd;
+        if (fd >= 0)
+            shutdown(fd, SHUT_RDWR); /* stops listening at once, even if the descriptor stays a moment */
+        remove_files(ep);
+        monitor_emit(s, EVENT_CLOSED, (uint64_t)fd, ep->name, NULL);
+        LIST_FOR_SAFE(n, &ep->conns)
+        {
+            struct conn *c = LIST_ENTRY(n, struct conn, in_endpoint);
+            /* What is queued on accepted connections goes out within LINGER. */
+            if (!now && conn_pending(c)) {
+                pipe_hangup(c->pipe);
+                list_remove(&c->in_endpoint);
+                c->endpoint = NULL;
+            } else {
+                list_remove(&c->in_endpoint);
+                conn_end(c, CONN_END_CLOSED, 0);
+                if (!c->io.dead)
+                    c->endpoint = NULL;
+            }
+        }
+        discard(ep);
+        return;
+    }
+    struct pipe *p = ep->pipe;
+    if (!now && p && !p->link && !outq_empty(&p->out)) {
+        if (!ep->closing) {
+            ep->closing = true;
+            pipe_hangup(p);
+            if (!s->closed && s->opt.linger >= 0)
+                timer_set(s, &ep->timer,
+                          clock_now() + (uint64_t)s->opt.linger * NS_PER_MS);
+        }
+        return;
+    }
+    ep->closing = true;
+    if (ep->conn) {
+        struct conn *c = ep->conn;
+        conn_end(c, CONN_END_CLOSED, 0); /* discards the endpoint when done */
+        return;
+    }
+    if (p) {
+        ep->pipe = NULL;
+        p->endpoint = NULL;
+        outq_fini(&p->out);
+        outq_init(&p->out, s->ctx->pool);
+        pipe_hangup(p);
+    }
+    if (ep->io.fd >= 0)
+        monitor_emit(s, EVENT_CLOSED, (uint64_t)ep->io.fd, NULL, ep->name);
+    discard(ep);
+}
+
+int endpoint_unbind(struct fmq_socket *s, const char *text)
+{
+    const struct transport_ops *tr;
+    const char *rest;
+    int rc = split(text, &tr, &rest);
+    if (rc)
+        return rc;
+    if (!tr)
+        return inproc_unbind(s, rest);
+    struct endpoint *ep = find_same(s, text, true, false);
+    if (!ep)
+        return -ENOENT;
+    endpoint_close(ep, s->opt.linger == 0);
+    return 0;
+}
+
+int endpoint_disconnect(struct fmq_socket *s, const char *text)
+{
+    const struct transport_ops *tr;
+    const char *rest;
+    int rc = split(text, &tr, &rest);
+    if (rc)
+        return rc;
+    struct endpoint *ep = find_same(s, text, false, false);
+    if (!ep)
+        return -ENOENT;
+    endpoint_close(ep, s->opt.linger == 0);
+    return 0;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An endpoint: what one bind() or connect() made. A listener accepts connections; a connecter keeps one
+ * connection alive, through the resolver, candidate addresses, and waits between attempts.
+ */
+#ifndef CORE_ENDPOINT_H
+#define CORE_ENDPOINT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/socket.h"
+#include "core/transport_ops.h"
+#include "wire/peer.h"
+
+struct conn;
+struct resolve_job;
+
+struct endpoint {
+    struct io io; /* the listening descriptor, or the one being connected */
+    struct fmq_socket *socket;
+    struct list in_socket;
+    bool bound;
+    bool closing; /* disconnected or socket closed: ends when its pipe is flushed */
+    const struct transport_ops *transport; /* NULL: inproc */
+    struct address address;
+    char *given; /* as the program wrote it */
+    char *name;  /* in its final form */
+
+    /* connecter */
+    struct pipe *pipe;
+    struct conn *conn;
+    struct resolve_job *job;
+    struct timer timer; /* next attempt, or the limit of this one */
+    bool connecting;
+    int candidate;
+    int interval_ms; /* the next wait */
+    uint8_t identity[255];
+    uint8_t identity_len; /* CONNECT_ROUTING_ID */
+
+    /* listener */
+    struct list conns; /* accepted */
+    char *unlink_path; /* ipc: a file to be removed */
+    char *unlink_dir;
+    bool accept_paused; /* out of descriptors: tried again by the timer */
+
+    struct inproc_link *link; /* inproc connecter */
+};
+
+int endpoint_bind(struct fmq_socket *s, const char *text);
+int endpoint_connect(struct fmq_socket *s, const char *text);
+int endpoint_unbind(struct fmq_socket *s, const char *text);
+int endpoint_disconnect(struct fmq_socket *s, const char *text);
+/* The connection of a connecter ended. */
+void endpoint_conn_lost(struct endpoint *ep, enum peer_failure failure, int error, bool retry);
+/* Ends it: a listener at once (with its connections), a connecter when its pipe is flushed or lingered. */
+void endpoint_close(struct endpoint *ep, bool now);
+/* A connecter whose pipe has nothing more to do. */
+void endpoint_settled(struct endpoint *ep);
+void endpoint_connected(struct endpoint *ep); /* handshake done: resets the back-off */
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Links between two sockets of one context. Messages pass by reference through two queues under a lock
+ * of their own (a leaf); a socket is never touched under the other's lock, only posted to.
+ */
+#ifndef CORE_INPROC_H
+#define CORE_INPROC_H
+
+#include "core/socket.h"
+
+struct endpoint;
+struct inproc_link;
+
+int inproc_bind(struct fmq_socket *s, const char *name);
+int inproc_unbind(struct fmq_socket *s, const char *name);
+int inproc_connect(struct fmq_socket *s, struct endpoint *ep, const char *name);
+/* All names of a closing socket. */
+void inproc_unbind_all(struct fmq_socket *s);
+/* Frees the registry of a context that ended. */
+void inproc_forget(struct fmq_ctx *ctx);
+
+/* pipe.c's view */
+bool inproc_can_write(struct pipe *p);
+int inproc_write(struct pipe *p, struct msg *parts, uint32_t n, bool force);
+void inproc_refill(struct pipe *p); /* moves what arrived to p->in */
+void inproc_taken(struct pipe *p, uint32_t msgs); /* the program received so many */
+void inproc_detach(struct pipe *p); /* our end is gone; tells the other */
+uint32_t inproc_out_msgs(const struct pipe *p);
+void inproc_update_hwm(struct pipe *p);
+
+#endif

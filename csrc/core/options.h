@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* Values of the options whose home is FIELD, and of those that need memory. Table: options.def. */
+#ifndef CORE_OPTIONS_H
+#define CORE_OPTIONS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "os/net.h"
+
+struct blob_opt {
+    uint8_t *data;
+    size_t len;
+};
+
+struct cidr {
+    struct net_addr addr;
+    unsigned bits;
+};
+
+struct options {
+    uint64_t affinity;
+    int64_t maxmsgsize;
+    int rate, recovery_ivl, sndbuf, rcvbuf, linger, reconnect_ivl, backlog, reconnect_ivl_max;
+    int sndhwm, rcvhwm, multicast_hops, rcvtimeo, sndtimeo;
+    int tcp_keepalive, tcp_keepalive_cnt, tcp_keepalive_idle, tcp_keepalive_intvl;
+    int immediate, ipv6, mechanism, conflate, tos, handshake_ivl, invert_matching;
+    int heartbeat_ivl, heartbeat_ttl, heartbeat_timeout, connect_timeout, tcp_maxrt;
+    int multicast_maxtpdu, use_fd, loopback_fastpath, multicast_loop;
+    int in_batch_size, out_batch_size, reconnect_stop, priority, busy_poll;
+    int spin_us, max_parts, ipc_steal;
+
+    uint8_t routing_id[255];
+    uint8_t routing_id_len;
+    char bind_to_device[16];
+    struct blob_opt metadata; /* in meta.h's encoding */
+    struct blob_opt hello_msg, disconnect_msg, hiccup_msg;
+    struct cidr *accept_filters;
+    size_t accept_filter_count;
+    uint32_t *ipc_pids, *ipc_uids, *ipc_gids;
+    size_t ipc_pid_count, ipc_uid_count, ipc_gid_count;
+};
+
+void options_init(struct options *o);
+void options_fini(struct options *o);
+/* Text for fmq_last_detail(). */
+void detail_set(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void detail_clear(void);
+
+#endif

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a messaging pattern is to the core. A pattern moves whole messages between the program and pipes;
+ * it knows no descriptors, bytes or threads. Every entry is called with the socket's lock held and must
+ * not block, call into the network, or let the lock go.
+ *
+ * A pipe's life:   attach -> (connected -> lost)* -> hangup -> detach
+ *
+ * A connecting socket's pipe exists from connect() on and survives reconnections; a bound socket's
+ * pipe exists from the end of the handshake to the loss of the connection. After hangup nothing can be
+ * written, but received messages may remain in pipe->in until the pattern has read them.
+ */
+#ifndef CORE_PATTERN_OPS_H
+#define CORE_PATTERN_OPS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "msg/msg.h"
+
+struct fmq_socket;
+struct pipe;
+enum peer_event_kind;
+
+struct pattern_ops {
+    int type; /* FMQ_PUSH ... */
+    const char *name;
+    size_t state_size; /* zeroed before init; socket->state */
+    size_t pipe_size;  /* zeroed before attach; pipe->state. 0: none */
+    bool sends;        /* false: send answers -ENOTSUP before the pattern is asked */
+    bool receives;
+    bool raw;          /* connections speak no ZMTP (STREAM) */
+    bool dedup_connect; /* a second connect to the same endpoint does nothing */
+
+    /* 0 or -ENOMEM. Sets defaults (socket->opt.linger ...). */
+    int (*init)(struct fmq_socket *s);
+    /* After every pipe was detached. */
+    void (*fini)(struct fmq_socket *s);
+
+    /* A new pipe. Non-zero refuses it: the connection is closed (PAIR's second peer). pipe->state is
+     * ready; when `pipe` belongs to a bound socket, its identity is known already. */
+    int (*attach)(struct fmq_socket *s, struct pipe *pipe);
+    /* A handshake was completed: at first and after each reconnection; for inproc at once when both ends
+     * are there. pipe->identity is the peer's (empty when it has none). May write greetings, probes,
+     * subscriptions. Non-zero closes the connection (a duplicate identity), -EAGAIN keeps it open but
+     * unserved. May be NULL. */
+    int (*connected)(struct fmq_socket *s, struct pipe *pipe);
+    /* The connection was lost and will be tried again; queued messages stay. May be NULL. */
+    void (*lost)(struct fmq_socket *s, struct pipe *pipe);
+    /* The peer is gone for good: forget it as a destination. May be NULL. */
+    void (*hangup)(struct fmq_socket *s, struct pipe *pipe);
+    /* The pipe is about to be freed: unlink it everywhere. pipe->in may hold unread messages (socket
+     * closing). */
+    void (*detach)(struct fmq_socket *s, struct pipe *pipe);
+
+    /* pipe->in went from no whole message to at least one. */
+    void (*readable)(struct fmq_socket *s, struct pipe *pipe);
+    /* The pipe fell below its send HWM again, or became connected. */
+    void (*writable)(struct fmq_socket *s, struct pipe *pipe);
+    /* SUBSCRIBE, CANCEL, JOIN or LEAVE command of the peer. NULL: ignored. Data is borrowed. */
+    void (*command)(struct fmq_socket *s, struct pipe *pipe, enum peer_event_kind kind,
+                    const uint8_t *data, size_t len);
+
+    /*
+     * Asked when the first part of a message is sent with SNDMORE, before the rest is known: 0, or the
+     * error that send would give now (-EAGAIN, -FMQ_EFSM, -EHOSTUNREACH). NULL: always 0.
+     */
+    int (*send_check)(struct fmq_socket *s, const struct msg *first);
+    /* Routes one whole message (p->len >= 1). 0: consumed, p is empty. Otherwise p is as it was. Never
+     * waits: -EAGAIN tells that it would. */
+    int (*send)(struct fmq_socket *s, struct parts *p);
+    /* Appends one whole message to `out` and names the pipe it came from (NULL: none). -EAGAIN: none
+     * there; `out` is unchanged. On -ENOMEM the message stays. */
+    int (*recv)(struct fmq_socket *s, struct parts *out, struct pipe **from);
+    /* FMQ_POLLIN and FMQ_POLLOUT as they stand. */
+    int (*events)(struct fmq_socket *s);
+
+    /*
+     * PATTERN options. Integers come as `num`, bytes as value/len. -EINVAL: not an option of this
+     * pattern; other errors as the option defines. NULL: the pattern has none.
+     */
+    int (*setopt)(struct fmq_socket *s, int option, int64_t num, const void *value, size_t len);
+    int (*getopt)(struct fmq_socket *s, int option, int64_t *num);
+    /* ROUTER: POLLIN and POLLOUT of the peer with that id, -EHOSTUNREACH: none. NULL: -ENOTSUP. */
+    int (*peer_state)(struct fmq_socket *s, const void *id, size_t len);
+};
+
+/* registry.c: the one file that names every pattern. NULL: no such type. */
+const struct pattern_ops *pattern_find(int type);
+
+#endif

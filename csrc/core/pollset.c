@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A set of sockets and descriptors to wait on. Registered once, then each wait costs what is ready and not what
+ * is registered: items that were ready last time are looked at directly (they may hold queued
+ * messages that no descriptor shows), all others through one poller that holds the sockets' pollers.
+ * A socket in a set keeps its wake-up descriptor readable while it is ready (socket.c, update_signal).
+ */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/map.h"
+#include "core/ctx.h"
+#include "core/socket.h"
+
+#define BATCH 64
+
+struct item {
+    struct list node;
+    struct list check; /* pollset.check */
+    fmq_socket *socket; /* NULL: a descriptor, or a socket that was closed */
+    const void *key;    /* the handle as registered */
+    int fd;
+    int events;
+    void *data;
+    bool dead;
+    bool reported; /* in this wait already */
+    uint32_t interest;
+};
+
+struct fmq_pollset {
+    struct mutex lock;
+    struct poller *poller;
+    struct list items;
+    struct list check;
+    struct list grave; /* removed while somebody waits */
+    struct map index;  /* &socket or &fd -> item */
+    int waiting;
+};
+
+int fmq_pollset_new(fmq_pollset **out)
+{
+    fmq_setup();
+    struct fmq_pollset *p = mem_zalloc(sizeof(*p));
+    if (!p)
+        return -ENOMEM;
+    int rc = poller_create(&p->poller);
+    if (rc) {
+        mem_free(p);
+        return rc;
+    }
+    mutex_init(&p->lock);
+    list_init(&p->items);
+    list_init(&p->check);
+    list_init(&p->grave);
+    map_init(&p->index);
+    *out = p;
+    return 0;
+}
+
+static void watch_change(fmq_socket *s, int events, unsigned by)
+{
+    if (events & FMQ_POLLIN)
+        s->watch_in += by;
+    if (events & FMQ_POLLOUT)
+        s->watch_out += by;
+}
+
+/* Tells the socket, closed or not, that one watcher came or went. */
+static void watch(fmq_socket *s, int events, bool on)
+{
+    mutex_lock(&s->lock);
+    watch_change(s, events, on ? 1u : -1u);
+    if (on)
+        atomic_fetch_add(&s->watchers, 1);
+    else
+        atomic_fetch_sub(&s->watchers, 1);
+    if (!s->finished)
+        s->work |= WORK_WATCHED;
+    socket_leave(s);
+}
+
+static void let_go(struct fmq_pollset *p, struct item *it)
+{
+    if (!it->socket)
+        return;
+    poller_del_child(p->poller, it->socket->poller);
+    watch(it->socket, it->events, false);
+    socket_unref(it->socket);
+    it->socket = NULL;
+}
+
+static void item_end(struct fmq_pollset *p, struct item *it)
+{
+    if (it->fd >= 0 && it->interest)
+        poller_del(p->poller, it->fd);
+    let_go(p, it);
+    list_remove(&it->node);
+    list_remove(&it->check);
+    it->dead = true;
+    if (p->waiting)
+        list_push_back(&p->grave, &it->node);
+    else
+        mem_free(it);
+}
+
+void fmq_pollset_free(fmq_pollset *p)
+{
+    LIST_FOR_SAFE(n, &p->items)
+    {
+        struct item *it = LIST_ENTRY(n, struct item, node);
+        if (it->socket && it->socket->fork_generation != ctx_fork_generation)
+            it->socket = NULL; /* the parent's */
+        item_end(p, it);
+    }
+    LIST_FOR_SAFE(g, &p->grave)
+    mem_free(LIST_ENTRY(g, struct item, node));
+    map_fini(&p->index);
+    poller_destroy(p->poller);
+    mutex_fini(&p->lock);
+    mem_free(p);
+}
+
+static struct item *item_new(struct fmq_pollset *p, const void *key, size_t key_len, int events,
+                             void *data, int *err)
+{
+    struct item *it = mem_zalloc(sizeof(*it));
+    if (!it) {
+        *err = -ENOMEM;
+        return NULL;
+    }
+    list_init(&it->node);
+    list_init(&it->check);
+    it->fd = -1;
+    it->events = events;
+    it->data = data;
+    *err = map_put(&p->index, key, key_len, it);
+    if (*err) {
+        mem_free(it);
+        *err = *err == -EEXIST ? -EINVAL : *err;
+        return NULL;
+    }
+    list_push_back(&p->items, &it->node);
+    return it;
+}
+
+int fmq_pollset_add(fmq_pollset *p, fmq_socket *s, int events, void *data)
+{
+    if (s->fork_generation != ctx_fork_generation)
+        return -FMQ_EFORKED;
+    if (fmq_closed(s))
+        return -ENOTSOCK;
+    int rc;
+    mutex_lock(&p->lock);
+    struct item *it = item_new(p, &s, sizeof(s), events, data, &rc);
+    if (it) {
+        it->key = s;
+        rc = poller_add_child(p->poller, s->poller, POLLER_IN, it);
+        if (rc) {
+            map_del(&p->index, &s, sizeof(s));
+            item_end(p, it);
+        } else {
+            socket_ref(s);
+            it->socket = s;
+            watch(s, events, true);
+            list_push_back(&p->check, &it->check);
+        }
+    }
+    mutex_unlock(&p->lock);
+    return rc;
+}
+
+static struct item *find_socket(struct fmq_pollset *p, fmq_socket *s)
+{
+    return map_get(&p->index, &s, sizeof(s));
+}
+
+int fmq_pollset_modify(fmq_pollset *p, fmq_socket *s, int events)
+{
+    mutex_lock(&p->lock);
+    struct item *it = find_socket(p, s);
+    if (it) {
+        if (it->socket) {
+            watch(it->socket, it->events, false);
+            watch(it->socket, events, true);
+        }
+        it->events = events;
+        if (!list_linked(&it->check))
+            list_push_back(&p->check, &it->check);
+    }
+    mutex_unlock(&p->lock);
+    return it ? 0 : -EINVAL;
+}
+
+int fmq_pollset_remove(fmq_pollset *p, fmq_socket *s)
+{
+    mutex_lock(&p->lock);
+    struct item *it = map_del(&p->index, &s, sizeof(s));
+    if (it)
+        item_end(p, it);
+    mutex_unlock(&p->lock);
+    return it ? 0 : -EINVAL;
+}
+
+static uint32_t to_poller(int events)
+{
+    return (events & FMQ_POLLIN ? POLLER_IN : 0) | (events & FMQ_POLLOUT ? POLLER_OUT : 0) |
+           (events & FMQ_POLLPRI ? POLLER_PRI : 0) | (events & FMQ_POLLERR ? POLLER_IN : 0);
+}
+
+int fmq_pollset_add_fd(fmq_pollset *p, int fd, int events, void *data)
+{
+    if (fd < 0)
+        return -EBADF;
+    int rc;
+    mutex_lock(&p->lock);
+    struct item *it = item_new(p, &fd, sizeof(fd), events, data, &rc);
+    if (it) {
+        it->fd = fd;
+        it->interest = to_poller(events);
+        rc = it->interest ? poller_add(p->poller, fd, it->interest, it) : 0;
+        if (rc == -EPERM) { /* a regular file: always ready, as poll(2) says */
+            it->interest = 0;
+            list_push_back(&p->check, &it->check);
+            rc = 0;
+        } else if (rc) {
+            it->interest = 0;
+            map_del(&p->index, &fd, sizeof(fd));
+            item_end(p, it);
+        }
+    }
+    mutex_unlock(&p->lock);
+    return rc;
+}
+
+int fmq_pollset_modify_fd(fmq_pollset *p, int fd, int events)
+{
+    int rc = -EINVAL;
+    mutex_lock(&p->lock);
+    struct item *it = map_get(&p->index, &fd, sizeof(fd));
+    if (it) {
+        uint32_t interest = to_poller(events);
+        rc = 0;
+        if (list_linked(&it->check))
+            ; /* a regular file */
+        else if (interest && it->interest)
+            rc = poller_mod(p->poller, fd, interest, it);
+        else if (interest)
+            rc = poller_add(p->poller, fd, interest, it);
+        else if (it->interest)
+            rc = poller_del(p->poller, fd);
+        if (rc == 0) {
+            it->events = events;
+            it->interest = interest;
+        }
+    }
+    mutex_unlock(&p->lock);
+    return rc;
+}
+
+int fmq_pollset_remove_fd(fmq_pollset *p, int fd)
+{
+    mutex_lock(&p->lock);
+    struct item *it = map_del(&p->index, &fd, sizeof(fd));
+    if (it)
+        item_end(p, it);
+    mutex_unlock(&p->lock);
+    return it ? 0 : -EINVAL;
+}
+
+/* The events of an item now; for sockets after a look at the network. */
+static int look(struct fmq_pollset *p, struct item *it)
+{
+    if (!it->socket)
+        return it->fd >= 0 ? it->events & (FMQ_POLLIN | FMQ_POLLOUT) : -ENOTSOCK;
+    int rc = fmq_events(it->socket);
+    if (rc == -ENOTSOCK)
+        let_go(p, it);
+    return rc < 0 ? rc : rc & it->events;
+}
+
+static int from_poller(uint32_t events, int wanted)
+{
+    int out = 0;
+    if (events & POLLER_IN)
+        out |= FMQ_POLLIN;
+    if (events & POLLER_OUT)
+        out |= FMQ_POLLOUT;
+    if (events & POLLER_PRI)
+        out |= FMQ_POLLPRI;
+    if (events & POLLER_ERR)
+        out |= FMQ_POLLERR;
+    return out & (wanted | FMQ_POLLERR);
+}
+
+static int report(struct item *it, int events, struct fmq_pollevent *out, int n)
+{
+    out[n].data = it->data;
+    out[n].events = events;
+    it->reported = true;
+    return n + 1;
+}
+
+/* The items that may be ready without any descriptor showing it. */
+static int check_known(struct fmq_pollset *p, struct fmq_pollevent *out, int max, int *err)
+{
+    int n = 0;
+    struct list todo;
+    list_init(&todo);
+    for (struct list *c; (c = list_pop_front(&p->check));)
+        list_push_back(&todo, c);
+    for (struct list *c; (c = list_pop_front(&todo));) {
+        struct item *it = LIST_ENTRY(c, struct item, check);
+        if (n == max || *err) {
+            list_push_back(&p->check, c);
+            continue;
+        }
+        int rc = look(p, it);
+        if (rc < 0) {
+            *err = rc;
+            list_push_back(&p->check, c);
+        } else if (rc) {
+            n = report(it, rc, out, n);
+            list_push_back(&p->check, c);
+        } else if (it->fd >= 0) {
+            list_push_back(&p->check, c);
+        }
+    }
+    return n;
+}
+
+static int check_polled(struct fmq_pollset *p, struct poller_event *events, int count,
+                        struct fmq_pollevent *out, int n, int max, int *err)
+{
+    for (int i = 0; i < count && n < max && !*err; i++) {
+        struct item *it = events[i].data;
+        if (it->dead || it->reported)
+            continue;
+        int rc;
+        if (it->fd >= 0) {
+            rc = from_poller(events[i].events, it->events);
+        } else {
+            rc = look(p, it);
+            if (rc > 0 && !list_linked(&it->check))
+                list_push_back(&p->check, &it->check);
+        }
+        if (rc < 0)
+            *err = rc;
+        else if (rc)
+            n = report(it, rc, out, n);
+    }
+    return n;
+}
+
+int fmq_pollset_wait(fmq_pollset *p, struct fmq_pollevent *out, int max, int timeout_ms)
+{
+    uint64_t deadline = timeout_ms < 0 ? CLOCK_NEVER
+                                       : clock_now() + (uint64_t)timeout_ms * NS_PER_MS;
+    int n, err = 0;
+    mutex_lock(&p->lock);
+    p->waiting++;
+    for (;;) {
+        n = check_known(p, out, max, &err);
+        struct poller_event events[BATCH];
+        uint64_t now = n || err ? 0 : clock_now();
+        int64_t timeout = n || err                  ? 0
+                          : deadline == CLOCK_NEVER ? -1
+                          : now >= deadline         ? 0
+                                                    : (int64_t)(deadline - now);
+        bool last = !n && timeout == 0;
+        mutex_unlock(&p->lock);
+        int count = poller_wait(p->poller, events, BATCH, timeout);
+        mutex_lock(&p->lock);
+        if (count > 0)
+            n = check_polled(p, events, count, out, n, max, &err);
+        LIST_FOR(i, &p->items)
+        {
+            if (!n)
+                break;
+            LIST_ENTRY(i, struct item, node)->reported = false;
+        }
+        if (n || err || last)
+            break;
+        if (count == -EINTR) {
+            err = -EINTR;
+            break;
+        }
+    }
+    if (--p->waiting == 0)
+        for (struct list *g; (g = list_pop_front(&p->grave));)
+            mem_free(LIST_ENTRY(g, struct item, node));
+    mutex_unlock(&p->lock);
+    return n ? n : err;
+}

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+#include <string.h>
+
+#include "fastmq.h"
+
+/* Messages moved one way before the other directions and the control socket get their turn. */
+#define BURST 500
+/* A message in hand whose destination filled up meanwhile is offered again this often. */
+#define RETRY_MS 20
+
+struct lane {
+    fmq_socket *from, *to;
+    uint64_t *stats; /* received by `from`, messages and bytes; sent by `to` */
+    uint64_t *to_stats;
+    bool waits_out; /* `to` is full: wait for it instead of reading */
+};
+
+static int capture_copy(fmq_socket *capture, struct parts *p)
+{
+    struct parts copy;
+    parts_init(&copy);
+    int rc = 0;
+    for (uint32_t i = 0; i < p->len && rc == 0; i++) {
+        struct msg m;
+        rc = msg_dup(&m, &p->v[i]);
+        if (rc == 0 && (rc = parts_push(&copy, &m)) != 0)
+            msg_drop(&m);
+    }
+    if (rc == 0)
+        rc = fmq_send(capture, copy.v, copy.len, false, -1);
+    parts_fini(&copy);
+    return rc == -EINTR || rc == -EAGAIN ? 0 : rc;
+}
+
+static uint64_t bytes_of(const struct parts *p)
+{
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < p->len; i++)
+        total += msg_size(&p->v[i]);
+    return total;
+}
+
+/* Moves what is there. 0: nothing more now; 1: there may be more; or a negative errno. */
+static int move(struct lane *l, fmq_socket *capture)
+{
+    for (int i = 0; i < BURST; i++) {
+        int out = fmq_events(l->to);
+        if (out < 0)
+            return out;
+        if (!(out & FMQ_POLLOUT)) {
+            l->waits_out = true;
+            return 0;
+        }
+        struct parts p;
+        parts_init(&p);
+        int rc = fmq_recv(l->from, &p, NULL, 0);
+        if (rc) {
+            parts_fini(&p);
+            return rc == -EAGAIN ? 0 : rc;
+        }
+        uint64_t bytes = bytes_of(&p);
+        l->stats[0]++;
+        l->stats[1] += bytes;
+        if (capture)
+            rc = capture_copy(capture, &p);
+        /* A signal must not cost the message in hand: it is handled after this step. */
+        while (rc == 0) {
+            rc = fmq_send(l->to, p.v, p.len, false, RETRY_MS);
+            if (rc != -EAGAIN && rc != -EINTR)
+                break;
+            rc = 0;
+        }
+        if (rc == -EHOSTUNREACH) /* a ROUTER whose peer went */
+            rc = 0;
+        else if (rc == 0) {
+            l->to_stats[0]++;
+            l->to_stats[1] += bytes;
+        }
+        parts_fini(&p);
+        if (rc)
+            return rc;
+    }
+    return 1;
+}
+
+static int reply(fmq_socket *control, const struct fmq_proxy_state *state, bool stats)
+{
+    struct msg parts[8];
+    uint32_t n = stats ? 8 : 1;
+    for (uint32_t i = 0; i < n; i++)
+        msg_init_copy(&parts[i], &state->stats[i], stats ? sizeof(state->stats[i]) : 0);
+    int rc = fmq_send(control, parts, n, false, 0);
+    for (uint32_t i = 0; i < n && rc; i++)
+        msg_drop(&parts[i]);
+    return rc == -EAGAIN || rc == -ENOTSUP ? 0 : rc;
+}
+
+static bool is(const struct msg *m, const char *word)
+{
+    return msg_size(m) == strlen(word) && memcmp(msg_data(m), word, strlen(word)) == 0;
+}
+
+/* 1: TERMINATE came. */
+static int obey(fmq_socket *control, struct fmq_proxy_state *state)
+{
+    struct parts p;
+    parts_init(&p);
+    int rc = fmq_recv(control, &p, NULL, 0);
+    if (rc) {
+        parts_fini(&p);
+        return rc == -EAGAIN ? 0 : rc;
+    }
+    bool done = false, stats = false;
+    if (is(&p.v[0], "PAUSE"))
+        state->paused = true;
+    else if (is(&p.v[0], "RESUME"))
+        state->paused = false;
+    else if (is(&p.v[0], "TERMINATE"))
+        done = true;
+    else if (is(&p.v[0], "STATISTICS"))
+        stats = true;
+    parts_fini(&p);
+    if (stats || fmq_socket_type(control) == FMQ_REP)
+        rc = reply(control, state, stats);
+    return rc ? rc : done;
+}
+
+/* What to wait for on one of the two sockets. */
+static int interest(const struct lane *reads, const struct lane *writes, bool paused)
+{
+    if (paused)
+        return 0;
+    return (reads->waits_out ? 0 : FMQ_POLLIN) | (writes->waits_out ? FMQ_POLLOUT : 0);
+}
+
+int fmq_proxy(fmq_socket *front, fmq_socket *back, fmq_socket *capture, fmq_socket *control,
+              struct fmq_proxy_state *state)
+{
+    struct lane in = {front, back, &state->stats[0], &state->stats[6], false};
+    struct lane out = {back, front, &state->stats[4], &state->stats[2], false};
+    bool single = front == back;
+    fmq_pollset *set;
+    int rc = fmq_pollset_new(&set);
+    if (rc)
+        return rc;
+    rc = fmq_pollset_add(set, front, FMQ_POLLIN, front);
+    if (rc == 0 && !single)
+        rc = fmq_pollset_add(set, back, FMQ_POLLIN, back);
+    if (rc == 0 && control)
+        rc = fmq_pollset_add(set, control, FMQ_POLLIN, control);
+    int front_now = FMQ_POLLIN, back_now = FMQ_POLLIN;
+    while (rc == 0) {
+        int front_want = interest(&in, single ? &in : &out, state->paused);
+        int back_want = interest(&out, &in, state->paused);
+        if (front_want != front_now)
+            fmq_pollset_modify(set, front, front_now = front_want);
+        if (!single && back_want != back_now)
+            fmq_pollset_modify(set, back, back_now = back_want);
+        struct fmq_pollevent events[3];
+        int n = fmq_pollset_wait(set, events, 3, -1);
+        if (n < 0) {
+            rc = n;
+            break;
+        }
+        bool forward = false, backward = false, command = false;
+        for (int i = 0; i < n; i++) {
+            if (events[i].data == control && control) {
+                command = true;
+                continue;
+            }
+            bool is_front = events[i].data == front;
+            if (events[i].events & FMQ_POLLIN)
+                *(is_front ? &forward : &backward) = true;
+            if (events[i].events & FMQ_POLLOUT) {
+                struct lane *l = single || !is_front ? &in : &out;
+                l->waits_out = false;
+                *(l == &in ? &forward : &backward) = true;
+            }
+        }
+        if (command) {
+            rc = obey(control, state);
+            if (rc == 1) {
+                rc = 0;
+                break;
+            }
+        }
+        if (rc == 0 && forward && !state->paused && (rc = move(&in, capture)) == 1)
+            rc = 0;
+        if (rc == 0 && backward && !single && !state->paused && (rc = move(&out, capture)) == 1)
+            rc = 0;
+    }
+    fmq_pollset_free(set);
+    return rc;
+}

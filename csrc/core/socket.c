@@ -1,0 +1,768 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/socket.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "core/conn.h"
+#include "core/ctx.h"
+#include "core/driver.h"
+#include "core/endpoint.h"
+#include "core/inproc.h"
+#include "core/monitor.h"
+
+/* A thread that waits for another one's driving looks up this often, to let signal handlers run. */
+#define FOLLOWER_SLICE_NS (50 * NS_PER_MS)
+/* While a caller spins on one connection, all other descriptors are looked at this often. */
+#define FULL_POLL_NS (1 * NS_PER_MS)
+#define POLL_BATCH 64
+#define SPIN_SCORE_MAX 8
+
+/* ---- mailbox ---- */
+
+void socket_post(struct fmq_socket *s, struct cmd *cmd, bool urgent)
+{
+    if (atomic_exchange(&cmd->queued, true))
+        return;
+    struct cmd *head = atomic_load_explicit(&s->mailbox, memory_order_relaxed);
+    do
+        cmd->next = head;
+    while (!atomic_compare_exchange_weak(&s->mailbox, &head, cmd));
+    if (atomic_exchange(&s->asleep, false) || urgent || atomic_load(&s->watchers))
+        wakeup_signal(&s->wake);
+}
+
+static void run_mailbox(struct fmq_socket *s)
+{
+    struct cmd *list = atomic_exchange(&s->mailbox, NULL);
+    struct cmd *ordered = NULL;
+    while (list) {
+        struct cmd *next = list->next;
+        list->next = ordered;
+        ordered = list;
+        list = next;
+    }
+    while (ordered) {
+        struct cmd *cmd = ordered;
+        ordered = cmd->next;
+        atomic_store(&cmd->queued, false);
+        cmd->run(s, cmd);
+    }
+}
+
+static inline bool has_mail(struct fmq_socket *s)
+{
+    return atomic_load_explicit(&s->mailbox, memory_order_acquire) != NULL;
+}
+
+void socket_kick(struct fmq_socket *s)
+{
+    if (atomic_exchange(&s->asleep, false))
+        wakeup_signal(&s->wake);
+}
+
+static void wake_ready(struct io *io, uint32_t events)
+{
+    (void)events;
+    struct fmq_socket *s = LIST_ENTRY(io, struct fmq_socket, wake_io);
+    /* With watchers the signal stands for readiness and is cleared in one place, update_signal. */
+    if (!s->signalled)
+        wakeup_drain(&s->wake);
+}
+
+/* ---- entering and leaving ---- */
+
+static int enter_locked(struct fmq_socket *s)
+{
+    int stop = atomic_load_explicit(&s->stop, memory_order_relaxed);
+    if (stop) {
+        socket_leave(s);
+        return -stop;
+    }
+    if (has_mail(s))
+        run_mailbox(s);
+    return 0;
+}
+
+int socket_enter(struct fmq_socket *s)
+{
+    if (s->fork_generation != ctx_fork_generation)
+        return -FMQ_EFORKED;
+    mutex_lock(&s->lock);
+    return enter_locked(s);
+}
+
+int socket_try_enter(struct fmq_socket *s)
+{
+    if (s->fork_generation != ctx_fork_generation)
+        return -FMQ_EFORKED;
+    if (!mutex_try(&s->lock))
+        return -EBUSY;
+    return enter_locked(s);
+}
+
+void socket_notify(struct fmq_socket *s)
+{
+    s->work |= WORK_NOTIFY;
+}
+
+/* Goes through the attention list. Entries may be closed by other threads while a write has the lock let go, so
+ * the list is taken over first and popped from its front. */
+static void attend(struct fmq_socket *s, bool flush_all)
+{
+    if (list_empty(&s->attention))
+        return;
+    struct list todo;
+    list_init(&todo);
+    todo.next = s->attention.next;
+    todo.prev = s->attention.prev;
+    todo.next->prev = &todo;
+    todo.prev->next = &todo;
+    list_init(&s->attention);
+    uint64_t now = clock_now();
+    bool kept = false;
+    for (struct list *n; (n = list_pop_front(&todo));) {
+        struct conn *c = LIST_ENTRY(n, struct conn, attention);
+        if (conn_attend(c, flush_all, now)) {
+            if (!list_linked(&c->attention))
+                list_push_back(&s->attention, &c->attention);
+            kept = true;
+        }
+    }
+    if (kept && !s->dirty && s->driver) {
+        s->dirty = true;
+        driver_dirty(s->driver, s);
+    }
+}
+
+static void reap(struct fmq_socket *s)
+{
+    for (struct list *n; (n = list_pop_front(&s->dead_pipes));) {
+        struct pipe *p = LIST_ENTRY(n, struct pipe, dead_node);
+        if (p->close_wanted) {
+            p->close_wanted = false;
+            if (p->conn)
+                conn_end(p->conn, CONN_END_CLOSED, 0);
+            else
+                pipe_hangup(p);
+        } else if (p->hung_up && !p->conn && p->in.msgs == 0) {
+            pipe_free(p);
+        }
+    }
+    if (!s->driving) {
+        for (struct list *n; (n = list_pop_front(&s->graveyard));) {
+            struct io *io = LIST_ENTRY(n, struct io, grave);
+            io->bury(io);
+        }
+    }
+}
+
+/* Somebody watches the poller from outside (FD, poll sets): what cannot be seen on a connection's descriptor
+ * is shown by the wake-up descriptor. It stays readable as long as the socket is ready. */
+static void update_signal(struct fmq_socket *s)
+{
+    int stop = atomic_load_explicit(&s->stop, memory_order_relaxed);
+    int events = stop ? FMQ_POLLIN | FMQ_POLLOUT : s->ops->events(s);
+    bool want = stop || (s->watch_in && (events & FMQ_POLLIN)) ||
+                (s->watch_out && (events & FMQ_POLLOUT));
+    if (want && !s->signalled) {
+        s->signalled = true;
+        wakeup_signal(&s->wake);
+    } else if (!want && s->signalled) {
+        s->signalled = false;
+        wakeup_drain(&s->wake);
+        if (has_mail(s)) /* its signal may just have been drained */
+            wakeup_signal(&s->wake);
+    }
+}
+
+void socket_leave_slow(struct fmq_socket *s, bool flush_all)
+{
+    /* Bounded: each kind of work creates at most a few rounds of others. */
+    for (int round = 0; s->work && round < 64; round++) {
+        unsigned work = s->work;
+        s->work = 0;
+        if (work & WORK_FLUSH)
+            attend(s, flush_all);
+        if (work & WORK_REAP)
+            reap(s);
+        if (work & WORK_TIMER) {
+            struct heap_node *min = heap_min(&s->timers);
+            uint64_t next = min ? min->key : CLOCK_NEVER;
+            if (next < s->deadline) {
+                s->deadline = next;
+                if (s->driver && s->registered)
+                    driver_deadline(s->driver, s, next);
+                socket_kick(s);
+            }
+        }
+        if (work & WORK_NOTIFY) {
+            if (s->waiters)
+                cond_broadcast(&s->cond);
+            socket_kick(s);
+        }
+        if (s->closed && !s->finished && socket_try_finish(s))
+            break;
+    }
+    if (atomic_load_explicit(&s->watchers, memory_order_relaxed) && !s->finished) {
+        update_signal(s);
+        s->work |= WORK_WATCHED;
+    }
+    mutex_unlock(&s->lock);
+}
+
+/* ---- driving ---- */
+
+static void run_timers(struct fmq_socket *s, uint64_t now)
+{
+    for (;;) {
+        struct heap_node *n = heap_min(&s->timers);
+        if (!n || n->key > now)
+            break;
+        heap_remove(&s->timers, n);
+        struct timer *t = LIST_ENTRY(n, struct timer, node);
+        t->fire(t, now);
+    }
+    struct heap_node *n = heap_min(&s->timers);
+    s->deadline = CLOCK_NEVER;
+    if (n)
+        s->work |= WORK_TIMER;
+}
+
+/* Looks at all descriptors, waiting up to timeout_ns; handles what is ready. The lock is let go for the wait.
+ * `driving` must be set. Number of events, or -EINTR. */
+static int drive_pass(struct fmq_socket *s, int64_t timeout_ns)
+{
+    struct poller_event events[POLL_BATCH];
+    mutex_unlock(&s->lock);
+    int n = poller_wait(s->poller, events, POLL_BATCH, timeout_ns);
+    mutex_lock(&s->lock);
+    atomic_store_explicit(&s->asleep, false, memory_order_relaxed);
+    for (int i = 0; i < n; i++) {
+        struct io *io = events[i].data;
+        if (!io->dead)
+            io->ready(io, events[i].events);
+    }
+    uint64_t now = clock_now();
+    s->last_poll = now;
+    struct heap_node *min = heap_min(&s->timers);
+    if (min && min->key <= now) {
+        run_timers(s, now);
+        if (n == 0)
+            n = 1;
+    }
+    return n;
+}
+
+static void end_driving(struct fmq_socket *s)
+{
+    s->driving = false;
+    if (!list_empty(&s->graveyard))
+        s->work |= WORK_REAP;
+    if (s->waiters)
+        s->work |= WORK_NOTIFY;
+}
+
+void socket_drive_once(struct fmq_socket *s)
+{
+    if (s->driving || s->finished)
+        return;
+    s->driving = true;
+    if (has_mail(s))
+        run_mailbox(s);
+    drive_pass(s, 0);
+    if (has_mail(s))
+        run_mailbox(s);
+    end_driving(s);
+}
+
+static bool done_waiting(struct fmq_socket *s)
+{
+    return has_mail(s) || atomic_load_explicit(&s->stop, memory_order_relaxed) || s->waiters;
+}
+
+static int follow(struct fmq_socket *s, uint64_t deadline)
+{
+    uint64_t now = clock_now();
+    if (now >= deadline)
+        return -EAGAIN;
+    uint64_t slice = deadline - now < FOLLOWER_SLICE_NS ? deadline - now : FOLLOWER_SLICE_NS;
+    s->waiters++;
+    bool woken = cond_wait(&s->cond, &s->lock, (int64_t)slice);
+    s->waiters--;
+    int stop = atomic_load_explicit(&s->stop, memory_order_relaxed);
+    if (stop) {
+        s->work |= WORK_NOTIFY;
+        return -stop;
+    }
+    if (has_mail(s))
+        run_mailbox(s);
+    return woken || clock_now() >= deadline ? 0 : -EINTR;
+}
+
+static void score_wait(struct fmq_socket *s, bool short_wait)
+{
+    if (short_wait) {
+        if (s->spin_score < SPIN_SCORE_MAX)
+            s->spin_score++;
+    } else {
+        s->spin_score -= 3;
+        if (s->spin_score < -SPIN_SCORE_MAX)
+            s->spin_score = -SPIN_SCORE_MAX;
+    }
+}
+
+/* Spins for at most the budget. True when something happened. */
+static bool spin(struct fmq_socket *s, uint64_t start, uint64_t end)
+{
+    uint64_t now = start;
+    while (now < end) {
+        if (s->solo && now - s->last_poll < FULL_POLL_NS) {
+            uint64_t until = s->last_poll + FULL_POLL_NS < end ? s->last_poll + FULL_POLL_NS : end;
+            if (conn_spin(s->solo, until))
+                return true;
+        } else if (drive_pass(s, 0) != 0) {
+            return true;
+        }
+        if (done_waiting(s))
+            return true;
+        now = clock_now();
+    }
+    return false;
+}
+
+int socket_wait(struct fmq_socket *s, uint64_t deadline)
+{
+    /* What this thread queued must not sit here while it waits for the answer. */
+    if (!list_empty(&s->attention))
+        attend(s, true);
+    if (s->work & WORK_REAP) {
+        s->work &= ~WORK_REAP;
+        reap(s);
+    }
+    if (s->work & WORK_NOTIFY && s->waiters) {
+        s->work &= ~WORK_NOTIFY;
+        cond_broadcast(&s->cond);
+    }
+    int stop = atomic_load_explicit(&s->stop, memory_order_relaxed);
+    if (stop)
+        return -stop;
+    if (has_mail(s)) {
+        run_mailbox(s);
+        return 0;
+    }
+    if (s->driving) {
+        if (deadline == 0)
+            return -EAGAIN;
+        return follow(s, deadline);
+    }
+
+    s->driving = true;
+    int rc = 0;
+    uint64_t start = clock_now();
+    s->last_use = start;
+    if (deadline == 0) {
+        if (s->solo && start - s->last_poll < FULL_POLL_NS)
+            conn_spin(s->solo, 0);
+        else
+            drive_pass(s, 0);
+        rc = -EAGAIN;
+        goto out;
+    }
+    if (start >= deadline) {
+        rc = -EAGAIN;
+        goto out;
+    }
+
+    uint64_t budget = (uint64_t)s->opt.spin_us * NS_PER_US;
+    if (budget && s->spin_score >= 0) {
+        uint64_t end = deadline - start < budget ? deadline : start + budget;
+        if (spin(s, start, end)) {
+            score_wait(s, true);
+            goto out;
+        }
+        score_wait(s, false);
+        if (end == deadline)
+            goto out;
+    }
+
+    /* Sleep. The order matters: first say that we sleep, then look for work once more. */
+    struct heap_node *min = heap_min(&s->timers);
+    uint64_t until = min && min->key < deadline ? min->key : deadline;
+    uint64_t now = clock_now();
+    int64_t timeout = until == CLOCK_NEVER ? -1 : until <= now ? 0 : (int64_t)(until - now);
+    s->sleep_seq++;
+    atomic_store(&s->asleep, true);
+    if (has_mail(s) || atomic_load(&s->stop))
+        timeout = 0;
+    int n = drive_pass(s, timeout);
+    if (n == -EINTR)
+        rc = -EINTR;
+    now = clock_now();
+    /* A sleep that ended soon counts as short although waking up took its time. */
+    score_wait(s, n > 0 && now - start < 2 * budget);
+    if (atomic_load_explicit(&s->forgotten, memory_order_relaxed)) {
+        atomic_store_explicit(&s->forgotten, false, memory_order_relaxed);
+        if (s->driver)
+            driver_look(s->driver, s);
+    }
+out:
+    s->last_use = clock_now();
+    end_driving(s);
+    if (has_mail(s))
+        run_mailbox(s);
+    stop = atomic_load_explicit(&s->stop, memory_order_relaxed);
+    return stop ? -stop : rc;
+}
+
+/* ---- descriptors and timers ---- */
+
+int io_watch(struct fmq_socket *s, struct io *io, uint32_t interest)
+{
+    int rc = 0;
+    if (interest == io->interest)
+        return 0;
+    if (!interest)
+        rc = poller_del(s->poller, io->fd);
+    else if (!io->interest)
+        rc = poller_add(s->poller, io->fd, interest, io);
+    else
+        rc = poller_mod(s->poller, io->fd, interest, io);
+    if (rc == 0)
+        io->interest = interest;
+    return rc;
+}
+
+void io_bury(struct fmq_socket *s, struct io *io)
+{
+    io_watch(s, io, 0);
+    io->dead = true;
+    list_push_back(&s->graveyard, &io->grave);
+    s->work |= WORK_REAP;
+    socket_kick(s);
+}
+
+void timer_init(struct timer *t, void (*fire)(struct timer *t, uint64_t now))
+{
+    heap_node_init(&t->node);
+    t->fire = fire;
+}
+
+void timer_set(struct fmq_socket *s, struct timer *t, uint64_t when)
+{
+    heap_remove(&s->timers, &t->node);
+    if (when == CLOCK_NEVER)
+        return;
+    heap_insert(&s->timers, &t->node, when);
+    if (when < s->deadline)
+        s->work |= WORK_TIMER;
+}
+
+void timer_cancel(struct fmq_socket *s, struct timer *t)
+{
+    heap_remove(&s->timers, &t->node);
+}
+
+/* ---- life ---- */
+
+void socket_ref(struct fmq_socket *s)
+{
+    atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+}
+
+static void free_descriptors(struct fmq_socket *s)
+{
+    if (has_mail(s)) { /* posted after it was finished: lets the senders' memory go */
+        mutex_lock(&s->lock);
+        run_mailbox(s);
+        mutex_unlock(&s->lock);
+    }
+    if (s->poller)
+        poller_destroy(s->poller);
+    s->poller = NULL;
+    wakeup_fini(&s->wake);
+}
+
+static void drop_owner(struct fmq_socket *s)
+{
+    if (atomic_fetch_sub_explicit(&s->owners, 1, memory_order_acq_rel) != 1)
+        return;
+    if (list_linked(&s->in_ctx))
+        ctx_forget(s->ctx, s);
+    monitor_free(s->monitor);
+    options_fini(&s->opt);
+    cond_fini(&s->cond);
+    mutex_fini(&s->lock);
+    mem_free(s->state);
+    mem_free(s);
+}
+
+void socket_unref(struct fmq_socket *s)
+{
+    if (atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) == 1) {
+        free_descriptors(s);
+        drop_owner(s);
+    }
+}
+
+static void linger_over(struct timer *t, uint64_t now)
+{
+    (void)now;
+    struct fmq_socket *s = LIST_ENTRY(t, struct fmq_socket, linger_timer);
+    s->linger_until = 0;
+    s->work |= WORK_CLOSE;
+}
+
+int fmq_socket_new(fmq_ctx *ctx, int type, fmq_socket **out)
+{
+    detail_clear();
+    if (ctx->fork_generation != ctx_fork_generation)
+        return -FMQ_EFORKED;
+    const struct pattern_ops *ops = pattern_find(type);
+    if (!ops) {
+        detail_set("socket type %d is not known", type);
+        return -EINVAL;
+    }
+    struct fmq_socket *s = mem_zalloc(sizeof(*s));
+    if (!s)
+        return -ENOMEM;
+    s->wake.rfd = s->wake.wfd = -1;
+    mutex_init(&s->lock);
+    cond_init(&s->cond);
+    s->type = type;
+    s->ops = ops;
+    s->ctx = ctx;
+    s->fork_generation = ctx->fork_generation;
+    atomic_init(&s->refs, 1);   /* until it is finished */
+    atomic_init(&s->owners, 2); /* the program's handle and the descriptors */
+    options_init(&s->opt);
+    list_init(&s->rx_partials);
+    list_init(&s->tx_partials);
+    list_init(&s->attention);
+    list_init(&s->pipes);
+    list_init(&s->endpoints);
+    list_init(&s->conns);
+    list_init(&s->dead_pipes);
+    list_init(&s->graveyard);
+    list_init(&s->warm);
+    list_init(&s->dr_dirty);
+    list_init(&s->dr_look);
+    list_init(&s->dr_sockets);
+    list_init(&s->dr_grave);
+    list_init(&s->in_ctx);
+    heap_init(&s->timers);
+    heap_node_init(&s->dr_deadline);
+    timer_init(&s->linger_timer, linger_over);
+    s->deadline = CLOCK_NEVER;
+    s->linger_until = CLOCK_NEVER;
+
+    int rc = poller_create(&s->poller);
+    if (rc == 0)
+        rc = wakeup_init(&s->wake);
+    if (rc)
+        goto fail;
+    s->wake_io.fd = s->wake.rfd;
+    s->wake_io.ready = wake_ready;
+    list_init(&s->wake_io.grave);
+    rc = io_watch(s, &s->wake_io, POLLER_IN);
+    if (rc)
+        goto fail;
+    if (ops->state_size && !(s->state = mem_zalloc(ops->state_size))) {
+        rc = -ENOMEM;
+        goto fail;
+    }
+
+    mutex_lock(&ctx->lock);
+    if (ctx->stopping)
+        rc = -FMQ_ETERM;
+    else if (atomic_load(&ctx->alive) >= ctx->max_sockets)
+        rc = -EMFILE;
+    else
+        rc = ctx_start_drivers(ctx);
+    if (rc) {
+        mutex_unlock(&ctx->lock);
+        goto fail;
+    }
+    s->opt.ipv6 = ctx->ipv6;
+    if (!ctx->blocky)
+        s->opt.linger = 0;
+    if (ops->init)
+        rc = ops->init(s);
+    if (rc) {
+        mutex_unlock(&ctx->lock);
+        goto fail;
+    }
+    if (ctx->driver_count) {
+        s->driver = ctx->drivers[ctx->next_driver++ % (unsigned)ctx->driver_count];
+        rc = driver_add(s->driver, s);
+        if (rc) {
+            mutex_unlock(&ctx->lock);
+            if (ops->fini)
+                ops->fini(s);
+            goto fail;
+        }
+    }
+    list_push_back(&ctx->sockets, &s->in_ctx);
+    atomic_fetch_add(&ctx->alive, 1);
+    mutex_unlock(&ctx->lock);
+    *out = s;
+    return 0;
+fail:
+    atomic_store(&s->owners, 1);
+    socket_unref(s);
+    return rc;
+}
+
+/* The program, or the end of the context, is done with this socket: everyone inside leaves. Lock held. */
+static void stop_with(struct fmq_socket *s, int code)
+{
+    atomic_store(&s->stop, code);
+    cond_broadcast(&s->cond);
+    atomic_store(&s->asleep, false);
+    wakeup_signal(&s->wake);
+    s->work |= WORK_NOTIFY;
+}
+
+void socket_terminate(struct fmq_socket *s)
+{
+    mutex_lock(&s->lock);
+    if (!atomic_load(&s->stop))
+        stop_with(s, FMQ_ETERM);
+    socket_leave(s);
+}
+
+static void partials_fini(struct list *partials)
+{
+    for (struct list *n; (n = list_pop_front(partials));) {
+        struct partial *p = LIST_ENTRY(n, struct partial, node);
+        for (uint32_t i = p->next; i < p->parts.len; i++)
+            msg_drop(&p->parts.v[i]);
+        p->parts.len = 0;
+        parts_fini(&p->parts);
+        meta_unref(p->meta);
+        mem_free(p);
+    }
+}
+
+int fmq_close(fmq_socket *s)
+{
+    if (s->fork_generation != ctx_fork_generation)
+        return 0;
+    inproc_unbind_all(s); /* takes the registry's lock, which comes before ours */
+    mutex_lock(&s->lock);
+    if (s->closed) {
+        mutex_unlock(&s->lock);
+        return -ENOTSOCK;
+    }
+    if (has_mail(s))
+        run_mailbox(s);
+    s->closed = true;
+    stop_with(s, ENOTSOCK);
+    partials_fini(&s->rx_partials);
+    partials_fini(&s->tx_partials);
+    if (s->opt.linger >= 0) {
+        s->linger_until = clock_now() + (uint64_t)s->opt.linger * NS_PER_MS;
+        timer_set(s, &s->linger_timer, s->linger_until);
+    }
+    if (s->opt.linger == 0)
+        s->linger_until = 0;
+    else
+        attend(s, true);
+    LIST_FOR_SAFE(n, &s->endpoints)
+        endpoint_close(LIST_ENTRY(n, struct endpoint, in_socket), s->linger_until == 0);
+    s->work |= WORK_CLOSE;
+    /* Let other threads get out first, so that descriptors and addresses are free when we return. */
+    for (int i = 0; (s->driving || s->waiters) && i < 1000; i++) {
+        atomic_store(&s->asleep, false);
+        wakeup_signal(&s->wake);
+        cond_broadcast(&s->cond);
+        s->waiters++;
+        cond_wait(&s->cond, &s->lock, (int64_t)NS_PER_MS);
+        s->waiters--;
+    }
+    s->work |= WORK_CLOSE | WORK_REAP;
+    socket_leave(s);
+    return 0;
+}
+
+uint64_t socket_pending(struct fmq_socket *s)
+{
+    uint64_t total = 0;
+    LIST_FOR(n, &s->pipes)
+        total += pipe_out_msgs(LIST_ENTRY(n, struct pipe, in_socket));
+    return total;
+}
+
+/* True while LINGER has something to wait for. */
+static bool lingers(struct fmq_socket *s)
+{
+    if (s->linger_until == 0)
+        return false;
+    LIST_FOR(n, &s->pipes) {
+        struct pipe *p = LIST_ENTRY(n, struct pipe, in_socket);
+        if (!p->link && !outq_empty(&p->out) && (p->conn || p->endpoint))
+            return true;
+    }
+    return false;
+}
+
+bool socket_try_finish(struct fmq_socket *s)
+{
+    if (s->finished)
+        return true;
+    if (s->driving || s->waiters || lingers(s))
+        return false;
+    LIST_FOR(n, &s->conns)
+        if (LIST_ENTRY(n, struct conn, in_socket)->writing)
+            return false;
+
+    s->finished = true;
+    LIST_FOR_SAFE(n, &s->endpoints)
+        endpoint_close(LIST_ENTRY(n, struct endpoint, in_socket), true);
+    while (!list_empty(&s->conns))
+        conn_end(LIST_ENTRY(s->conns.next, struct conn, in_socket), CONN_END_CLOSED, 0);
+    LIST_FOR_SAFE(n, &s->endpoints)
+        endpoint_settled(LIST_ENTRY(n, struct endpoint, in_socket));
+    LIST_FOR_SAFE(n, &s->pipes) {
+        struct pipe *p = LIST_ENTRY(n, struct pipe, in_socket);
+        list_remove(&p->dead_node);
+        if (!p->hung_up)
+            pipe_hangup(p);
+    }
+    LIST_FOR_SAFE(n, &s->pipes)
+        pipe_free(LIST_ENTRY(n, struct pipe, in_socket));
+    if (has_mail(s))
+        run_mailbox(s);
+    timer_cancel(s, &s->linger_timer);
+    monitor_stop(s);
+    if (s->ops->fini)
+        s->ops->fini(s);
+    partials_fini(&s->rx_partials);
+    partials_fini(&s->tx_partials);
+    reap(s);
+    io_watch(s, &s->wake_io, 0);
+    if (s->driver)
+        driver_remove(s->driver, s);
+    ctx_socket_finished(s->ctx, s);
+    return true;
+}
+
+bool fmq_closed(const fmq_socket *s)
+{
+    return s->fork_generation != ctx_fork_generation || s->closed;
+}
+
+int fmq_socket_type(const fmq_socket *s)
+{
+    return s->type;
+}
+
+void fmq_socket_free(fmq_socket *s)
+{
+    if (s->fork_generation != ctx_fork_generation) {
+        /* The descriptors went at fork and locks may be in any state: the memory is given up. */
+        return;
+    }
+    fmq_close(s);
+    drop_owner(s);
+}

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A socket: one lock, one poller that holds all its descriptors, its pipes, and its pattern.
+ *
+ * Whoever holds the lock may change the socket. One thread at a time may *drive* it (`driving`): wait
+ * in the poller and read. Driving is done by the calling thread while it waits, else by the
+ * context's background thread (driver.h). The lock is let go around every system call that moves
+ * data, so `driving` and conn.writing tell who else is in the middle of something; objects that
+ * such a thread may still hold go to `graveyard` and are freed when nobody drives.
+ */
+#ifndef CORE_SOCKET_H
+#define CORE_SOCKET_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/heap.h"
+#include "base/list.h"
+#include "core/options.h"
+#include "core/pattern_ops.h"
+#include "core/pipe.h"
+#include "fastmq.h"
+#include "os/clock.h"
+#include "os/poller.h"
+#include "os/thread.h"
+#include "os/wakeup.h"
+
+struct fmq_ctx;
+struct driver;
+struct endpoint;
+struct monitor;
+
+/* A descriptor in the socket's poller. `ready` runs on the driving thread with the lock held. */
+struct io {
+    void (*ready)(struct io *io, uint32_t events);
+    int fd;
+    uint32_t interest; /* POLLER_ bits in force; 0: not in the poller */
+    bool dead;         /* events that were fetched before it died are ignored */
+    struct list grave; /* socket->graveyard */
+    void (*bury)(struct io *io); /* frees the object around it */
+};
+
+struct timer {
+    struct heap_node node; /* socket->timers */
+    void (*fire)(struct timer *t, uint64_t now);
+};
+
+/* Work from another thread, posted without this socket's lock. Embedded where it is used, so that posting
+ * cannot fail; `queued` keeps it from being posted twice. */
+struct cmd {
+    struct cmd *next;
+    void (*run)(struct fmq_socket *s, struct cmd *cmd); /* with the lock held */
+    atomic_bool queued;
+};
+
+/* A message that a thread has sent or received only in part (SNDMORE, RCVMORE). */
+struct partial {
+    struct list node;
+    uintptr_t thread;
+    struct parts parts;
+    uint32_t next; /* receiving: the next part to hand out */
+    struct meta *meta;
+};
+
+/* What socket_leave has to do; checked as one word on the fast path. */
+#define WORK_FLUSH 1u   /* look at the connections on `attention` */
+#define WORK_REAP 2u    /* pipes are on dead_pipes, or graves to be emptied */
+#define WORK_NOTIFY 4u  /* readiness changed: wake those who wait on this socket */
+#define WORK_TIMER 8u   /* the earliest deadline may have moved */
+#define WORK_CLOSE 16u  /* closed: try to finish */
+#define WORK_WATCHED 32u /* FD was handed out or a poll set holds it: keep its signal true */
+
+struct fmq_socket {
+    struct mutex lock;
+    atomic_int stop; /* 0, or the positive errno every call answers: ENOTSOCK, FMQ_ETERM */
+    unsigned work;
+    const struct pattern_ops *ops;
+    void *state;
+    _Atomic(struct cmd *) mailbox;
+    struct list rx_partials, tx_partials;
+    struct list attention; /* conn.attention: to be written, resumed or closed */
+    unsigned fork_generation;
+
+    int type;
+    struct fmq_ctx *ctx;
+    struct driver *driver;
+    struct options opt;
+    atomic_uint refs;   /* whoever may signal or poll: driver, inproc peers; at 0 descriptors go */
+    atomic_uint owners; /* of the memory */
+
+    struct list pipes;
+    struct list endpoints;
+    struct list conns;
+    struct list dead_pipes;
+    struct list graveyard;
+    struct list warm; /* connections that keep buffers, most recent last */
+    unsigned warm_count;
+    unsigned conn_count;
+    struct conn *solo; /* the only connection, when there is just one and it is ready */
+
+    struct poller *poller;
+    struct wakeup wake;
+    struct io wake_io;
+    struct heap timers;
+
+    bool driving;
+    atomic_bool asleep;   /* the driving thread sleeps: who posts work must signal `wake` */
+    atomic_uint watchers; /* FD exported, poll sets: who changes readiness must signal `wake` */
+    bool signalled;       /* `wake` is readable on behalf of the watchers */
+    unsigned watch_in, watch_out; /* watchers that want to hear of POLLIN, POLLOUT */
+    bool exported;                /* FD was handed out */
+    bool fd_wants_out; /* its holder was last told that the socket is not writable */
+    unsigned waiters;     /* threads in cond_wait */
+    struct cond cond;
+    uint64_t last_use; /* clock of the last drive by a caller: the lease */
+    uint64_t last_poll; /* clock of the last look at all descriptors */
+    uint32_t sleep_seq;
+    int spin_score; /* > 0: recent waits ended within the spinning budget */
+
+    /* The driver's view; guarded by the driver's lock. */
+    struct list dr_dirty, dr_look, dr_sockets, dr_grave;
+    struct heap_node dr_deadline;
+    uint64_t dr_next_look;
+    uint32_t dr_seen_sleep;
+    uint32_t dr_interval_ms;
+    atomic_bool forgotten; /* the driver stopped looking: tell it when the sleeper returns */
+    bool dirty;            /* told the driver that something waits for a tick */
+    bool registered;       /* the driver watches the poller */
+    uint64_t deadline;     /* the earliest timer as told to the driver; CLOCK_NEVER: none */
+
+    bool closed;
+    bool finished;
+    uint64_t linger_until;
+    struct timer linger_timer;
+    struct list in_ctx;
+
+    struct monitor *monitor;
+    char last_endpoint[512];
+    uint8_t next_identity[255]; /* CONNECT_ROUTING_ID for the next connect */
+    uint8_t next_identity_len;
+    uint64_t drops;
+};
+
+/* ---- entering and leaving ---- */
+
+/* Takes the lock and looks at the mailbox. 0, or the negative stop code with the lock not held. */
+int socket_enter(struct fmq_socket *s);
+/* As socket_enter but -EBUSY instead of waiting for the lock. */
+int socket_try_enter(struct fmq_socket *s);
+void socket_leave_slow(struct fmq_socket *s, bool flush_all);
+
+/* Does what `work` says (flush policy, notifications, reaping) and lets the lock go. */
+static inline void socket_leave(struct fmq_socket *s)
+{
+    if (s->work)
+        socket_leave_slow(s, false);
+    else
+        mutex_unlock(&s->lock);
+}
+
+/*
+ * Waits, with the lock held, until something changed, driving the socket where nobody else does: 0, or
+ * -EAGAIN when `deadline` (clock_now time) passed, -EINTR, or the stop code. Lets the lock go and takes it
+ * again. With deadline 0 it only looks at the network once.
+ */
+int socket_wait(struct fmq_socket *s, uint64_t deadline);
+
+/* One pass of driving without waiting; for the background thread. Lock held. */
+void socket_drive_once(struct fmq_socket *s);
+
+/* ---- for other threads ---- */
+
+/* Posts a command; any thread, no lock needed. `urgent`: somebody must run it soon even if no thread is
+ * in a call on the socket. */
+void socket_post(struct fmq_socket *s, struct cmd *cmd, bool urgent);
+void socket_kick(struct fmq_socket *s);
+void socket_ref(struct fmq_socket *s);
+void socket_unref(struct fmq_socket *s);
+
+/* ---- for the core's own parts, lock held ---- */
+
+void socket_notify(struct fmq_socket *s);
+int io_watch(struct fmq_socket *s, struct io *io, uint32_t interest); /* 0: stop watching */
+void io_bury(struct fmq_socket *s, struct io *io);
+void timer_init(struct timer *t, void (*fire)(struct timer *t, uint64_t now));
+void timer_set(struct fmq_socket *s, struct timer *t, uint64_t when);
+void timer_cancel(struct fmq_socket *s, struct timer *t);
+
+/* Makes a pipe and attaches it; NULL with *err set. Owned by the socket. */
+struct pipe *pipe_new(struct fmq_socket *s, int *err);
+int pipe_attach(struct pipe *p);
+int pipe_connected(struct pipe *p);
+void pipe_lost(struct pipe *p);
+/* hangup: detaches at once when nothing is left to read. */
+void pipe_hangup(struct pipe *p);
+void pipe_free(struct pipe *p);
+void pipe_arrived(struct pipe *p, uint32_t msgs_before); /* after pushing to p->in */
+void pipe_drained(struct pipe *p);                       /* `out` shrank: tell the pattern if owed */
+
+void socket_terminate(struct fmq_socket *s); /* context shutdown */
+/* After closing: true when nothing keeps it any more; finishes it then. */
+bool socket_try_finish(struct fmq_socket *s);
+uint64_t socket_pending(struct fmq_socket *s);
+
+#endif

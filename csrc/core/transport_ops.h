@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a stream transport is to the core: how to read its addresses and how to make descriptors of them. The
+ * rest (accepting, connecting, reconnecting, the protocol) is the same for all and lives in endpoint.c
+ * and conn.c. inproc has no descriptors and is a file of its own (transport/inproc.c).
+ */
+#ifndef CORE_TRANSPORT_OPS_H
+#define CORE_TRANSPORT_OPS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "os/net.h"
+
+struct endpoint;
+struct fmq_socket;
+
+#define ADDRESS_MAX_CANDIDATES 8
+
+/* A parsed address. Text fields are NUL-terminated. */
+struct address {
+    char host[256];   /* tcp: name, literal, interface or "*"; ipc: path or "@name" or "*" */
+    uint16_t port;    /* tcp; 0: wildcard */
+    char src_host[64]; /* tcp connect: "src:port;host:port" */
+    uint16_t src_port;
+    bool has_src;
+    struct net_addr at[ADDRESS_MAX_CANDIDATES]; /* resolved, in order of preference */
+    int count;     /* 0: a name that the resolver must look up */
+    bool by_name;  /* `at` came from the resolver: look it up again for each round */
+};
+
+struct transport_ops {
+    const char *scheme; /* "tcp" */
+    /*
+     * Reads what stands behind "scheme://". -EINVAL, -ENAMETOOLONG; detail (>= 200 bytes) gets a text
+     * that names what is wrong. Never blocks; names stay unresolved (count 0).
+     */
+    int (*parse)(struct address *a, const char *rest, bool bind, bool ipv6, char *detail);
+    /* Opens a listening descriptor for a resolved address. fd or a negative errno. */
+    int (*listen)(struct endpoint *ep, struct address *a);
+    /* Opens a descriptor and begins to connect to candidate `which`. *connected tells whether it is done
+     * already. fd or a negative errno. */
+    int (*connect)(struct endpoint *ep, struct address *a, int which, bool *connected);
+    /* Applies accept filters and socket options to an accepted descriptor. 0, or -EACCES etc.: refuse. */
+    int (*accepted)(struct endpoint *ep, int fd);
+    /* The endpoint in its final form ("tcp://127.0.0.1:1234") for LAST_ENDPOINT. */
+    void (*local_name)(int fd, char *buf, size_t size);
+    void (*peer_name)(const struct net_addr *addr, char *buf, size_t size);
+    /* What Peer-Address says: the address without a scheme; for ipc credentials. */
+    void (*peer_address)(int fd, char *buf, size_t size);
+};
+
+/* registry.c: NULL when there is no such scheme. */
+const struct transport_ops *transport_find(const char *scheme, size_t len);
+
+#endif

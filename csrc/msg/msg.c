@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: MIT */
+#include "msg/msg.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "base/alloc.h"
+
+static void (*object_ref)(void *object);
+static void (*object_release)(void *object);
+
+void msg_set_object_hooks(void (*ref)(void *object), void (*release)(void *object))
+{
+    object_ref = ref;
+    object_release = release;
+}
+
+static void release_object(void *data, void *hint)
+{
+    (void)data;
+    object_release(hint);
+}
+
+/* ---- blobs ---- */
+
+struct blob *blob_resize(struct blob *b, size_t size)
+{
+    if (size > SIZE_MAX - sizeof(*b))
+        return NULL;
+    struct blob *n = mem_realloc(b, sizeof(*b) + size);
+    if (!n)
+        return NULL;
+    atomic_init(&n->refs, 1);
+    n->release = NULL; /* the bytes go with the struct */
+    n->data = n + 1;
+    n->hint = NULL;
+    return n;
+}
+
+static void blob_unref(struct blob *b)
+{
+    if (atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    if (b->release)
+        b->release(b->data, b->hint);
+    mem_free(b);
+}
+
+static struct blob *blob_foreign(void *data, void (*release)(void *data, void *hint), void *hint)
+{
+    struct blob *b = mem_alloc(sizeof(*b));
+    if (!b)
+        return NULL;
+    atomic_init(&b->refs, 1);
+    b->release = release;
+    b->data = data;
+    b->hint = hint;
+    return b;
+}
+
+void msg_init_own_blob(struct msg *m, struct blob *b, size_t size)
+{
+    msg_init_borrowed(m, b->data, size, b);
+    m->kind = MSG_BLOB;
+}
+
+/* ---- messages ---- */
+
+int msg_init_copy(struct msg *m, const void *data, size_t size)
+{
+    if (size <= MSG_INLINE_MAX) {
+        msg_init(m);
+        if (size)
+            memcpy(m->u.inl, data, size);
+        m->inl_len = (uint8_t)size;
+        return 0;
+    }
+    uint8_t *bytes;
+    int rc = msg_init_blob(m, size, &bytes);
+    if (rc)
+        return rc;
+    memcpy(bytes, data, size);
+    return 0;
+}
+
+int msg_init_blob(struct msg *m, size_t size, uint8_t **data)
+{
+    struct blob *b = blob_resize(NULL, size);
+    if (!b)
+        return -ENOMEM;
+    msg_init_own_blob(m, b, size);
+    *data = b->data;
+    return 0;
+}
+
+int msg_init_foreign(struct msg *m, void *data, size_t size,
+                     void (*release)(void *data, void *hint), void *hint)
+{
+    struct blob *b = blob_foreign(data, release, hint);
+    if (!b)
+        return -ENOMEM;
+    msg_init_own_blob(m, b, size);
+    return 0;
+}
+
+void msg_drop_slow(struct msg *m)
+{
+    switch (m->kind) {
+    case MSG_SLICE:
+        chunk_unref(m->u.x.owner, 1);
+        break;
+    case MSG_BLOB:
+        blob_unref(m->u.x.owner);
+        break;
+    case MSG_OBJECT:
+        object_release(m->u.x.owner);
+        break;
+    default:
+        break;
+    }
+}
+
+/* Makes m a copy of what it points to, keeping what is said about it; what it held stays held. */
+static int replace_by_copy(struct msg *m)
+{
+    struct msg copy;
+    int rc = msg_init_copy(&copy, m->u.x.data, m->u.x.size);
+    if (rc)
+        return rc;
+    copy.flags = m->flags;
+    copy.routing_id = m->routing_id;
+    *m = copy;
+    return 0;
+}
+
+int msg_own(struct msg *m)
+{
+    if (m->kind != MSG_BORROWED)
+        return 0;
+    if (m->u.x.owner && !(m->flags & PART_NOREF)) {
+        object_ref(m->u.x.owner);
+        m->kind = MSG_OBJECT;
+        return 0;
+    }
+    int rc = replace_by_copy(m);
+    if (rc)
+        return rc;
+    m->flags &= (uint8_t)~PART_NOREF;
+    return 0;
+}
+
+int msg_dup(struct msg *dst, struct msg *src)
+{
+    assert(src->kind != MSG_BORROWED);
+    if (src->kind == MSG_OBJECT) {
+        /* The host's own count may need the host's lock; a blob's never does. */
+        struct blob *b =
+            blob_foreign((void *)(uintptr_t)src->u.x.data, release_object, src->u.x.owner);
+        if (!b)
+            return -ENOMEM;
+        src->u.x.owner = b;
+        src->kind = MSG_BLOB;
+    }
+    if (src->kind == MSG_SLICE)
+        chunk_ref(src->u.x.owner, 1);
+    else if (src->kind == MSG_BLOB)
+        atomic_fetch_add_explicit(&((struct blob *)src->u.x.owner)->refs, 1, memory_order_relaxed);
+    *dst = *src;
+    return 0;
+}
+
+int msg_detach(struct msg *m)
+{
+    if (m->kind != MSG_SLICE)
+        return 0;
+    struct chunk *c = m->u.x.owner;
+    int rc = replace_by_copy(m);
+    if (rc)
+        return rc;
+    chunk_unref(c, 1);
+    return 0;
+}
+
+/* ---- parts ---- */
+
+int parts_grow(struct parts *p, uint32_t extra)
+{
+    uint64_t need = (uint64_t)p->len + extra;
+    if (need <= p->cap)
+        return 0;
+    uint64_t cap = (uint64_t)p->cap * 2;
+    if (cap < need)
+        cap = need;
+    if (cap > UINT32_MAX)
+        return -ENOMEM;
+    struct msg *v = mem_realloc(p->v == p->few ? NULL : p->v, (size_t)cap * sizeof(*v));
+    if (!v)
+        return -ENOMEM;
+    if (p->v == p->few)
+        memcpy(v, p->few, p->len * sizeof(*v));
+    p->v = v;
+    p->cap = (uint32_t)cap;
+    return 0;
+}
+
+void parts_clear(struct parts *p)
+{
+    for (uint32_t i = 0; i < p->len; i++)
+        msg_drop(&p->v[i]);
+    p->len = 0;
+}
+
+void parts_fini(struct parts *p)
+{
+    parts_clear(p);
+    if (p->v != p->few)
+        mem_free(p->v);
+    parts_init(p);
+}
+
+int parts_insert(struct parts *p, uint32_t at, const struct msg *m)
+{
+    assert(at <= p->len);
+    int rc = parts_grow(p, 1);
+    if (rc)
+        return rc;
+    memmove(p->v + at + 1, p->v + at, (p->len - at) * sizeof(*p->v));
+    p->v[at] = *m;
+    p->len++;
+    return 0;
+}
+
+void parts_remove_front(struct parts *p, uint32_t n)
+{
+    assert(n <= p->len);
+    for (uint32_t i = 0; i < n; i++)
+        msg_drop(&p->v[i]);
+    p->len -= n;
+    memmove(p->v, p->v + n, p->len * sizeof(*p->v));
+}
+
+/* ---- rings ---- */
+
+int msgring_grow(struct msgring *r)
+{
+    uint32_t cap = r->cap ? r->cap * 2 : 8;
+    if (cap < r->cap)
+        return -ENOMEM;
+    struct msg *v = mem_alloc((size_t)cap * sizeof(*v));
+    if (!v)
+        return -ENOMEM;
+    uint32_t first = r->cap - r->head;
+    if (first > r->len)
+        first = r->len;
+    if (r->len) {
+        memcpy(v, r->v + r->head, first * sizeof(*v));
+        memcpy(v + first, r->v, (r->len - first) * sizeof(*v));
+    }
+    mem_free(r->v);
+    r->v = v;
+    r->cap = cap;
+    r->head = 0;
+    return 0;
+}
+
+void msgring_fini(struct msgring *r)
+{
+    while (r->len) {
+        struct msg m;
+        msgring_pop(r, &m);
+        msg_drop(&m);
+    }
+    mem_free(r->v);
+    msgring_init(r);
+}
+
+void msgring_rollback(struct msgring *r)
+{
+    while (r->len) {
+        struct msg *last = &r->v[(r->head + r->len - 1) & (r->cap - 1)];
+        if (!(last->flags & PART_MORE))
+            break;
+        msg_drop(last);
+        r->len--;
+    }
+}
+
+void msgring_trim(struct msgring *r)
+{
+    if (r->len)
+        return;
+    mem_free(r->v);
+    msgring_init(r);
+}

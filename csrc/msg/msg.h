@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One frame of a message: 32 bytes, moved by plain copy. Where its bytes are is its kind:
+ *
+ *   INLINE    in the struct itself, up to MSG_INLINE_MAX bytes
+ *   SLICE     in a receive chunk, holding one reference on it
+ *   BLOB      in memory of its own or of a foreign owner, refcounted, with a release callback
+ *   OBJECT    in an object of the host language; the msg owns one reference, dropped through
+ *             the hook set with msg_set_object_hooks
+ *   BORROWED  in the caller's memory, valid for the current call only: msg_own before storing
+ *
+ * A struct msg that was moved from must be treated as uninitialised (or msg_init again).
+ */
+#ifndef MSG_MSG_H
+#define MSG_MSG_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "msg/pool.h"
+
+#define MSG_INLINE_MAX 24
+
+enum msg_kind { MSG_INLINE, MSG_SLICE, MSG_BLOB, MSG_OBJECT, MSG_BORROWED };
+
+#define PART_MORE 1u    /* further parts of the same message follow */
+#define PART_COMMAND 4u /* same bit as on the wire; never on messages that patterns see */
+#define PART_NOREF 8u    /* BORROWED: the object hook must not be used (no host lock is held) */
+
+struct msg {
+    union {
+        uint8_t inl[MSG_INLINE_MAX];
+        struct {
+            const uint8_t *data;
+            size_t size;
+            void *owner; /* SLICE: struct chunk, BLOB: struct blob, OBJECT/BORROWED: the object */
+        } x;
+    } u;
+    uint32_t routing_id; /* SERVER, PEER; 0 otherwise */
+    uint8_t kind;
+    uint8_t flags;
+    uint8_t inl_len;
+    uint8_t reserved;
+};
+
+struct blob {
+    atomic_uint refs;
+    /* Called once when the last reference goes, on whatever thread. */
+    void (*release)(void *data, void *hint);
+    void *data;
+    void *hint;
+};
+
+/*
+ * `ref` takes another reference on a host object (only ever called in a call whose BORROWED message
+ * lacks PART_NOREF, thus with the host's lock held); `release` drops one and may run on any thread.
+ */
+void msg_set_object_hooks(void (*ref)(void *object), void (*release)(void *object));
+
+static inline void msg_init(struct msg *m)
+{
+    m->routing_id = 0;
+    m->kind = MSG_INLINE;
+    m->flags = 0;
+    m->inl_len = 0;
+    m->reserved = 0;
+}
+
+static inline const uint8_t *msg_data(const struct msg *m)
+{
+    return m->kind == MSG_INLINE ? m->u.inl : m->u.x.data;
+}
+
+static inline size_t msg_size(const struct msg *m)
+{
+    return m->kind == MSG_INLINE ? m->inl_len : m->u.x.size;
+}
+
+static inline void msg_init_borrowed(struct msg *m, const void *data, size_t size, void *object)
+{
+    m->u.x.data = data;
+    m->u.x.size = size;
+    m->u.x.owner = object;
+    m->routing_id = 0;
+    m->kind = MSG_BORROWED;
+    m->flags = 0;
+    m->inl_len = 0;
+    m->reserved = 0;
+}
+
+/* Takes over one chunk reference of the caller. */
+static inline void msg_init_slice(struct msg *m, struct chunk *c, const uint8_t *data, size_t size)
+{
+    m->u.x.data = data;
+    m->u.x.size = size;
+    m->u.x.owner = c;
+    m->routing_id = 0;
+    m->kind = MSG_SLICE;
+    m->flags = 0;
+    m->inl_len = 0;
+    m->reserved = 0;
+}
+
+/* Takes over one reference of the object. */
+static inline void msg_init_object(struct msg *m, const void *data, size_t size, void *object)
+{
+    msg_init_borrowed(m, data, size, object);
+    m->kind = MSG_OBJECT;
+}
+
+/* Copies the bytes: inline when they fit, a blob otherwise. 0 or -ENOMEM. */
+int msg_init_copy(struct msg *m, const void *data, size_t size);
+/* A blob of `size` writable bytes (through *data). 0 or -ENOMEM. */
+int msg_init_blob(struct msg *m, size_t size, uint8_t **data);
+/* Foreign memory; release(data, hint) runs when the last reference goes. 0, or -ENOMEM (then release is
+ * not called and the memory stays the caller's). */
+int msg_init_foreign(struct msg *m, void *data, size_t size,
+                     void (*release)(void *data, void *hint), void *hint);
+
+/* Memory that becomes a message once it is full: a sole blob whose `size` bytes lie at ->data. NULL makes a
+ * new one; NULL is returned when out of memory (b stays valid). */
+struct blob *blob_resize(struct blob *b, size_t size);
+/* Takes over the reference; `size` bytes are valid. */
+void msg_init_own_blob(struct msg *m, struct blob *b, size_t size);
+
+void msg_drop_slow(struct msg *m);
+
+/* Ends the message's hold on its memory. Harmless on INLINE and BORROWED. */
+static inline void msg_drop(struct msg *m)
+{
+    if (m->kind == MSG_SLICE)
+        chunk_unref(m->u.x.owner, 1);
+    else if (m->kind != MSG_INLINE)
+        msg_drop_slow(m);
+}
+
+/* Makes a message storable: BORROWED becomes OBJECT, INLINE or BLOB; others stay. 0 or -ENOMEM
+ * (unchanged). */
+int msg_own(struct msg *m);
+
+/* `dst` becomes another reference to the same bytes. Turns OBJECT into BLOB first, hence non-const.
+ * `src` must not be BORROWED. 0 or -ENOMEM (dst unset). */
+int msg_dup(struct msg *dst, struct msg *src);
+
+/* Copies a SLICE out of its chunk, so that it does not keep a large chunk alive. 0 or -ENOMEM
+ * (unchanged). */
+int msg_detach(struct msg *m);
+
+/* ---- vectors of parts: a whole message, or several with MORE telling their ends ---- */
+
+#define PARTS_INLINE 6
+
+struct parts {
+    struct msg *v;
+    uint32_t len;
+    uint32_t cap;
+    struct msg few[PARTS_INLINE];
+};
+
+static inline void parts_init(struct parts *p)
+{
+    p->v = p->few;
+    p->len = 0;
+    p->cap = PARTS_INLINE;
+}
+
+int parts_grow(struct parts *p, uint32_t extra); /* room for `extra` more: 0 or -ENOMEM */
+void parts_clear(struct parts *p);               /* drops the messages, keeps the memory */
+void parts_fini(struct parts *p);                /* drops the messages and frees */
+int parts_insert(struct parts *p, uint32_t at, const struct msg *m); /* moves m in */
+void parts_remove_front(struct parts *p, uint32_t n);                /* drops the first n */
+
+/* Moves m in; 0 or -ENOMEM (m stays the caller's). */
+static inline int parts_push(struct parts *p, const struct msg *m)
+{
+    if (p->len == p->cap) {
+        int rc = parts_grow(p, 1);
+        if (rc)
+            return rc;
+    }
+    p->v[p->len++] = *m;
+    return 0;
+}
+
+/* ---- a growable ring of frames, counting whole messages ---- */
+
+struct msgring {
+    struct msg *v;
+    uint32_t cap; /* power of two or 0 */
+    uint32_t head;
+    uint32_t len;  /* frames */
+    uint32_t msgs; /* whole messages: frames without MORE */
+};
+
+static inline void msgring_init(struct msgring *r)
+{
+    r->v = NULL;
+    r->cap = r->head = r->len = r->msgs = 0;
+}
+
+int msgring_grow(struct msgring *r);
+void msgring_fini(struct msgring *r); /* drops what is left */
+/* Drops the frames at the tail that belong to an unfinished message. */
+void msgring_rollback(struct msgring *r);
+/* Frees the slots when empty, so that an idle pipe costs nothing. */
+void msgring_trim(struct msgring *r);
+
+/* Moves m in; 0 or -ENOMEM. */
+static inline int msgring_push(struct msgring *r, const struct msg *m)
+{
+    if (r->len == r->cap) {
+        int rc = msgring_grow(r);
+        if (rc)
+            return rc;
+    }
+    r->v[(r->head + r->len) & (r->cap - 1)] = *m;
+    r->len++;
+    r->msgs += !(m->flags & PART_MORE);
+    return 0;
+}
+
+/* Moves the oldest frame out; the ring must not be empty. */
+static inline void msgring_pop(struct msgring *r, struct msg *out)
+{
+    *out = r->v[r->head];
+    r->head = (r->head + 1) & (r->cap - 1);
+    r->len--;
+    r->msgs -= !(out->flags & PART_MORE);
+}
+
+static inline struct msg *msgring_peek(struct msgring *r)
+{
+    return &r->v[r->head];
+}
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Buffers that connections borrow. A context owns one pool; idle connections hold nothing of it.
+ * A chunk is a refcounted block of memory: received bytes are parsed in place and small messages
+ * are slices of it. The pool keeps a bounded number of free chunks a size class.
+ */
+#ifndef MSG_POOL_H
+#define MSG_POOL_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct pool; /* refcounted itself: outlives its context while chunks are out */
+
+struct chunk {
+    atomic_uint refs;
+    uint32_t size_class;
+    struct pool *pool;
+    size_t cap;
+    _Alignas(16) uint8_t data[];
+};
+
+#define CHUNK_SMALL ((size_t)4 << 10)
+#define CHUNK_MEDIUM ((size_t)64 << 10)
+#define CHUNK_LARGE ((size_t)256 << 10)
+
+int pool_create(struct pool **out);
+void pool_release(struct pool *p); /* drops the owner's reference */
+
+/* A chunk of at least `cap` bytes (one of the CHUNK_ sizes) with one reference; NULL: no memory. */
+struct chunk *chunk_get(struct pool *p, size_t cap);
+
+static inline void chunk_ref(struct chunk *c, unsigned n)
+{
+    atomic_fetch_add_explicit(&c->refs, n, memory_order_relaxed);
+}
+
+void chunk_recycle(struct chunk *c);
+
+static inline void chunk_unref(struct chunk *c, unsigned n)
+{
+    if (atomic_fetch_sub_explicit(&c->refs, n, memory_order_acq_rel) == n)
+        chunk_recycle(c);
+}
+
+/* True when the caller's reference is the only one, so that the memory may be written again. */
+static inline int chunk_sole(struct chunk *c)
+{
+    return atomic_load_explicit(&c->refs, memory_order_acquire) == 1;
+}
+
+#endif

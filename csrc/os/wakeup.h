@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/* A descriptor that another thread can make readable: eventfd on Linux, a pipe elsewhere. */
+#ifndef OS_WAKEUP_H
+#define OS_WAKEUP_H
+
+struct wakeup {
+    int rfd; /* to be watched for reading */
+    int wfd; /* equals rfd with eventfd */
+};
+
+int wakeup_init(struct wakeup *w); /* 0 or a negative errno (EMFILE ...) */
+void wakeup_fini(struct wakeup *w);
+void wakeup_signal(struct wakeup *w); /* any thread; never blocks */
+void wakeup_drain(struct wakeup *w);  /* makes it unreadable again */
+
+#endif

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/* DEALER: out to its peers in turn, in from its peers in turn, no rules between the two. */
+#include <errno.h>
+
+#include "core/option_ids.h"
+#include "core/pattern_ops.h"
+#include "core/socket.h"
+#include "pattern/patterns.h"
+#include "pattern/route.h"
+
+struct dealer {
+    struct fairq in;
+    struct balancer out;
+    bool probe; /* PROBE_ROUTER */
+};
+
+static int dealer_init(struct fmq_socket *s)
+{
+    struct dealer *me = s->state;
+    fairq_init(&me->in);
+    balancer_init(&me->out);
+    return 0;
+}
+
+static void dealer_fini(struct fmq_socket *s)
+{
+    (void)s;
+}
+
+static int dealer_attach(struct fmq_socket *s, struct pipe *p)
+{
+    struct dealer *me = s->state;
+    route_attach(p);
+    balancer_add(&me->out, p);
+    return 0;
+}
+
+static int dealer_connected(struct fmq_socket *s, struct pipe *p)
+{
+    struct dealer *me = s->state;
+    return me->probe ? pipe_write_control(p, "", 0) : 0;
+}
+
+static void dealer_hangup(struct fmq_socket *s, struct pipe *p)
+{
+    (void)s;
+    balancer_remove(p);
+}
+
+static void dealer_detach(struct fmq_socket *s, struct pipe *p)
+{
+    (void)s;
+    route_detach(p);
+}
+
+static void dealer_readable(struct fmq_socket *s, struct pipe *p)
+{
+    struct dealer *me = s->state;
+    fairq_add(&me->in, p);
+}
+
+static void dealer_writable(struct fmq_socket *s, struct pipe *p)
+{
+    struct dealer *me = s->state;
+    balancer_add(&me->out, p);
+}
+
+static int dealer_send_check(struct fmq_socket *s, const struct msg *first)
+{
+    struct dealer *me = s->state;
+    (void)first;
+    return balancer_ready(&me->out) ? 0 : -EAGAIN;
+}
+
+static int dealer_send(struct fmq_socket *s, struct parts *m)
+{
+    struct dealer *me = s->state;
+    return balancer_send(&me->out, m, NULL);
+}
+
+static int dealer_recv(struct fmq_socket *s, struct parts *out, struct pipe **from)
+{
+    struct dealer *me = s->state;
+    return fairq_recv(&me->in, out, from);
+}
+
+static int dealer_events(struct fmq_socket *s)
+{
+    struct dealer *me = s->state;
+    return (fairq_next(&me->in) ? FMQ_POLLIN : 0) | (balancer_ready(&me->out) ? FMQ_POLLOUT : 0);
+}
+
+static int dealer_setopt(struct fmq_socket *s, int option, int64_t num, const void *value,
+                         size_t len)
+{
+    struct dealer *me = s->state;
+    (void)value;
+    (void)len;
+    if (option != OPT_PROBE_ROUTER)
+        return -EINVAL;
+    me->probe = num != 0;
+    return 0;
+}
+
+const struct pattern_ops pattern_dealer = {
+    .type = FMQ_DEALER,
+    .name = "DEALER",
+    .state_size = sizeof(struct dealer),
+    .sends = true,
+    .receives = true,
+    .dedup_connect = true,
+    .init = dealer_init,
+    .fini = dealer_fini,
+    .attach = dealer_attach,
+    .connected = dealer_connected,
+    .hangup = dealer_hangup,
+    .detach = dealer_detach,
+    .readable = dealer_readable,
+    .writable = dealer_writable,
+    .send_check = dealer_send_check,
+    .send = dealer_send,
+    .recv = dealer_recv,
+    .events = dealer_events,
+    .setopt = dealer_setopt,
+};

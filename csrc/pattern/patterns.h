@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* Every pattern's table, for the registry, and what the core asks of a pattern beyond it. */
+#ifndef PATTERN_PATTERNS_H
+#define PATTERN_PATTERNS_H
+
+#include <stddef.h>
+
+#include "core/pattern_ops.h"
+
+extern const struct pattern_ops pattern_pair;
+extern const struct pattern_ops pattern_pub;
+extern const struct pattern_ops pattern_sub;
+extern const struct pattern_ops pattern_req;
+extern const struct pattern_ops pattern_rep;
+extern const struct pattern_ops pattern_dealer;
+extern const struct pattern_ops pattern_router;
+extern const struct pattern_ops pattern_pull;
+extern const struct pattern_ops pattern_push;
+extern const struct pattern_ops pattern_xpub;
+extern const struct pattern_ops pattern_xsub;
+extern const struct pattern_ops pattern_stream;
+
+/* What the ROUTER's peer of that id is ready for: FMQ_POLLIN, FMQ_POLLOUT. -EHOSTUNREACH: no such peer;
+ * -ENOTSUP: not a ROUTER. Lock held. */
+int router_peer_state(struct fmq_socket *s, const void *id, size_t len);
+
+#endif

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+/* PUSH deals messages out to its peers in turn; PULL takes them from its peers in turn. */
+#include <errno.h>
+
+#include "core/pattern_ops.h"
+#include "core/socket.h"
+#include "pattern/patterns.h"
+#include "pattern/route.h"
+
+/* ---- PUSH ---- */
+
+struct push {
+    struct balancer out;
+};
+
+static int push_init(struct fmq_socket *s)
+{
+    struct push *me = s->state;
+    balancer_init(&me->out);
+    return 0;
+}
+
+static void push_fini(struct fmq_socket *s)
+{
+    (void)s;
+}
+
+static int push_attach(struct fmq_socket *s, struct pipe *p)
+{
+    struct push *me = s->state;
+    route_attach(p);
+    balancer_add(&me->out, p);
+    return 0;
+}
+
+static void push_hangup(struct fmq_socket *s, struct pipe *p)
+{
+    (void)s;
+    balancer_remove(p);
+}
+
+static void push_detach(struct fmq_socket *s, struct pipe *p)
+{
+    (void)s;
+    route_detach(p);
+}
+
+static void push_readable(struct fmq_socket *s, struct pipe *p)
+{
+    (void)s;
+    while (pipe_can_read(p)) /* a PULL has nothing to say */
+        pipe_skip(p);
+}
+
+static void push_writable(struct fmq_socket *s, struct pipe *p)
+{
+    struct push *me = s->state;
+    balancer_add(&me->out, p);
+}
+
+static int push_send_check(struct fmq_socket *s, const struct msg *first)
+{
+    struct push *me = s->state;
+    (void)first;
+    return balancer_ready(&me->out) ? 0 : -EAGAIN;
+}
+
+static int push_send(struct fmq_socket *s, struct parts *m)
+{
+    struct push *me = s->state;
+    return balancer_send(&me->out, m, NULL);
+}
+
+static int push_events(struct fmq_socket *s)
+{
+    return push_send_check(s, NULL) == 0 ? FMQ_POLLOUT : 0;
+}
+
+/* ---- PULL ---- */
+
+struct pull {
+    struct fairq in;
+};
+
+static int pull_init(struct fmq_socket *s)
+{
+    struct pull *me = s->state;
+    fairq_init(&me->in);
+    return 0;
+}
+
+static void pull_fini(struct fmq_socket *s)
+{
+    (void)s;
+}
+
+static int pull_attach(struct fmq_socket *s, struct pipe *p)
+{
+    (void)s;
+    route_attach(p);
+    return 0;
+}
+
+static void pull_detach(struct fmq_socket *s, struct pipe *p)
+{
+    (void)s;
+    route_detach(p);
+}
+
+static void pull_readable(struct fmq_socket *s, struct pipe *p)
+{
+    struct pull *me = s->state;
+    fairq_add(&me->in, p);
+}
+
+static void pull_writable(struct fmq_socket *s, struct pipe *p)
+{
+    (void)s;
+    (void)p;
+}
+
+static int pull_recv(struct fmq_socket *s, struct parts *out, struct pipe **from)
+{
+    struct pull *me = s->state;
+    return fairq_recv(&me->in, out, from);
+}
+
+static int pull_events(struct fmq_socket *s)
+{
+    struct pull *me = s->state;
+    return fairq_next(&me->in) ? FMQ_POLLIN : 0;
+}
+
+/* ---- tables ---- */
+
+static int no_send(struct fmq_socket *s, struct parts *m)
+{
+    (void)s;
+    (void)m;
+    return -ENOTSUP;
+}
+
+static int no_recv(struct fmq_socket *s, struct parts *out, struct pipe **from)
+{
+    (void)s;
+    (void)out;
+    (void)from;
+    return -ENOTSUP;
+}
+
+const struct pattern_ops pattern_push = {
+    .type = FMQ_PUSH,
+    .name = "PUSH",
+    .state_size = sizeof(struct push),
+    .sends = true,
+    .init = push_init,
+    .fini = push_fini,
+    .attach = push_attach,
+    .hangup = push_hangup,
+    .detach = push_detach,
+    .readable = push_readable,
+    .writable = push_writable,
+    .send_check = push_send_check,
+    .send = push_send,
+    .recv = no_recv,
+    .events = push_events,
+};
+
+const struct pattern_ops pattern_pull = {
+    .type = FMQ_PULL,
+    .name = "PULL",
+    .state_size = sizeof(struct pull),
+    .receives = true,
+    .init = pull_init,
+    .fini = pull_fini,
+    .attach = pull_attach,
+    .detach = pull_detach,
+    .readable = pull_readable,
+    .writable = pull_writable,
+    .send = no_send,
+    .recv = pull_recv,
+    .events = pull_events,
+};

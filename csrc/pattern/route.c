@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+#include "pattern/route.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "core/socket.h"
+
+void route_drop(struct fmq_socket *s, struct pipe *p, struct parts *m)
+{
+    s->drops++;
+    if (p)
+        p->drops++;
+    parts_clear(m);
+}
+
+void route_expel(struct pipe *p)
+{
+    while (pipe_can_read(p))
+        pipe_skip(p);
+    fairq_remove(p);
+    pipe_close(p);
+}
+
+/* ---- fair queue ---- */
+
+int fairq_recv(struct fairq *q, struct parts *out, struct pipe **from)
+{
+    struct pipe *p = fairq_next(q);
+    if (!p)
+        return -EAGAIN;
+    *from = p;
+    return fairq_take(q, p, out);
+}
+
+/* ---- load balancer ---- */
+
+static struct pipe *balancer_next(struct balancer *b)
+{
+    while (!list_empty(&b->pipes)) {
+        struct pipe *p = LIST_ENTRY(b->pipes.next, struct pipe, out_node);
+        if (pipe_can_write(p))
+            return p;
+        balancer_remove(p);
+    }
+    return NULL;
+}
+
+bool balancer_ready(struct balancer *b)
+{
+    return balancer_next(b) != NULL;
+}
+
+int balancer_send(struct balancer *b, struct parts *m, struct pipe **to)
+{
+    struct pipe *p;
+    while ((p = balancer_next(b))) {
+        int rc = pipe_write(p, m->v, m->len);
+        if (rc == -EAGAIN) {
+            balancer_remove(p);
+            continue;
+        }
+        if (rc)
+            return rc;
+        m->len = 0;
+        list_remove(&p->out_node);
+        list_push_back(&b->pipes, &p->out_node);
+        if (to)
+            *to = p;
+        return 0;
+    }
+    return -EAGAIN;
+}
+
+/* ---- fan-out ---- */
+
+void fanout_init(struct fanout *f)
+{
+    *f = (struct fanout){0};
+    list_init(&f->pipes);
+}
+
+void fanout_fini(struct fanout *f)
+{
+    mem_free(f->targets);
+}
+
+int fanout_add(struct fanout *f, struct pipe *p)
+{
+    if (f->live == f->cap) {
+        uint32_t cap = f->cap ? f->cap * 2 : 4;
+        struct pipe **targets = mem_realloc(f->targets, cap * sizeof(struct pipe *));
+        if (!targets)
+            return -ENOMEM;
+        f->targets = targets;
+        f->cap = cap;
+    }
+    f->live++;
+    list_push_back(&f->pipes, &p->out_node);
+    return 0;
+}
+
+void fanout_remove(struct fanout *f, struct pipe *p)
+{
+    if (!list_linked(&p->out_node))
+        return;
+    list_remove(&p->out_node);
+    f->live--;
+}
+
+void fanout_aim_all(struct fanout *f)
+{
+    f->count = 0;
+    LIST_FOR(it, &f->pipes)
+        fanout_aim(f, LIST_ENTRY(it, struct pipe, out_node));
+}
+
+bool fanout_all_writable(struct fanout *f)
+{
+    for (uint32_t i = 0; i < f->count; i++) {
+        if (!pipe_can_write(f->targets[i]))
+            return false;
+    }
+    return true;
+}
+
+int fanout_send(struct fmq_socket *s, struct fanout *f, struct parts *m)
+{
+    bool sent = false, no_memory = false;
+    for (uint32_t i = 0; i < f->count; i++) {
+        struct pipe *p = f->targets[i];
+        /* The last one gets the parts themselves: with one subscriber nothing is shared. */
+        bool last = i + 1 == f->count;
+        int rc = last ? pipe_write(p, m->v, m->len) : pipe_write_shared(p, m->v, m->len);
+        if (rc == 0) {
+            sent = true;
+            if (last)
+                m->len = 0;
+            continue;
+        }
+        no_memory |= rc == -ENOMEM;
+        s->drops++;
+        p->drops++;
+    }
+    if (no_memory && !sent)
+        return -ENOMEM;
+    parts_clear(m);
+    return 0;
+}
+
+/* ---- parts ---- */
+
+int parts_prepend(struct parts *p, const struct msg *head, uint32_t n)
+{
+    int rc = parts_grow(p, n);
+    if (rc)
+        return rc;
+    memmove(p->v + n, p->v, p->len * sizeof(*p->v));
+    memcpy(p->v, head, n * sizeof(*head));
+    p->len += n;
+    return 0;
+}
+
+void parts_cut(struct parts *p, uint32_t at, uint32_t n)
+{
+    for (uint32_t i = at; i < at + n; i++)
+        msg_drop(&p->v[i]);
+    memmove(p->v + at, p->v + at + n, (p->len - at - n) * sizeof(*p->v));
+    p->len -= n;
+}

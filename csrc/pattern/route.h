@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How messages find pipes, shared by the patterns: fair queue in, load balancer out, fan-out to many.
+ *
+ * The lists run through the pipes themselves, so linking cannot fail. A pipe that the lists hold may have
+ * stopped being readable or writable; that is found out when its turn comes, and then it leaves the
+ * list until the core's `readable` or `writable` brings it back. A pattern calls route_attach when
+ * it gets a pipe and route_detach before it loses it.
+ */
+#ifndef PATTERN_ROUTE_H
+#define PATTERN_ROUTE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "core/pipe.h"
+#include "msg/msg.h"
+
+struct fmq_socket;
+
+static inline void route_attach(struct pipe *p)
+{
+    list_init(&p->in_node);
+    list_init(&p->out_node);
+}
+
+static inline void route_detach(struct pipe *p)
+{
+    list_remove(&p->in_node);
+    list_remove(&p->out_node);
+}
+
+/* Drops the message because that pipe cannot take it (NULL: there is no pipe), and counts that. */
+void route_drop(struct fmq_socket *s, struct pipe *p, struct parts *m);
+
+/* Drops what the pipe holds unread and closes it: its peer broke the pattern's rules. */
+void route_expel(struct pipe *p);
+
+/* ---- in: every readable pipe in turn, one whole message each ---- */
+
+struct fairq {
+    struct list pipes; /* pipe.in_node */
+};
+
+static inline void fairq_init(struct fairq *q)
+{
+    list_init(&q->pipes);
+}
+
+static inline void fairq_add(struct fairq *q, struct pipe *p)
+{
+    if (!list_linked(&p->in_node))
+        list_push_back(&q->pipes, &p->in_node);
+}
+
+static inline void fairq_remove(struct pipe *p)
+{
+    list_remove(&p->in_node);
+}
+
+/* The pipe whose turn it is; NULL: none has a message. */
+static inline struct pipe *fairq_next(struct fairq *q)
+{
+    while (!list_empty(&q->pipes)) {
+        struct pipe *p = LIST_ENTRY(q->pipes.next, struct pipe, in_node);
+        if (pipe_can_read(p))
+            return p;
+        fairq_remove(p);
+    }
+    return NULL;
+}
+
+/* After a message of `p` was read or skipped: the next one's turn. */
+static inline void fairq_rotate(struct fairq *q, struct pipe *p)
+{
+    list_remove(&p->in_node);
+    if (pipe_can_read(p))
+        list_push_back(&q->pipes, &p->in_node);
+}
+
+/* Appends the oldest message of `p`, which came from fairq_next. 0 or -ENOMEM (nothing changed). */
+static inline int fairq_take(struct fairq *q, struct pipe *p, struct parts *out)
+{
+    int rc = pipe_read(p, out);
+    if (rc == 0)
+        fairq_rotate(q, p);
+    return rc;
+}
+
+/* Both in one: 0, -EAGAIN or -ENOMEM. */
+int fairq_recv(struct fairq *q, struct parts *out, struct pipe **from);
+
+/* ---- out: every writable pipe in turn ---- */
+
+struct balancer {
+    struct list pipes; /* pipe.out_node */
+};
+
+static inline void balancer_init(struct balancer *b)
+{
+    list_init(&b->pipes);
+}
+
+static inline void balancer_add(struct balancer *b, struct pipe *p)
+{
+    if (!list_linked(&p->out_node))
+        list_push_back(&b->pipes, &p->out_node);
+}
+
+static inline void balancer_remove(struct pipe *p)
+{
+    list_remove(&p->out_node);
+}
+
+/* Whether balancer_send would find a pipe. */
+bool balancer_ready(struct balancer *b);
+/* 0: the message is gone, *to (may be NULL) tells where. -EAGAIN, -ENOMEM: all is as it was. */
+int balancer_send(struct balancer *b, struct parts *m, struct pipe **to);
+
+/* ---- out: to many ---- */
+
+struct fanout {
+    struct list pipes; /* pipe.out_node: all that may be written */
+    uint32_t live;     /* how many these are */
+    struct pipe **targets; /* of the message being sent; room for all that are live */
+    uint32_t count;
+    uint32_t cap;
+};
+
+void fanout_init(struct fanout *f);
+void fanout_fini(struct fanout *f);
+int fanout_add(struct fanout *f, struct pipe *p); /* 0 or -ENOMEM */
+void fanout_remove(struct fanout *f, struct pipe *p);
+
+static inline void fanout_aim(struct fanout *f, struct pipe *p)
+{
+    f->targets[f->count++] = p;
+}
+
+void fanout_aim_all(struct fanout *f);
+/* Whether every target has room. */
+bool fanout_all_writable(struct fanout *f);
+/* Sends to the targets; who has no room misses the message. 0, or -ENOMEM when nobody got it. */
+int fanout_send(struct fmq_socket *s, struct fanout *f, struct parts *m);
+
+/* ---- parts ---- */
+
+/* Puts n parts in front; they move in. 0 or -ENOMEM. */
+int parts_prepend(struct parts *p, const struct msg *head, uint32_t n);
+/* Drops the parts [at, at + n). */
+void parts_cut(struct parts *p, uint32_t at, uint32_t n);
+
+/* Sets MORE where it belongs, after parts were taken out. */
+static inline void parts_mark(struct parts *p)
+{
+    for (uint32_t i = 0; i < p->len; i++) {
+        p->v[i].flags &= (uint8_t)~PART_MORE;
+        if (i + 1 < p->len)
+            p->v[i].flags |= PART_MORE;
+    }
+}
+
+static inline void parts_truncate(struct parts *p, uint32_t len)
+{
+    parts_cut(p, len, p->len - len);
+}
+
+#endif

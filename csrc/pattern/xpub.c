@@ -1,0 +1,588 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * XPUB and PUB: publish to those who subscribed.
+ *
+ * Subscriptions come as commands or as messages and take effect when they arrive, whether or not the
+ * program receives. An XPUB's program is told of them, in the order of arrival with the messages that
+ * subscribers send (struct note). A pipe is read ahead only as far as its RCVHWM allows; beyond that its
+ * messages stay where they are, and push back.
+ *
+ * With XPUB_MANUAL nothing takes effect by itself: the program decides, for the pipe it last received from.
+ *
+ * A publisher that connects keeps the subscriptions over a lost connection, so that what it publishes in
+ * the meantime is queued. The subscriber repeats them; what it has not repeated by the time the next
+ * connection is lost is dropped (member.round).
+ */
+#include <errno.h>
+
+#include "base/alloc.h"
+#include "core/option_ids.h"
+#include "core/pattern_ops.h"
+#include "core/socket.h"
+#include "pattern/patterns.h"
+#include "pattern/pubsub.h"
+#include "pattern/route.h"
+#include "pattern/topics.h"
+#include "wire/peer.h"
+
+struct xpub {
+    struct topics topics; /* in effect */
+    struct topics asked;  /* XPUB_MANUAL: what subscribers asked for */
+    struct fanout out;
+    struct fairq in;   /* pipes that could not be read empty */
+    struct list notes; /* for the program */
+    struct pipe *last; /* XPUB_MANUAL: whom the program last received from, NULL: gone or nobody */
+    uint64_t sending;  /* number of the message being matched */
+    struct msg welcome;
+    bool has_welcome;
+    bool verbose_add, verbose_cancel;
+    bool manual, last_value;
+    bool nodrop, only_first;
+};
+
+struct xpub_pipe {
+    struct subscriber topics;
+    struct subscriber asked;
+    struct pipe *pipe;
+    struct list notes; /* note.of_pipe */
+    uint64_t matched;  /* xpub.sending of the last message that it matched */
+    uint32_t held;     /* user messages among the notes */
+    uint8_t round;
+    bool reading; /* reading may make more readable, and call back */
+};
+
+struct note {
+    struct list node;
+    struct list of_pipe;
+    struct xpub_pipe *from; /* NULL: gone */
+    bool user;
+    uint32_t len;
+    struct msg v[];
+};
+
+static int xpub_init(struct fmq_socket *s)
+{
+    struct xpub *me = s->state;
+    topics_init(&me->topics);
+    topics_init(&me->asked);
+    fanout_init(&me->out);
+    fairq_init(&me->in);
+    list_init(&me->notes);
+    return 0;
+}
+
+/* ---- notes ---- */
+
+/* A note with room for n parts; NULL: no memory. */
+static struct note *note_new(struct xpub_pipe *from, uint32_t n, bool user)
+{
+    struct note *note = mem_alloc(sizeof(*note) + n * sizeof(note->v[0]));
+    if (!note)
+        return NULL;
+    list_init(&note->node);
+    list_init(&note->of_pipe);
+    note->from = from;
+    note->user = user;
+    note->len = 0;
+    return note;
+}
+
+static void note_free(struct note *note)
+{
+    if (note->from && note->user && list_linked(&note->of_pipe))
+        note->from->held--;
+    list_remove(&note->node);
+    list_remove(&note->of_pipe);
+    for (uint32_t i = 0; i < note->len; i++)
+        msg_drop(&note->v[i]);
+    mem_free(note);
+}
+
+static void note_post(struct xpub *me, struct note *note)
+{
+    list_push_back(&me->notes, &note->node);
+    if (!note->from)
+        return;
+    list_push_back(&note->from->notes, &note->of_pipe);
+    note->from->held += note->user;
+}
+
+static struct note *note_subscription(struct xpub_pipe *from, const void *topic, size_t len,
+                                      bool add)
+{
+    struct note *note = note_new(from, 1, false);
+    if (!note)
+        return NULL;
+    if (msg_init_subscription(&note->v[0], topic, len, add)) {
+        note_free(note);
+        return NULL;
+    }
+    note->len = 1;
+    return note;
+}
+
+static void xpub_fini(struct fmq_socket *s)
+{
+    struct xpub *me = s->state;
+    struct list *node;
+    while ((node = list_first(&me->notes)))
+        note_free(LIST_ENTRY(node, struct note, node));
+    topics_fini(&me->topics);
+    topics_fini(&me->asked);
+    fanout_fini(&me->out);
+    if (me->has_welcome)
+        msg_drop(&me->welcome);
+}
+
+/* ---- subscriptions ---- */
+
+/* 0 or -ENOMEM, then nothing changed. */
+static int change_subscription(struct fmq_socket *s, struct xpub_pipe *xp, const void *topic,
+                               size_t len, bool add)
+{
+    struct xpub *me = s->state;
+    struct topics *table = me->manual ? &me->asked : &me->topics;
+    struct subscriber *who = me->manual ? &xp->asked : &xp->topics;
+    struct note *note = NULL;
+    if (s->type == FMQ_XPUB) {
+        /* Made beforehand, so that what was done need not be undone for want of memory. */
+        note = note_subscription(xp, topic, len, add);
+        if (!note)
+            return -ENOMEM;
+    }
+    int change;
+    if (add) {
+        struct member *m = NULL;
+        change = topics_add(table, who, topic, len, &m);
+        if (m)
+            m->round = xp->round;
+    } else {
+        change = (int)topics_remove(table, who, topic, len);
+    }
+    bool tell = change >= 0 && (me->manual || change == TOPICS_EDGE ||
+                                (add ? me->verbose_add : me->verbose_cancel));
+    if (note && tell)
+        note_post(me, note);
+    else if (note)
+        note_free(note);
+    return change < 0 ? change : 0;
+}
+
+/* Ends the subscriptions of a pipe, of all rounds or of those before the present one, and tells the program
+ * (who: NULL when the pipe is going) as if the peer had cancelled them. */
+static void end_subscriptions(struct fmq_socket *s, struct xpub_pipe *xp, struct topics *table,
+                              struct subscriber *of, bool all, bool told, struct xpub_pipe *who)
+{
+    struct xpub *me = s->state;
+    LIST_FOR_SAFE(it, &of->members) {
+        struct member *m = LIST_ENTRY(it, struct member, of_subscriber);
+        if (!all && m->round == xp->round)
+            continue;
+        if (told && s->type == FMQ_XPUB &&
+            (me->manual || me->verbose_cancel || member_alone(m))) {
+            struct note *note = note_subscription(who, m->topic->name, m->topic->len, false);
+            if (note)
+                note_post(me, note);
+        }
+        topics_drop(table, m);
+    }
+}
+
+/* ---- what subscribers send ---- */
+
+/* Works through one message: subscriptions take effect, the rest is the program's. */
+static int digest(struct fmq_socket *s, struct xpub_pipe *xp, struct parts *m)
+{
+    struct xpub *me = s->state;
+    bool gone = xp->pipe->hung_up;
+    bool first_was = msg_is_subscription(&m->v[0]);
+    uint32_t end = first_was || !me->only_first ? m->len : 0;
+    for (uint32_t at = 0; at < end;) {
+        const struct msg *part = &m->v[at];
+        if (!msg_is_subscription(part)) {
+            at++;
+            continue;
+        }
+        const uint8_t *data = msg_data(part);
+        int rc = gone ? 0
+                      : change_subscription(s, xp, data + 1, msg_size(part) - 1,
+                                            data[0] == BYTE_SUBSCRIBE);
+        if (rc)
+            return rc;
+        parts_cut(m, at, 1);
+        end--;
+    }
+    if (m->len == 0 || s->type == FMQ_PUB)
+        return 0;
+    struct note *note = note_new(xp, m->len, true);
+    if (!note)
+        return -ENOMEM;
+    parts_mark(m);
+    memcpy(note->v, m->v, m->len * sizeof(*m->v));
+    note->len = m->len;
+    m->len = 0;
+    note_post(me, note);
+    return 0;
+}
+
+static bool may_read(const struct xpub_pipe *xp)
+{
+    return pipe_can_read(xp->pipe) && (!xp->pipe->in_hwm || xp->held < xp->pipe->in_hwm);
+}
+
+/* Reads as far as allowed; what stays makes the pipe wait in `in`. */
+static void read_ahead(struct fmq_socket *s, struct pipe *p)
+{
+    struct xpub *me = s->state;
+    struct xpub_pipe *xp = p->state;
+    if (xp->reading)
+        return;
+    xp->reading = true;
+    struct parts m;
+    parts_init(&m);
+    int rc = 0;
+    while (rc == 0 && may_read(xp)) {
+        rc = pipe_read(p, &m);
+        if (rc)
+            break; /* it is all still there: another time */
+        rc = digest(s, xp, &m);
+        parts_clear(&m);
+        if (rc && !p->hung_up)
+            route_expel(p); /* a subscription is lost, and the peer relies on it */
+    }
+    parts_fini(&m);
+    xp->reading = false;
+    if (pipe_can_read(p))
+        fairq_add(&me->in, p);
+    else
+        fairq_remove(p);
+}
+
+static void read_rest(struct fmq_socket *s)
+{
+    struct xpub *me = s->state;
+    LIST_FOR_SAFE(it, &me->in.pipes) {
+        struct pipe *p = LIST_ENTRY(it, struct pipe, in_node);
+        if (!pipe_can_read(p) || may_read(p->state))
+            read_ahead(s, p);
+    }
+}
+
+/* ---- events of pipes ---- */
+
+static int xpub_attach(struct fmq_socket *s, struct pipe *p)
+{
+    struct xpub *me = s->state;
+    struct xpub_pipe *xp = p->state;
+    route_attach(p);
+    subscriber_init(&xp->topics);
+    subscriber_init(&xp->asked);
+    list_init(&xp->notes);
+    xp->pipe = p;
+    return fanout_add(&me->out, p);
+}
+
+static int xpub_connected(struct fmq_socket *s, struct pipe *p)
+{
+    struct xpub *me = s->state;
+    if (!me->has_welcome)
+        return 0;
+    return pipe_write_control(p, msg_data(&me->welcome), msg_size(&me->welcome));
+}
+
+static void xpub_lost(struct fmq_socket *s, struct pipe *p)
+{
+    struct xpub *me = s->state;
+    struct xpub_pipe *xp = p->state;
+    end_subscriptions(s, xp, &me->topics, &xp->topics, false, !me->manual, xp);
+    end_subscriptions(s, xp, &me->asked, &xp->asked, false, true, xp);
+    xp->round++;
+}
+
+static void xpub_hangup(struct fmq_socket *s, struct pipe *p)
+{
+    struct xpub *me = s->state;
+    struct xpub_pipe *xp = p->state;
+    end_subscriptions(s, xp, &me->topics, &xp->topics, true, !me->manual, NULL);
+    end_subscriptions(s, xp, &me->asked, &xp->asked, true, true, NULL);
+    fanout_remove(&me->out, p);
+    if (me->last == p)
+        me->last = NULL;
+}
+
+static void xpub_detach(struct fmq_socket *s, struct pipe *p)
+{
+    struct xpub_pipe *xp = p->state;
+    xpub_hangup(s, p);
+    route_detach(p);
+    struct list *node;
+    while ((node = list_pop_front(&xp->notes)))
+        LIST_ENTRY(node, struct note, of_pipe)->from = NULL;
+}
+
+static void xpub_readable(struct fmq_socket *s, struct pipe *p)
+{
+    read_ahead(s, p);
+}
+
+static void xpub_writable(struct fmq_socket *s, struct pipe *p)
+{
+    (void)s;
+    (void)p;
+}
+
+static void xpub_command(struct fmq_socket *s, struct pipe *p, enum peer_event_kind kind,
+                         const uint8_t *data, size_t len)
+{
+    if (p->hung_up || (kind != PEER_EV_SUBSCRIBE && kind != PEER_EV_CANCEL))
+        return;
+    read_ahead(s, p); /* what came before it */
+    if (change_subscription(s, p->state, data, len, kind == PEER_EV_SUBSCRIBE))
+        route_expel(p);
+}
+
+/* ---- messages ---- */
+
+static bool aim_members(void *arg, void *value)
+{
+    struct xpub *me = arg;
+    const struct topic *topic = value;
+    LIST_FOR(it, &topic->members) {
+        struct member *m = LIST_ENTRY(it, struct member, of_topic);
+        struct xpub_pipe *xp = LIST_ENTRY(m->subscriber, struct xpub_pipe, topics);
+        if (xp->matched == me->sending)
+            continue; /* through a shorter topic already */
+        xp->matched = me->sending;
+        fanout_aim(&me->out, xp->pipe);
+    }
+    return true;
+}
+
+static void aim(struct fmq_socket *s, const struct msg *first)
+{
+    struct xpub *me = s->state;
+    struct pipe *only = me->last_value ? me->last : NULL;
+    me->sending++;
+    me->out.count = 0;
+    trie_match(&me->topics.trie, msg_data(first), msg_size(first), aim_members, me);
+    if (!only && !s->opt.invert_matching)
+        return;
+    bool invert = !only && s->opt.invert_matching;
+    me->out.count = 0;
+    LIST_FOR(it, &me->out.pipes) {
+        struct pipe *p = LIST_ENTRY(it, struct pipe, out_node);
+        const struct xpub_pipe *xp = p->state;
+        if ((xp->matched == me->sending) != invert && (!only || p == only))
+            fanout_aim(&me->out, p);
+    }
+}
+
+static int xpub_send_check(struct fmq_socket *s, const struct msg *first)
+{
+    struct xpub *me = s->state;
+    if (!me->nodrop)
+        return 0;
+    aim(s, first);
+    return fanout_all_writable(&me->out) ? 0 : -EAGAIN;
+}
+
+static int xpub_send(struct fmq_socket *s, struct parts *m)
+{
+    struct xpub *me = s->state;
+    if (!list_empty(&me->in.pipes))
+        read_rest(s);
+    aim(s, &m->v[0]);
+    if (me->nodrop && !fanout_all_writable(&me->out))
+        return -EAGAIN;
+    int rc = fanout_send(s, &me->out, m);
+    if (rc == 0 && me->last_value)
+        me->last = NULL; /* the favour was for one message */
+    return rc;
+}
+
+static int xpub_recv(struct fmq_socket *s, struct parts *out, struct pipe **from)
+{
+    struct xpub *me = s->state;
+    if (list_empty(&me->notes) && !list_empty(&me->in.pipes))
+        read_rest(s);
+    struct list *node = list_first(&me->notes);
+    if (!node)
+        return -EAGAIN;
+    struct note *note = LIST_ENTRY(node, struct note, node);
+    int rc = parts_grow(out, note->len);
+    if (rc)
+        return rc;
+    memcpy(out->v + out->len, note->v, note->len * sizeof(*out->v));
+    out->len += note->len;
+    note->len = 0;
+    struct pipe *p = note->from ? note->from->pipe : NULL;
+    *from = p;
+    if (me->manual)
+        me->last = p && !p->hung_up ? p : NULL;
+    note_free(note);
+    if (p && list_linked(&p->in_node))
+        read_ahead(s, p);
+    return 0;
+}
+
+/* XPUB_NODROP: a message's topic is not known yet, so whoever has subscribed must have room. */
+static bool can_publish(struct xpub *me, bool all)
+{
+    LIST_FOR(it, &me->out.pipes) {
+        struct pipe *p = LIST_ENTRY(it, struct pipe, out_node);
+        const struct xpub_pipe *xp = p->state;
+        if ((all || xp->topics.count) && !pipe_can_write(p))
+            return false;
+    }
+    return true;
+}
+
+static int xpub_events(struct fmq_socket *s)
+{
+    struct xpub *me = s->state;
+    if (!list_empty(&me->in.pipes))
+        read_rest(s);
+    int events = list_empty(&me->notes) ? 0 : FMQ_POLLIN;
+    if (!me->nodrop || can_publish(me, s->opt.invert_matching))
+        events |= FMQ_POLLOUT;
+    return events;
+}
+
+/* ---- options ---- */
+
+static int set_welcome(struct xpub *me, const void *value, size_t len)
+{
+    struct msg m;
+    int rc = msg_init_copy(&m, value, len);
+    if (rc)
+        return rc;
+    if (me->has_welcome)
+        msg_drop(&me->welcome);
+    me->welcome = m;
+    me->has_welcome = len > 0;
+    return 0;
+}
+
+/* XPUB_MANUAL: the program's decision about whom it last received from. */
+static int decide(struct xpub *me, const void *topic, size_t len, bool add)
+{
+    if (!me->manual)
+        return -EINVAL;
+    if (!me->last)
+        return 0; /* the subscriber is gone: nothing to decide */
+    struct xpub_pipe *xp = me->last->state;
+    struct member *m = NULL;
+    if (!add) {
+        topics_remove(&me->topics, &xp->topics, topic, len);
+        return 0;
+    }
+    int rc = topics_add(&me->topics, &xp->topics, topic, len, &m);
+    if (rc < 0)
+        return rc;
+    m->round = xp->round;
+    return 0;
+}
+
+static int xpub_setopt(struct fmq_socket *s, int option, int64_t num, const void *value, size_t len)
+{
+    struct xpub *me = s->state;
+    bool on = num != 0;
+    switch (option) {
+    case OPT_XPUB_VERBOSE:
+        me->verbose_add = on;
+        me->verbose_cancel = false;
+        return 0;
+    case OPT_XPUB_VERBOSER:
+        me->verbose_add = me->verbose_cancel = on;
+        return 0;
+    case OPT_XPUB_MANUAL:
+        me->manual = on;
+        return 0;
+    case OPT_XPUB_MANUAL_LAST_VALUE:
+        me->manual = me->last_value = on;
+        return 0;
+    case OPT_XPUB_NODROP:
+        me->nodrop = on;
+        return 0;
+    case OPT_ONLY_FIRST_SUBSCRIBE:
+        me->only_first = on;
+        return 0;
+    case OPT_XPUB_WELCOME_MSG:
+        return set_welcome(me, value, len);
+    case OPT_SUBSCRIBE:
+        return decide(me, value, len, true);
+    case OPT_UNSUBSCRIBE:
+        return decide(me, value, len, false);
+    default:
+        return -EINVAL;
+    }
+}
+
+static int xpub_getopt(struct fmq_socket *s, int option, int64_t *num)
+{
+    struct xpub *me = s->state;
+    if (option != OPT_TOPICS_COUNT)
+        return -EINVAL;
+    *num = (int64_t)me->topics.trie.len;
+    return 0;
+}
+
+/* ---- tables ---- */
+
+static int pub_recv(struct fmq_socket *s, struct parts *out, struct pipe **from)
+{
+    (void)s;
+    (void)out;
+    (void)from;
+    return -ENOTSUP;
+}
+
+const struct pattern_ops pattern_xpub = {
+    .type = FMQ_XPUB,
+    .name = "XPUB",
+    .state_size = sizeof(struct xpub),
+    .pipe_size = sizeof(struct xpub_pipe),
+    .sends = true,
+    .receives = true,
+    .init = xpub_init,
+    .fini = xpub_fini,
+    .attach = xpub_attach,
+    .connected = xpub_connected,
+    .lost = xpub_lost,
+    .hangup = xpub_hangup,
+    .detach = xpub_detach,
+    .readable = xpub_readable,
+    .writable = xpub_writable,
+    .command = xpub_command,
+    .send_check = xpub_send_check,
+    .send = xpub_send,
+    .recv = xpub_recv,
+    .events = xpub_events,
+    .setopt = xpub_setopt,
+    .getopt = xpub_getopt,
+};
+
+const struct pattern_ops pattern_pub = {
+    .type = FMQ_PUB,
+    .name = "PUB",
+    .state_size = sizeof(struct xpub),
+    .pipe_size = sizeof(struct xpub_pipe),
+    .sends = true,
+    .dedup_connect = true,
+    .init = xpub_init,
+    .fini = xpub_fini,
+    .attach = xpub_attach,
+    .connected = xpub_connected,
+    .lost = xpub_lost,
+    .hangup = xpub_hangup,
+    .detach = xpub_detach,
+    .readable = xpub_readable,
+    .writable = xpub_writable,
+    .command = xpub_command,
+    .send_check = xpub_send_check,
+    .send = xpub_send,
+    .recv = pub_recv,
+    .events = xpub_events,
+    .setopt = xpub_setopt,
+    .getopt = xpub_getopt,
+};

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * XSUB and SUB: subscribe, and receive what is published.
+ *
+ * Subscriptions are counted. Every new one is sent to the publishers, its end only when the last of
+ * the same topic ends. Each new connection is told all of them. SUB subscribes through options and
+ * filters again what arrives, since a publisher may not have heard yet; XSUB sends subscriptions as
+ * messages (byte 1 or 0, topic) and hands out all that arrives.
+ */
+#include <errno.h>
+
+#include "base/trie.h"
+#include "core/option_ids.h"
+#include "core/pattern_ops.h"
+#include "core/socket.h"
+#include "pattern/patterns.h"
+#include "pattern/pubsub.h"
+#include "pattern/route.h"
+
+struct xsub {
+    struct fairq in;
+    struct fanout out;
+    struct trie topics; /* values: how many subscriptions, as an integer */
+    bool only_first, verbose_cancel;
+};
+
+static int xsub_init(struct fmq_socket *s)
+{
+    struct xsub *me = s->state;
+    fairq_init(&me->in);
+    fanout_init(&me->out);
+    trie_init(&me->topics);
+    s->opt.linger = 0;
+    return 0;
+}
+
+static void xsub_fini(struct fmq_socket *s)
+{
+    struct xsub *me = s->state;
+    trie_fini(&me->topics, NULL, NULL);
+    fanout_fini(&me->out);
+}
+
+/* ---- events of pipes ---- */
+
+static int xsub_attach(struct fmq_socket *s, struct pipe *p)
+{
+    struct xsub *me = s->state;
+    route_attach(p);
+    return fanout_add(&me->out, p);
+}
+
+static int put_topic(void *arg, const void *topic, size_t len, void *value)
+{
+    (void)value;
+    return pipe_put_subscription(arg, topic, len, true);
+}
+
+static int xsub_connected(struct fmq_socket *s, struct pipe *p)
+{
+    struct xsub *me = s->state;
+    return trie_each(&me->topics, put_topic, p);
+}
+
+static void xsub_hangup(struct fmq_socket *s, struct pipe *p)
+{
+    struct xsub *me = s->state;
+    fanout_remove(&me->out, p);
+}
+
+static void xsub_detach(struct fmq_socket *s, struct pipe *p)
+{
+    xsub_hangup(s, p);
+    route_detach(p);
+}
+
+static void xsub_readable(struct fmq_socket *s, struct pipe *p)
+{
+    struct xsub *me = s->state;
+    fairq_add(&me->in, p);
+}
+
+static void xsub_writable(struct fmq_socket *s, struct pipe *p)
+{
+    (void)s;
+    (void)p;
+}
+
+/* ---- subscriptions ---- */
+
+/* Tells every publisher that is connected; the others hear it when they are. */
+static int tell_all(struct xsub *me, const void *topic, size_t len, bool add)
+{
+    LIST_FOR(it, &me->out.pipes) {
+        struct pipe *p = LIST_ENTRY(it, struct pipe, out_node);
+        int rc = p->ready ? pipe_put_subscription(p, topic, len, add) : 0;
+        if (rc == -ENOMEM)
+            return rc;
+    }
+    return 0;
+}
+
+/* When memory runs out half-way, the count stays as it was: publishers that were told already are asked
+ * again or send what nobody wants, both harmless. */
+static int subscribe(struct xsub *me, const void *topic, size_t len)
+{
+    bool added;
+    void **slot = trie_add(&me->topics, topic, len, &added);
+    int rc = slot ? tell_all(me, topic, len, true) : -ENOMEM;
+    if (rc == 0)
+        *slot = (void *)((uintptr_t)*slot + 1);
+    else if (slot && added)
+        trie_del(&me->topics, topic, len);
+    return rc;
+}
+
+static int unsubscribe(struct xsub *me, const void *topic, size_t len)
+{
+    void **slot = trie_get(&me->topics, topic, len);
+    uintptr_t count = slot ? (uintptr_t)*slot : 0;
+    if (count == 1 || me->verbose_cancel) {
+        int rc = tell_all(me, topic, len, false);
+        if (rc)
+            return rc;
+    }
+    if (count == 1)
+        trie_del(&me->topics, topic, len);
+    else if (slot)
+        *slot = (void *)(count - 1);
+    return 0;
+}
+
+/* ---- messages ---- */
+
+static int xsub_send(struct fmq_socket *s, struct parts *m)
+{
+    struct xsub *me = s->state;
+    bool first_was = msg_is_subscription(&m->v[0]);
+    uint32_t end = first_was || !me->only_first ? m->len : 0;
+    for (uint32_t at = 0; at < end;) {
+        const struct msg *part = &m->v[at];
+        if (!msg_is_subscription(part)) {
+            at++;
+            continue;
+        }
+        const uint8_t *data = msg_data(part);
+        int rc = data[0] == BYTE_SUBSCRIBE ? subscribe(me, data + 1, msg_size(part) - 1)
+                                           : unsubscribe(me, data + 1, msg_size(part) - 1);
+        if (rc)
+            return rc; /* those before it are done and gone: sending again goes on from here */
+        parts_cut(m, at, 1);
+        end--;
+    }
+    if (m->len == 0)
+        return 0;
+    parts_mark(m);
+    fanout_aim_all(&me->out);
+    return fanout_send(s, &me->out, m);
+}
+
+static int xsub_recv(struct fmq_socket *s, struct parts *out, struct pipe **from)
+{
+    struct xsub *me = s->state;
+    return fairq_recv(&me->in, out, from);
+}
+
+static int xsub_events(struct fmq_socket *s)
+{
+    struct xsub *me = s->state;
+    return FMQ_POLLOUT | (fairq_next(&me->in) ? FMQ_POLLIN : 0);
+}
+
+static int xsub_setopt(struct fmq_socket *s, int option, int64_t num, const void *value, size_t len)
+{
+    struct xsub *me = s->state;
+    (void)value;
+    (void)len;
+    switch (option) {
+    case OPT_ONLY_FIRST_SUBSCRIBE:
+        me->only_first = num != 0;
+        return 0;
+    case OPT_XSUB_VERBOSE_UNSUBSCRIBE:
+        me->verbose_cancel = num != 0;
+        return 0;
+    default:
+        return -EINVAL;
+    }
+}
+
+static int xsub_getopt(struct fmq_socket *s, int option, int64_t *num)
+{
+    struct xsub *me = s->state;
+    if (option != OPT_TOPICS_COUNT)
+        return -EINVAL;
+    *num = (int64_t)me->topics.len;
+    return 0;
+}
+
+/* ---- SUB ---- */
+
+/* The pipe whose turn it is and whose oldest message was subscribed to; others are dropped here. */
+static struct pipe *sub_next(struct fmq_socket *s)
+{
+    struct xsub *me = s->state;
+    struct pipe *p;
+    while ((p = fairq_next(&me->in))) {
+        const struct msg *first = msgring_peek(&p->in);
+        if (trie_matches(&me->topics, msg_data(first), msg_size(first)) != !!s->opt.invert_matching)
+            return p;
+        pipe_skip(p);
+        fairq_rotate(&me->in, p);
+    }
+    return NULL;
+}
+
+static int sub_send(struct fmq_socket *s, struct parts *m)
+{
+    (void)s;
+    (void)m;
+    return -ENOTSUP;
+}
+
+static int sub_recv(struct fmq_socket *s, struct parts *out, struct pipe **from)
+{
+    struct xsub *me = s->state;
+    struct pipe *p = sub_next(s);
+    if (!p)
+        return -EAGAIN;
+    *from = p;
+    return fairq_take(&me->in, p, out);
+}
+
+static int sub_events(struct fmq_socket *s)
+{
+    return sub_next(s) ? FMQ_POLLIN : 0;
+}
+
+static int sub_setopt(struct fmq_socket *s, int option, int64_t num, const void *value, size_t len)
+{
+    struct xsub *me = s->state;
+    switch (option) {
+    case OPT_SUBSCRIBE:
+        return subscribe(me, value, len);
+    case OPT_UNSUBSCRIBE:
+        return unsubscribe(me, value, len);
+    default:
+        return xsub_setopt(s, option, num, value, len);
+    }
+}
+
+/* ---- tables ---- */
+
+const struct pattern_ops pattern_xsub = {
+    .type = FMQ_XSUB,
+    .name = "XSUB",
+    .state_size = sizeof(struct xsub),
+    .sends = true,
+    .receives = true,
+    .init = xsub_init,
+    .fini = xsub_fini,
+    .attach = xsub_attach,
+    .connected = xsub_connected,
+    .hangup = xsub_hangup,
+    .detach = xsub_detach,
+    .readable = xsub_readable,
+    .writable = xsub_writable,
+    .send = xsub_send,
+    .recv = xsub_recv,
+    .events = xsub_events,
+    .setopt = xsub_setopt,
+    .getopt = xsub_getopt,
+};
+
+const struct pattern_ops pattern_sub = {
+    .type = FMQ_SUB,
+    .name = "SUB",
+    .state_size = sizeof(struct xsub),
+    .receives = true,
+    .dedup_connect = true,
+    .init = xsub_init,
+    .fini = xsub_fini,
+    .attach = xsub_attach,
+    .connected = xsub_connected,
+    .hangup = xsub_hangup,
+    .detach = xsub_detach,
+    .readable = xsub_readable,
+    .writable = xsub_writable,
+    .send = sub_send,
+    .recv = sub_recv,
+    .events = sub_events,
+    .setopt = sub_setopt,
+    .getopt = xsub_getopt,
+};

@@ -1,0 +1,590 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A link has two ends. Each end has a queue of messages towards it, filled by the other end's socket
+ * under the link's lock, and taken whole by its own socket when that has read all it had: the lock is
+ * taken once a batch on the reading side.
+ *
+ * A socket never touches the other one: it leaves a note (EV_ bits) at the other end and posts
+ * that end's command. All posting is done under the link's lock, where end.socket is known to be
+ * alive.
+ */
+#include "core/inproc.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/map.h"
+#include "core/ctx.h"
+#include "core/endpoint.h"
+#include "wire/peer.h"
+
+#define EV_ATTACH 1u    /* a connection for the bound socket */
+#define EV_CONNECTED 2u /* the bound socket came */
+#define EV_READABLE 4u
+#define EV_WRITABLE 8u
+#define EV_CLOSED 16u
+
+#define NAME_MAX_LEN 256
+
+struct inproc_link;
+
+struct link_end {
+    struct inproc_link *link;
+    struct fmq_socket *socket; /* referenced; NULL before it came and after it left */
+    struct pipe *pipe;         /* guarded by socket's lock */
+    struct msgring queue;      /* towards this end */
+    uint32_t put;              /* messages ever queued; written by the other end's socket */
+    atomic_uint taken;         /* messages ever received from here */
+    atomic_uint hwm;           /* of `queue` and what was taken from it unread; 0: none */
+    atomic_bool writer_blocked;
+    bool idle;   /* its reader found nothing: the next message must be announced */
+    bool closed; /* its socket has left */
+    uint32_t sndhwm, rcvhwm;
+    atomic_bool conflate;
+    unsigned events;
+    bool posted;
+    struct cmd cmd;
+    uint8_t identity[255];
+    uint8_t identity_len;
+};
+
+struct inproc_link {
+    struct mutex lock;
+    atomic_uint refs;
+    struct link_end end[2]; /* 0: connected, 1: bound */
+    int type; /* of the connecting socket */
+    struct list waiting; /* inproc_wait.links, under ctx->inproc_lock */
+    char *name;
+};
+
+/* A bound name with what its socket was when it was bound, so that connecting needs no lock of it. */
+struct inproc_name {
+    struct fmq_socket *socket;
+    uint32_t sndhwm, rcvhwm;
+    bool conflate;
+    uint8_t identity[255];
+    uint8_t identity_len;
+};
+
+struct inproc_wait {
+    struct list links;
+};
+
+static void link_run(struct fmq_socket *s, struct cmd *cmd);
+
+static void link_unref(struct inproc_link *l)
+{
+    if (atomic_fetch_sub(&l->refs, 1) != 1)
+        return;
+    for (int i = 0; i < 2; i++)
+        msgring_fini(&l->end[i].queue);
+    mutex_fini(&l->lock);
+    mem_free(l->name);
+    mem_free(l);
+}
+
+/* Leaves a note for the socket at that end. l->lock held. */
+static void note(struct inproc_link *l, int side, unsigned events, bool urgent)
+{
+    struct link_end *e = &l->end[side];
+    if (!e->socket || e->closed)
+        return;
+    e->events |= events;
+    if (!e->posted) {
+        e->posted = true;
+        atomic_fetch_add(&l->refs, 1);
+    } else if (!urgent) {
+        return;
+    }
+    socket_post(e->socket, &e->cmd, urgent);
+}
+
+static void describe(struct link_end *e, struct fmq_socket *s)
+{
+    e->sndhwm = (uint32_t)s->opt.sndhwm;
+    e->rcvhwm = (uint32_t)s->opt.rcvhwm;
+    atomic_store(&e->conflate, s->opt.conflate);
+    memcpy(e->identity, s->opt.routing_id, s->opt.routing_id_len);
+    e->identity_len = s->opt.routing_id_len;
+}
+
+/* The marks of both directions, now that both ends are described (or one: then its own alone counts). */
+static void set_hwm(struct inproc_link *l, bool both)
+{
+    for (int i = 0; i < 2; i++) {
+        struct link_end *to = &l->end[i], *from = &l->end[!i];
+        uint32_t hwm = !both ? from->sndhwm
+                             : from->sndhwm && to->rcvhwm ? from->sndhwm + to->rcvhwm : 0;
+        atomic_store(&to->hwm, hwm);
+    }
+}
+
+static struct inproc_link *link_new(struct fmq_socket *s, const char *name)
+{
+    struct inproc_link *l = mem_zalloc(sizeof(*l));
+    if (!l)
+        return NULL;
+    l->name = mem_strdup(name);
+    if (!l->name) {
+        mem_free(l);
+        return NULL;
+    }
+    mutex_init(&l->lock);
+    atomic_init(&l->refs, 1);
+    list_init(&l->waiting);
+    for (int i = 0; i < 2; i++) {
+        msgring_init(&l->end[i].queue);
+        l->end[i].cmd.run = link_run;
+        l->end[i].idle = true;
+    }
+    socket_ref(s);
+    l->end[0].socket = s;
+    l->type = s->type;
+    describe(&l->end[0], s);
+    return l;
+}
+
+/* ---- what pipe.c asks ---- */
+
+bool inproc_can_write(struct pipe *p)
+{
+    struct link_end *to = &p->link->end[!p->side];
+    uint32_t hwm = atomic_load_explicit(&to->hwm, memory_order_relaxed);
+    if (!hwm || to->conflate || to->put - atomic_load(&to->taken) < hwm)
+        return true;
+    atomic_store(&to->writer_blocked, true);
+    if (to->put - atomic_load(&to->taken) < hwm)
+        return true;
+    p->full = true;
+    return false;
+}
+
+int inproc_write(struct pipe *p, struct msg *parts, uint32_t n, bool force)
+{
+    (void)force; /* the mark is the caller's to look at */
+    struct inproc_link *l = p->link;
+    struct link_end *to = &l->end[!p->side];
+    for (uint32_t i = 0; i < n; i++) {
+        int rc = parts[i].kind == MSG_SLICE ? msg_detach(&parts[i]) : msg_own(&parts[i]);
+        if (rc)
+            return rc;
+    }
+    mutex_lock(&l->lock);
+    if (to->closed) {
+        mutex_unlock(&l->lock);
+        for (uint32_t i = 0; i < n; i++)
+            msg_drop(&parts[i]);
+        return 0;
+    }
+    if (to->conflate && to->queue.len) {
+        msgring_fini(&to->queue);
+        msgring_init(&to->queue);
+    }
+    uint32_t done = 0;
+    for (; done < n; done++) {
+        if (done + 1 < n)
+            parts[done].flags |= PART_MORE;
+        else
+            parts[done].flags &= (uint8_t)~PART_MORE;
+        if (to->queue.len == to->queue.cap && msgring_grow(&to->queue))
+            break;
+        msgring_push(&to->queue, &parts[done]);
+    }
+    if (done < n) { /* takes back the beginning: the parts stay the caller's */
+        to->queue.len -= done;
+        mutex_unlock(&l->lock);
+        return -ENOMEM;
+    }
+    to->put++;
+    if (to->idle) {
+        to->idle = false;
+        note(l, !p->side, EV_READABLE, false);
+    }
+    mutex_unlock(&l->lock);
+    return 0;
+}
+
+void inproc_refill(struct pipe *p)
+{
+    struct inproc_link *l = p->link;
+    struct link_end *e = &l->end[p->side];
+    mutex_lock(&l->lock);
+    if (e->queue.len == 0) {
+        e->idle = true;
+    } else if (p->in.len == 0) {
+        struct msgring empty = p->in;
+        p->in = e->queue;
+        e->queue = empty;
+        if (e->conflate)
+            atomic_store(&e->taken, e->put - p->in.msgs);
+    }
+    mutex_unlock(&l->lock);
+}
+
+void inproc_taken(struct pipe *p, uint32_t msgs)
+{
+    struct inproc_link *l = p->link;
+    struct link_end *e = &l->end[p->side];
+    atomic_fetch_add(&e->taken, msgs);
+    if (atomic_load(&e->writer_blocked)) {
+        mutex_lock(&l->lock);
+        atomic_store(&e->writer_blocked, false);
+        note(l, !p->side, EV_WRITABLE, false);
+        mutex_unlock(&l->lock);
+    }
+}
+
+uint32_t inproc_out_msgs(const struct pipe *p)
+{
+    struct link_end *to = &p->link->end[!p->side];
+    return to->put - atomic_load(&to->taken);
+}
+
+void inproc_update_hwm(struct pipe *p)
+{
+    struct inproc_link *l = p->link;
+    mutex_lock(&l->lock);
+    l->end[p->side].sndhwm = (uint32_t)p->socket->opt.sndhwm;
+    l->end[p->side].rcvhwm = (uint32_t)p->socket->opt.rcvhwm;
+    set_hwm(l, l->end[1].socket != NULL);
+    note(l, !p->side, EV_WRITABLE, false);
+    mutex_unlock(&l->lock);
+}
+
+void inproc_detach(struct pipe *p)
+{
+    struct inproc_link *l = p->link;
+    struct link_end *e = &l->end[p->side];
+    struct fmq_ctx *ctx = p->socket->ctx;
+    mutex_lock(&ctx->inproc_lock);
+    list_remove(&l->waiting);
+    mutex_unlock(&ctx->inproc_lock);
+    mutex_lock(&l->lock);
+    struct fmq_socket *s = e->socket;
+    e->closed = true;
+    e->socket = NULL;
+    e->pipe = NULL;
+    msgring_fini(&e->queue);
+    msgring_init(&e->queue);
+    note(l, !p->side, EV_CLOSED, true);
+    mutex_unlock(&l->lock);
+    p->link = NULL;
+    link_unref(l);
+    if (s)
+        atomic_fetch_sub(&s->refs, 1); /* never the last: the caller is inside the socket */
+}
+
+/* ---- what the other end had to say ---- */
+
+/* The bound socket's end. Lock of s held. */
+static void attach_bound(struct fmq_socket *s, struct inproc_link *l)
+{
+    int err = 0;
+    struct pipe *p = s->closed || s->finished ? NULL : pipe_new(s, &err);
+    if (!p) {
+        mutex_lock(&l->lock);
+        struct fmq_socket *held = l->end[1].socket;
+        l->end[1].closed = true;
+        l->end[1].socket = NULL;
+        note(l, 0, EV_CLOSED, true);
+        mutex_unlock(&l->lock);
+        if (held)
+            socket_unref(held);
+        link_unref(l); /* the reference that the pipe would have had */
+        return;
+    }
+    p->link = l;
+    p->side = 1;
+    mutex_lock(&l->lock);
+    l->end[1].pipe = p;
+    describe(&l->end[1], s);
+    set_hwm(l, true);
+    memcpy(p->identity, l->end[0].identity, l->end[0].identity_len);
+    p->identity_len = l->end[0].identity_len;
+    mutex_unlock(&l->lock);
+    if (pipe_attach(p) || (pipe_connected(p) && true))
+        pipe_free(p);
+}
+
+static void drain_all(struct inproc_link *l, struct pipe *p)
+{
+    uint32_t before = p->in.msgs;
+    mutex_lock(&l->lock);
+    struct msgring *q = &l->end[p->side].queue;
+    while (q->len) {
+        if (p->in.len == p->in.cap && msgring_grow(&p->in))
+            break;
+        struct msg m;
+        msgring_pop(q, &m);
+        msgring_push(&p->in, &m);
+    }
+    mutex_unlock(&l->lock);
+    pipe_arrived(p, before);
+}
+
+static void link_run(struct fmq_socket *s, struct cmd *cmd)
+{
+    struct link_end *e = LIST_ENTRY(cmd, struct link_end, cmd);
+    /* Which end it is follows from which socket is asked, unless both are one socket's. */
+    struct inproc_link *l = e->link;
+    int side = e == &l->end[1];
+    mutex_lock(&l->lock);
+    unsigned events = e->events;
+    e->events = 0;
+    e->posted = false;
+    struct pipe *p = e->pipe;
+    mutex_unlock(&l->lock);
+
+    if (events & EV_ATTACH) {
+        attach_bound(s, l);
+        p = e->pipe;
+    }
+    if (p && !s->finished) {
+        if (events & EV_CONNECTED && !p->ready && !p->hung_up) {
+            mutex_lock(&l->lock);
+            if (!p->identity_given) {
+                memcpy(p->identity, l->end[!side].identity, l->end[!side].identity_len);
+                p->identity_len = l->end[!side].identity_len;
+            }
+            mutex_unlock(&l->lock);
+            if (pipe_connected(p))
+                pipe_close(p);
+        }
+        if (events & EV_READABLE && p->in.len == 0) {
+            inproc_refill(p);
+            pipe_arrived(p, 0);
+        }
+        if (events & EV_WRITABLE && p->full && !p->hung_up) {
+            p->full = false;
+            s->ops->writable(s, p);
+            socket_notify(s);
+        }
+        if (events & EV_CLOSED && !p->hung_up) {
+            drain_all(l, p);
+            struct endpoint *ep = p->endpoint;
+            if (ep) {
+                p->endpoint = NULL;
+                ep->pipe = NULL;
+                endpoint_settled(ep);
+            }
+            pipe_hangup(p);
+        }
+    }
+    link_unref(l);
+}
+
+/* ---- names ---- */
+
+static int check_name(const char *name)
+{
+    size_t len = strlen(name);
+    if (len == 0 || len > NAME_MAX_LEN) {
+        detail_set("an inproc name has 1 to %d bytes, this one has %zu", NAME_MAX_LEN, len);
+        return -EINVAL;
+    }
+    return 0;
+}
+
+static int types_match(int a, int b)
+{
+    return peer_types_match(a, b) && peer_types_match(b, a);
+}
+
+static void snapshot(struct inproc_name *entry, struct fmq_socket *s)
+{
+    entry->sndhwm = (uint32_t)s->opt.sndhwm;
+    entry->rcvhwm = (uint32_t)s->opt.rcvhwm;
+    entry->conflate = s->opt.conflate;
+    memcpy(entry->identity, s->opt.routing_id, s->opt.routing_id_len);
+    entry->identity_len = s->opt.routing_id_len;
+}
+
+/* The bound socket meets one that connected before. */
+static void meet(struct fmq_socket *s, struct inproc_link *l)
+{
+    if (!types_match(s->type, l->type)) {
+        mutex_lock(&l->lock);
+        l->end[1].closed = true;
+        note(l, 0, EV_CLOSED, true);
+        mutex_unlock(&l->lock);
+        link_unref(l);
+        return;
+    }
+    mutex_lock(&l->lock);
+    socket_ref(s);
+    l->end[1].socket = s;
+    describe(&l->end[1], s);
+    bool gone = l->end[0].closed;
+    note(l, 0, EV_CONNECTED, true);
+    mutex_unlock(&l->lock);
+    attach_bound(s, l);
+    struct pipe *p = l->end[1].pipe;
+    if (!p)
+        return;
+    inproc_refill(p);
+    pipe_arrived(p, 0);
+    if (gone) {
+        drain_all(l, p);
+        pipe_hangup(p);
+    }
+}
+
+int inproc_bind(struct fmq_socket *s, const char *name)
+{
+    int rc = check_name(name);
+    if (rc)
+        return rc;
+    struct fmq_ctx *ctx = s->ctx;
+    struct inproc_name *entry = mem_alloc(sizeof(*entry));
+    if (!entry)
+        return -ENOMEM;
+    entry->socket = s;
+    mutex_lock(&ctx->inproc_lock);
+    rc = map_put(&ctx->inproc_bound, name, strlen(name), entry);
+    if (rc) {
+        mutex_unlock(&ctx->inproc_lock);
+        mem_free(entry);
+        return rc == -EEXIST ? -EADDRINUSE : rc;
+    }
+    snapshot(entry, s);
+    /* Those who connected before, one at a time: a leaving socket takes its link off the list. */
+    for (;;) {
+        struct inproc_wait *wait = map_get(&ctx->inproc_pending, name, strlen(name));
+        struct list *n = wait ? list_pop_front(&wait->links) : NULL;
+        if (!n) {
+            map_del(&ctx->inproc_pending, name, strlen(name));
+            mem_free(wait);
+            break;
+        }
+        struct inproc_link *l = LIST_ENTRY(n, struct inproc_link, waiting);
+        atomic_fetch_add(&l->refs, 2); /* the pipe's to be, and ours */
+        mutex_unlock(&ctx->inproc_lock);
+        meet(s, l);
+        link_unref(l);
+        mutex_lock(&ctx->inproc_lock);
+    }
+    mutex_unlock(&ctx->inproc_lock);
+    return 0;
+}
+
+int inproc_unbind(struct fmq_socket *s, const char *name)
+{
+    struct fmq_ctx *ctx = s->ctx;
+    mutex_lock(&ctx->inproc_lock);
+    struct inproc_name *entry = map_get(&ctx->inproc_bound, name, strlen(name));
+    int rc = -ENOENT;
+    if (entry && entry->socket == s) {
+        map_del(&ctx->inproc_bound, name, strlen(name));
+        mem_free(entry);
+        rc = 0;
+    }
+    mutex_unlock(&ctx->inproc_lock);
+    return rc;
+}
+
+void inproc_unbind_all(struct fmq_socket *s)
+{
+    struct fmq_ctx *ctx = s->ctx;
+    mutex_lock(&ctx->inproc_lock);
+    size_t pos = 0;
+    const void *key;
+    size_t len;
+    struct inproc_name *entry;
+    while ((entry = map_next(&ctx->inproc_bound, &pos, &key, &len))) {
+        if (entry->socket == s) {
+            map_del(&ctx->inproc_bound, key, len);
+            mem_free(entry);
+        }
+    }
+    mutex_unlock(&ctx->inproc_lock);
+}
+
+/* Joins those who wait for the name. inproc_lock held. */
+static int wait_for_name(struct fmq_ctx *ctx, struct inproc_link *l)
+{
+    size_t len = strlen(l->name);
+    struct inproc_wait *wait = map_get(&ctx->inproc_pending, l->name, len);
+    if (!wait) {
+        wait = mem_alloc(sizeof(*wait));
+        if (!wait)
+            return -ENOMEM;
+        list_init(&wait->links);
+        int rc = map_put(&ctx->inproc_pending, l->name, len, wait);
+        if (rc) {
+            mem_free(wait);
+            return rc;
+        }
+    }
+    list_push_back(&wait->links, &l->waiting);
+    return 0;
+}
+
+void inproc_forget(struct fmq_ctx *ctx)
+{
+    size_t pos = 0;
+    const void *key;
+    size_t len;
+    struct inproc_wait *wait;
+    while ((wait = map_next(&ctx->inproc_pending, &pos, &key, &len)))
+        mem_free(wait);
+    pos = 0;
+    struct inproc_name *entry;
+    while ((entry = map_next(&ctx->inproc_bound, &pos, &key, &len)))
+        mem_free(entry);
+}
+
+int inproc_connect(struct fmq_socket *s, struct endpoint *ep, const char *name)
+{
+    int rc = check_name(name);
+    if (rc)
+        return rc;
+    struct fmq_ctx *ctx = s->ctx;
+    struct inproc_link *l = link_new(s, name);
+    if (!l)
+        return -ENOMEM;
+    l->end[0].link = l->end[1].link = l;
+    struct pipe *p = ep->pipe;
+    bool connected = false;
+    mutex_lock(&ctx->inproc_lock);
+    struct inproc_name *entry = map_get(&ctx->inproc_bound, name, strlen(name));
+    if (entry) {
+        struct fmq_socket *bound = entry->socket;
+        if (!types_match(s->type, bound->type)) {
+            detail_set("a %s socket cannot talk to the %s socket bound at inproc://%.100s",
+                       s->ops->name, bound->ops->name, name);
+            rc = -FMQ_ENOCOMPATPROTO;
+        } else {
+            connected = true;
+            socket_ref(bound);
+            struct link_end *e = &l->end[1];
+            e->socket = bound;
+            e->sndhwm = entry->sndhwm;
+            e->rcvhwm = entry->rcvhwm;
+            atomic_store(&e->conflate, entry->conflate);
+            set_hwm(l, true);
+            if (!p->identity_given) {
+                memcpy(p->identity, entry->identity, entry->identity_len);
+                p->identity_len = entry->identity_len;
+            }
+            mutex_lock(&l->lock);
+            l->end[0].pipe = p;
+            atomic_fetch_add(&l->refs, 1); /* for its pipe */
+            note(l, 1, EV_ATTACH, true);
+            mutex_unlock(&l->lock);
+        }
+    } else {
+        set_hwm(l, false);
+        l->end[0].pipe = p;
+        rc = wait_for_name(ctx, l);
+    }
+    mutex_unlock(&ctx->inproc_lock);
+    if (rc) {
+        atomic_fetch_sub(&s->refs, 1);
+        l->end[0].socket = NULL;
+        link_unref(l);
+        return rc;
+    }
+    p->link = l;
+    p->side = 0;
+    return connected ? pipe_connected(p) : 0;
+}

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: MIT */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "transport/stream.h"
+
+#define DETAIL_SIZE 200
+
+/* "host:port" into its halves; "[v6]:port" loses its brackets. */
+static int split_port(const char *text, size_t len, char *host, size_t host_size, uint16_t *port,
+                      bool wildcard_port, const char *whole, char *detail)
+{
+    size_t colon = len;
+    while (colon > 0 && text[colon - 1] != ':')
+        colon--;
+    if (colon == 0) {
+        snprintf(detail, DETAIL_SIZE, "'tcp://%.100s' has no port: use tcp://host:port", whole);
+        return -EINVAL;
+    }
+    const char *digits = text + colon;
+    size_t digits_len = len - colon;
+    size_t host_len = colon - 1;
+    if (digits_len == 1 && *digits == '*') {
+        if (!wildcard_port) {
+            snprintf(detail, DETAIL_SIZE, "'tcp://%.100s': connect needs a port, not *", whole);
+            return -EINVAL;
+        }
+        *port = 0;
+    } else {
+        unsigned long value = 0;
+        for (size_t i = 0; i < digits_len; i++) {
+            if (digits[i] < '0' || digits[i] > '9' || value > 65535) {
+                value = 65536;
+                break;
+            }
+            value = value * 10 + (unsigned long)(digits[i] - '0');
+        }
+        if (digits_len == 0 || value > 65535 || (value == 0 && !wildcard_port)) {
+            snprintf(detail, DETAIL_SIZE, "'tcp://%.100s': the port must be a number from %d to 65535%s",
+                     whole, wildcard_port ? 0 : 1, wildcard_port ? " or *" : "");
+            return -EINVAL;
+        }
+        *port = (uint16_t)value;
+    }
+    if (host_len >= 2 && text[0] == '[' && text[host_len - 1] == ']') {
+        text++;
+        host_len -= 2;
+    }
+    if (host_len == 0 || host_len >= host_size) {
+        snprintf(detail, DETAIL_SIZE, "'tcp://%.100s' has %s host", whole,
+                 host_len ? "too long a" : "no");
+        return -EINVAL;
+    }
+    memcpy(host, text, host_len);
+    host[host_len] = 0;
+    return 0;
+}
+
+static void any_address(struct address *a, bool ipv6)
+{
+    memset(&a->at[0], 0, sizeof(a->at[0]));
+    if (ipv6) {
+        struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&a->at[0].ss;
+        in6->sin6_family = AF_INET6;
+        in6->sin6_addr = in6addr_any;
+        in6->sin6_port = htons(a->port);
+        a->at[0].len = sizeof(*in6);
+        /* Where the system has no IPv6 after all. */
+        struct sockaddr_in *in = (struct sockaddr_in *)&a->at[1].ss;
+        memset(&a->at[1], 0, sizeof(a->at[1]));
+        in->sin_family = AF_INET;
+        in->sin_port = htons(a->port);
+        a->at[1].len = sizeof(*in);
+        a->count = 2;
+    } else {
+        struct sockaddr_in *in = (struct sockaddr_in *)&a->at[0].ss;
+        in->sin_family = AF_INET;
+        in->sin_addr.s_addr = htonl(INADDR_ANY);
+        in->sin_port = htons(a->port);
+        a->at[0].len = sizeof(*in);
+        a->count = 1;
+    }
+}
+
+static int tcp_parse(struct address *a, const char *rest, bool bind, bool ipv6, char *detail)
+{
+    memset(a, 0, sizeof(*a));
+    const char *semi = bind ? NULL : strchr(rest, ';');
+    int rc;
+    if (semi) {
+        rc = split_port(rest, (size_t)(semi - rest), a->src_host, sizeof(a->src_host), &a->src_port,
+                        true, rest, detail);
+        if (rc)
+            return rc;
+        a->has_src = true;
+    }
+    const char *target = semi ? semi + 1 : rest;
+    rc = split_port(target, strlen(target), a->host, sizeof(a->host), &a->port, bind, rest, detail);
+    if (rc)
+        return rc;
+    if (strcmp(a->host, "*") == 0) {
+        if (!bind) {
+            snprintf(detail, DETAIL_SIZE, "'tcp://%.100s': connect needs a host, not *", rest);
+            return -EINVAL;
+        }
+        any_address(a, ipv6);
+        return 0;
+    }
+    int n = net_resolve(a->host, a->port, ipv6, true, a->at, ADDRESS_MAX_CANDIDATES);
+    a->count = n > 0 ? n : 0;
+    return 0;
+}
+
+/* An address to bind to: interface name, literal or host name. */
+static int local_address(const char *host, uint16_t port, bool ipv6, struct net_addr *out)
+{
+    if (strcmp(host, "*") == 0) {
+        struct address any = {.port = port};
+        any_address(&any, ipv6);
+        *out = any.at[0];
+        return 0;
+    }
+    if (net_interface_addr(host, port, ipv6, out) == 0)
+        return 0;
+    int n = net_resolve(host, port, ipv6, true, out, 1);
+    if (n == 1)
+        return 0;
+    n = net_resolve(host, port, ipv6, false, out, 1);
+    return n == 1 ? 0 : -ENODEV;
+}
+
+static int tcp_listen(struct endpoint *ep, struct address *a)
+{
+    const struct options *o = &ep->socket->opt;
+    int adopted = stream_adopted(ep);
+    if (adopted != -1)
+        return adopted;
+    if (a->count == 0) {
+        int rc = local_address(a->host, a->port, o->ipv6, &a->at[0]);
+        if (rc) {
+            detail_set("'%.100s' is neither an address of this host nor an interface", a->host);
+            return rc;
+        }
+        a->count = 1;
+    }
+    int rc = -EADDRNOTAVAIL;
+    for (int i = 0; i < a->count; i++) {
+        int family = a->at[i].ss.ss_family;
+        int fd = stream_socket(ep, family);
+        if (fd < 0) {
+            rc = fd;
+            if (fd == -EAFNOSUPPORT)
+                continue;
+            return rc;
+        }
+        rc = net_listen(fd, &a->at[i], o->backlog, true, false);
+        if (rc == 0)
+            return fd;
+        net_close(fd);
+        if (rc != -EAFNOSUPPORT && rc != -EADDRNOTAVAIL)
+            return rc;
+    }
+    return rc;
+}
+
+static int tcp_connect(struct endpoint *ep, struct address *a, int which, bool *connected)
+{
+    struct net_addr *to = &a->at[which];
+    int fd = stream_socket(ep, to->ss.ss_family);
+    if (fd < 0)
+        return fd;
+    int rc = 0;
+    if (a->has_src) {
+        struct net_addr src;
+        bool v6 = to->ss.ss_family == AF_INET6;
+        rc = local_address(a->src_host, a->src_port, v6, &src);
+        if (rc == 0)
+            rc = net_bind(fd, &src);
+    }
+    if (rc == 0) {
+        net_nodelay(fd);
+        rc = net_connect(fd, to);
+    }
+    if (rc < 0) {
+        net_close(fd);
+        return rc;
+    }
+    *connected = rc == 1;
+    return fd;
+}
+
+static bool cidr_matches(const struct cidr *c, const struct net_addr *a)
+{
+    const uint8_t *x, *y;
+    size_t size;
+    struct net_addr mapped = *a;
+    if (a->ss.ss_family == AF_INET6 && c->addr.ss.ss_family == AF_INET) {
+        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&a->ss;
+        if (!IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr))
+            return false;
+        struct sockaddr_in *in = (struct sockaddr_in *)&mapped.ss;
+        struct in_addr v4;
+        memcpy(&v4, in6->sin6_addr.s6_addr + 12, 4);
+        memset(&mapped, 0, sizeof(mapped));
+        in->sin_family = AF_INET;
+        in->sin_addr = v4;
+    }
+    if (mapped.ss.ss_family != c->addr.ss.ss_family)
+        return false;
+    if (mapped.ss.ss_family == AF_INET) {
+        x = (const uint8_t *)&((const struct sockaddr_in *)&mapped.ss)->sin_addr;
+        y = (const uint8_t *)&((const struct sockaddr_in *)&c->addr.ss)->sin_addr;
+        size = 4;
+    } else {
+        x = ((const struct sockaddr_in6 *)&mapped.ss)->sin6_addr.s6_addr;
+        y = ((const struct sockaddr_in6 *)&c->addr.ss)->sin6_addr.s6_addr;
+        size = 16;
+    }
+    unsigned bits = c->bits > size * 8 ? (unsigned)size * 8 : c->bits;
+    if (memcmp(x, y, bits / 8))
+        return false;
+    unsigned rest = bits % 8;
+    return rest == 0 || ((x[bits / 8] ^ y[bits / 8]) >> (8 - rest)) == 0;
+}
+
+static int tcp_accepted(struct endpoint *ep, int fd)
+{
+    const struct options *o = &ep->socket->opt;
+    struct net_addr peer;
+    if (o->accept_filter_count) {
+        if (net_peer_addr(fd, &peer))
+            return -ECONNABORTED;
+        bool ok = false;
+        for (size_t i = 0; i < o->accept_filter_count && !ok; i++)
+            ok = cidr_matches(&o->accept_filters[i], &peer);
+        if (!ok)
+            return -EACCES;
+    }
+    net_nodelay(fd);
+    struct net_addr local;
+    int family = net_local_addr(fd, &local) ? AF_INET : local.ss.ss_family;
+    stream_apply(ep, fd, family);
+    return 0;
+}
+
+static void name_of(const struct net_addr *a, char *buf, size_t size)
+{
+    char text[96];
+    net_addr_text(a, text, sizeof(text));
+    snprintf(buf, size, "tcp://%s", text);
+}
+
+static void tcp_local_name(int fd, char *buf, size_t size)
+{
+    struct net_addr a;
+    if (net_local_addr(fd, &a))
+        snprintf(buf, size, "tcp://");
+    else
+        name_of(&a, buf, size);
+}
+
+static void tcp_peer_address(int fd, char *buf, size_t size)
+{
+    struct net_addr a;
+    buf[0] = 0;
+    if (net_peer_addr(fd, &a))
+        return;
+    /* The address alone, as authentication wants it: no port, no brackets. */
+    char text[96];
+    net_addr_text(&a, text, sizeof(text));
+    char *colon = strrchr(text, ':');
+    if (colon)
+        *colon = 0;
+    size_t len = strlen(text);
+    char *from = text;
+    if (len > 1 && text[0] == '[' && text[len - 1] == ']') {
+        text[len - 1] = 0;
+        from++;
+    }
+    if (strncmp(from, "::ffff:", 7) == 0 && strchr(from, '.'))
+        from += 7;
+    snprintf(buf, size, "%s", from);
+}
+
+const struct transport_ops transport_tcp = {
+    .scheme = "tcp",
+    .parse = tcp_parse,
+    .listen = tcp_listen,
+    .connect = tcp_connect,
+    .accepted = tcp_accepted,
+    .local_name = tcp_local_name,
+    .peer_name = name_of,
+    .peer_address = tcp_peer_address,
+};

@@ -1,0 +1,667 @@
+/* SPDX-License-Identifier: MIT */
+#include "wire/outq.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "wire/frame.h"
+
+/* Queued bytes from which on the next block is a medium, or a large one. */
+#define GROW_MEDIUM ((size_t)2 << 10)
+#define GROW_LARGE ((size_t)128 << 10)
+
+void outq_init(struct outq *q, struct pool *pool)
+{
+    memset(q, 0, sizeof(*q));
+    q->pool = pool;
+}
+
+/* ---- blocks ---- */
+
+static void block_init(struct outblk *b, struct chunk *c, size_t cap)
+{
+    b->next = NULL;
+    b->chunk = c;
+    b->begin = b->end = 0;
+    b->limit = b->cap = (uint32_t)cap;
+    b->ref_sent = 0;
+    b->has_ref = false;
+    b->counted = false;
+}
+
+static void block_free(struct outblk *b)
+{
+    if (b->has_ref)
+        msg_drop(&b->ref);
+    if (b->chunk)
+        chunk_unref(b->chunk, 1);
+    else
+        mem_free(b);
+}
+
+static void block_append(struct outq *q, struct outblk *b)
+{
+    if (q->tail)
+        q->tail->next = b;
+    else
+        q->head = b;
+    q->tail = b;
+}
+
+/* Appends a block with room for `need` bytes. */
+static struct outblk *block_add(struct outq *q, size_t need)
+{
+    size_t want = CHUNK_SMALL;
+    if (q->bytes >= GROW_LARGE)
+        want = CHUNK_LARGE;
+    else if (q->bytes >= GROW_MEDIUM)
+        want = CHUNK_MEDIUM;
+    if (want < need + sizeof(struct outblk))
+        want = need + sizeof(struct outblk);
+    struct chunk *c = chunk_get(q->pool, want);
+    if (!c)
+        return NULL;
+    struct outblk *b = (struct outblk *)c->data;
+    block_init(b, c, c->cap - sizeof(*b));
+    block_append(q, b);
+    return b;
+}
+
+/* Appends a block of exactly `need` bytes. */
+static struct outblk *block_add_exact(struct outq *q, size_t need)
+{
+    struct outblk *b = mem_alloc(sizeof(*b) + need);
+    if (!b)
+        return NULL;
+    block_init(b, NULL, need);
+    block_append(q, b);
+    return b;
+}
+
+/* The tail if it has room for `need` more bytes, a new block otherwise. */
+static struct outblk *block_for(struct outq *q, size_t need)
+{
+    struct outblk *b = q->tail;
+    if (b && b->limit >= b->end && b->limit - b->end >= need)
+        return b;
+    /* A kept empty block that is too small would only be in the way. */
+    if (b && q->bytes == 0) {
+        q->head = q->tail = NULL;
+        block_free(b);
+    }
+    return block_add(q, need);
+}
+
+static bool block_done(const struct outblk *b)
+{
+    return b->begin == b->end && !b->has_ref;
+}
+
+static void block_reset(struct outblk *b)
+{
+    b->begin = b->end = 0;
+    b->limit = b->cap;
+}
+
+/* Takes finished blocks off the front. The last one is kept for what comes next. */
+static void drop_done_blocks(struct outq *q)
+{
+    while (q->head && block_done(q->head)) {
+        struct outblk *b = q->head;
+        if (!b->next) {
+            if (b->chunk && !b->counted) {
+                block_reset(b);
+                return;
+            }
+            q->tail = NULL;
+        }
+        q->head = b->next;
+        block_free(b);
+    }
+}
+
+static void reset_state(struct outq *q)
+{
+    q->bytes = 0;
+    q->msgs = 0;
+    q->mid_frame = false;
+    q->mid_msg = false;
+    q->cur_left = 0;
+}
+
+void outq_fini(struct outq *q)
+{
+    while (q->head) {
+        struct outblk *b = q->head;
+        q->head = b->next;
+        block_free(b);
+    }
+    q->tail = NULL;
+    reset_state(q);
+}
+
+void outq_trim(struct outq *q)
+{
+    if (q->bytes)
+        return;
+    while (q->head) {
+        struct outblk *b = q->head;
+        q->head = b->next;
+        block_free(b);
+    }
+    q->tail = NULL;
+}
+
+/* ---- appending ---- */
+
+/* Where the queue ended, to take back what was appended since. */
+struct mark {
+    struct outblk *tail;
+    uint32_t end;
+    size_t bytes;
+};
+
+static struct mark mark_now(const struct outq *q)
+{
+    struct mark k = {q->tail, q->tail ? q->tail->end : 0, q->bytes};
+    return k;
+}
+
+/* Referenced bodies are not dropped: they go back to being the caller's. */
+static void undo(struct outq *q, const struct mark *k)
+{
+    /* An empty queue's kept block may have been replaced, so k->tail says nothing then. */
+    bool was_empty = k->bytes == 0;
+    struct outblk *b = was_empty ? q->head : k->tail->next;
+    while (b) {
+        struct outblk *next = b->next;
+        b->has_ref = false;
+        block_free(b);
+        b = next;
+    }
+    q->bytes = k->bytes;
+    if (was_empty) {
+        q->head = q->tail = NULL;
+        return;
+    }
+    q->tail = k->tail;
+    k->tail->next = NULL;
+    if (k->tail->end != k->end) {
+        /* Something was appended to it, so it had no referenced body before. */
+        k->tail->end = k->end;
+        k->tail->has_ref = false;
+        k->tail->limit = k->tail->cap;
+    }
+}
+
+static void set_ref(struct outblk *b, const struct msg *m)
+{
+    b->ref = *m;
+    b->ref_sent = 0;
+    b->has_ref = true;
+    b->limit = 0;
+}
+
+/* A block that ends in `head` and is followed by a referenced body. */
+static int append_ref(struct outq *q, const uint8_t *head, size_t head_len, const struct msg *m)
+{
+    struct outblk *b = q->tail;
+    if (!b || b->limit < b->end || b->limit - b->end < head_len) {
+        b = block_add_exact(q, head_len);
+        if (!b)
+            return -ENOMEM;
+    }
+    memcpy(outblk_data(b) + b->end, head, head_len);
+    b->end += (uint32_t)head_len;
+    set_ref(b, m);
+    q->bytes += head_len + msg_size(m);
+    return 0;
+}
+
+static int append_copy(struct outq *q, uint8_t flags, const void *head, size_t head_len,
+                       const void *body, size_t body_len)
+{
+    struct outblk *b = block_for(q, FRAME_HEAD_MAX + head_len + body_len);
+    if (!b)
+        return -ENOMEM;
+    uint8_t *at = outblk_data(b) + b->end;
+    size_t n = frame_build_v2(at, flags, head_len + body_len);
+    if (head_len)
+        memcpy(at + n, head, head_len);
+    if (body_len)
+        memcpy(at + n + head_len, body, body_len);
+    n += head_len + body_len;
+    b->end += (uint32_t)n;
+    q->bytes += n;
+    return 0;
+}
+
+int outq_put_copy_slow(struct outq *q, const void *data, size_t size)
+{
+    if (size > OUTQ_COPY_MAX) {
+        struct msg m;
+        msg_init_borrowed(&m, data, size, NULL);
+        return outq_put(q, &m, 1);
+    }
+    int rc = append_copy(q, 0, NULL, 0, data, size);
+    if (rc == 0)
+        q->msgs++;
+    return rc;
+}
+
+int outq_put(struct outq *q, struct msg *parts, uint32_t n)
+{
+    if (n == 0)
+        return 0;
+    struct mark k = mark_now(q);
+    int rc = 0;
+    for (uint32_t i = 0; i < n && rc == 0; i++) {
+        uint8_t flags = i + 1 < n ? FRAME_MORE : 0;
+        size_t size = msg_size(&parts[i]);
+        if (size <= OUTQ_COPY_MAX) {
+            rc = append_copy(q, flags, NULL, 0, msg_data(&parts[i]), size);
+        } else {
+            uint8_t head[FRAME_HEAD_MAX];
+            size_t head_len = frame_build_v2(head, flags, size);
+            rc = msg_own(&parts[i]);
+            if (rc == 0)
+                rc = append_ref(q, head, head_len, &parts[i]);
+        }
+    }
+    if (rc) {
+        undo(q, &k);
+        return rc;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        if (msg_size(&parts[i]) <= OUTQ_COPY_MAX)
+            msg_drop(&parts[i]);
+    }
+    q->msgs++;
+    return 0;
+}
+
+static int put_pair(struct outq *q, uint8_t flags, const void *head, size_t head_len,
+                    const void *body, size_t body_len)
+{
+    if (head_len + body_len <= OUTQ_COPY_MAX)
+        return append_copy(q, flags, head, head_len, body, body_len);
+    struct msg m;
+    uint8_t *bytes;
+    int rc = msg_init_blob(&m, head_len + body_len, &bytes);
+    if (rc)
+        return rc;
+    memcpy(bytes, head, head_len);
+    memcpy(bytes + head_len, body, body_len);
+    uint8_t frame[FRAME_HEAD_MAX];
+    rc = append_ref(q, frame, frame_build_v2(frame, flags, head_len + body_len), &m);
+    if (rc)
+        msg_drop(&m);
+    return rc;
+}
+
+int outq_put_pair(struct outq *q, const void *head, size_t head_len, const void *body,
+                  size_t body_len)
+{
+    int rc = put_pair(q, 0, head, head_len, body, body_len);
+    if (rc == 0)
+        q->msgs++;
+    return rc;
+}
+
+int outq_put_command(struct outq *q, const void *head, size_t head_len, const void *body,
+                     size_t body_len)
+{
+    return put_pair(q, FRAME_COMMAND, head, head_len, body, body_len);
+}
+
+/* ---- unframed queues ---- */
+
+int outq_put_raw(struct outq *q, struct msg *m)
+{
+    q->unframed = true;
+    size_t size = msg_size(m);
+    if (size == 0) {
+        msg_drop(m);
+        return 0;
+    }
+    /* A kept empty block could not carry the count of one message. */
+    outq_trim(q);
+    bool copy = size <= OUTQ_COPY_MAX;
+    int rc = copy ? 0 : msg_own(m);
+    if (rc)
+        return rc;
+    struct outblk *b = block_add_exact(q, copy ? size : 0);
+    if (!b)
+        return -ENOMEM;
+    b->counted = true;
+    b->limit = 0;
+    if (copy) {
+        memcpy(outblk_data(b), msg_data(m), size);
+        b->end = (uint32_t)size;
+        msg_drop(m);
+    } else {
+        set_ref(b, m);
+    }
+    q->bytes += size;
+    q->msgs++;
+    return 0;
+}
+
+int outq_put_bytes(struct outq *q, const void *data, size_t size)
+{
+    q->unframed = true;
+    const uint8_t *from = data;
+    struct mark k = mark_now(q);
+    while (size) {
+        struct outblk *b = block_for(q, 1);
+        if (!b) {
+            undo(q, &k);
+            return -ENOMEM;
+        }
+        size_t n = b->limit - b->end;
+        if (n > size)
+            n = size;
+        memcpy(outblk_data(b) + b->end, from, n);
+        b->end += (uint32_t)n;
+        q->bytes += n;
+        from += n;
+        size -= n;
+    }
+    return 0;
+}
+
+int outq_put_bytes_msg(struct outq *q, const void *head, size_t head_len, struct msg *m)
+{
+    q->unframed = true;
+    size_t size = msg_size(m);
+    if (size > OUTQ_COPY_MAX) {
+        int rc = msg_own(m);
+        return rc ? rc : append_ref(q, head, head_len, m);
+    }
+    struct outblk *b = block_for(q, head_len + size);
+    if (!b)
+        return -ENOMEM;
+    memcpy(outblk_data(b) + b->end, head, head_len);
+    if (size)
+        memcpy(outblk_data(b) + b->end + head_len, msg_data(m), size);
+    b->end += (uint32_t)(head_len + size);
+    q->bytes += head_len + size;
+    msg_drop(m);
+    return 0;
+}
+
+/* ---- the way out ---- */
+
+int outq_iov(struct outq *q, struct iovec *iov, int max)
+{
+    int n = 0;
+    for (struct outblk *b = q->head; b && n < max; b = b->next) {
+        if (b->begin < b->end) {
+            iov[n].iov_base = outblk_data(b) + b->begin;
+            iov[n++].iov_len = b->end - b->begin;
+        }
+        if (b->has_ref && n < max) {
+            iov[n].iov_base = (void *)(uintptr_t)(msg_data(&b->ref) + b->ref_sent);
+            iov[n++].iov_len = msg_size(&b->ref) - b->ref_sent;
+        }
+    }
+    return n;
+}
+
+/* Takes n bytes off the front block or, where it ends, of what follows; nothing is counted. */
+static void advance(struct outq *q, size_t n)
+{
+    q->bytes -= n;
+    while (n) {
+        struct outblk *b = q->head;
+        size_t in_block = b->end - b->begin;
+        if (in_block > n)
+            in_block = n;
+        b->begin += (uint32_t)in_block;
+        n -= in_block;
+        if (n && b->has_ref) {
+            size_t left = msg_size(&b->ref) - b->ref_sent;
+            size_t in_ref = left < n ? left : n;
+            b->ref_sent += in_ref;
+            n -= in_ref;
+            if (in_ref == left) {
+                b->has_ref = false;
+                msg_drop(&b->ref);
+            }
+        }
+        if (b->counted && block_done(b))
+            q->msgs--;
+        drop_done_blocks(q);
+    }
+}
+
+/* The header of the frame that the front block begins with. */
+static struct frame_head front_head(struct outq *q)
+{
+    struct outblk *b = q->head;
+    struct frame_head h = {0, 0, 0};
+    int rc = frame_parse_v2(outblk_data(b) + b->begin, b->end - b->begin, &h);
+    assert(rc == 1);
+    (void)rc;
+    return h;
+}
+
+/* A frame with these flags is through: keeps the count. */
+static void frame_through(struct outq *q, uint8_t flags)
+{
+    if (flags & FRAME_COMMAND)
+        return;
+    q->mid_msg = flags & FRAME_MORE;
+    if (!q->mid_msg)
+        q->msgs--;
+}
+
+static void sent_all(struct outq *q)
+{
+    struct outblk *b = q->head;
+    if (b && !b->next && !b->has_ref && b->chunk) {
+        block_reset(b);
+    } else {
+        /* Of several blocks the last is the one whose size suits the traffic. */
+        while ((b = q->head)) {
+            q->head = b->next;
+            if (b == q->tail && b->chunk && !b->has_ref) {
+                block_reset(b);
+                q->head = b;
+                break;
+            }
+            if (b == q->tail)
+                q->tail = NULL;
+            block_free(b);
+        }
+    }
+    reset_state(q);
+}
+
+/* Counts short frames that are wholly through, up to n bytes within the front block; returns their
+ * bytes. */
+static size_t count_short(struct outq *q, size_t n)
+{
+    struct outblk *b = q->head;
+    const uint8_t *d = outblk_data(b) + b->begin;
+    size_t limit = b->end - b->begin;
+    size_t at = 0;
+    if (limit > n)
+        limit = n;
+    while (limit - at >= 2 && !(d[at] & (FRAME_LONG | FRAME_COMMAND))) {
+        size_t total = 2 + (size_t)d[at + 1];
+        if (total > limit - at)
+            break;
+        frame_through(q, d[at]);
+        at += total;
+    }
+    return at;
+}
+
+void outq_sent(struct outq *q, size_t n)
+{
+    assert(n <= q->bytes);
+    if (n == 0)
+        return;
+    if (n == q->bytes) {
+        sent_all(q);
+        return;
+    }
+    if (q->unframed) {
+        advance(q, n);
+        return;
+    }
+    while (n) {
+        if (q->cur_left == 0) {
+            size_t short_bytes = count_short(q, n);
+            if (short_bytes) {
+                advance(q, short_bytes);
+                n -= short_bytes;
+                continue;
+            }
+            struct frame_head h = front_head(q);
+            q->cur_left = h.head + h.size;
+            q->cur_flags = h.flags;
+        }
+        size_t step = q->cur_left < n ? q->cur_left : n;
+        advance(q, step);
+        n -= step;
+        q->cur_left -= step;
+        if (q->cur_left == 0)
+            frame_through(q, q->cur_flags);
+    }
+    q->mid_frame = q->cur_left != 0;
+}
+
+/* ---- taking back ---- */
+
+/*
+ * Drops frames that begin at `keep` bytes from the front or later: messages and commands as told. A
+ * message that begins before is kept whole. Bytes before `keep` do not move.
+ */
+static void filter(struct outq *q, size_t keep, bool drop_msgs, bool drop_commands)
+{
+    size_t pos = 0;
+    size_t lead = q->cur_left; /* of the frame whose beginning is gone already */
+    bool in_msg = q->mid_frame && !(q->cur_flags & FRAME_COMMAND) ? (q->cur_flags & FRAME_MORE) != 0
+                                                                  : q->mid_msg;
+    bool keep_msg = true;
+    struct outblk *prev = NULL;
+    for (struct outblk *b = q->head, *next; b; b = next) {
+        next = b->next;
+        uint8_t *data = outblk_data(b);
+        uint32_t r = b->begin;
+        if (lead) {
+            size_t in_block = b->end - b->begin;
+            if (in_block > lead)
+                in_block = lead;
+            r += (uint32_t)in_block;
+            pos += lead;
+            lead = 0;
+        }
+        uint32_t w = r;
+        while (r < b->end) {
+            struct frame_head h = {0, 0, 0};
+            int rc = frame_parse_v2(data + r, b->end - r, &h);
+            assert(rc == 1);
+            (void)rc;
+            size_t total = h.head + h.size;
+            size_t here = b->end - r;
+            bool with_ref = total > here;
+            if (!with_ref)
+                here = total;
+            bool kept;
+            if (h.flags & FRAME_COMMAND) {
+                kept = pos < keep || !drop_commands;
+            } else {
+                if (!in_msg)
+                    keep_msg = pos < keep || !drop_msgs;
+                kept = keep_msg;
+                in_msg = h.flags & FRAME_MORE;
+            }
+            pos += total;
+            if (kept) {
+                if (w != r)
+                    memmove(data + w, data + r, here);
+                w += (uint32_t)here;
+            } else {
+                q->bytes -= total;
+                if (!(h.flags & (FRAME_COMMAND | FRAME_MORE)))
+                    q->msgs--;
+                if (with_ref) {
+                    b->has_ref = false;
+                    b->limit = b->cap;
+                    msg_drop(&b->ref);
+                }
+            }
+            r += (uint32_t)here;
+        }
+        b->end = w;
+        if (block_done(b) && (prev || next)) {
+            if (prev)
+                prev->next = next;
+            else
+                q->head = next;
+            if (!next)
+                q->tail = prev;
+            block_free(b);
+        } else {
+            prev = b;
+        }
+    }
+    drop_done_blocks(q);
+}
+
+void outq_rewind(struct outq *q)
+{
+    if (q->unframed || q->bytes == 0)
+        return;
+    if (q->mid_frame) {
+        size_t left = q->cur_left;
+        q->cur_left = 0;
+        q->mid_frame = false;
+        frame_through(q, q->cur_flags);
+        advance(q, left);
+    }
+    while (q->mid_msg && q->bytes) {
+        struct frame_head h = front_head(q);
+        advance(q, h.head + h.size);
+        frame_through(q, h.flags);
+    }
+    q->mid_msg = false;
+    if (q->bytes)
+        filter(q, 0, false, true);
+}
+
+void outq_drop_pending(struct outq *q, size_t inflight)
+{
+    if (q->unframed || q->bytes == 0)
+        return;
+    filter(q, inflight, true, true);
+}
+
+int outq_take(struct outq *q, struct msg *out)
+{
+    if (q->bytes == 0)
+        return 0;
+    assert(!q->mid_frame && !q->unframed);
+    struct frame_head h = front_head(q);
+    struct outblk *b = q->head;
+    if (h.head + h.size > b->end - b->begin) {
+        *out = b->ref;
+        b->has_ref = false;
+        b->begin = b->end;
+        q->bytes -= h.head + h.size;
+        drop_done_blocks(q);
+    } else {
+        int rc = msg_init_copy(out, outblk_data(b) + b->begin + h.head, h.size);
+        if (rc)
+            return rc;
+        advance(q, h.head + h.size);
+    }
+    out->flags = h.flags & (PART_MORE | PART_COMMAND);
+    frame_through(q, h.flags);
+    return 1;
+}

@@ -1,0 +1,1663 @@
+# SPDX-License-Identifier: MIT
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: binding=False, embedsignature=True, embedsignature.format=clinic
+"""The one extension module: the engine's handles as Python classes.
+
+Rules of this file. What a send or a receive does on its way is a method of the cdef class itself,
+in C types. The interpreter lock is kept for the engine's fmq_try_* calls and let go for every call
+that may wait. A wait is ended by a signal with -EINTR: handlers run, and what is left of the time
+is computed from one deadline. Negative results become exceptions in `fail` and nowhere else.
+"""
+
+cimport cython
+from cpython.buffer cimport (
+    PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer,
+)
+from cpython.bytes cimport (
+    PyBytes_AS_STRING, PyBytes_Check, PyBytes_CheckExact, PyBytes_FromStringAndSize,
+    PyBytes_GET_SIZE,
+)
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.ref cimport Py_DECREF, Py_INCREF
+from libc.errno cimport (
+    EAGAIN, EBUSY, EFAULT, EINTR, EINVAL, ENOMEM, ENOTSOCK,
+)
+from libc.stdint cimport INT32_MAX, int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
+from libc.string cimport memcpy, memset
+
+from fastmq._engine cimport *
+
+from threading import Event
+from weakref import WeakValueDictionary
+
+cdef extern from *:
+    """
+    #include <errno.h>
+    #include <time.h>
+
+    #ifndef ENOTSUP
+    #define ENOTSUP EOPNOTSUPP
+    #endif
+
+    static inline int64_t core_now_ms(void)
+    {
+        struct timespec t;
+        clock_gettime(CLOCK_MONOTONIC, &t);
+        return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+    }
+
+    static void core_ref(void *object) /* with the interpreter lock held, see msg.h */
+    {
+        Py_INCREF((PyObject *)object);
+    }
+
+    static inline void *core_owner(const struct msg *m)
+    {
+        return m->u.x.owner;
+    }
+    """
+    int64_t core_now_ms() nogil
+    void core_ref(void *object) nogil
+    void *core_owner(const msg *m) nogil
+    const int ENOTSUP
+
+cdef extern from "Python.h":
+    int Py_AddPendingCall(int (*func)(void *) noexcept, void *arg) nogil
+
+cdef enum:
+    # Beyond this many bytes a send copies for longer than letting the interpreter lock go takes.
+    BIG = 65536
+    STACK_PARTS = 16
+    # How many messages a batch sends before it gives other threads a turn.
+    TURN = 1024
+
+COPY_THRESHOLD = 65536
+
+cdef bint exiting = False
+cdef int last_errno = 0
+cdef object errors = None       # fastmq.error, once something failed
+cdef object tracker_class = None
+cdef object done_tracker = None
+cdef object live_contexts = WeakValueDictionary()  # address -> _ContextHandle
+cdef object live_sockets = WeakValueDictionary()   # address -> _SocketHandle
+cdef list orphans = []          # addresses of contexts that nobody refers to and that still send
+
+
+# ---- objects that the engine lets go of ----
+
+cdef int pending_drain(void *arg) noexcept:
+    drain()
+    return 0
+
+
+cdef void hook_release(void *ob) noexcept nogil:
+    if deadlist_push(ob) and not exiting:
+        Py_AddPendingCall(pending_drain, NULL)
+
+
+cdef void release_held(void *data, void *hint) noexcept nogil:
+    hook_release(hint)
+
+
+@cython.final
+cdef class _Held:
+    """A buffer lent to the engine: released, and its tracker told, when the engine is done."""
+
+    cdef Py_buffer buf
+    cdef bint held
+    cdef object event
+
+    def __dealloc__(self):
+        if self.held:
+            PyBuffer_Release(&self.buf)
+
+
+cdef void drain() noexcept:
+    cdef void *some[64]
+    cdef size_t n, i
+    cdef _Held h
+    while True:
+        n = deadlist_take(some, 64)
+        if n == 0:
+            return
+        for i in range(n):
+            ob = <object>some[i]
+            Py_DECREF(ob)
+            if type(ob) is _Held:
+                h = <_Held>ob
+                if h.held:
+                    h.held = False
+                    PyBuffer_Release(&h.buf)
+                if h.event is not None:
+                    h.event.set()
+                h = None
+            ob = None
+
+
+def wait_released(int timeout_ms):
+    """Waits until the engine has let go of something (or for timeout_ms), and ends it."""
+    with nogil:
+        deadlist_wait(timeout_ms)
+    drain()
+    PyErr_CheckSignals()
+
+
+# ---- errors ----
+
+cdef object load_errors():
+    global errors
+    if errors is None:
+        from fastmq import error
+        errors = error
+    return errors
+
+
+cdef object make_error(int rc, object text=None):
+    """The exception for a negative errno; `text`, if any, replaces the system's."""
+    global last_errno
+    cdef int err = -rc
+    e = load_errors()
+    last_errno = err
+    if err == EAGAIN:
+        return e.Again(msg=text)
+    if err == FMQ_ETERM:
+        return e.ContextTerminated(msg=text)
+    if err == EINTR:
+        return e.InterruptedSystemCall(msg=text)
+    if err == ENOMEM:
+        return MemoryError(text or "the engine is out of memory")
+    return e.ZMQError(err, text)
+
+
+cdef int fail(int rc) except -1:
+    raise make_error(rc)
+
+
+cdef int fail_detail(int rc, object what) except -1:
+    """As fail, with the engine's own words and what the call was about."""
+    cdef bytes detail = fmq_last_detail()
+    cdef bytes system = fmq_strerror(-rc)
+    text = system.decode("utf-8", "replace")
+    if what:
+        text = f"{text} ({what})"
+    if detail:
+        text = f"{text}: {detail.decode('utf-8', 'replace')}"
+    raise make_error(rc, text)
+
+
+cdef int unusable() except -1:
+    raise make_error(-ENOTSOCK, "this socket was never opened: its __init__ was not called")
+
+
+cdef int64_t deadline_of(int timeout) noexcept nogil:
+    return core_now_ms() + timeout if timeout > 0 else 0
+
+
+cdef int interrupted(int64_t deadline, int timeout) except -2:
+    """Runs signal handlers; returns what is left of the timeout."""
+    cdef int64_t left
+    PyErr_CheckSignals()
+    if timeout <= 0:
+        return timeout
+    left = deadline - core_now_ms()
+    return <int>left if left > 0 else 0
+
+
+cdef int as_timeout(object timeout) except -2:
+    """Milliseconds from what callers give: None and negatives wait for ever."""
+    if timeout is None:
+        return -1
+    try:
+        ms = int(timeout)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"timeout must be milliseconds as a number or None, not {type(timeout).__name__}"
+        ) from None
+    if ms < 0:
+        return -1
+    return ms if ms < INT32_MAX else INT32_MAX
+
+
+# ---- messages ----
+
+cdef object take_bytes(msg *m):
+    """The message's bytes as an object; the message is consumed. An object that came by reference is
+    handed on itself."""
+    cdef void *owner
+    cdef size_t size = msg_size(m)
+    if m.kind == MSG_OBJECT:
+        owner = core_owner(m)
+        if PyBytes_CheckExact(<object>owner) and <size_t>PyBytes_GET_SIZE(<object>owner) == size:
+            whole = <object>owner
+            Py_DECREF(whole)  # the message's reference: `whole` holds its own
+            return whole
+    try:
+        return PyBytes_FromStringAndSize(<const char *>msg_data(m), <Py_ssize_t>size)
+    finally:
+        msg_drop(m)
+
+
+cdef object not_bytes(object data, str name):
+    if isinstance(data, str):
+        return TypeError(f"{name} must be bytes-like, not str; use send_string() or encode it")
+    return TypeError(f"{name} must be bytes-like, not {type(data).__name__}")
+
+
+cdef object hold(msg *m, object data, bint track):
+    """Makes m a reference to the buffer of `data`, kept alive until the engine is done. Returns the
+    event that is set then, or None."""
+    cdef _Held h = _Held()
+    cdef int rc
+    PyObject_GetBuffer(data, &h.buf, PyBUF_SIMPLE)
+    h.held = True
+    if track:
+        h.event = Event()
+    rc = msg_init_foreign(m, h.buf.buf, <size_t>h.buf.len, release_held, <void *>h)
+    if rc < 0:
+        fail(rc)
+    Py_INCREF(h)
+    return h.event
+
+
+cdef object build(msg *m, object data, bint copy, bint track, Py_ssize_t threshold, str name):
+    """One part from what the caller gave: on success m is to be sent or dropped. Bytes are borrowed,
+    see msg_own. Returns what a tracker has to watch: an Event, a tracked Frame, or None."""
+    cdef Py_buffer buf
+    cdef Frame frame
+    cdef int rc
+    if PyBytes_Check(data):
+        if track and not copy and PyBytes_GET_SIZE(data) >= threshold:
+            return hold(m, data, True)
+        msg_init_borrowed(m, PyBytes_AS_STRING(data), <size_t>PyBytes_GET_SIZE(data), <void *>data)
+        return None
+    if isinstance(data, Frame):
+        frame = <Frame>data
+        rc = msg_dup(m, &frame.m)
+        if rc < 0:
+            fail(rc)
+        m.flags = 0
+        if track and frame.tracker is None:
+            msg_drop(m)
+            raise ValueError("Not a tracked message")
+        return frame if track else None
+    if isinstance(data, str):
+        raise not_bytes(data, name)
+    try:
+        PyObject_GetBuffer(data, &buf, PyBUF_SIMPLE)
+    except TypeError:
+        raise not_bytes(data, name) from None
+    try:
+        if not copy and buf.len >= threshold:
+            return hold(m, data, track)
+        rc = msg_init_copy(m, buf.buf, <size_t>buf.len)
+        if rc < 0:
+            fail(rc)
+        return None
+    finally:
+        PyBuffer_Release(&buf)
+
+
+cdef object finished_tracker():
+    global tracker_class, done_tracker
+    if done_tracker is None:
+        from fastmq.frame import MessageTracker
+        tracker_class = MessageTracker
+        done_tracker = MessageTracker()
+    return done_tracker
+
+
+cdef object tracker_of(list watched):
+    finished = finished_tracker()
+    return tracker_class(*watched) if watched else finished
+
+
+@cython.freelist(32)
+cdef class Frame:
+    """One part of a message, with its memory and what is known about where it came from.
+
+    data: bytes-like; kept by reference when copy is False, or by default when it is bytes or longer
+        than copy_threshold. track: .tracker then tells when the engine is done with the memory.
+    """
+
+    cdef msg m
+    cdef meta *props
+    cdef object source       # the bytes object this was made of
+    cdef public object tracker
+    cdef public object tracker_event
+    cdef readonly bint more  # further parts of the message follow
+    cdef str group_name
+    cdef object __weakref__
+
+    def __cinit__(self):
+        msg_init(&self.m)
+
+    def __init__(self, data=None, track=False, copy=None, copy_threshold=None):
+        cdef Py_ssize_t threshold = COPY_THRESHOLD if copy_threshold is None else copy_threshold
+        cdef msg fresh
+        cdef int rc
+        if data is None:
+            data = b""
+        if isinstance(data, str):
+            raise TypeError("data must be bytes-like, not str: encode it first")
+        if copy is None:
+            copy = not PyBytes_CheckExact(data) and memoryview(data).nbytes < threshold
+        if track and not copy and len(data) < threshold:
+            copy = True
+        if track and not copy:
+            self.tracker_event = hold(&fresh, data, True)
+            finished_tracker()
+            self.tracker = tracker_class(self.tracker_event)
+        else:
+            build(&fresh, data, copy, False, threshold, "data")
+            rc = msg_own(&fresh)
+            if rc < 0:
+                fail(rc)
+            if track:
+                self.tracker = finished_tracker()
+        msg_drop(&self.m)
+        self.m = fresh
+        self.source = data if PyBytes_CheckExact(data) else None
+
+    def __dealloc__(self):
+        msg_drop(&self.m)
+        meta_unref(self.props)
+
+    def __getbuffer__(self, Py_buffer *buffer, int flags):
+        PyBuffer_FillInfo(buffer, self, <void *>msg_data(&self.m), <Py_ssize_t>msg_size(&self.m), 1,
+                          flags)
+
+    def __releasebuffer__(self, Py_buffer *buffer):
+        pass
+
+    def __len__(self):
+        return <Py_ssize_t>msg_size(&self.m)
+
+    def __bytes__(self):
+        return self.bytes
+
+    def __repr__(self):
+        cdef Py_ssize_t size = <Py_ssize_t>msg_size(&self.m)
+        cdef bytes start = <bytes>PyBytes_FromStringAndSize(
+            <const char *>msg_data(&self.m), size if size <= 15 else 12)
+        if size <= 15:
+            return f"<fastmq.Frame({start!r})>"
+        return f"<fastmq.Frame({start!r}...{size}B)>"
+
+    def __copy__(self):
+        return self.fast_copy()
+
+    def fast_copy(self):
+        """Another Frame over the same memory."""
+        cdef Frame other = Frame.__new__(type(self))
+        cdef msg m
+        cdef int rc = msg_dup(&m, &self.m)
+        if rc < 0:
+            fail(rc)
+        other.m = m
+        other.props = self.props
+        if other.props is not NULL:
+            meta_ref(other.props)
+        other.source = self.source
+        other.tracker = self.tracker
+        other.tracker_event = self.tracker_event
+        other.more = self.more
+        other.group_name = self.group_name
+        return other
+
+    @property
+    def buffer(self):
+        """A read-only memoryview of the content; it keeps the frame alive."""
+        return memoryview(self)
+
+    @property
+    def bytes(self):
+        """The content as bytes; the very object the frame was made of, if that was bytes."""
+        if self.source is None:
+            self.source = PyBytes_FromStringAndSize(
+                <const char *>msg_data(&self.m), <Py_ssize_t>msg_size(&self.m))
+        return self.source
+
+    @property
+    def routing_id(self):
+        """Number of the peer, on SERVER and PEER sockets; 0 otherwise."""
+        return self.m.routing_id
+
+    @routing_id.setter
+    def routing_id(self, value):
+        self.set("routing_id", value)
+
+    @property
+    def group(self):
+        """Group of a RADIO or DISH message; empty otherwise."""
+        return self.group_name or ""
+
+    @group.setter
+    def group(self, value):
+        self.set("group", value)
+
+    def get(self, option):
+        """A MessageOption's number, or by name: a property of the connection the frame came from
+        ("Peer-Address", "Socket-Type", "User-Id", "Routing-Id", "X-...") as str, "routing_id"
+        or "group". ZMQError(EINVAL) when there is none."""
+        cdef const uint8_t *value = NULL
+        cdef size_t size = 0
+        if isinstance(option, int):
+            if option == 1:
+                return int(self.more)
+            if option == 2:
+                return -1
+            if option == 3:
+                return int(self.m.kind != MSG_INLINE)
+            raise make_error(-EINVAL, f"{option} is no MessageOption")
+        if isinstance(option, bytes):
+            option = option.decode()
+        if not isinstance(option, str):
+            raise TypeError(f"option must be int or str, not {type(option).__name__}")
+        if option == "routing_id":
+            return self.m.routing_id
+        if option == "group":
+            return self.group
+        name = option.encode()
+        if self.props is NULL or meta_get(self.props, name, &value, &size) < 0:
+            raise make_error(-EINVAL, f"the frame has no property {option!r}")
+        return PyBytes_FromStringAndSize(<const char *>value, <Py_ssize_t>size).decode(
+            "utf-8", "replace")
+
+    def set(self, option, value):
+        """Sets "routing_id" (a positive int) or "group" (str of at most 255 bytes)."""
+        if option == "routing_id":
+            if not isinstance(value, int):
+                raise TypeError(f"routing_id must be int, not {type(value).__name__}")
+            if not 0 < value < 2**32:
+                raise make_error(-EINVAL, "routing_id must be between 1 and 4294967295")
+            self.m.routing_id = value
+        elif option == "group":
+            if isinstance(value, bytes):
+                value = value.decode()
+            if not isinstance(value, str):
+                raise TypeError(f"group must be str, not {type(value).__name__}")
+            if len(value.encode()) > 255:
+                raise make_error(-EINVAL, "group must have at most 255 bytes")
+            self.group_name = value
+        else:
+            raise make_error(-EINVAL, f"{option!r} of a frame cannot be set")
+
+    def __getitem__(self, key):
+        return self.get(key)
+
+    def __reduce__(self):
+        raise TypeError("a Frame cannot be pickled: send its bytes")
+
+
+cdef Frame take_frame(msg *m, meta *props, bint track):
+    """The message as a Frame; message and metadata reference are consumed."""
+    cdef Frame frame
+    cdef int rc = msg_detach(m)
+    if rc < 0:
+        msg_drop(m)
+        meta_unref(props)
+        fail(rc)
+    frame = Frame.__new__(Frame)
+    frame.m = m[0]
+    frame.props = props
+    frame.more = (m.flags & PART_MORE) != 0
+    if track:
+        frame.tracker = finished_tracker()
+    return frame
+
+
+# ---- contexts ----
+
+@cython.final
+cdef class _ContextHandle:
+    """Owns an engine context; shared by a Context and its shadows, and kept by every socket."""
+
+    cdef fmq_ctx *h
+    cdef bint ended
+    cdef object __weakref__
+
+    def __dealloc__(self):
+        cdef int rc
+        if self.h is NULL or exiting:
+            return
+        if not self.ended and not fmq_ctx_forked(self.h):
+            with nogil:
+                rc = fmq_ctx_term(self.h, 0)
+            if rc != 0:
+                orphans.append(<uintptr_t>self.h)  # still sends; see reap_orphans
+                return
+        with nogil:
+            fmq_ctx_free(self.h)
+
+
+cdef void reap_orphans():
+    """Frees the contexts without owner that have sent what they had."""
+    cdef fmq_ctx *h
+    cdef int rc
+    for address in list(orphans):
+        h = <fmq_ctx *><void *><uintptr_t>address
+        with nogil:
+            rc = 0 if fmq_ctx_forked(h) else fmq_ctx_term(h, 0)
+        if rc == 0:
+            orphans.remove(address)
+            with nogil:
+                fmq_ctx_free(h)
+
+
+cdef class Context:
+    """Base of fastmq.Context: the handle, its own options and its end."""
+
+    cdef _ContextHandle handle
+    cdef object __weakref__
+
+    def __init__(self, io_threads=1, shadow=0):
+        cdef _ContextHandle handle
+        cdef int rc
+        if self.handle is not None:
+            return
+        if isinstance(io_threads, Context):
+            shadow, io_threads = io_threads, 1
+        if isinstance(shadow, Context):
+            self.handle = (<Context>shadow).handle
+            return
+        if shadow:
+            self.handle = live_contexts.get(int(shadow))
+            if self.handle is None:
+                raise make_error(-EFAULT, f"{shadow:#x} is not the address of a fastmq context")
+            return
+        if not isinstance(io_threads, int):
+            raise TypeError(f"io_threads must be int, not {type(io_threads).__name__}")
+        if orphans:
+            reap_orphans()
+        handle = _ContextHandle()
+        rc = fmq_ctx_new(&handle.h)
+        if rc < 0:
+            fail_detail(rc, None)
+        self.handle = handle
+        if io_threads != 1:
+            self.set(1, io_threads)
+        live_contexts[<uintptr_t>handle.h] = handle
+
+    cdef fmq_ctx *need(self) except NULL:
+        if self.handle is None or self.handle.ended:
+            raise RuntimeError("Context has been destroyed")
+        return self.handle.h
+
+    @property
+    def closed(self):
+        """Whether the context was terminated."""
+        return self.handle is None or self.handle.ended
+
+    @property
+    def underlying(self):
+        """The handle's address as an int, for Context.shadow; 0 once terminated."""
+        return 0 if self.closed else <uintptr_t>self.handle.h
+
+    @property
+    def _forked(self):
+        return self.handle is not None and fmq_ctx_forked(self.handle.h)
+
+    def set(self, option, value):
+        """Sets a ContextOption; THREAD_NAME_PREFIX also takes str of at most 16 bytes."""
+        cdef fmq_ctx *h = self.need()
+        cdef int number = option
+        cdef int rc
+        if isinstance(value, (str, bytes)) and number == 9:
+            name = value.encode() if isinstance(value, str) else value
+            rc = fmq_ctx_set_name_prefix(h, name)
+        elif isinstance(value, int):
+            if not -2**31 <= value < 2**31:
+                rc = -EINVAL
+            else:
+                rc = fmq_ctx_set(h, number, value)
+        else:
+            raise TypeError(f"context option {option!r} takes int, not {type(value).__name__}")
+        if rc < 0:
+            fail_detail(rc, f"context option {option!r} = {value!r}")
+
+    def get(self, option):
+        """The value of a ContextOption."""
+        cdef fmq_ctx *h = self.need()
+        cdef int value = 0
+        cdef int rc = fmq_ctx_get(h, option, &value)
+        if rc < 0:
+            fail_detail(rc, f"context option {option!r}")
+        return value
+
+    def shutdown(self):
+        """Makes every call on the context's sockets fail with ContextTerminated. Never waits."""
+        cdef int rc
+        if not self.closed and not self._forked:
+            rc = fmq_ctx_shutdown(self.handle.h)
+            if rc < 0:
+                fail(rc)
+
+    def _term(self, timeout=None):
+        """Waits for the end. False when timeout (ms) passed first."""
+        cdef fmq_ctx *h
+        cdef int ms = as_timeout(timeout)
+        cdef int64_t deadline = deadline_of(ms)
+        cdef int rc
+        if self.closed:
+            return True
+        if fmq_ctx_forked(self.handle.h):
+            self.handle.ended = True
+            return True
+        h = self.handle.h
+        while True:
+            with nogil:
+                rc = fmq_ctx_term(h, ms)
+            if rc != -EINTR:
+                break
+            ms = interrupted(deadline, ms)
+        drain()
+        if rc == -EAGAIN:
+            return False
+        if rc < 0:
+            fail(rc)
+        self.handle.ended = True
+        return True
+
+    def pending(self):
+        """What is still there: a list of (socket type, open, messages to send, last endpoint)."""
+        cdef fmq_pending rows[64]
+        cdef int n, i
+        if self.closed or self._forked:
+            return []
+        n = fmq_ctx_pending(self.handle.h, rows, 64)
+        if n < 0:
+            fail(n)
+        return [
+            (rows[i].type, bool(rows[i].open), rows[i].messages,
+             (<bytes>rows[i].endpoint).decode("utf-8", "replace"))
+            for i in range(min(n, 64))
+        ]
+
+
+def orphans_sending():
+    """Frees what has ended of the contexts without owner; True while one is left."""
+    reap_orphans()
+    return bool(orphans)
+
+
+def at_exit():
+    """From now on no object is ended by the engine's threads, and no context is waited for."""
+    global exiting
+    drain()
+    exiting = True
+
+
+# ---- options ----
+
+cdef object option_text(const fmq_option_info *info):
+    cdef bytes name = info.name
+    return name.decode()
+
+
+cdef bint is_text(const fmq_option_info *info):
+    return info.kind == FMQ_OPT_BYTES or info.kind == FMQ_OPT_STRING
+
+
+cdef int bad_option(int rc, int option, object value) except -1:
+    """Raises the error of an option, naming what is allowed if the engine did not."""
+    cdef const fmq_option_info *info = fmq_option_find(option)
+    cdef bytes detail = fmq_last_detail()
+    if info is NULL:
+        raise make_error(rc, f"Invalid argument: there is no socket option {option}")
+    name = option_text(info)
+    if rc != -EINVAL or detail:
+        return fail_detail(rc, name)
+    if value is None:
+        if not info.access & FMQ_OPT_GET:
+            raise make_error(rc, f"Invalid argument: option {name} can only be set")
+        raise make_error(rc, f"Invalid argument: this socket has no option {name} to read")
+    if not info.access & FMQ_OPT_SET:
+        raise make_error(rc, f"Invalid argument: option {name} can only be read")
+    if is_text(info):
+        if not info.min <= len(value) <= info.max:
+            raise make_error(rc, f"Invalid argument: {name} takes {info.min} to {info.max} bytes, "
+                                 f"not {len(value)}")
+    elif not info.min <= value <= info.max:
+        raise make_error(rc, f"Invalid argument: {name} takes {info.min} to {info.max}, "
+                             f"not {int(value)}")
+    raise make_error(rc, f"Invalid argument: {name} cannot be set to {value!r} on this socket")
+
+
+# ---- sockets ----
+
+@cython.final
+cdef class _SocketHandle:
+    """Owns an engine socket; shared by a Socket and its shadows."""
+
+    cdef fmq_socket *s
+    cdef _ContextHandle context
+    cdef object __weakref__
+
+    def __dealloc__(self):
+        if self.s is not NULL and not exiting:
+            with nogil:
+                fmq_socket_free(self.s)
+
+
+cdef bytes address_bytes(object addr):
+    if isinstance(addr, str):
+        addr = addr.encode("utf-8")
+    elif not isinstance(addr, bytes):
+        raise TypeError(f"addr must be str, not {type(addr).__name__}: {addr!r}")
+    if b"\0" in addr:
+        raise make_error(-EINVAL, f"Invalid argument (addr={addr!r}): it contains a NUL character")
+    return addr
+
+
+cdef class Socket:
+    """Base of fastmq.Socket: what is on the way of messages, and the handle."""
+
+    cdef fmq_socket *s      # of `handle`; valid, closed or not, as long as that lives
+    cdef _SocketHandle handle
+    cdef readonly object context
+    cdef Py_ssize_t threshold
+    cdef object __weakref__
+
+    def __init__(self, context=None, int socket_type=-1, *, shadow=0, copy_threshold=None):
+        cdef _SocketHandle handle
+        cdef fmq_ctx *ctx
+        cdef int rc
+        self.threshold = COPY_THRESHOLD if copy_threshold is None else copy_threshold
+        if isinstance(shadow, Socket):
+            self.handle = (<Socket>shadow).handle
+            context = (<Socket>shadow).context if context is None else context
+        elif shadow:
+            self.handle = live_sockets.get(int(shadow))
+            if self.handle is None:
+                raise make_error(-EFAULT, f"{shadow:#x} is not the address of a fastmq socket")
+        else:
+            if not isinstance(context, Context):
+                raise TypeError(f"context must be a Context, not {type(context).__name__}")
+            if socket_type < 0:
+                raise TypeError("socket_type must be specified")
+            if (<Context>context).closed:
+                raise make_error(-ENOTSUP, "Operation not supported: the context is closed")
+            handle = _SocketHandle()
+            handle.context = (<Context>context).handle
+            ctx = handle.context.h
+            with nogil:
+                rc = fmq_socket_new(ctx, socket_type, &handle.s)
+            if rc < 0:
+                fail_detail(rc, f"socket type {socket_type}")
+            self.handle = handle
+            live_sockets[<uintptr_t>handle.s] = handle
+        self.context = context
+        self.s = self.handle.s
+
+    # -- life --
+
+    @property
+    def closed(self):
+        """Whether the socket was closed."""
+        return self.s is NULL or fmq_closed(self.s)
+
+    @property
+    def _closed(self):
+        return self.s is NULL or fmq_closed(self.s)
+
+    @property
+    def underlying(self):
+        """The handle's address as an int, for Socket.shadow; 0 once closed."""
+        return 0 if self.closed else <uintptr_t>self.s
+
+    @property
+    def copy_threshold(self):
+        """Bytes from which copy=False keeps the buffer instead of copying."""
+        return self.threshold
+
+    @copy_threshold.setter
+    def copy_threshold(self, Py_ssize_t value):
+        self.threshold = value
+
+    def _close(self, linger=None):
+        """Closes; linger in ms replaces the option. Closing twice is harmless."""
+        cdef int64_t value
+        cdef int rc
+        if self.s is NULL:
+            return
+        if linger is not None:
+            if not isinstance(linger, int):
+                raise TypeError(f"linger must be int or None, not {type(linger).__name__}")
+            value = linger
+            rc = fmq_set_int(self.s, 17, value)
+            if rc < 0 and rc != -ENOTSOCK and rc != -FMQ_ETERM and rc != -FMQ_EFORKED:
+                bad_option(rc, 17, linger)
+        with nogil:
+            rc = fmq_close(self.s)
+        drain()
+        if rc < 0 and rc != -ENOTSOCK and rc != -FMQ_EFORKED:
+            fail(rc)
+
+    # -- endpoints --
+
+    def _bind(self, addr):
+        cdef bytes a = address_bytes(addr)
+        cdef const char *p = a
+        cdef int rc
+        if self.s is NULL:
+            unusable()
+        with nogil:
+            rc = fmq_bind(self.s, p)
+        if rc < 0:
+            fail_detail(rc, f"addr={addr!r}")
+
+    def _connect(self, addr):
+        cdef bytes a = address_bytes(addr)
+        cdef const char *p = a
+        cdef int rc
+        if self.s is NULL:
+            unusable()
+        with nogil:
+            rc = fmq_connect(self.s, p)
+        if rc < 0:
+            fail_detail(rc, f"addr={addr!r}")
+
+    def unbind(self, addr):
+        """Stops listening at addr (as LAST_ENDPOINT gives it) and ends the connections accepted there.
+        ZMQError(ENOENT): not bound there."""
+        cdef bytes a = address_bytes(addr)
+        cdef const char *p = a
+        cdef int rc
+        if self.s is NULL:
+            unusable()
+        with nogil:
+            rc = fmq_unbind(self.s, p)
+        if rc < 0:
+            fail_detail(rc, f"addr={addr!r}")
+
+    def disconnect(self, addr):
+        """Ends the connection made by connect(addr). ZMQError(ENOENT): there is none."""
+        cdef bytes a = address_bytes(addr)
+        cdef const char *p = a
+        cdef int rc
+        if self.s is NULL:
+            unusable()
+        with nogil:
+            rc = fmq_disconnect(self.s, p)
+        if rc < 0:
+            fail_detail(rc, f"addr={addr!r}")
+
+    def monitor(self, addr, events=0xFFFF, *, int version=1, int type=0):
+        """Sends the events of the mask to a PAIR bound at addr ("inproc://..."); None stops.
+
+        version 2 has 64-bit events with several values, and type may then be PUB or PUSH too.
+        """
+        cdef bytes a = None if addr is None else address_bytes(addr)
+        cdef const char *p = NULL if a is None else <const char *>a
+        cdef uint64_t mask = events
+        cdef int rc
+        if self.s is NULL:
+            unusable()
+        with nogil:
+            rc = fmq_monitor(self.s, p, mask, version, type)
+        if rc < 0:
+            fail_detail(rc, f"addr={addr!r}")
+
+    def monitor_stats(self):
+        """Asks for a PIPES_STATS event on the version 2 monitor."""
+        cdef int rc
+        if self.s is NULL:
+            unusable()
+        rc = fmq_monitor_stats(self.s)
+        if rc < 0:
+            fail_detail(rc, None)
+
+    # -- options --
+
+    def set(self, option, value):
+        """Sets a SocketOption. Numbers take int, the others bytes; see fastmq.SocketOption.
+
+        TypeError: not what the option takes. ZMQError(EINVAL): unknown, out of range, or not for this
+        socket now; the text says which and what is allowed.
+        """
+        cdef const fmq_option_info *info
+        cdef const char *p
+        cdef int number = option
+        cdef int64_t n
+        cdef int rc
+        cdef size_t size
+        if self.s is NULL:
+            unusable()
+        info = fmq_option_find(number)
+        if info is NULL:
+            if fmq_closed(self.s):
+                fail(-ENOTSOCK)
+            bad_option(-EINVAL, number, value)
+        name = option_text(info)
+        if is_text(info):
+            if isinstance(value, str):
+                raise TypeError(f"{name} takes bytes, not str: use set_string()")
+            try:
+                data = value if PyBytes_CheckExact(value) else memoryview(value).tobytes()
+            except TypeError:
+                raise TypeError(f"{name} takes bytes, not {type(value).__name__}") from None
+            p = <const char *><bytes>data
+            size = <size_t>len(data)
+            with nogil:
+                rc = fmq_set_bytes(self.s, number, p, size)
+            value = data
+        else:
+            if not isinstance(value, int):
+                raise TypeError(f"{name} takes int, not {type(value).__name__}: {value!r}")
+            if not -2**63 <= value < 2**63:
+                bad_option(-EINVAL, number, value)
+            n = value
+            with nogil:
+                rc = fmq_set_int(self.s, number, n)
+        if rc < 0:
+            bad_option(rc, number, value)
+
+    def get(self, option):
+        """The value of a SocketOption: int, or bytes for names, addresses and keys."""
+        cdef const fmq_option_info *info
+        cdef char buf[1025]
+        cdef size_t size = 1025
+        cdef int number = option
+        cdef int64_t n = 0
+        cdef int rc
+        if self.s is NULL:
+            unusable()
+        info = fmq_option_find(number)
+        if info is NULL:
+            if fmq_closed(self.s):
+                fail(-ENOTSOCK)
+            bad_option(-EINVAL, number, None)
+        if is_text(info):
+            rc = fmq_get_bytes(self.s, number, buf, &size)
+            if rc < 0:
+                bad_option(rc, number, None)
+            if info.kind == FMQ_OPT_STRING and size > 0 and buf[size - 1] == 0:
+                size -= 1
+            return PyBytes_FromStringAndSize(buf, <Py_ssize_t>size)
+        with nogil:
+            rc = fmq_get_int(self.s, number, &n)
+        if rc < 0:
+            bad_option(rc, number, None)
+        return n
+
+    # -- sending --
+
+    cdef int transmit(self, msg *v, uint32_t n, int flags, object timeout, bint big) except -1:
+        """Sends n parts as one message (or its beginning). They are the caller's if it raises."""
+        cdef bint more = (flags & 2) != 0
+        cdef int64_t deadline
+        cdef uint32_t i
+        cdef int ms
+        cdef int rc
+        if not big:
+            rc = fmq_try_send(self.s, v, n, more)
+            if rc >= 0:
+                return 0
+            if rc != -EBUSY and (rc != -EAGAIN or flags & 1):
+                fail(rc)
+        for i in range(n):
+            rc = msg_own(&v[i])
+            if rc < 0:
+                fail(rc)
+        if flags & 1:
+            ms = 0
+        elif timeout is None:
+            ms = fmq_sndtimeo(self.s)
+        else:
+            ms = as_timeout(timeout)
+        deadline = deadline_of(ms)
+        while True:
+            with nogil:
+                rc = fmq_send(self.s, v, n, more, ms)
+            if rc != -EINTR:
+                break
+            ms = interrupted(deadline, ms)
+        if rc < 0:
+            fail(rc)
+        return 0
+
+    cdef object send_one(self, object data, int flags, bint copy, bint track, object routing_id,
+                         object group, object timeout, str name):
+        cdef msg m
+        watched = build(&m, data, copy, track and not copy, self.threshold, name)
+        try:
+            if routing_id is not None:
+                if not isinstance(routing_id, int) or not 0 < routing_id < 2**32:
+                    raise make_error(-EINVAL, "routing_id must be between 1 and 4294967295")
+                m.routing_id = routing_id
+            if group is not None:
+                raise make_error(-ENOTSUP, "Operation not supported: only RADIO sockets send to "
+                                           "groups")
+            self.transmit(&m, 1, flags, timeout, msg_size(&m) > BIG)
+        except BaseException:
+            msg_drop(&m)
+            raise
+        if copy:
+            return None
+        if track:
+            return tracker_of([] if watched is None else [watched])
+        return finished_tracker() if watched is None and m.kind == MSG_INLINE else None
+
+    def send(self, data, int flags=0, bint copy=True, bint track=False, routing_id=None, group=None,
+             *, timeout=None):
+        """Sends one part; with SNDMORE in flags further parts of the same message follow.
+
+        data: bytes-like or a Frame. flags: DONTWAIT, SNDMORE. copy=False: a buffer of at least
+        copy_threshold bytes is not copied and must not change until it was sent; track=True
+        returns a MessageTracker that tells. timeout: ms, instead of SNDTIMEO.
+        Raises Again when no peer could take it in time, ContextTerminated, ZMQError.
+        """
+        cdef Py_ssize_t size
+        cdef int rc
+        if deadlist_count():
+            drain()
+        if self.s is NULL:
+            unusable()
+        if PyBytes_CheckExact(data) and routing_id is None and group is None:
+            size = PyBytes_GET_SIZE(data)
+            if size <= BIG:
+                rc = fmq_try_send_bytes(self.s, PyBytes_AS_STRING(data), <size_t>size,
+                                        <void *>data, (flags & 2) != 0)
+                if rc >= 0:
+                    return None if copy else finished_tracker()
+                if rc != -EBUSY and (rc != -EAGAIN or flags & 1):
+                    fail(rc)
+        return self.send_one(data, flags, copy, track, routing_id, group, timeout, "data")
+
+    def send_multipart(self, msg_parts, int flags=0, bint copy=True, bint track=False, *,
+                       routing_id=None, group=None, timeout=None):
+        """Sends a sequence of parts as one message, whole or not at all.
+
+        Parameters and errors as for send; the returned tracker watches every part.
+        """
+        cdef msg few[STACK_PARTS]
+        cdef msg *v = few
+        cdef Py_ssize_t n
+        cdef Py_ssize_t done = 0
+        cdef size_t total = 0
+        cdef bint sent = False
+        cdef list watched = []
+        if deadlist_count():
+            drain()
+        if self.s is NULL:
+            unusable()
+        if not isinstance(msg_parts, (list, tuple)):
+            msg_parts = list(msg_parts)
+        n = len(msg_parts)
+        if n == 0:
+            raise IndexError("msg_parts is empty: a message has at least one part")
+        if routing_id is not None or group is not None:
+            if n > 1:
+                raise make_error(-EINVAL, "messages with a routing_id or group have one part")
+            return self.send_one(msg_parts[0], flags, copy, track, routing_id, group, timeout,
+                                 "msg_parts[0]")
+        if n > STACK_PARTS:
+            v = <msg *>PyMem_Malloc(<size_t>n * sizeof(msg))
+            if v is NULL:
+                raise MemoryError()
+        try:
+            # A list may change while a buffer of an exotic type is asked for.
+            for part in tuple(msg_parts):
+                if done == n:
+                    break
+                if PyBytes_CheckExact(part) and not track:
+                    msg_init_borrowed(&v[done], PyBytes_AS_STRING(part),
+                                      <size_t>PyBytes_GET_SIZE(part), <void *>part)
+                else:
+                    w = build(&v[done], part, copy, track and not copy, self.threshold,
+                              f"msg_parts[{done}]")
+                    if w is not None:
+                        watched.append(w)
+                total += msg_size(&v[done])
+                done += 1
+            self.transmit(v, <uint32_t>done, flags, timeout, total > BIG)
+            sent = True
+        finally:
+            if not sent:
+                while done > 0:
+                    done -= 1
+                    msg_drop(&v[done])
+            if v is not few:
+                PyMem_Free(v)
+        if copy:
+            return None
+        return tracker_of(watched)
+
+    def send_many(self, messages, int flags=0, *, timeout=None):
+        """Sends each of an iterable of messages and returns how many they were.
+
+        A message is bytes-like, or a list or tuple of parts. timeout: ms for the whole batch, instead
+        of SNDTIMEO for each. If it ends early the error is a BatchError whose `sent` counts the
+        messages that are on their way; an error of the iterable, or a TypeError, gets the same
+        attribute.
+        """
+        cdef Py_ssize_t sent = 0
+        cdef Py_ssize_t size
+        cdef int64_t deadline = 0
+        cdef int64_t left
+        cdef int total = 0
+        cdef int rc
+        cdef object limit = None
+        if self.s is NULL:
+            unusable()
+        if timeout is not None:
+            total = as_timeout(timeout)
+            deadline = deadline_of(total)
+        try:
+            for item in messages:
+                if PyBytes_CheckExact(item):
+                    size = PyBytes_GET_SIZE(item)
+                    if size <= BIG:
+                        rc = fmq_try_send_bytes(self.s, PyBytes_AS_STRING(item), <size_t>size,
+                                                <void *>item, False)
+                        if rc >= 0:
+                            sent += 1
+                            if sent % TURN == 0:
+                                PyErr_CheckSignals()
+                                if deadlist_count():
+                                    drain()
+                                with nogil:
+                                    pass
+                            continue
+                        if rc != -EBUSY and (rc != -EAGAIN or flags & 1):
+                            fail(rc)
+                if timeout is not None:
+                    left = deadline - core_now_ms() if total > 0 else total
+                    limit = left if left > 0 or total < 0 else 0
+                if isinstance(item, (list, tuple)):
+                    self.send_multipart(item, flags & 1, timeout=limit)
+                else:
+                    self.send_one(item, flags & 1, True, False, None, None, limit,
+                                  f"messages[{sent}]")
+                sent += 1
+        except load_errors().ZMQError as e:
+            raise errors.batch_error(e, sent) from e
+        except Exception as e:
+            try:
+                e.sent = sent
+            except AttributeError:
+                pass
+            raise
+        return sent
+
+    def flush(self):
+        """Writes out now what was queued to go out with later messages."""
+        cdef int rc
+        if self.s is NULL:
+            unusable()
+        with nogil:
+            rc = fmq_flush(self.s)
+        if rc < 0:
+            fail(rc)
+
+    # -- receiving --
+
+    cdef int wait_part(self, msg *m, meta **props, int rc, int flags, object timeout) except -1:
+        """The rest of a receive whose try gave rc."""
+        cdef int64_t deadline
+        cdef int ms
+        if rc != -EBUSY and (rc != -EAGAIN or flags & 1):
+            fail(rc)
+        if flags & 1:
+            ms = 0
+        elif timeout is None:
+            ms = fmq_rcvtimeo(self.s)
+        else:
+            ms = as_timeout(timeout)
+        deadline = deadline_of(ms)
+        while True:
+            with nogil:
+                rc = fmq_recv_part(self.s, m, props, ms)
+            if rc != -EINTR:
+                break
+            ms = interrupted(deadline, ms)
+        if rc < 0:
+            fail(rc)
+        return 0
+
+    cdef int wait_message(self, parts *p, meta **props, int rc, int flags,
+                          object timeout) except -1:
+        cdef int64_t deadline
+        cdef int ms
+        if rc != -EBUSY and (rc != -EAGAIN or flags & 1):
+            fail(rc)
+        if flags & 1:
+            ms = 0
+        elif timeout is None:
+            ms = fmq_rcvtimeo(self.s)
+        else:
+            ms = as_timeout(timeout)
+        deadline = deadline_of(ms)
+        while True:
+            with nogil:
+                rc = fmq_recv(self.s, p, props, ms)
+            if rc != -EINTR:
+                break
+            ms = interrupted(deadline, ms)
+        if rc < 0:
+            fail(rc)
+        return 0
+
+    def recv(self, int flags=0, bint copy=True, bint track=False, *, timeout=None):
+        """Receives the next part: bytes, or with copy=False a Frame.
+
+        flags: DONTWAIT. timeout: ms, instead of RCVTIMEO. Raises Again when nothing came in time,
+        ContextTerminated, ZMQError.
+        """
+        cdef msg m
+        cdef meta *props = NULL
+        cdef int rc
+        if deadlist_count():
+            drain()
+        if self.s is NULL:
+            unusable()
+        if copy:
+            rc = fmq_try_recv_part(self.s, &m, NULL)
+            if rc < 0:
+                self.wait_part(&m, NULL, rc, flags, timeout)
+            return take_bytes(&m)
+        rc = fmq_try_recv_part(self.s, &m, &props)
+        if rc < 0:
+            self.wait_part(&m, &props, rc, flags, timeout)
+        return take_frame(&m, props, track)
+
+    def recv_multipart(self, int flags=0, bint copy=True, bint track=False, *, timeout=None):
+        """Receives all parts of the next message: a list of bytes, or with copy=False of Frames."""
+        cdef parts p
+        cdef meta *props = NULL
+        cdef meta **want = NULL if copy else &props
+        cdef uint32_t i
+        cdef int rc
+        cdef list out = []
+        if deadlist_count():
+            drain()
+        if self.s is NULL:
+            unusable()
+        parts_init(&p)
+        try:
+            rc = fmq_try_recv(self.s, &p, want)
+            if rc < 0:
+                self.wait_message(&p, want, rc, flags, timeout)
+            for i in range(p.len):
+                out.append(take_at(&p, i, props, copy, track))
+        finally:
+            meta_unref(props)
+            parts_fini(&p)
+        return out
+
+    def recv_into(self, buffer, /, *, Py_ssize_t nbytes=0, int flags=0, timeout=None):
+        """Receives the next part into a writable buffer and returns its length in bytes.
+
+        nbytes: how much of the buffer may be used, 0 for all. What does not fit is lost, as a
+        returned length above nbytes tells. flags, timeout and errors as for recv.
+        """
+        cdef Py_buffer buf
+        cdef msg m
+        cdef size_t size
+        cdef int rc
+        if self.s is NULL:
+            unusable()
+        PyObject_GetBuffer(buffer, &buf, PyBUF_WRITABLE)
+        try:
+            if nbytes < 0 or nbytes > buf.len:
+                raise ValueError(f"nbytes must be between 0 and the buffer's {buf.len}, "
+                                 f"not {nbytes}")
+            if nbytes == 0:
+                nbytes = buf.len
+            rc = fmq_try_recv_part(self.s, &m, NULL)
+            if rc < 0:
+                self.wait_part(&m, NULL, rc, flags, timeout)
+            size = msg_size(&m)
+            memcpy(buf.buf, msg_data(&m), min(size, <size_t>nbytes))
+            msg_drop(&m)
+            return size
+        finally:
+            PyBuffer_Release(&buf)
+
+    def recv_many(self, max=1000, *, timeout=None, bint copy=True, bint multipart=False,
+                  int flags=0):
+        """Receives up to `max` messages that are there, waiting only for the first.
+
+        A list of bytes for messages of one part and lists of bytes for others; multipart=True: always
+        lists; copy=False: Frames. timeout: ms, instead of RCVTIMEO. Raises Again when nothing came.
+        """
+        cdef parts p
+        cdef uint32_t i
+        cdef uint32_t limit
+        cdef int64_t deadline
+        cdef int ms
+        cdef int rc
+        cdef bint more
+        cdef list out = []
+        cdef list whole = None
+        if deadlist_count():
+            drain()
+        if self.s is NULL:
+            unusable()
+        if not isinstance(max, int):
+            raise TypeError(f"max must be int, not {type(max).__name__}")
+        if max < 1:
+            raise ValueError(f"max must be at least 1, not {max}")
+        limit = <uint32_t>(max if max < INT32_MAX else INT32_MAX)
+        parts_init(&p)
+        try:
+            rc = fmq_try_recv_many(self.s, &p, limit)
+            if rc < 0:
+                if rc != -EBUSY and (rc != -EAGAIN or flags & 1):
+                    fail(rc)
+                if flags & 1:
+                    ms = 0
+                elif timeout is None:
+                    ms = fmq_rcvtimeo(self.s)
+                else:
+                    ms = as_timeout(timeout)
+                deadline = deadline_of(ms)
+                while True:
+                    with nogil:
+                        rc = fmq_recv_many(self.s, &p, limit, ms)
+                    if rc != -EINTR:
+                        break
+                    ms = interrupted(deadline, ms)
+                if rc < 0:
+                    fail(rc)
+            for i in range(p.len):
+                more = (p.v[i].flags & PART_MORE) != 0
+                part = take_at(&p, i, NULL, copy, False)
+                if whole is not None:
+                    whole.append(part)
+                elif more or multipart:
+                    whole = [part]
+                else:
+                    out.append(part)
+                if whole is not None and not more:
+                    out.append(whole)
+                    whole = None
+        finally:
+            parts_fini(&p)
+        return out
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        cdef parts p
+        cdef uint32_t i
+        cdef int rc
+        if deadlist_count():
+            drain()
+        if self.s is NULL:
+            unusable()
+        parts_init(&p)
+        try:
+            rc = fmq_try_recv(self.s, &p, NULL)
+            if rc < 0:
+                self.wait_message(&p, NULL, rc, 0, None)
+            if p.len == 1:
+                return take_at(&p, 0, NULL, True, False)
+            return [take_at(&p, i, NULL, True, False) for i in range(p.len)]
+        except load_errors().ZMQError as e:
+            if e.errno == ENOTSOCK or e.errno == FMQ_ETERM:
+                raise StopIteration from None
+            raise
+        finally:
+            parts_fini(&p)
+
+    # -- readiness --
+
+    def poll(self, timeout=None, int flags=1):
+        """Waits until the socket is ready for one of flags (POLLIN, POLLOUT); returns which, 0 when
+        timeout (ms, None for ever) passed."""
+        cdef int ms = as_timeout(timeout)
+        cdef int64_t deadline
+        cdef int rc
+        if self.s is NULL or fmq_closed(self.s):
+            raise make_error(-ENOTSUP, "Operation not supported: the socket is closed")
+        deadline = deadline_of(ms)
+        while True:
+            with nogil:
+                rc = fmq_poll_one(self.s, flags, ms)
+            if rc != -EINTR:
+                break
+            ms = interrupted(deadline, ms)
+        if rc == -EAGAIN:
+            return 0
+        if rc < 0:
+            fail(rc)
+        return rc
+
+    def peer_state(self, peer):
+        """ROUTER: what the peer of that routing id is ready for, POLLIN | POLLOUT.
+        ZMQError(EHOSTUNREACH): there is none."""
+        cdef bytes name = bytes(peer)
+        cdef int rc
+        if self.s is NULL:
+            unusable()
+        rc = fmq_peer_state(self.s, PyBytes_AS_STRING(name), <size_t>len(name))
+        if rc < 0:
+            fail(rc)
+        return rc
+
+
+cdef object take_at(parts *p, uint32_t i, meta *props, bint copy, bint track):
+    """Part i as an object; its place in p is left empty, for parts_fini to pass over."""
+    cdef msg m = p.v[i]
+    msg_init(&p.v[i])
+    if copy:
+        return take_bytes(&m)
+    if props is not NULL:
+        meta_ref(props)
+    return take_frame(&m, props, track)
+
+
+# ---- polling ----
+
+cdef class PollSet:
+    """A set of sockets and descriptors whose readiness is waited for together.
+
+    Keys are Socket objects, ints, or objects with fileno(); every key once.
+    """
+
+    cdef fmq_pollset *p
+    cdef dict entries      # key -> (serial, key, handle or fd)
+    cdef dict by_serial    # serial -> key
+    cdef size_t serial
+
+    def __cinit__(self):
+        cdef int rc
+        self.entries = {}
+        self.by_serial = {}
+        rc = fmq_pollset_new(&self.p)
+        if rc < 0:
+            fail(rc)
+
+    def __dealloc__(self):
+        if self.p is not NULL:
+            fmq_pollset_free(self.p)
+
+    def add(self, key, int events):
+        """Watches key for events. TypeError: it is neither socket, int, nor has fileno()."""
+        cdef _SocketHandle handle
+        cdef int rc
+        cdef int fd
+        self.serial += 1
+        if isinstance(key, Socket):
+            handle = (<Socket>key).handle
+            if handle is None:
+                unusable()
+            rc = fmq_pollset_add(self.p, handle.s, events, <void *>self.serial)
+            target = handle
+        else:
+            fd = descriptor(key)
+            rc = fmq_pollset_add_fd(self.p, fd, events, <void *>self.serial)
+            target = fd
+        if rc < 0:
+            fail_detail(rc, None)
+        self.entries[key] = (self.serial, target)
+        self.by_serial[self.serial] = key
+
+    def modify(self, key, int events):
+        """Changes what a key is watched for. KeyError: it is not in the set."""
+        cdef int rc
+        serial, target = self.entries[key]
+        if isinstance(target, _SocketHandle):
+            rc = fmq_pollset_modify(self.p, (<_SocketHandle>target).s, events)
+        else:
+            rc = fmq_pollset_modify_fd(self.p, target, events)
+        if rc < 0:
+            fail(rc)
+
+    def remove(self, key):
+        """Forgets a key. KeyError: it is not in the set."""
+        serial, target = self.entries.pop(key)
+        del self.by_serial[serial]
+        if isinstance(target, _SocketHandle):
+            fmq_pollset_remove(self.p, (<_SocketHandle>target).s)
+        else:
+            fmq_pollset_remove_fd(self.p, target)
+
+    def wait(self, timeout=None):
+        """The ready ones as a list of (key, events) in the order of adding; empty after timeout
+        (ms, None for ever)."""
+        cdef fmq_pollevent few[32]
+        cdef fmq_pollevent *v = few
+        cdef int ms = as_timeout(timeout)
+        cdef int64_t deadline = deadline_of(ms)
+        cdef int size = len(self.entries)
+        cdef int rc, i
+        cdef list out = []
+        if size > 32:
+            v = <fmq_pollevent *>PyMem_Malloc(<size_t>size * sizeof(fmq_pollevent))
+            if v is NULL:
+                raise MemoryError()
+        elif size == 0:
+            size = 1
+        try:
+            while True:
+                with nogil:
+                    rc = fmq_pollset_wait(self.p, v, size, ms)
+                if rc != -EINTR:
+                    break
+                ms = interrupted(deadline, ms)
+            if rc < 0:
+                fail(rc)
+            for i in range(rc):
+                out.append((<size_t>v[i].data, v[i].events))
+        finally:
+            if v is not few:
+                PyMem_Free(v)
+        if len(out) > 1:
+            out.sort()
+        return [(self.by_serial[serial], events) for serial, events in out
+                if serial in self.by_serial]
+
+
+cdef int descriptor(object key) except -1:
+    """The descriptor of an int or of what has fileno()."""
+    if not isinstance(key, int):
+        fileno = getattr(key, "fileno", None)
+        if fileno is None:
+            raise TypeError(f"{key!r} is neither a socket, an int, nor has it a fileno() method")
+        key = fileno()
+    if not 0 <= key < 2**31:
+        raise ValueError(f"{key!r} is no file descriptor")
+    return key
+
+
+# ---- proxies ----
+
+cdef fmq_socket *proxied(object sock, str name, bint optional) except? NULL:
+    if sock is None and optional:
+        return NULL
+    if not isinstance(sock, Socket):
+        raise TypeError(f"{name} must be a Socket, not {type(sock).__name__}")
+    if (<Socket>sock).s is NULL:
+        unusable()
+    return (<Socket>sock).s
+
+
+def run_proxy(frontend, backend, capture=None, control=None):
+    """Forwards messages both ways until TERMINATE comes on control; see fastmq.proxy."""
+    cdef fmq_socket *f = proxied(frontend, "frontend", False)
+    cdef fmq_socket *b = proxied(backend, "backend", False)
+    cdef fmq_socket *cap = proxied(capture, "capture", True)
+    cdef fmq_socket *ctl = proxied(control, "control", True)
+    cdef fmq_proxy_state state
+    cdef int rc
+    memset(&state, 0, sizeof(state))
+    while True:
+        with nogil:
+            rc = fmq_proxy(f, b, cap, ctl, &state)
+        if rc != -EINTR:
+            break
+        PyErr_CheckSignals()
+    drain()
+    if rc < 0:
+        fail(rc)
+
+
+# ---- the library ----
+
+def strerror(int errno):
+    """Text for an error number, ZeroMQ's own included."""
+    cdef bytes text = fmq_strerror(errno)
+    return text.decode("utf-8", "replace")
+
+
+def zmq_errno():
+    """Number of the last error that a call of this module raised; 0 when there was none."""
+    return last_errno
+
+
+def has(capability):
+    """Whether the engine has a transport or mechanism: "ipc", "inproc", "curve", "draft" ..."""
+    if not isinstance(capability, (str, bytes)):
+        raise TypeError(f"capability must be str, not {type(capability).__name__}")
+    cdef bytes name = capability.encode() if isinstance(capability, str) else capability
+    return fmq_has(name) > 0
+
+
+def poller_name():
+    """What waits for descriptors: "epoll", "kqueue" or "poll"."""
+    cdef bytes name = fmq_poller_name()
+    return name.decode()
+
+
+def open_fds():
+    """Descriptors that the engine holds now."""
+    return fmq_open_fds()
+
+
+def live_blocks():
+    """Allocations of the engine that are alive; 0 unless built with FASTMQ_DEBUG."""
+    return fmq_live_blocks()
+
+
+def curve_keypair():
+    """A new pair of CURVE keys, (public, secret), as Z85 bytes."""
+    raise make_error(-ENOTSUP, "Operation not supported: this build has no CURVE")
+
+
+def curve_public(secret_key):
+    """The public key, Z85 bytes, of a secret one."""
+    raise make_error(-ENOTSUP, "Operation not supported: this build has no CURVE")
+
+
+def option_table():
+    """All rows of the option table: (id, name, is bytes, readable, settable, min, max)."""
+    cdef const fmq_option_info *info
+    cdef int i = 0
+    cdef list rows = []
+    while True:
+        info = fmq_option_at(i)
+        if info is NULL:
+            return rows
+        rows.append((info.id, option_text(info), bool(is_text(info)),
+                     bool(info.access & FMQ_OPT_GET), bool(info.access & FMQ_OPT_SET),
+                     info.min, info.max))
+        i += 1
+
+
+msg_set_object_hooks(core_ref, hook_release)
+if fmq_setup() < 0:
+    raise ImportError("fastmq's engine could not be set up")

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: MIT
+"""The engine as `_core` sees it: csrc/include/fastmq.h and the parts of msg/ that it shows."""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+
+cdef extern from "fastmq.h" nogil:
+    # ---- messages ----
+    enum:
+        MSG_INLINE
+        MSG_SLICE
+        MSG_BLOB
+        MSG_OBJECT
+        MSG_BORROWED
+        MSG_INLINE_MAX
+
+    const unsigned PART_MORE
+
+    struct msg:
+        uint32_t routing_id
+        uint8_t kind
+        uint8_t flags
+
+    struct parts:
+        msg *v
+        uint32_t len
+
+    struct meta:
+        pass
+
+    void msg_set_object_hooks(void (*ref)(void *) noexcept nogil,
+                              void (*release)(void *) noexcept nogil)
+    void msg_init(msg *m)
+    const uint8_t *msg_data(const msg *m)
+    size_t msg_size(const msg *m)
+    void msg_init_borrowed(msg *m, const void *data, size_t size, void *object)
+    void msg_init_object(msg *m, const void *data, size_t size, void *object)
+    int msg_init_copy(msg *m, const void *data, size_t size)
+    int msg_init_foreign(msg *m, void *data, size_t size,
+                         void (*release)(void *, void *) noexcept nogil, void *hint)
+    void msg_drop(msg *m)
+    int msg_own(msg *m)
+    int msg_dup(msg *dst, msg *src)
+    int msg_detach(msg *m)
+    void parts_init(parts *p)
+    void parts_fini(parts *p)
+    void meta_ref(meta *m)
+    void meta_unref(meta *m)
+    int meta_get(const meta *m, const char *name, const uint8_t **value, size_t *value_len)
+
+    # ---- library ----
+    const int FMQ_EFSM
+    const int FMQ_ENOCOMPATPROTO
+    const int FMQ_ETERM
+    const int FMQ_EMTHREAD
+    const int FMQ_EFORKED
+    const int FMQ_DONTWAIT
+    const int FMQ_SNDMORE
+    const int FMQ_POLLIN
+    const int FMQ_POLLOUT
+    const int FMQ_POLLERR
+
+    struct fmq_ctx:
+        pass
+    struct fmq_socket:
+        pass
+    struct fmq_pollset:
+        pass
+
+    int fmq_setup()
+    const char *fmq_strerror(int err)
+    int fmq_has(const char *capability)
+    const char *fmq_poller_name()
+    long fmq_open_fds()
+    long fmq_live_blocks()
+
+    # ---- contexts ----
+    struct fmq_pending:
+        int type
+        bint open
+        uint64_t messages
+        char *endpoint
+
+    int fmq_ctx_new(fmq_ctx **out)
+    int fmq_ctx_set(fmq_ctx *ctx, int option, int value)
+    int fmq_ctx_get(fmq_ctx *ctx, int option, int *value)
+    int fmq_ctx_set_name_prefix(fmq_ctx *ctx, const char *prefix)
+    int fmq_ctx_shutdown(fmq_ctx *ctx)
+    int fmq_ctx_term(fmq_ctx *ctx, int timeout_ms)
+    void fmq_ctx_free(fmq_ctx *ctx)
+    bint fmq_ctx_forked(const fmq_ctx *ctx)
+    int fmq_ctx_pending(fmq_ctx *ctx, fmq_pending *rows, int max)
+
+    # ---- sockets ----
+    int fmq_socket_new(fmq_ctx *ctx, int type, fmq_socket **out)
+    int fmq_close(fmq_socket *s)
+    bint fmq_closed(const fmq_socket *s)
+    void fmq_socket_free(fmq_socket *s)
+    int fmq_socket_type(const fmq_socket *s)
+    int fmq_bind(fmq_socket *s, const char *endpoint)
+    int fmq_connect(fmq_socket *s, const char *endpoint)
+    int fmq_unbind(fmq_socket *s, const char *endpoint)
+    int fmq_disconnect(fmq_socket *s, const char *endpoint)
+    const char *fmq_last_detail()
+
+    enum fmq_opt_kind:
+        FMQ_OPT_INT
+        FMQ_OPT_INT64
+        FMQ_OPT_UINT64
+        FMQ_OPT_BOOL
+        FMQ_OPT_BYTES
+        FMQ_OPT_STRING
+        FMQ_OPT_FD
+    const unsigned FMQ_OPT_GET
+    const unsigned FMQ_OPT_SET
+    struct fmq_option_info:
+        int id
+        const char *name
+        fmq_opt_kind kind
+        unsigned access
+        int64_t min
+        int64_t max
+
+    const fmq_option_info *fmq_option_at(int index)
+    const fmq_option_info *fmq_option_find(int id)
+    int fmq_set_int(fmq_socket *s, int option, int64_t value)
+    int fmq_set_bytes(fmq_socket *s, int option, const void *value, size_t len)
+    int fmq_get_int(fmq_socket *s, int option, int64_t *value)
+    int fmq_get_bytes(fmq_socket *s, int option, void *value, size_t *len)
+
+    int fmq_try_send(fmq_socket *s, msg *parts, uint32_t n, bint more)
+    int fmq_send(fmq_socket *s, msg *parts, uint32_t n, bint more, int timeout_ms)
+    int fmq_try_send_bytes(fmq_socket *s, const void *data, size_t size, void *object, bint more)
+    int fmq_sndtimeo(const fmq_socket *s)
+    int fmq_rcvtimeo(const fmq_socket *s)
+    int fmq_try_recv_part(fmq_socket *s, msg *out, meta **m)
+    int fmq_recv_part(fmq_socket *s, msg *out, meta **m, int timeout_ms)
+    int fmq_try_recv(fmq_socket *s, parts *out, meta **m)
+    int fmq_recv(fmq_socket *s, parts *out, meta **m, int timeout_ms)
+    int fmq_try_recv_many(fmq_socket *s, parts *out, uint32_t max_messages)
+    int fmq_recv_many(fmq_socket *s, parts *out, uint32_t max_messages, int timeout_ms)
+    int fmq_flush(fmq_socket *s)
+    int fmq_events(fmq_socket *s)
+    int fmq_poll_one(fmq_socket *s, int events, int timeout_ms)
+    int fmq_monitor(fmq_socket *s, const char *endpoint, uint64_t events, int version, int type)
+    int fmq_monitor_stats(fmq_socket *s)
+    int fmq_peer_state(fmq_socket *s, const void *id, size_t len)
+
+    # ---- poll sets ----
+    int fmq_pollset_new(fmq_pollset **out)
+    void fmq_pollset_free(fmq_pollset *p)
+    int fmq_pollset_add(fmq_pollset *p, fmq_socket *s, int events, void *data)
+    int fmq_pollset_modify(fmq_pollset *p, fmq_socket *s, int events)
+    int fmq_pollset_remove(fmq_pollset *p, fmq_socket *s)
+    int fmq_pollset_add_fd(fmq_pollset *p, int fd, int events, void *data)
+    int fmq_pollset_modify_fd(fmq_pollset *p, int fd, int events)
+    int fmq_pollset_remove_fd(fmq_pollset *p, int fd)
+    struct fmq_pollevent:
+        void *data
+        int events
+    int fmq_pollset_wait(fmq_pollset *p, fmq_pollevent *out, int max, int timeout_ms)
+
+    # ---- proxies ----
+    struct fmq_proxy_state:
+        bint paused
+        uint64_t stats[8]
+    int fmq_proxy(fmq_socket *front, fmq_socket *back, fmq_socket *capture, fmq_socket *control,
+                  fmq_proxy_state *state)
+
+
+cdef extern from "core/deadlist.h" nogil:
+    bint deadlist_push(void *object)
+    unsigned deadlist_count()
+    size_t deadlist_take(void **out, size_t max)
+    bint deadlist_wait(int timeout_ms)

@@ -1,0 +1,324 @@
+# SPDX-License-Identifier: MIT
+"""Measures messaging modules side by side: `python -m fastmq perf` and bench/run.py stand on it.
+
+A case of a scenario (see `scenarios`) runs once a round with each module, in fresh processes, and
+the module that goes first changes from round to round, so that a machine that warms up or is
+disturbed hits all alike. What counts is the median of the rounds.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import IO, Any
+
+from fastmq.cli import worker
+
+Values = dict[str, float]
+
+
+class MeasureError(Exception):
+    """A role failed or did not end in time; the text holds what it wrote to stderr."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One scenario file."""
+
+    path: Path
+    module: ModuleType
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    @property
+    def title(self) -> str:
+        return (self.module.__doc__ or self.name).strip().splitlines()[0].rstrip(".")
+
+    @property
+    def metrics(self) -> dict[str, tuple[str, str]]:
+        """name -> (unit, "lower" or "higher": which is better)"""
+        metrics: dict[str, tuple[str, str]] = self.module.METRICS
+        return metrics
+
+    @property
+    def cases(self) -> dict[str, dict[str, Any]]:
+        cases: dict[str, dict[str, Any]] = self.module.CASES
+        return cases
+
+
+@dataclass
+class Case:
+    """One case, and what the rounds gave: label of a module -> metric -> a value a round."""
+
+    scenario: Scenario
+    name: str
+    seen: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+
+    def add(self, label: str, values: Values) -> None:
+        for metric, value in values.items():
+            self.seen.setdefault(label, {}).setdefault(metric, []).append(value)
+
+    def ratio(self, metric: str, label: str, base: str) -> float | None:
+        """How many times better `label` is than `base`, by their medians; None if unknown."""
+        mine = self.seen.get(label, {}).get(metric)
+        other = self.seen.get(base, {}).get(metric)
+        if not mine or not other:
+            return None
+        a, b = statistics.median(mine), statistics.median(other)
+        if self.scenario.metrics[metric][1] == "lower":
+            a, b = b, a
+        return a / b if b else None
+
+
+def load(folder: Path | None = None) -> list[Scenario]:
+    """The scenarios of a folder, by default those that come with the package."""
+    paths = sorted(Path(folder or worker.SCENARIOS).glob("[!_]*.py"))
+    return [Scenario(path, worker.load_scenario(str(path))) for path in paths]
+
+
+def select(scenarios: Iterable[Scenario], wanted: Sequence[str]) -> list[Case]:
+    """The cases whose "scenario/case" contains one of the wanted words; all when none is given."""
+    return [
+        Case(scenario, name)
+        for scenario in scenarios
+        for name in scenario.cases
+        if not wanted or any(word in f"{scenario.name}/{name}" for word in wanted)
+    ]
+
+
+def labels(modules: Sequence[str]) -> dict[str, str]:
+    """label -> module: the module's name, numbered when it is measured against itself."""
+    found: dict[str, str] = {}
+    for module in modules:
+        label, n = module, 1
+        while label in found:
+            n += 1
+            label = f"{module} ({n})"
+        found[label] = module
+    return found
+
+
+def installed(module: str) -> bool:
+    return importlib.util.find_spec(module.partition(".")[0]) is not None
+
+
+class _Role:
+    """A worker process; its lines are handed on by a thread, its stderr goes to a file."""
+
+    def __init__(self, scenario: Path, role: str, module: str, params: dict[str, Any]) -> None:
+        self.role = role
+        self.result: Values | None = None
+        self.finished = False
+        self._errors = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115
+        self.process = subprocess.Popen(
+            [sys.executable, worker.__file__, str(scenario), role, module, json.dumps(params)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+        )
+
+    @property
+    def stdin(self) -> IO[str]:
+        assert self.process.stdin is not None
+        return self.process.stdin
+
+    def relay(self, other: _Role | None) -> None:
+        """Hand every "tell" to the other role and keep the result, until the process ends."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            message = json.loads(line)
+            if "result" in message:
+                self.result = message["result"]
+                self.finished = True
+            elif other is not None:
+                try:
+                    other.stdin.write(json.dumps(message["tell"]) + "\n")
+                    other.stdin.flush()
+                except (BrokenPipeError, ValueError):
+                    pass  # the other has ended: its own exit code says why
+        # Nothing more will come: a role that waits to hear must not wait for ever.
+        if other is not None and not self.finished:
+            other.process.kill()
+
+    def failure(self) -> str | None:
+        """What went wrong, once the process has ended."""
+        if self.finished and self.process.returncode == 0:
+            return None
+        self._errors.seek(0)
+        said = self._errors.read().strip()
+        return f"{self.role} ended with {self.process.returncode}" + (f"\n{said}" if said else "")
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout, self._errors):
+            if stream is not None:
+                try:
+                    stream.close()
+                except BrokenPipeError:
+                    pass
+
+
+def run_once(case: Case, module: str, seconds: float, timeout: float = 60) -> Values:
+    """Run a case with one module in fresh processes; raise MeasureError if it does not work."""
+    params = {"seconds": seconds, "timeout": timeout, **case.scenario.cases[case.name]}
+    names = ["solo"] if params.get("solo") else ["server", "client"]
+    roles: list[_Role] = []
+    try:
+        for name in names:
+            roles.append(_Role(case.scenario.path, name, module, params))
+        others: list[_Role | None] = [None, *roles] if len(roles) == 1 else [*reversed(roles)]
+        threads = [
+            threading.Thread(target=role.relay, args=(other,), daemon=True)
+            for role, other in zip(roles, others, strict=False)
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            for role in roles:
+                role.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            failures = [f"{role.role} did not end in {timeout:g} s"]
+        else:
+            failures = []
+        for role in roles:
+            if role.process.poll() is None:
+                role.process.kill()
+        for thread in threads:
+            thread.join()
+        for role in roles:
+            role.process.wait()
+            if failure := role.failure():
+                failures.append(failure)
+        if failures:
+            raise MeasureError("\n".join(failures))
+        result = roles[-1].result
+        if result is None:
+            raise MeasureError("the scenario gave no values")
+        return result
+    finally:
+        for role in roles:
+            role.close()
+
+
+def compare(
+    cases: Sequence[Case],
+    modules: dict[str, str],
+    rounds: int,
+    seconds: float,
+    beside: Callable[[Case], dict[str, Values]] | None = None,
+    step: Callable[[Case, str], None] | None = None,
+) -> None:
+    """Fill the cases: `rounds` times each with each module, given as label -> module.
+
+    beside: measures what is no module (a C program, say) once a round: label -> values
+    step: called before each run with the case and the label
+    """
+    for case in cases:
+        for number in range(rounds):
+            order = list(modules)
+            if number % 2:
+                order.reverse()
+            for label in order:
+                if label in case.errors:
+                    continue
+                if step:
+                    step(case, label)
+                try:
+                    case.add(label, run_once(case, modules[label], seconds))
+                except MeasureError as error:
+                    case.errors[label] = str(error)
+            if beside:
+                for label, values in beside(case).items():
+                    case.add(label, values)
+
+
+def machine() -> dict[str, Any]:
+    """What the figures depend on."""
+    model = platform.processor() or platform.machine()
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                model = line.partition(":")[2].strip()
+                break
+    except OSError:
+        pass
+    load_average = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    return {
+        "cpu": model,
+        "processors": os.cpu_count(),
+        "system": f"{platform.system()} {platform.release()}",
+        "libc": " ".join(platform.libc_ver()).strip(),
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "load before": load_average,
+    }
+
+
+def versions(modules: Iterable[str]) -> dict[str, str]:
+    """The version of each module, and of the library under it where it names one."""
+    names = {"zmq": "pyzmq"}
+    found = {}
+    for module in dict.fromkeys(modules):
+        top = module.partition(".")[0]
+        try:
+            version = importlib.metadata.version(names.get(top, top))
+        except importlib.metadata.PackageNotFoundError:
+            version = "?"
+        if top == "zmq":
+            probe = "import zmq; print(zmq.zmq_version())"
+            below = subprocess.run(
+                [sys.executable, "-c", probe], capture_output=True, text=True, check=False
+            ).stdout.strip()
+            version += f" (libzmq {below})" if below else ""
+        found[module] = version
+    return found
+
+
+def as_json(cases: Sequence[Case], base: str) -> list[dict[str, Any]]:
+    """The cases as plain data: every value, the medians, the ratios to `base`."""
+    return [
+        {
+            "scenario": case.scenario.name,
+            "case": case.name,
+            "params": case.scenario.cases[case.name],
+            "errors": case.errors,
+            "metrics": {
+                metric: {
+                    "unit": unit,
+                    "better": better,
+                    "values": {
+                        label: by[metric] for label, by in case.seen.items() if metric in by
+                    },
+                    "median": {
+                        label: statistics.median(by[metric])
+                        for label, by in case.seen.items()
+                        if metric in by
+                    },
+                    "ratio": {
+                        label: case.ratio(metric, label, base)
+                        for label in case.seen
+                        if label != base
+                    },
+                }
+                for metric, (unit, better) in case.scenario.metrics.items()
+            },
+        }
+        for case in cases
+    ]

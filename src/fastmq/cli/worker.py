@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: MIT
+"""One role of a scenario in a process of its own; `measure` starts it and relays between roles.
+
+Run by path and not with -m, so that a process that measures another module never imports fastmq:
+for the same reason it imports the standard library alone.
+
+    python worker.py SCENARIO.py ROLE MODULE PARAMETERS-AS-JSON
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, TextIO
+
+SCENARIOS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "scenarios")
+
+
+class Task:
+    """What a role is given: its parameters as attributes, and a line to the other role."""
+
+    def __init__(self, params: dict[str, Any], incoming: TextIO, outgoing: TextIO) -> None:
+        self.params = params
+        self._incoming = incoming
+        self._outgoing = outgoing
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.params[name]
+        except KeyError:
+            raise AttributeError(f"the case has no parameter {name!r}") from None
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """A parameter that not every case has."""
+        return self.params.get(name, default)
+
+    def tell(self, value: Any) -> None:
+        """Send a JSON value to the other role."""
+        self._put({"tell": value})
+
+    def hear(self) -> Any:
+        """Wait for the next value that the other role tells; EOFError when the runner is gone."""
+        line = self._incoming.readline()
+        if not line:
+            raise EOFError("the runner is gone")
+        return json.loads(line)
+
+    def finish(self, values: dict[str, float] | None) -> None:
+        """Give the role's result to the runner."""
+        self._put({"result": values})
+
+    def _put(self, value: Any) -> None:
+        self._outgoing.write(json.dumps(value) + "\n")
+        self._outgoing.flush()
+
+    def bind(self, *sockets: Any) -> None:
+        """Bind each socket to a fresh address of the case's transport and tell the addresses."""
+        addresses = []
+        for socket in sockets:
+            socket.bind({"tcp": "tcp://127.0.0.1:*", "ipc": "ipc://*"}[self.transport])
+            addresses.append(socket.last_endpoint.rstrip(b"\0").decode())
+        self.tell(addresses)
+
+    def connect(self, *sockets: Any) -> None:
+        """Connect each socket to the address that the other role's bind told for it."""
+        for socket, address in zip(sockets, self.hear(), strict=True):
+            socket.connect(address)
+
+    def time_calls(self, call: Callable[[], Any]) -> dict[str, float]:
+        """Call again and again for `seconds`, after a warm-up of a fifth; p50 and p99 in us."""
+        clock = time.perf_counter_ns
+        end = clock() + int(self.seconds * 0.2e9)
+        while clock() < end:
+            call()
+        samples = []
+        now = clock()
+        end = now + int(self.seconds * 1e9)
+        while now < end:
+            call()
+            after = clock()
+            samples.append(after - now)
+            now = after
+        return self.percentiles(samples)
+
+    @staticmethod
+    def percentiles(samples_ns: list[int]) -> dict[str, float]:
+        """The median and the 99th percentile of times in ns, in us."""
+        ordered = sorted(samples_ns)
+        last = len(ordered) - 1
+        return {"p50": ordered[last // 2] / 1000, "p99": ordered[last * 99 // 100] / 1000}
+
+    @staticmethod
+    def sibling(name: str) -> Any:
+        """The module of one of the scenarios that lie beside this file, to build on."""
+        return load_scenario(os.path.join(SCENARIOS, name + ".py"))
+
+
+def load_scenario(path: str) -> Any:
+    """The module in the file `path`, whatever sys.path says."""
+    name = "scenario_" + os.path.splitext(os.path.basename(path))[0]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def main() -> None:
+    path, role, module, params_as_json = sys.argv[1:]
+    params = json.loads(params_as_json)
+    # A role that waits for a message that never comes ends by itself, even without its runner.
+    signal.alarm(int(params["timeout"]) + 5)
+    # What the module under test prints must not look like our protocol.
+    outgoing = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    task = Task(params, sys.stdin, outgoing)
+    # Run by path, this file's folder leads sys.path, where nobody should find modules.
+    del sys.path[0]
+    scenario = load_scenario(path)
+    task.finish(getattr(scenario, role)(importlib.import_module(module), task))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: MIT
+"""Contexts: what sockets live in."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any, ClassVar, Generic, TypeVar, cast
+from weakref import WeakSet
+
+from . import _core
+from .constants import ContextOption, Errno, SocketOption
+from .error import TermTimeout, ZMQError
+from .socket import SOCKET_CLASSES, Socket
+
+_SocketT = TypeVar("_SocketT", bound=Socket, covariant=True)
+_AnySocket = TypeVar("_AnySocket", bound=Socket)
+_ContextT = TypeVar("_ContextT", bound="Context[Any]")
+
+# BLOCKY is an option of contexts although ZeroMQ numbers it among those of sockets.
+_BLOCKY = 70
+
+_contexts: WeakSet[Context[Any]] = WeakSet()
+_exiting = False
+
+
+class Context(_core.Context, Generic[_SocketT]):
+    """Sockets are made by a context, and end with it.
+
+    io_threads: how many threads do what no calling thread does (1 to 1024, 0: inproc only).
+    shadow: another Context, or the address of one (`underlying`), to share instead of making one.
+    Socket options set as attributes (`context.linger = 0`) are defaults of sockets made later.
+    Usable in a with statement, which destroys it at the end.
+    """
+
+    _instance: ClassVar[Any] = None
+    _instance_lock: ClassVar[threading.Lock] = threading.Lock()
+    _instance_pid: ClassVar[int | None] = None
+    _socket_class: Callable[..., Any] = Socket
+
+    sockopts: dict[int, Any]
+    _sockets: WeakSet[Any]
+    _shadow: bool
+    _shadow_obj: Any
+    _warn_destroy_close: bool
+
+    def __init__(
+        self, io_threads: int | Context[Any] = 1, shadow: Context[Any] | int = 0
+    ) -> None:
+        super().__init__(io_threads, shadow)
+        if isinstance(io_threads, Context):
+            shadow = io_threads
+        set_ = object.__setattr__
+        set_(self, "_shadow", bool(shadow))
+        set_(self, "_shadow_obj", shadow or None)
+        set_(self, "_warn_destroy_close", False)
+        set_(self, "_sockets", WeakSet())
+        set_(self, "sockopts", dict(shadow.sockopts) if isinstance(shadow, Context) else {})
+        if not shadow:
+            _contexts.add(self)
+
+    # -- life --
+
+    def __del__(self) -> None:
+        """Ends the context without waiting: what is queued goes out in the background."""
+        if _exiting or getattr(self, "_shadow", True) or self.closed or self._forked:
+            return
+        warnings.warn(f"Unclosed context {self!r}", ResourceWarning, stacklevel=2, source=self)
+        for socket in list(self._sockets):
+            socket.close()
+
+    def __enter__(self: _ContextT) -> _ContextT:
+        object.__setattr__(self, "_warn_destroy_close", True)
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self.destroy()
+
+    def __copy__(self: _ContextT, memo: Any = None) -> _ContextT:
+        return type(self)(shadow=self)
+
+    __deepcopy__ = __copy__
+
+    def __repr__(self) -> str:
+        count = len([s for s in self._sockets if not s.closed]) if not self.closed else 0
+        state = " closed" if self.closed else ""
+        sockets = f"{count} socket{'' if count == 1 else 's'}" if count else ""
+        name = f"{type(self).__module__}.{type(self).__name__}"
+        if type(self) is Context:
+            name = "fastmq.Context"
+        return f"<{name}({sockets}) at {hex(id(self))}{state}>"
+
+    @classmethod
+    def shadow(cls: type[_ContextT], address: int | Context[Any]) -> _ContextT:
+        """A Context over the handle of another one, which it does not end."""
+        return cls(shadow=address)
+
+    @classmethod
+    def shadow_pyczmq(cls: type[_ContextT], ctx: Any) -> _ContextT:
+        """Contexts of pyczmq belong to libzmq and cannot be shared: always ZMQError(ENOTSUP)."""
+        raise ZMQError(Errno.ENOTSUP, "fastmq cannot share the contexts of libzmq")
+
+    @classmethod
+    def instance(cls: type[_ContextT], io_threads: int = 1) -> _ContextT:
+        """The context of the process, made at the first call; anew after it was ended and after a
+        fork."""
+
+        def usable() -> bool:
+            return (
+                cls._instance is not None
+                and cls._instance_pid == os.getpid()
+                and not cls._instance.closed
+            )
+
+        if not usable():
+            with cls._instance_lock:
+                if not usable():
+                    cls._instance = cls(io_threads=io_threads)
+                    cls._instance_pid = os.getpid()
+        return cast(_ContextT, cls._instance)
+
+    def term(self, timeout: float | None = None) -> None:
+        """Ends the context: waits until every socket was closed and its messages are sent or have
+        outlived their LINGER.
+
+        timeout: ms. When it passes first TermTimeout (an Again) tells in `pending` which sockets
+        hold what, and term may be called again. Calls on the sockets raise ContextTerminated.
+        """
+        if not self._term(timeout):
+            raise TermTimeout(timeout, self.pending())
+
+    def destroy(self, linger: int | None = None, timeout: float | None = None) -> None:
+        """Closes all sockets of the context, with that linger (ms) if given, then ends it.
+
+        A socket that another thread uses ends there with ZMQError(ENOTSOCK). timeout: as for term.
+        """
+        if self.closed:
+            return
+        if not self._forked:
+            sockets = list(self._sockets)
+            self._sockets.clear()
+            for socket in sockets:
+                if not socket.closed:
+                    if self._warn_destroy_close:
+                        warnings.warn(
+                            f"Destroying context with unclosed socket {socket!r}",
+                            ResourceWarning,
+                            stacklevel=3,
+                            source=socket,
+                        )
+                    socket.close(linger)
+        self.term(timeout)
+
+    # -- sockets --
+
+    def _add_socket(self, socket: Any) -> None:
+        self._sockets.add(socket)
+
+    def _rm_socket(self, socket: Any) -> None:
+        self._sockets.discard(socket)
+
+    def socket(
+        self,
+        socket_type: int,
+        socket_class: Callable[..., Any] | None = None,
+        **kwargs: Any,
+    ) -> _SocketT:
+        """A new socket, of the class of its type (fastmq.REQ: a fastmq.Req).
+
+        socket_class: another class, called with the context and the type. Keywords are options
+        (linger=0) or go to the class. ZMQError: EINVAL unknown type, EMFILE too many, ETERM, ENOTSUP
+        for a closed context.
+        """
+        if self.closed:
+            raise ZMQError(Errno.ENOTSUP, "Operation not supported: the context is closed")
+        if socket_class is None:
+            socket_class = type(self)._socket_class
+            if socket_class is Socket:
+                socket_class = SOCKET_CLASSES.get(socket_type, Socket)
+        socket = socket_class(self, socket_type, **kwargs)
+        self._add_socket(socket)
+        return cast(_SocketT, socket)
+
+    def _apply_defaults(self, socket: Any, given: dict[str, Any]) -> None:
+        """Sets the options on a new socket of this context. A default that the socket's type has not
+        is passed over."""
+        for option, value in self.sockopts.items():
+            try:
+                socket.set(option, value)
+            except ZMQError:
+                pass
+        for name, value in given.items():
+            setattr(socket, name, value)
+
+    # -- options --
+
+    def setsockopt(self, opt: int, value: Any) -> None:
+        """Sets the value that an option has in sockets made later."""
+        self.sockopts[opt] = value
+
+    def getsockopt(self, opt: int) -> Any:
+        """A value set by setsockopt. KeyError: none was."""
+        return self.sockopts[opt]
+
+    def __getattr__(self, name: str) -> Any:
+        upper = name.upper()
+        if upper == "BLOCKY":
+            return bool(self.get(_BLOCKY))
+        if upper in ContextOption.__members__:
+            return self.get(ContextOption[upper])
+        if upper in SocketOption.__members__:
+            option = SocketOption[upper]
+            if option in self.sockopts:
+                return self.sockopts[option]
+            raise AttributeError(f"Context has no default for {upper}")
+        raise AttributeError(f"Context has no such option: {upper}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        upper = name.upper()
+        if name in self.__dict__ or name.startswith("_") or hasattr(type(self), name):
+            object.__setattr__(self, name, value)
+        elif upper == "BLOCKY":
+            self.set(_BLOCKY, int(value))
+        elif upper in ContextOption.__members__:
+            self.set(ContextOption[upper], value)
+        elif upper in SocketOption.__members__:
+            self.sockopts[SocketOption[upper]] = value
+        else:
+            raise AttributeError(f"Context has no such option: {upper}")
+
+    def __delattr__(self, name: str) -> None:
+        upper = name.upper()
+        if name not in self.__dict__ and upper in SocketOption.__members__:
+            try:
+                del self.sockopts[SocketOption[upper]]
+            except KeyError:
+                raise AttributeError(f"Context has no default for {upper}") from None
+        else:
+            object.__delattr__(self, name)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *ContextOption.__members__, *SocketOption.__members__})
+
+
+def _still_sending() -> bool:
+    """Whether a context holds messages that a socket with LINGER wants sent."""
+    for context in list(_contexts):
+        open_lingers = any(not s.closed and s.get(SocketOption.LINGER) != 0 for s in context._sockets)
+        for _, is_open, messages, _ in context.pending():
+            if messages and (open_lingers or not is_open):
+                return True
+    return _core.orphans_sending()
+
+
+def _at_exit() -> None:
+    """Gives queued messages a moment to go out, then lets the process end whatever is left.
+
+    Sockets are not closed: threads that still use them must not see errors now. How long it waits at
+    most is FASTMQ_EXIT_LINGER in ms, 1000 unless set.
+    """
+    global _exiting
+    _exiting = True
+    try:
+        limit = float(os.environ.get("FASTMQ_EXIT_LINGER", "1000")) / 1000
+        deadline = time.monotonic() + limit
+        while _still_sending() and time.monotonic() < deadline:
+            time.sleep(0.002)
+    except Exception:  # a socket closed meanwhile; nobody is left to be told
+        pass
+    _core.at_exit()
+
+
+atexit.register(_at_exit)
+
+__all__ = ["Context"]

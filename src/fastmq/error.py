@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: MIT
+"""The exceptions of fastmq: one tree, with the error numbers of ZeroMQ."""
+
+from __future__ import annotations
+
+from errno import EAGAIN, EINTR
+from typing import Any
+
+from . import _core
+from .constants import ETERM
+
+
+class ZMQBaseError(Exception):
+    """Base of every exception of the library."""
+
+
+class ZMQError(ZMQBaseError):
+    """A call failed.
+
+    errno: the number (EAGAIN, ETERM ...), None if there is none. strerror: its text, or a longer one.
+    Without an errno the last error's is taken; a string in its place is the text alone.
+    """
+
+    errno: int | None = None
+    strerror: str
+
+    def __init__(self, errno: int | str | None = None, msg: str | None = None) -> None:
+        super().__init__(errno)
+        if errno is None:
+            errno = _core.zmq_errno()
+        if isinstance(errno, int):
+            self.errno = int(errno)
+            self.strerror = _core.strerror(errno) if msg is None else msg
+        else:
+            self.strerror = str(errno)
+
+    def __str__(self) -> str:
+        return self.strerror
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (type(self), dict(self.__dict__, errno=self.errno), self.args)
+
+
+class ContextTerminated(ZMQError):
+    """The socket's context was, or is being, terminated."""
+
+    def __init__(self, errno: int | str | None = None, msg: str | None = None) -> None:
+        super().__init__(int(ETERM), msg)
+
+
+class Again(ZMQError):
+    """The call would have to wait: DONTWAIT was given, or its time is over."""
+
+    def __init__(self, errno: int | str | None = None, msg: str | None = None) -> None:
+        super().__init__(EAGAIN, msg)
+
+
+class InterruptedSystemCall(ZMQError, InterruptedError):
+    """A signal ended a call that could not be resumed."""
+
+    errno: int | None
+
+    def __init__(self, errno: int | str | None = None, msg: str | None = None) -> None:
+        super().__init__(EINTR, msg)
+
+    def __str__(self) -> str:
+        return self.strerror
+
+
+class TermTimeout(Again):
+    """Context.term did not end in time.
+
+    pending: a list of (socket type, open, messages to send, last endpoint), one for each socket that
+    keeps the context from ending.
+    """
+
+    def __init__(
+        self, timeout: float | None = None, pending: list[tuple[int, bool, int, str]] | None = None
+    ) -> None:
+        self.pending = pending or []
+        rows = "; ".join(
+            f"{_type_name(kind)} {endpoint or '(no endpoint)'}: "
+            f"{'still open' if is_open else 'closed'}, {messages} to send"
+            for kind, is_open, messages, endpoint in self.pending
+        )
+        super().__init__(msg=f"the context did not end within {timeout} ms: {rows or 'no sockets'}")
+
+
+class BatchError(ZMQError):
+    """send_many ended early.
+
+    sent: how many messages were sent; the next one is the first that was not. One caused by EAGAIN is
+    also an Again, one caused by ETERM also a ContextTerminated.
+    """
+
+    sent: int = 0
+
+    def __init__(
+        self, errno: int | str | None = None, msg: str | None = None, *, sent: int = 0
+    ) -> None:
+        ZMQError.__init__(self, errno, msg)
+        self.sent = sent
+
+
+class _BatchAgain(BatchError, Again):
+    """A batch whose next message would have to wait."""
+
+
+class _BatchTerminated(BatchError, ContextTerminated):
+    """A batch that the end of the context cut off."""
+
+
+class ZMQBindError(ZMQBaseError):
+    """bind_to_random_port found no free port."""
+
+
+class NotDone(ZMQBaseError):
+    """MessageTracker.wait: the message is still in use."""
+
+
+class ZMQVersionError(NotImplementedError):
+    """A feature needs a higher version than this one stands for."""
+
+    min_version: str
+
+    def __init__(self, min_version: str, msg: str = "Feature") -> None:
+        super().__init__(min_version, msg)
+        self.msg = msg
+        self.min_version = min_version
+        from ._version import ZMQ_VERSION
+
+        self.version = ZMQ_VERSION
+
+    def __str__(self) -> str:
+        return f"{self.msg} needs ZeroMQ {self.min_version} or later, this is {self.version}"
+
+    def __repr__(self) -> str:
+        return f"ZMQVersionError({str(self)!r})"
+
+
+class DraftFDWarning(RuntimeWarning):
+    """FD of a draft socket in a library that cannot give it: never raised by fastmq."""
+
+
+def _type_name(kind: int) -> str:
+    from .constants import SocketType
+
+    try:
+        return SocketType(kind).name
+    except ValueError:
+        return f"type {kind}"
+
+
+def batch_error(cause: ZMQError, sent: int) -> BatchError:
+    """The BatchError that tells of `cause` after `sent` messages."""
+    kind: type[BatchError] = BatchError
+    if isinstance(cause, Again):
+        kind = _BatchAgain
+    elif isinstance(cause, ContextTerminated):
+        kind = _BatchTerminated
+    return kind(cause.errno, f"{cause} ({sent} sent before it)", sent=sent)
+
+
+def _restore(kind: type[ZMQError], state: dict[str, Any], args: tuple[Any, ...]) -> ZMQError:
+    """An exception as it was pickled."""
+    error = kind.__new__(kind)
+    error.__dict__.update(state)
+    error.args = args
+    return error
+
+
+def _check_version(min_version: str | tuple[int, ...], msg: str = "Feature") -> None:
+    """Raises ZMQVersionError when min_version is above the level of ZeroMQ that fastmq matches."""
+    from ._version import ZMQ_VERSION
+
+    if isinstance(min_version, str):
+        wanted = tuple(int(part) for part in min_version.split("."))
+    else:
+        wanted = tuple(min_version)
+        min_version = ".".join(map(str, wanted))
+    if wanted > tuple(int(part) for part in ZMQ_VERSION.split(".")):
+        raise ZMQVersionError(min_version, msg)
+
+
+__all__ = [
+    "Again",
+    "BatchError",
+    "ContextTerminated",
+    "DraftFDWarning",
+    "InterruptedSystemCall",
+    "NotDone",
+    "TermTimeout",
+    "ZMQBaseError",
+    "ZMQBindError",
+    "ZMQError",
+    "ZMQVersionError",
+]
