@@ -262,6 +262,7 @@ def test_a_missing_folder_is_told(make, tmp_path):
         make(zmq.PULL).bind(f"ipc://{tmp_path}/none/s")
 
 
+@fastmq_only("leaves the file")
 def test_the_ipc_file_goes_with_unbind_and_with_close(make, tmp_path):
     address = f"ipc://{tmp_path}/s"
     a = make(zmq.PULL)

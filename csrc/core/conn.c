@@ -20,7 +20,7 @@ static void process(struct conn *c);
 
 static struct outq *out_of(struct conn *c)
 {
-    return c->pipe ? &c->pipe->out : NULL;
+    return c->pipe ? &c->pipe->out : &c->no_out;
 }
 
 static void want_attention(struct conn *c)
@@ -65,6 +65,7 @@ static void bury(struct io *io)
 {
     struct conn *c = LIST_ENTRY(io, struct conn, io);
     peer_fini(&c->peer);
+    outq_fini(&c->no_out);
     net_close(c->io.fd);
     mem_free(c->local_name);
     mem_free(c->remote_name);
@@ -420,7 +421,7 @@ static void process(struct conn *c)
     }
     if (rc == -EPROTO)
         conn_end(c, CONN_END_BROKEN, 0);
-    else if (peer_wants_write(&c->peer, NULL) && !c->blocked && !c->writing) {
+    else if (peer_wants_write(&c->peer, out_of(c)) && !c->blocked && !c->writing) {
         c->dirty = true; /* handshake commands, PONG */
         want_attention(c);
     }
@@ -552,6 +553,7 @@ struct conn *conn_new(struct fmq_socket *s, struct endpoint *ep, int fd, struct 
         mem_free(c);
         return NULL;
     }
+    outq_init(&c->no_out, s->ctx->pool);
     c->io.fd = fd;
     c->io.ready = conn_ready;
     c->io.bury = bury;

@@ -39,6 +39,7 @@ struct conn {
     struct list warm;
     struct timer timer;
     struct peer peer;
+    struct outq no_out; /* stands in for the pipe's queue while there is no pipe: always empty */
     bool dirty;  /* bytes wait for the flush policy */
     bool resume; /* received bytes wait to be decoded */
     bool reading;

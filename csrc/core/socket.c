@@ -178,6 +178,7 @@ static void update_signal(struct fmq_socket *s)
 
 void socket_leave_slow(struct fmq_socket *s, bool flush_all)
 {
+    bool finished = false;
     /* Bounded: each kind of work creates at most a few rounds of others. */
     for (int round = 0; s->work && round < 64; round++) {
         unsigned work = s->work;
@@ -201,14 +202,18 @@ void socket_leave_slow(struct fmq_socket *s, bool flush_all)
                 cond_broadcast(&s->cond);
             socket_kick(s);
         }
-        if (s->closed && !s->finished && socket_try_finish(s))
+        if (s->closed && !s->finished && socket_try_finish(s)) {
+            finished = true;
             break;
+        }
     }
     if (atomic_load_explicit(&s->watchers, memory_order_relaxed) && !s->finished) {
         update_signal(s);
         s->work |= WORK_WATCHED;
     }
     mutex_unlock(&s->lock);
+    if (finished)
+        socket_unref(s); /* the reference of an unfinished socket */
 }
 
 /* ---- driving ---- */

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: MIT
+"""ZeroMQ for Python, written from nothing: `import fastmq as zmq` runs code written for pyzmq."""
+
+from __future__ import annotations
+
+from pathlib import Path as _Path
+
+from . import constants, error, utils
+from ._core import (
+    COPY_THRESHOLD,
+    curve_keypair,
+    curve_public,
+    has,
+    live_blocks,
+    open_fds,
+    poller_name,
+    strerror,
+    zmq_errno,
+)
+from ._version import (
+    __revision__,
+    __version__,
+    pyzmq_version,
+    pyzmq_version_info,
+    zmq_version,
+    zmq_version_info,
+)
+from .constants import *  # noqa: F403
+from .constants import __all__ as _constant_names
+from .context import Context
+from .error import (
+    Again,
+    BatchError,
+    ContextTerminated,
+    DraftFDWarning,
+    InterruptedSystemCall,
+    NotDone,
+    TermTimeout,
+    ZMQBaseError,
+    ZMQBindError,
+    ZMQError,
+    ZMQVersionError,
+)
+from .frame import _FINISHED_TRACKER, Frame, Message, MessageTracker
+from .poll import Poller, select, zmq_poll
+from .proxy import device, proxy, proxy_steerable
+from .socket import (
+    Dealer,
+    Pair,
+    Pub,
+    Pull,
+    Push,
+    Rep,
+    Req,
+    Router,
+    Socket,
+    Stream,
+    Sub,
+    XPub,
+    XSub,
+)
+from .stopwatch import Stopwatch
+
+DRAFT_API = False
+PYZMQ_DRAFT_API = False
+IPC_PATH_MAX_LEN = 107
+
+SyncContext = Context
+SyncSocket = Socket
+
+
+def get_includes() -> list[str]:
+    """Directories of headers for extensions: the package's own."""
+    return [str(_Path(__file__).parent)]
+
+
+def get_library_dirs() -> list[str]:
+    """Directories of libraries to link extensions with: the package's own."""
+    return [str(_Path(__file__).parent)]
+
+
+__all__ = [
+    *_constant_names,
+    "COPY_THRESHOLD",
+    "DRAFT_API",
+    "IPC_PATH_MAX_LEN",
+    "PYZMQ_DRAFT_API",
+    "_FINISHED_TRACKER",
+    "Again",
+    "BatchError",
+    "Context",
+    "ContextTerminated",
+    "Dealer",
+    "DraftFDWarning",
+    "Frame",
+    "InterruptedSystemCall",
+    "Message",
+    "MessageTracker",
+    "NotDone",
+    "Pair",
+    "Poller",
+    "Pub",
+    "Pull",
+    "Push",
+    "Rep",
+    "Req",
+    "Router",
+    "Socket",
+    "Stopwatch",
+    "Stream",
+    "Sub",
+    "SyncContext",
+    "SyncSocket",
+    "TermTimeout",
+    "XPub",
+    "XSub",
+    "ZMQBaseError",
+    "ZMQBindError",
+    "ZMQError",
+    "ZMQVersionError",
+    "__revision__",
+    "__version__",
+    "constants",
+    "curve_keypair",
+    "curve_public",
+    "device",
+    "error",
+    "get_includes",
+    "get_library_dirs",
+    "has",
+    "live_blocks",
+    "open_fds",
+    "poller_name",
+    "proxy",
+    "proxy_steerable",
+    "pyzmq_version",
+    "pyzmq_version_info",
+    "select",
+    "strerror",
+    "utils",
+    "zmq_errno",
+    "zmq_poll",
+    "zmq_version",
+    "zmq_version_info",
+]

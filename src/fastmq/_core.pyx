@@ -681,6 +681,11 @@ def orphans_sending():
     return bool(orphans)
 
 
+def is_exiting():
+    """Whether the interpreter is ending."""
+    return exiting
+
+
 def at_exit():
     """From now on no object is ended by the engine's threads, and no context is waited for."""
     global exiting

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: MIT
+"""Decorators that give a function a context or a socket and end it afterwards."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from .context import Context
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def _inject(args: tuple[Any, ...], kwargs: dict[str, Any], name: str | None, value: Any) -> Any:
+    """The call's arguments with value as keyword `name`, or as the last positional one."""
+    if name is None:
+        return (*args, value), kwargs
+    if name in kwargs:
+        raise TypeError(f"the decorator gives the argument {name!r}, and so does the caller")
+    return args, {**kwargs, name: value}
+
+
+def _pop_name(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str | None, tuple[Any, ...]]:
+    """The name to inject under: keyword name=, or a leading str."""
+    if "name" in kwargs:
+        name = kwargs.pop("name")
+        if not isinstance(name, str):
+            raise TypeError(f"name must be str, not {type(name).__name__}")
+        return name, args
+    if args and isinstance(args[0], str):
+        return args[0], args[1:]
+    return None, args
+
+
+def context(*args: Any, **kwargs: Any) -> Callable[[_F], _F]:
+    """Gives the function a Context, destroyed when it returns.
+
+    The first argument or name= is the keyword it comes by (else it comes as the last positional
+    argument); the others go to Context.
+    """
+    name, args = _pop_name(args, kwargs)
+
+    def decorate(func: _F) -> _F:
+        @functools.wraps(func)
+        def wrapper(*call_args: Any, **call_kwargs: Any) -> Any:
+            with Context(*args, **kwargs) as made:
+                a, k = _inject(call_args, call_kwargs, name, made)
+                return func(*a, **k)
+
+        return wrapper  # type: ignore[return-value]
+
+    return decorate
+
+
+def socket(*args: Any, **kwargs: Any) -> Callable[[_F], _F]:
+    """Gives the function a socket, closed when it returns.
+
+    Arguments: optionally the keyword it comes by (or name=), then those of Context.socket.
+    context_name= names the argument that holds the context ("context" unless told); without such
+    an argument any Context among the arguments is taken, and Context.instance() otherwise.
+    """
+    context_name = kwargs.pop("context_name", "context")
+    name, args = _pop_name(args, kwargs)
+
+    def decorate(func: _F) -> _F:
+        @functools.wraps(func)
+        def wrapper(*call_args: Any, **call_kwargs: Any) -> Any:
+            home = call_kwargs.get(context_name)
+            if not isinstance(home, Context):
+                among = (arg for arg in call_args if isinstance(arg, Context))
+                home = next(among, None) or Context.instance()
+            with home.socket(*args, **kwargs) as made:
+                a, k = _inject(call_args, call_kwargs, name, made)
+                return func(*a, **k)
+
+        return wrapper  # type: ignore[return-value]
+
+    return decorate
+
+
+__all__ = ["context", "socket"]

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: MIT
+"""Waiting for several sockets and descriptors at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from . import _core
+from .constants import POLLERR, POLLIN, POLLOUT
+
+
+class Poller:
+    """A set of sockets and descriptors to wait for.
+
+    Members are sockets, file descriptors, or objects with fileno(). Registering is where the work is
+    done, so keep a Poller rather than making one for every wait.
+    """
+
+    def __init__(self) -> None:
+        self._set = _core.PollSet()
+        self._flags: dict[Any, int] = {}
+
+    @property
+    def sockets(self) -> list[tuple[Any, int]]:
+        """The members as (socket, flags), in the order of registering."""
+        return list(self._flags.items())
+
+    def __contains__(self, socket: Any) -> bool:
+        return socket in self._flags
+
+    def register(self, socket: Any, flags: int = POLLIN | POLLOUT) -> None:
+        """Adds a member, or changes what it is watched for (flags 0: removes it).
+
+        TypeError: it is neither a socket, an int, nor has it a fileno().
+        """
+        if not flags:
+            if socket in self._flags:
+                self.unregister(socket)
+            return
+        if socket in self._flags:
+            self._set.modify(socket, int(flags))
+        else:
+            self._set.add(socket, int(flags))
+        self._flags[socket] = flags
+
+    def modify(self, socket: Any, flags: int = POLLIN | POLLOUT) -> None:
+        """Changes what a member is watched for."""
+        self.register(socket, flags)
+
+    def unregister(self, socket: Any) -> None:
+        """Removes a member. KeyError: it is none."""
+        del self._flags[socket]
+        self._set.remove(socket)
+
+    def poll(self, timeout: float | None = None) -> list[tuple[Any, int]]:
+        """Waits until members are ready: a list of (socket, events) in the order of registering,
+        empty when timeout (ms, None or negative for ever) passed. Without members it does not wait
+        for ever."""
+        if not self._flags:
+            if timeout is not None and timeout > 0:
+                time.sleep(timeout / 1000)
+            return []
+        return self._set.wait(timeout)
+
+
+def zmq_poll(sockets: Iterable[tuple[Any, int]], timeout: float = -1) -> list[tuple[Any, int]]:
+    """One wait for pairs of (socket or descriptor, flags); returns the ready ones as such pairs.
+
+    timeout: ms, negative for ever.
+    """
+    poller = Poller()
+    wanted: dict[Any, int] = {}
+    for socket, flags in sockets:
+        wanted[socket] = wanted.get(socket, 0) | int(flags)
+    for socket, flags in wanted.items():
+        poller.register(socket, flags)
+    return poller.poll(timeout)
+
+
+def select(
+    rlist: list[Any], wlist: list[Any], xlist: list[Any], timeout: float | None = None
+) -> tuple[list[Any], list[Any], list[Any]]:
+    """As select.select, for sockets too: those of the lists that are ready to be read, to be
+    written, or broken. timeout: seconds, None for ever."""
+    wanted: dict[Any, int] = {}
+    for members, flag in ((rlist, POLLIN), (wlist, POLLOUT), (xlist, POLLERR)):
+        for socket in members:
+            wanted[socket] = wanted.get(socket, 0) | flag
+    ms = -1 if timeout is None else timeout * 1000
+    ready = dict(zmq_poll(list(wanted.items()), ms))
+    return (
+        [socket for socket in rlist if ready.get(socket, 0) & POLLIN],
+        [socket for socket in wlist if ready.get(socket, 0) & POLLOUT],
+        [socket for socket in xlist if ready.get(socket, 0) & POLLERR],
+    )
+
+
+__all__ = ["Poller", "select", "zmq_poll"]

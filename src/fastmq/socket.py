@@ -1,0 +1,557 @@
+# SPDX-License-Identifier: MIT
+"""Sockets: the conveniences above `_core.Socket`, and one class a socket type."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import json
+import os
+import pickle
+import random
+import warnings
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar
+
+from . import _core
+from .constants import Errno, Event, SocketOption, SocketType
+from .error import ZMQBindError, ZMQError
+from .options import SocketOptions
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from ._core import Buffer
+    from .context import Context
+    from .frame import Frame, MessageTracker
+
+_T = TypeVar("_T")
+_SocketT = TypeVar("_SocketT", bound="Socket")
+
+_monitor_numbers = itertools.count(1)
+# What send takes by keyword, as against the arguments of a serializer.
+_SEND_KEYWORDS = ("copy", "track", "routing_id", "group", "timeout")
+
+
+class _SocketContext(Generic[_SocketT]):
+    """What bind and connect return: a with statement undoes them at its end."""
+
+    def __init__(self, socket: _SocketT, kind: str, addr: str) -> None:
+        self.socket = socket
+        self.kind = kind
+        self.addr = addr
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}({self.kind}={self.addr!r})>"
+
+    def __enter__(self) -> _SocketT:
+        return self.socket
+
+    def __exit__(self, *args: object) -> None:
+        if self.socket.closed:
+            return
+        undo = self.socket.unbind if self.kind == "bind" else self.socket.disconnect
+        undo(self.addr)
+
+
+class Socket(_core.Socket, SocketOptions):
+    """A socket of any type; Context.socket makes one of the class of its type.
+
+    ctx_or_socket: the Context, or another socket to share the handle of. socket_type: a SocketType.
+    copy_threshold: from how many bytes copy=False keeps a buffer instead of copying it. Further
+    keywords are options: Socket(ctx, fastmq.REQ, linger=0).
+
+    Every socket may be used from several threads at once: a message sent in one call stays in one
+    piece, and each receiver gets whole messages. Usable in a with statement, which closes it, and in a
+    for statement, which receives until the socket is closed or its context ends.
+    """
+
+    _type: ClassVar[int | None] = None
+    _shadow: bool = False
+    _shadow_obj: Any = None
+    _monitor_socket: Any = None
+
+    def __init__(
+        self,
+        ctx_or_socket: Context[Any] | Socket | None = None,
+        socket_type: int | None = None,
+        *,
+        shadow: Socket | int = 0,
+        copy_threshold: int | None = None,
+        **options: Any,
+    ) -> None:
+        if isinstance(ctx_or_socket, _core.Socket):
+            shadow, ctx_or_socket = ctx_or_socket, None
+        own = type(self)._type
+        if socket_type is None:
+            socket_type = int(SocketType.PAIR) if own is None else own
+        elif own is not None and socket_type != own and not shadow:
+            raise ValueError(
+                f"{type(self).__name__} is of type {SocketType(own).name}, not {socket_type!r}"
+            )
+        if ctx_or_socket is None and not shadow:
+            if own is None:
+                raise TypeError("context must be specified")
+            from .context import Context
+
+            ctx_or_socket = Context.instance()
+        super().__init__(
+            ctx_or_socket, socket_type, shadow=shadow, copy_threshold=copy_threshold
+        )
+        if shadow:
+            self._shadow = True
+            self._shadow_obj = shadow
+            return
+        context = self.context
+        context._add_socket(self)
+        if context.sockopts or options:
+            try:
+                context._apply_defaults(self, options)
+            except BaseException:
+                self.close(0)
+                raise
+
+    # -- life --
+
+    def __del__(self) -> None:
+        if self._shadow or self.closed:
+            return
+        warnings.warn(f"Unclosed socket {self!r}", ResourceWarning, stacklevel=2, source=self)
+        if not _core.is_exiting():
+            self.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self.close()
+
+    def __copy__(self, memo: Any = None) -> Self:
+        return type(self).shadow(self)
+
+    __deepcopy__ = __copy__
+
+    def __repr__(self) -> str:
+        name = f"{type(self).__module__}.{type(self).__name__}"
+        if type(self).__module__ == __name__:
+            name = "fastmq.Socket"
+        try:
+            kind = f"fastmq.{self.type.name}"
+        except (ZMQError, ValueError, AttributeError):
+            kind = ""
+        return f"<{name}({kind}) at {hex(id(self))}{' closed' if self.closed else ''}>"
+
+    @classmethod
+    def shadow(cls, address: int | Socket) -> Self:
+        """A socket over the handle of another one; closing either closes both."""
+        return cls(shadow=address)
+
+    def close(self, linger: int | None = None) -> None:
+        """Closes the socket. What is queued is sent in the background for LINGER ms at most, or for
+        `linger` ms if given. Calls of other threads end with ZMQError(ENOTSOCK). Closing twice is
+        harmless."""
+        self._close(linger)
+        context = self.context
+        if context is not None:
+            context._rm_socket(self)
+
+    # -- endpoints --
+
+    def bind(self: _SocketT, addr: str | bytes) -> _SocketContext[_SocketT]:
+        """Listens at an endpoint ("tcp://*:5555", "ipc:///tmp/x", "inproc://name"); `*` as port lets
+        the system choose, LAST_ENDPOINT tells. The result can be used in a with statement, which
+        unbinds. ZMQError: EADDRINUSE, EADDRNOTAVAIL, EINVAL, EPROTONOSUPPORT ..., whose text
+        names the address."""
+        self._bind(addr)
+        return _SocketContext(self, "bind", self.get(SocketOption.LAST_ENDPOINT).decode())
+
+    def connect(self: _SocketT, addr: str | bytes) -> _SocketContext[_SocketT]:
+        """Connects to an endpoint, now or when somebody listens there, again and again. The result can
+        be used in a with statement, which disconnects. ZMQError: EINVAL, EPROTONOSUPPORT ..."""
+        self._connect(addr)
+        return _SocketContext(self, "connect", addr if isinstance(addr, str) else addr.decode())
+
+    def bind_to_random_port(
+        self, addr: str, min_port: int = 49152, max_port: int = 65536, max_tries: int = 100
+    ) -> int:
+        """Binds to a free port of the range (max_port is not in it) and returns it.
+
+        addr: "tcp://interface", without a port. ZMQBindError: max_tries ports were all taken.
+        """
+        if not addr.startswith(("tcp:", "udp:", "ws:", "wss:")):
+            raise ValueError(f"addr must be of a transport with ports, such as tcp, not {addr!r}")
+        if (min_port, max_port) == (49152, 65536):
+            self._bind(f"{addr}:*")
+            return int(self.get(SocketOption.LAST_ENDPOINT).decode().rstrip("/").rpartition(":")[2])
+        for _ in range(max_tries):
+            port = random.randrange(min_port, max_port)
+            try:
+                self._bind(f"{addr}:{port}")
+            except ZMQError as e:
+                if e.errno not in (errno.EADDRINUSE, errno.EACCES):
+                    raise
+            else:
+                return port
+        raise ZMQBindError(f"no free port at {addr} in {max_tries} tries")
+
+    # -- options --
+
+    @property
+    def type(self) -> SocketType:
+        """The socket's type."""
+        return SocketType(self.get(SocketOption.TYPE))
+
+    TYPE = type
+
+    @property
+    def socket_type(self) -> int:
+        """Deprecated name of `type`."""
+        warnings.warn("Socket.socket_type is now Socket.type", DeprecationWarning, stacklevel=2)
+        return self.type
+
+    @property
+    def fd(self) -> int:
+        """The socket's descriptor: readable when EVENTS is worth a look."""
+        return int(self.get(SocketOption.FD))
+
+    FD = fd
+
+    def fileno(self) -> int:
+        """The socket's descriptor, for event loops."""
+        return int(self.get(SocketOption.FD))
+
+    setsockopt = _core.Socket.set
+    getsockopt = _core.Socket.get
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("subscribe", "unsubscribe"):
+            getattr(self, name)(value)
+        elif name.startswith("_") or hasattr(type(self), name):
+            object.__setattr__(self, name, value)
+        elif name.upper() in SocketOption.__members__:
+            object.__setattr__(self, name.lower(), value)
+        else:
+            raise AttributeError(f"Socket has no such option: {name.upper()}")
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *SocketOption.__members__})
+
+    def set_string(self, option: int, optval: str, encoding: str = "utf-8") -> None:
+        """Sets an option that takes bytes from str."""
+        if not isinstance(optval, str):
+            raise TypeError(f"optval must be str, not {optval.__class__.__name__}: {optval!r}")
+        self.set(option, optval.encode(encoding))
+
+    def get_string(self, option: int, encoding: str = "utf-8") -> str:
+        """An option whose value is bytes, as str."""
+        value = self.get(option)
+        if not isinstance(value, bytes):
+            raise TypeError(f"option {option!r} is no string: its value is {value!r}")
+        return value.decode(encoding)
+
+    setsockopt_string = setsockopt_unicode = set_string
+    getsockopt_string = getsockopt_unicode = get_string
+
+    def get_hwm(self) -> int:
+        """The high-water mark of sending."""
+        return int(self.get(SocketOption.SNDHWM))
+
+    def set_hwm(self, value: int) -> None:
+        """Sets SNDHWM and RCVHWM, in messages a peer; 0: no limit."""
+        self.set(SocketOption.SNDHWM, value)
+        self.set(SocketOption.RCVHWM, value)
+
+    @property
+    def hwm(self) -> int:
+        """Both high-water marks at once; reads as that of sending."""
+        return self.get_hwm()
+
+    @hwm.setter
+    def hwm(self, value: int) -> None:
+        self.set_hwm(value)
+
+    def subscribe(self, topic: str | bytes) -> None:
+        """SUB: receives messages that begin with topic, too."""
+        self.set(SocketOption.SUBSCRIBE, topic.encode() if isinstance(topic, str) else topic)
+
+    def unsubscribe(self, topic: str | bytes) -> None:
+        """SUB: takes back one subscribe to the same topic."""
+        self.set(SocketOption.UNSUBSCRIBE, topic.encode() if isinstance(topic, str) else topic)
+
+    def join(self, group: str | bytes) -> None:
+        """DISH: no such socket yet, always ZMQError(ENOTSUP)."""
+        raise ZMQError(Errno.ENOTSUP, "Operation not supported: only DISH sockets join groups")
+
+    def leave(self, group: str | bytes) -> None:
+        """DISH: no such socket yet, always ZMQError(ENOTSUP)."""
+        raise ZMQError(Errno.ENOTSUP, "Operation not supported: only DISH sockets leave groups")
+
+    # -- monitoring --
+
+    def get_monitor_socket(self, events: int | None = None, addr: str | None = None) -> Any:
+        """A PAIR on which the events of the socket arrive, see fastmq.utils.monitor. The same one at
+        every call until disable_monitor.
+
+        events: a mask of Event, all by default. addr: the inproc endpoint to use.
+        """
+        if self._monitor_socket is not None:
+            if not self._monitor_socket.closed:
+                return self._monitor_socket
+            self.disable_monitor()
+        if addr is None:
+            addr = f"inproc://monitor.{os.getpid()}.{next(_monitor_numbers)}"
+        self.monitor(addr, int(Event.ALL if events is None else events))
+        self._monitor_socket = self.context.socket(SocketType.PAIR)
+        self._monitor_socket.connect(addr)
+        return self._monitor_socket
+
+    def disable_monitor(self) -> None:
+        """Ends monitoring: MONITOR_STOPPED is the last event."""
+        self._monitor_socket = None
+        self.monitor(None, 0)
+
+    # -- messages in other forms --
+
+    def _deserialize(self, recvd: _T, load: Callable[[_T], Any]) -> Any:
+        """Applies load to what was received."""
+        return load(recvd)
+
+    def send_serialized(
+        self,
+        msg: Any,
+        serialize: Callable[[Any], Sequence[Buffer | Frame]],
+        flags: int = 0,
+        copy: bool = True,
+        **kwargs: Any,
+    ) -> MessageTracker | None:
+        """Sends serialize(msg), a sequence of parts."""
+        return self.send_multipart(serialize(msg), flags, copy, **kwargs)
+
+    def recv_serialized(
+        self,
+        deserialize: Callable[[list[Any]], Any],
+        flags: int = 0,
+        copy: bool = True,
+        **kwargs: Any,
+    ) -> Any:
+        """Receives a message and returns deserialize(its list of parts)."""
+        return self._deserialize(self.recv_multipart(flags, copy, **kwargs), deserialize)
+
+    def send_string(
+        self, u: str, flags: int = 0, copy: bool = True, encoding: str = "utf-8", **kwargs: Any
+    ) -> MessageTracker | None:
+        """Sends a str."""
+        if not isinstance(u, str):
+            raise TypeError(f"u must be str, not {u.__class__.__name__}")
+        return self.send(u.encode(encoding), flags, copy, **kwargs)
+
+    def recv_string(self, flags: int = 0, encoding: str = "utf-8", **kwargs: Any) -> str:
+        """Receives a part and decodes it."""
+        result: str = self._deserialize(
+            self.recv(flags, **kwargs), lambda data: data.decode(encoding)
+        )
+        return result
+
+    send_unicode = send_string
+    recv_unicode = recv_string
+
+    def send_pyobj(
+        self,
+        obj: Any,
+        flags: int = 0,
+        protocol: int = pickle.DEFAULT_PROTOCOL,
+        **kwargs: Any,
+    ) -> MessageTracker | None:
+        """Sends a pickled object."""
+        return self.send(pickle.dumps(obj, protocol), flags, **kwargs)
+
+    def recv_pyobj(self, flags: int = 0, **kwargs: Any) -> Any:
+        """Receives a part and unpickles it: only from peers you trust with your process."""
+        return self._deserialize(self.recv(flags, **kwargs), pickle.loads)
+
+    def send_json(self, obj: Any, flags: int = 0, **kwargs: Any) -> MessageTracker | None:
+        """Sends an object as JSON. Keywords that send has not go to json.dumps."""
+        sending = {name: kwargs.pop(name) for name in _SEND_KEYWORDS if name in kwargs}
+        kwargs.setdefault("separators", (",", ":"))
+        kwargs.setdefault("ensure_ascii", False)
+        return self.send(json.dumps(obj, **kwargs).encode("utf-8"), flags, **sending)
+
+    def recv_json(self, flags: int = 0, **kwargs: Any) -> Any:
+        """Receives a part and reads it as JSON. Keywords but timeout go to json.loads."""
+        receiving = {"timeout": kwargs.pop("timeout")} if "timeout" in kwargs else {}
+        return self._deserialize(
+            self.recv(flags, **receiving), lambda data: json.loads(data, **kwargs)
+        )
+
+
+if TYPE_CHECKING:
+
+    class _NoRecv(Socket):
+        """Types of sockets that cannot receive: the verbs raise ZMQError(ENOTSUP)."""
+
+        def recv(self, *args: Any, **kwargs: Any) -> NoReturn: ...
+        def recv_multipart(self, *args: Any, **kwargs: Any) -> NoReturn: ...
+        def recv_into(self, *args: Any, **kwargs: Any) -> NoReturn: ...
+        def recv_many(self, *args: Any, **kwargs: Any) -> NoReturn: ...
+        def recv_string(self, *args: Any, **kwargs: Any) -> NoReturn: ...
+        def recv_json(self, *args: Any, **kwargs: Any) -> NoReturn: ...
+        def recv_pyobj(self, *args: Any, **kwargs: Any) -> NoReturn: ...
+        def recv_serialized(self, *args: Any, **kwargs: Any) -> NoReturn: ...
+
+    class _NoSend(Socket):
+        """Types of sockets that cannot send: the verbs raise ZMQError(ENOTSUP)."""
+
+        def send(self, *args: Any, **kwargs: Any) -> NoReturn: ...
+        def send_multipart(self, *args: Any, **kwargs: Any) -> NoReturn: ...
+        def send_many(self, *args: Any, **kwargs: Any) -> NoReturn: ...
+        def send_string(self, *args: Any, **kwargs: Any) -> NoReturn: ...
+        def send_json(self, *args: Any, **kwargs: Any) -> NoReturn: ...
+        def send_pyobj(self, *args: Any, **kwargs: Any) -> NoReturn: ...
+        def send_serialized(self, *args: Any, **kwargs: Any) -> NoReturn: ...
+
+else:
+    _NoRecv = _NoSend = Socket
+
+
+class Pair(Socket):
+    """Exactly one peer, both ways, no order of sending and receiving.
+
+    Peers: PAIR. A bound PAIR refuses a second peer. send waits when the peer is absent or its queue is
+    full.
+    """
+
+    _type = SocketType.PAIR
+
+
+class Pub(_NoRecv):
+    """Sends every message to all peers that subscribed to how it begins.
+
+    Peers: SUB, XSUB. send never waits: a message that nobody wants, or that a peer's full queue has no
+    place for, is dropped for that peer. Receiving raises ZMQError(ENOTSUP).
+    """
+
+    _type = SocketType.PUB
+
+
+class Sub(_NoSend):
+    """Receives what its subscriptions let through, fairly from all peers.
+
+    Peers: PUB, XPUB. Nothing arrives before subscribe(prefix); b"" subscribes to everything. Sending
+    raises ZMQError(ENOTSUP).
+    """
+
+    _type = SocketType.SUB
+
+
+class Req(Socket):
+    """Sends a request, receives its reply, and so on in turn.
+
+    Peers: REP, ROUTER. Requests go round robin to the peers; send waits when there is none. A verb out
+    of turn raises ZMQError(EFSM), unless REQ_RELAXED gives up the request that waits; REQ_CORRELATE
+    makes sure that a reply belongs to the last request.
+    """
+
+    _type = SocketType.REQ
+
+
+class Rep(Socket):
+    """Receives a request, sends its reply, and so on in turn.
+
+    Peers: REQ, DEALER. Requests are taken fairly from all peers, the reply goes to the one that asked;
+    if that is gone it is dropped. A verb out of turn raises ZMQError(EFSM).
+    """
+
+    _type = SocketType.REP
+
+
+class Dealer(Socket):
+    """Sends round robin to its peers and receives fairly from all, in any order.
+
+    Peers: ROUTER, REP, DEALER. send waits when no peer has room. To a REP a message begins with an
+    empty part.
+    """
+
+    _type = SocketType.DEALER
+
+
+class Router(Socket):
+    """Receives fairly from all peers, each message led by the routing id of its peer; sends to the
+    peer that the first part names.
+
+    Peers: DEALER, REQ, ROUTER. A message to an unknown or full peer is dropped, or with
+    ROUTER_MANDATORY raises ZMQError(EHOSTUNREACH) or waits.
+    """
+
+    _type = SocketType.ROUTER
+
+
+class Pull(_NoSend):
+    """Receives fairly from all peers.
+
+    Peers: PUSH. Sending raises ZMQError(ENOTSUP).
+    """
+
+    _type = SocketType.PULL
+
+
+class Push(_NoRecv):
+    """Sends each message to one peer, round robin among those with room.
+
+    Peers: PULL. send waits when no peer has room. Receiving raises ZMQError(ENOTSUP).
+    """
+
+    _type = SocketType.PUSH
+
+
+class XPub(Socket):
+    """A PUB that receives its peers' subscriptions: a byte 1 (or 0: unsubscribed) and the topic.
+
+    Peers: SUB, XSUB. XPUB_VERBOSE, XPUB_VERBOSER, XPUB_MANUAL, XPUB_NODROP and XPUB_WELCOME_MSG change
+    what is passed on and what is dropped.
+    """
+
+    _type = SocketType.XPUB
+
+
+class XSub(Socket):
+    """A SUB that subscribes by sending messages: a byte 1 (or 0: unsubscribe) and the topic.
+
+    Peers: PUB, XPUB. Other messages go to all peers as they are.
+    """
+
+    _type = SocketType.XSUB
+
+
+class Stream(Socket):
+    """Raw TCP: every message is the routing id of a connection and a piece of its bytes.
+
+    Peers: any TCP program. An empty piece tells of a connection made or lost (STREAM_NOTIFY); sending
+    one closes the connection. Sending to an unknown id raises ZMQError(EHOSTUNREACH).
+    """
+
+    _type = SocketType.STREAM
+
+
+SOCKET_CLASSES: dict[int, type[Socket]] = {
+    int(cls._type): cls
+    for cls in (
+        Pair, Pub, Sub, Req, Rep, Dealer, Router, Pull, Push, XPub, XSub, Stream
+    )
+    if cls._type is not None
+}
+
+__all__ = [
+    "Dealer",
+    "Pair",
+    "Pub",
+    "Pull",
+    "Push",
+    "Rep",
+    "Req",
+    "Router",
+    "Socket",
+    "Stream",
+    "Sub",
+    "XPub",
+    "XSub",
+]

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: MIT
+import threading
+
+import pytest
+from helpers import eventually, last_endpoint, recv
+from target import fastmq_only, zmq
+
+
+@pytest.fixture
+def apart():
+    """Two contexts, so that one can end while the other receives."""
+    a, b = zmq.Context(), zmq.Context()
+    yield a, b
+    for c in (a, b):
+        c.destroy(linger=0)
+
+
+def connected(apart, endpoint, **options):
+    sending, receiving = apart
+    pull, push = receiving.socket(zmq.PULL), sending.socket(zmq.PUSH)
+    for name, value in options.items():
+        push.setsockopt(getattr(zmq, name.upper()), value)
+    endpoint.connect(push, endpoint.bind(pull))
+    return push, pull
+
+
+@pytest.mark.parametrize("endpoint", ["tcp", "ipc"], indirect=True)
+@pytest.mark.parametrize("linger", [-1, 20_000])
+def test_term_waits_until_all_is_sent(apart, endpoint, linger):
+    push, pull = connected(apart, endpoint, linger=linger)
+    got = []
+
+    def receive():
+        for _ in range(500):
+            got.append(pull.recv())
+
+    receiver = threading.Thread(target=receive)
+    for i in range(500):
+        push.send(b"%04d" % i + bytes(2000))
+    push.close()
+    receiver.start()
+    apart[0].term()
+    receiver.join()
+    assert [int(m[:4]) for m in got] == list(range(500))
+
+
+@pytest.mark.parametrize("endpoint", ["tcp", "ipc"], indirect=True)
+def test_linger_zero_discards_at_once(make, endpoint, ctx):
+    push = make(zmq.PUSH)
+    endpoint.connect(push, endpoint.fixed())
+    for _ in range(100):
+        push.send(b"x")
+    push.close()
+    ctx.term()
+
+
+@pytest.mark.parametrize("endpoint", ["tcp", "ipc"], indirect=True)
+def test_a_limited_linger_ends(endpoint):
+    ctx = zmq.Context()
+    push = ctx.socket(zmq.PUSH)
+    push.setsockopt(zmq.LINGER, 60)
+    endpoint.connect(push, endpoint.fixed())
+    push.send(b"nobody takes this")
+    push.close()
+    ctx.term()
+
+
+def test_close_takes_a_linger_of_its_own(endpoint):
+    ctx = zmq.Context()
+    push = ctx.socket(zmq.PUSH)
+    push.setsockopt(zmq.LINGER, -1)
+    endpoint.connect(push, endpoint.fixed())
+    push.send(b"x")
+    push.close(linger=0)
+    ctx.term()
+
+
+def test_close_never_waits(endpoint, apart):
+    push, pull = connected(apart, endpoint, linger=-1)
+    for i in range(100):
+        push.send(b"%d" % i)
+    push.close()
+    assert push.closed
+    assert [recv(pull) for _ in range(100)] == [b"%d" % i for i in range(100)]
+
+
+@pytest.mark.parametrize("endpoint", ["tcp", "ipc"], indirect=True)
+def test_the_linger_of_a_socket_may_be_set_after_sending(endpoint):
+    ctx = zmq.Context()
+    push = ctx.socket(zmq.PUSH)
+    endpoint.connect(push, endpoint.fixed())
+    push.send(b"x")
+    push.setsockopt(zmq.LINGER, 0)
+    push.close()
+    ctx.term()
+
+
+def test_messages_sent_to_a_late_server_during_linger_arrive(apart, endpoint):
+    if endpoint.is_inproc:
+        pytest.skip("contexts do not share names")
+    sending, receiving = apart
+    push = sending.socket(zmq.PUSH)
+    push.setsockopt(zmq.RECONNECT_IVL, 10)
+    address = endpoint.fixed()
+    endpoint.connect(push, address)
+    push.send(b"patience")
+    push.close()
+    pull = receiving.socket(zmq.PULL)
+    endpoint.bind(pull, address)
+    assert recv(pull) == b"patience"
+    sending.term()
+
+
+@pytest.mark.parametrize("size", [10, 1_000_000])
+def test_the_last_message_before_close_arrives_whole(make, endpoint, size):
+    pull = make(zmq.PULL)
+    address = endpoint.bind(pull)
+    for i in range(10):
+        push = make(zmq.PUSH, linger=-1)
+        endpoint.connect(push, address)
+        push.send(b"%d" % i * size)
+        push.close()
+        assert recv(pull) == b"%d" % i * size
+
+
+def test_blocky_zero_makes_new_sockets_linger_not_at_all():
+    ctx = zmq.Context()
+    ctx.set(zmq.BLOCKY, 0)
+    assert ctx.get(zmq.BLOCKY) == 0
+    with ctx.socket(zmq.PUSH) as push:
+        assert push.getsockopt(zmq.LINGER) == 0
+        push.connect("tcp://127.0.0.1:9")
+        push.send(b"x")
+    ctx.term()
+
+
+@fastmq_only("has no timeout for term")
+def test_term_with_a_timeout_lists_what_still_holds_something():
+    ctx = zmq.Context()
+    push = ctx.socket(zmq.PUSH)
+    push.setsockopt(zmq.LINGER, -1)
+    push.connect("tcp://127.0.0.1:9")
+    for _ in range(3):
+        push.send(b"x")
+    left_open = ctx.socket(zmq.PULL)
+    left_open.bind("tcp://127.0.0.1:*")
+    address = last_endpoint(left_open)
+    push.close()
+    with pytest.raises(zmq.TermTimeout) as info:
+        ctx.term(timeout=30)
+    assert isinstance(info.value, zmq.Again)
+    rows = {p.type: p for p in info.value.pending}
+    assert rows[zmq.PUSH].messages == 3 and not rows[zmq.PUSH].open
+    assert "127.0.0.1:9" in rows[zmq.PUSH].endpoint
+    assert rows[zmq.PULL].open and rows[zmq.PULL].endpoint == address
+    assert "PULL" in str(info.value) or address in str(info.value)
+    left_open.close()
+    eventually("the open one is off the list", lambda: only_pending(ctx, zmq.PUSH))
+    ctx.destroy(linger=0)
+
+
+def only_pending(ctx, kind):
+    try:
+        ctx.term(timeout=5)
+    except zmq.TermTimeout as e:
+        return {p.type for p in e.pending} == {kind}
+    return False
