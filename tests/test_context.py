@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+import errno
 import gc
 import threading
 import warnings
@@ -63,7 +64,7 @@ def test_more_sockets_than_allowed_are_refused():
     ctx = zmq.Context()
     ctx.set(zmq.MAX_SOCKETS, 3)
     socks = []
-    with raises_errno(zmq.EMFILE):
+    with raises_errno(errno.EMFILE):
         for _ in range(10):
             socks.append(ctx.socket(zmq.PAIR))
     assert len(socks) == 3
@@ -82,7 +83,7 @@ def test_more_sockets_than_allowed_are_refused():
 
 def test_unknown_types_are_refused(ctx):
     for kind in (-1, 99, 1000):
-        with pytest.raises((zmq.ZMQError, ValueError)):
+        with pytest.raises((zmq.ZMQError, ValueError, TypeError)):
             ctx.socket(kind)
 
 

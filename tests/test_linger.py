@@ -6,25 +6,40 @@ from helpers import eventually, last_endpoint, recv
 from target import fastmq_only, zmq
 
 
+streams = pytest.mark.parametrize("endpoint", ["tcp", "ipc"], indirect=True)
+
+
+class Apart(list):
+    """Two contexts, so that one can end while the other receives; keeps the sockets alive."""
+
+    def __init__(self):
+        super().__init__([zmq.Context(), zmq.Context()])
+        self.made = []
+
+    def socket(self, which, kind):
+        self.made.append(self[which].socket(kind))
+        return self.made[-1]
+
+
 @pytest.fixture
 def apart():
-    """Two contexts, so that one can end while the other receives."""
-    a, b = zmq.Context(), zmq.Context()
-    yield a, b
-    for c in (a, b):
-        c.destroy(linger=0)
+    both = Apart()
+    yield both
+    for s in both.made:
+        s.close(0)
+    for c in both:
+        c.term()
 
 
 def connected(apart, endpoint, **options):
-    sending, receiving = apart
-    pull, push = receiving.socket(zmq.PULL), sending.socket(zmq.PUSH)
+    pull, push = apart.socket(1, zmq.PULL), apart.socket(0, zmq.PUSH)
     for name, value in options.items():
         push.setsockopt(getattr(zmq, name.upper()), value)
     endpoint.connect(push, endpoint.bind(pull))
     return push, pull
 
 
-@pytest.mark.parametrize("endpoint", ["tcp", "ipc"], indirect=True)
+@streams
 @pytest.mark.parametrize("linger", [-1, 20_000])
 def test_term_waits_until_all_is_sent(apart, endpoint, linger):
     push, pull = connected(apart, endpoint, linger=linger)
@@ -44,7 +59,7 @@ def test_term_waits_until_all_is_sent(apart, endpoint, linger):
     assert [int(m[:4]) for m in got] == list(range(500))
 
 
-@pytest.mark.parametrize("endpoint", ["tcp", "ipc"], indirect=True)
+@streams
 def test_linger_zero_discards_at_once(make, endpoint, ctx):
     push = make(zmq.PUSH)
     endpoint.connect(push, endpoint.fixed())
@@ -54,7 +69,7 @@ def test_linger_zero_discards_at_once(make, endpoint, ctx):
     ctx.term()
 
 
-@pytest.mark.parametrize("endpoint", ["tcp", "ipc"], indirect=True)
+@streams
 def test_a_limited_linger_ends(endpoint):
     ctx = zmq.Context()
     push = ctx.socket(zmq.PUSH)
@@ -75,6 +90,7 @@ def test_close_takes_a_linger_of_its_own(endpoint):
     ctx.term()
 
 
+@streams
 def test_close_never_waits(endpoint, apart):
     push, pull = connected(apart, endpoint, linger=-1)
     for i in range(100):
@@ -84,7 +100,7 @@ def test_close_never_waits(endpoint, apart):
     assert [recv(pull) for _ in range(100)] == [b"%d" % i for i in range(100)]
 
 
-@pytest.mark.parametrize("endpoint", ["tcp", "ipc"], indirect=True)
+@streams
 def test_the_linger_of_a_socket_may_be_set_after_sending(endpoint):
     ctx = zmq.Context()
     push = ctx.socket(zmq.PUSH)
@@ -95,20 +111,18 @@ def test_the_linger_of_a_socket_may_be_set_after_sending(endpoint):
     ctx.term()
 
 
+@streams
 def test_messages_sent_to_a_late_server_during_linger_arrive(apart, endpoint):
-    if endpoint.is_inproc:
-        pytest.skip("contexts do not share names")
-    sending, receiving = apart
-    push = sending.socket(zmq.PUSH)
+    push = apart.socket(0, zmq.PUSH)
     push.setsockopt(zmq.RECONNECT_IVL, 10)
     address = endpoint.fixed()
     endpoint.connect(push, address)
     push.send(b"patience")
     push.close()
-    pull = receiving.socket(zmq.PULL)
+    pull = apart.socket(1, zmq.PULL)
     endpoint.bind(pull, address)
     assert recv(pull) == b"patience"
-    sending.term()
+    apart[0].term()
 
 
 @pytest.mark.parametrize("size", [10, 1_000_000])

@@ -92,7 +92,7 @@ def test_a_failed_bind_is_told(make, watch):
         b.bind(last_endpoint(a))
     event, value, told = events.wait(zmq.EVENT_BIND_FAILED)
     assert value == errno.EADDRINUSE
-    assert told == last_endpoint(a)
+    assert last_endpoint(a).endswith(told)
 
 
 def test_a_connection_refused_by_the_filter_is_told(make, watch):
@@ -115,6 +115,7 @@ def test_a_handshake_cut_short_is_told_with_an_errno(make, watch):
     assert value in (errno.EPIPE, errno.ECONNRESET)
 
 
+@fastmq_only("tells of the disconnection only")
 def test_a_protocol_error_is_told_with_its_code(make, watch):
     pull = make(zmq.PULL)
     pull.bind("tcp://127.0.0.1:*")

@@ -2,7 +2,7 @@
 import pytest
 import wire
 from helpers import eventually, last_endpoint, recv, recv_multipart
-from target import zmq
+from target import fastmq_only, zmq
 
 
 def rebind(make, kind, address, **options):
@@ -154,6 +154,7 @@ def test_stop_flags_for_one_reason_leave_others_alone(make, watch):
     waits(events, 2)
 
 
+@fastmq_only("needs RECONNECT_STOP_AFTER_DISCONNECT")
 def test_disconnect_ends_the_attempts(make, watch):
     push = make(zmq.PUSH, reconnect_ivl=10)
     events = watch(push)

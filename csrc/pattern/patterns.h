@@ -20,8 +20,8 @@ extern const struct pattern_ops pattern_xpub;
 extern const struct pattern_ops pattern_xsub;
 extern const struct pattern_ops pattern_stream;
 
-/* What the ROUTER's peer of that id is ready for: FMQ_POLLIN, FMQ_POLLOUT. -EHOSTUNREACH: no such peer;
- * -ENOTSUP: not a ROUTER. Lock held. */
+/* What the ROUTER's peer of that id is ready for: FMQ_POLLIN, FMQ_POLLOUT. -EHOSTUNREACH: no such
+ * peer; -ENOTSUP: not a ROUTER. Lock held. */
 int router_peer_state(struct fmq_socket *s, const void *id, size_t len);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the two sides of publish/subscribe share: the form of a subscription that travels as a message. */
+/* What the two sides of publish/subscribe share: the form of a subscription that travels as a
+ * message. */
 #ifndef PATTERN_PUBSUB_H
 #define PATTERN_PUBSUB_H
 

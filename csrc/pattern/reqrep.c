@@ -5,8 +5,8 @@
  *   request on the wire   [id, 4 bytes: only with REQ_CORRELATE] [empty] body...
  *   what a REP sees       [any frames of routers in between] [that same envelope] body...
  *
- * Both look for their next message in events() too, as readiness must mean a message for the program
- * and not one that is then thrown away; what is found there waits for the next recv.
+ * Both look for their next message in events() too, as readiness must mean a message for the
+ * program and not one that is then thrown away; what is found there waits for the next recv.
  */
 #include <errno.h>
 #include <string.h>
@@ -115,7 +115,8 @@ static void req_writable(struct fmq_socket *s, struct pipe *p)
     balancer_add(&me->out, p);
 }
 
-/* How many frames stand before the body; 0: not the reply to this request; -EPROTO: no reply at all. */
+/* How many frames stand before the body; 0: not the reply to this request; -EPROTO: no reply at
+ * all. */
 static int reply_envelope(const struct req *me, const struct msg *v, uint32_t n)
 {
     uint32_t at = n > 1 && msg_size(&v[0]) == sizeof(me->id);
@@ -126,7 +127,8 @@ static int reply_envelope(const struct req *me, const struct msg *v, uint32_t n)
     return (int)at + 1;
 }
 
-/* Appends the body of the reply that is waited for and drops all else on the way. -EAGAIN: not there. */
+/* Appends the body of the reply that is waited for and drops all else on the way. -EAGAIN: not
+ * there. */
 static int req_fetch(struct req *me, struct parts *out, struct pipe **from)
 {
     struct pipe *p;
@@ -302,7 +304,8 @@ static void rep_writable(struct fmq_socket *s, struct pipe *p)
     (void)p;
 }
 
-/* The frames up to and including the first empty one in the oldest message; 0: no such, or no body. */
+/* The frames up to and including the first empty one in the oldest message; 0: no such, or no body.
+ */
 static uint32_t request_envelope(const struct pipe *p)
 {
     const struct msgring *r = &p->in;

@@ -113,7 +113,7 @@ void fanout_aim_all(struct fanout *f)
 {
     f->count = 0;
     LIST_FOR(it, &f->pipes)
-        fanout_aim(f, LIST_ENTRY(it, struct pipe, out_node));
+    fanout_aim(f, LIST_ENTRY(it, struct pipe, out_node));
 }
 
 bool fanout_all_writable(struct fanout *f)

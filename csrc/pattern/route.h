@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How messages find pipes, shared by the patterns: fair queue in, load balancer out, fan-out to many.
+ * How messages find pipes, shared by the patterns: fair queue in, load balancer out, fan-out to
+ * many.
  *
- * The lists run through the pipes themselves, so linking cannot fail. A pipe that the lists hold may have
- * stopped being readable or writable; that is found out when its turn comes, and then it leaves the
- * list until the core's `readable` or `writable` brings it back. A pattern calls route_attach when
- * it gets a pipe and route_detach before it loses it.
+ * The lists run through the pipes themselves, so linking cannot fail. A pipe that the lists hold
+ * may have stopped being readable or writable; that is found out when its turn comes, and then it
+ * leaves the list until the core's `readable` or `writable` brings it back. A pattern calls
+ * route_attach when it gets a pipe and route_detach before it loses it.
  */
 #ifndef PATTERN_ROUTE_H
 #define PATTERN_ROUTE_H
@@ -121,8 +122,8 @@ int balancer_send(struct balancer *b, struct parts *m, struct pipe **to);
 /* ---- out: to many ---- */
 
 struct fanout {
-    struct list pipes; /* pipe.out_node: all that may be written */
-    uint32_t live;     /* how many these are */
+    struct list pipes;     /* pipe.out_node: all that may be written */
+    uint32_t live;         /* how many these are */
     struct pipe **targets; /* of the message being sent; room for all that are live */
     uint32_t count;
     uint32_t cap;

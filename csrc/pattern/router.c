@@ -2,10 +2,10 @@
 /*
  * ROUTER: the first frame of a message names the peer, both ways.
  *
- * A pipe is served once it has an id: at attach when the program named it (CONNECT_ROUTING_ID), else when the
- * peer is known. Its id may change when a connecting ROUTER finds another peer after a reconnection;
- * messages of the former peer that are still unread keep the former id (struct former). A pipe whose id
- * another one has stays open and is not served.
+ * A pipe is served once it has an id: at attach when the program named it (CONNECT_ROUTING_ID),
+ * else when the peer is known. Its id may change when a connecting ROUTER finds another peer after
+ * a reconnection; messages of the former peer that are still unread keep the former id (struct
+ * former). A pipe whose id another one has stays open and is not served.
  */
 #include <errno.h>
 
@@ -92,7 +92,7 @@ static int keep_former(struct pipe *p)
     struct router_pipe *rp = p->state;
     uint32_t msgs = p->in.msgs;
     LIST_FOR(it, &rp->former)
-        msgs -= LIST_ENTRY(it, struct former, node)->msgs;
+    msgs -= LIST_ENTRY(it, struct former, node)->msgs;
     if (msgs == 0)
         return 0;
     struct former *f = mem_alloc(sizeof(*f));
@@ -340,13 +340,28 @@ static int router_getopt(struct fmq_socket *s, int option, int64_t *num)
 
 #define ROUTER_OPS(is_raw)                                                                         \
     {                                                                                              \
-        .type = FMQ_ROUTER, .name = "ROUTER", .state_size = sizeof(struct router),                 \
-        .pipe_size = sizeof(struct router_pipe), .sends = true, .receives = true, .raw = (is_raw), \
-        .init = router_init, .fini = router_fini, .attach = router_attach,                         \
-        .connected = router_connected, .lost = router_lost, .hangup = router_hangup,               \
-        .detach = router_detach, .readable = router_readable, .writable = router_writable,         \
-        .send_check = router_send_check, .send = router_send, .recv = router_recv,                 \
-        .events = router_events, .setopt = router_setopt, .getopt = router_getopt,                 \
+        .type = FMQ_ROUTER,                                                                        \
+        .name = "ROUTER",                                                                          \
+        .state_size = sizeof(struct router),                                                       \
+        .pipe_size = sizeof(struct router_pipe),                                                   \
+        .sends = true,                                                                             \
+        .receives = true,                                                                          \
+        .raw = (is_raw),                                                                           \
+        .init = router_init,                                                                       \
+        .fini = router_fini,                                                                       \
+        .attach = router_attach,                                                                   \
+        .connected = router_connected,                                                             \
+        .lost = router_lost,                                                                       \
+        .hangup = router_hangup,                                                                   \
+        .detach = router_detach,                                                                   \
+        .readable = router_readable,                                                               \
+        .writable = router_writable,                                                               \
+        .send_check = router_send_check,                                                           \
+        .send = router_send,                                                                       \
+        .recv = router_recv,                                                                       \
+        .events = router_events,                                                                   \
+        .setopt = router_setopt,                                                                   \
+        .getopt = router_getopt,                                                                   \
     }
 
 const struct pattern_ops pattern_router = ROUTER_OPS(false);

@@ -26,13 +26,15 @@ static struct member *find_in(const struct topic *topic, const struct subscriber
 {
     /* Usually one of the two is short: many subscribers of few topics, or few of many. */
     if (topic->count <= s->count) {
-        LIST_FOR(it, &topic->members) {
+        LIST_FOR(it, &topic->members)
+        {
             struct member *m = LIST_ENTRY(it, struct member, of_topic);
             if (m->subscriber == s)
                 return m;
         }
     } else {
-        LIST_FOR(it, &s->members) {
+        LIST_FOR(it, &s->members)
+        {
             struct member *m = LIST_ENTRY(it, struct member, of_subscriber);
             if (m->topic == topic)
                 return m;

@@ -2,16 +2,17 @@
 /*
  * XPUB and PUB: publish to those who subscribed.
  *
- * Subscriptions come as commands or as messages and take effect when they arrive, whether or not the
- * program receives. An XPUB's program is told of them, in the order of arrival with the messages that
- * subscribers send (struct note). A pipe is read ahead only as far as its RCVHWM allows; beyond that its
- * messages stay where they are, and push back.
+ * Subscriptions come as commands or as messages and take effect when they arrive, whether or not
+ * the program receives. An XPUB's program is told of them, in the order of arrival with the
+ * messages that subscribers send (struct note). A pipe is read ahead only as far as its RCVHWM
+ * allows; beyond that its messages stay where they are, and push back.
  *
- * With XPUB_MANUAL nothing takes effect by itself: the program decides, for the pipe it last received from.
+ * With XPUB_MANUAL nothing takes effect by itself: the program decides, for the pipe it last
+ * received from.
  *
- * A publisher that connects keeps the subscriptions over a lost connection, so that what it publishes in
- * the meantime is queued. The subscriber repeats them; what it has not repeated by the time the next
- * connection is lost is dropped (member.round).
+ * A publisher that connects keeps the subscriptions over a lost connection, so that what it
+ * publishes in the meantime is queued. The subscriber repeats them; what it has not repeated by the
+ * time the next connection is lost is dropped (member.round).
  */
 #include <errno.h>
 
@@ -168,18 +169,18 @@ static int change_subscription(struct fmq_socket *s, struct xpub_pipe *xp, const
     return change < 0 ? change : 0;
 }
 
-/* Ends the subscriptions of a pipe, of all rounds or of those before the present one, and tells the program
- * (who: NULL when the pipe is going) as if the peer had cancelled them. */
+/* Ends the subscriptions of a pipe, of all rounds or of those before the present one, and tells the
+ * program (who: NULL when the pipe is going) as if the peer had cancelled them. */
 static void end_subscriptions(struct fmq_socket *s, struct xpub_pipe *xp, struct topics *table,
                               struct subscriber *of, bool all, bool told, struct xpub_pipe *who)
 {
     struct xpub *me = s->state;
-    LIST_FOR_SAFE(it, &of->members) {
+    LIST_FOR_SAFE(it, &of->members)
+    {
         struct member *m = LIST_ENTRY(it, struct member, of_subscriber);
         if (!all && m->round == xp->round)
             continue;
-        if (told && s->type == FMQ_XPUB &&
-            (me->manual || me->verbose_cancel || member_alone(m))) {
+        if (told && s->type == FMQ_XPUB && (me->manual || me->verbose_cancel || member_alone(m))) {
             struct note *note = note_subscription(who, m->topic->name, m->topic->len, false);
             if (note)
                 note_post(me, note);
@@ -261,7 +262,8 @@ static void read_ahead(struct fmq_socket *s, struct pipe *p)
 static void read_rest(struct fmq_socket *s)
 {
     struct xpub *me = s->state;
-    LIST_FOR_SAFE(it, &me->in.pipes) {
+    LIST_FOR_SAFE(it, &me->in.pipes)
+    {
         struct pipe *p = LIST_ENTRY(it, struct pipe, in_node);
         if (!pipe_can_read(p) || may_read(p->state))
             read_ahead(s, p);
@@ -347,7 +349,8 @@ static bool aim_members(void *arg, void *value)
 {
     struct xpub *me = arg;
     const struct topic *topic = value;
-    LIST_FOR(it, &topic->members) {
+    LIST_FOR(it, &topic->members)
+    {
         struct member *m = LIST_ENTRY(it, struct member, of_topic);
         struct xpub_pipe *xp = LIST_ENTRY(m->subscriber, struct xpub_pipe, topics);
         if (xp->matched == me->sending)
@@ -369,7 +372,8 @@ static void aim(struct fmq_socket *s, const struct msg *first)
         return;
     bool invert = !only && s->opt.invert_matching;
     me->out.count = 0;
-    LIST_FOR(it, &me->out.pipes) {
+    LIST_FOR(it, &me->out.pipes)
+    {
         struct pipe *p = LIST_ENTRY(it, struct pipe, out_node);
         const struct xpub_pipe *xp = p->state;
         if ((xp->matched == me->sending) != invert && (!only || p == only))
@@ -428,7 +432,8 @@ static int xpub_recv(struct fmq_socket *s, struct parts *out, struct pipe **from
 /* XPUB_NODROP: a message's topic is not known yet, so whoever has subscribed must have room. */
 static bool can_publish(struct xpub *me, bool all)
 {
-    LIST_FOR(it, &me->out.pipes) {
+    LIST_FOR(it, &me->out.pipes)
+    {
         struct pipe *p = LIST_ENTRY(it, struct pipe, out_node);
         const struct xpub_pipe *xp = p->state;
         if ((all || xp->topics.count) && !pipe_can_write(p))

@@ -91,7 +91,8 @@ static void xsub_writable(struct fmq_socket *s, struct pipe *p)
 /* Tells every publisher that is connected; the others hear it when they are. */
 static int tell_all(struct xsub *me, const void *topic, size_t len, bool add)
 {
-    LIST_FOR(it, &me->out.pipes) {
+    LIST_FOR(it, &me->out.pipes)
+    {
         struct pipe *p = LIST_ENTRY(it, struct pipe, out_node);
         int rc = p->ready ? pipe_put_subscription(p, topic, len, add) : 0;
         if (rc == -ENOMEM)
@@ -100,8 +101,8 @@ static int tell_all(struct xsub *me, const void *topic, size_t len, bool add)
     return 0;
 }
 
-/* When memory runs out half-way, the count stays as it was: publishers that were told already are asked
- * again or send what nobody wants, both harmless. */
+/* When memory runs out half-way, the count stays as it was: publishers that were told already are
+ * asked again or send what nobody wants, both harmless. */
 static int subscribe(struct xsub *me, const void *topic, size_t len)
 {
     bool added;

@@ -79,7 +79,7 @@ def get_library_dirs() -> list[str]:
     return [str(_Path(__file__).parent)]
 
 
-__all__ = [
+__all__ = [  # noqa: PLE0604 (names of constants are strings)
     *_constant_names,
     "COPY_THRESHOLD",
     "DRAFT_API",

@@ -222,8 +222,8 @@ cdef int as_timeout(object timeout) except -2:
 # ---- messages ----
 
 cdef object take_bytes(msg *m):
-    """The message's bytes as an object; the message is consumed. An object that came by reference is
-    handed on itself."""
+    """The message's bytes as an object; the message is consumed. An object that came by reference
+    is handed on itself."""
     cdef void *owner
     cdef size_t size = msg_size(m)
     if m.kind == MSG_OBJECT:
@@ -261,8 +261,9 @@ cdef object hold(msg *m, object data, bint track):
 
 
 cdef object build(msg *m, object data, bint copy, bint track, Py_ssize_t threshold, str name):
-    """One part from what the caller gave: on success m is to be sent or dropped. Bytes are borrowed,
-    see msg_own. Returns what a tracker has to watch: an Event, a tracked Frame, or None."""
+    """One part from what the caller gave: on success m is to be sent or dropped. Bytes are
+    borrowed, see msg_own. Returns what a tracker has to watch: an Event, a tracked Frame, or
+    None."""
     cdef Py_buffer buf
     cdef Frame frame
     cdef int rc
@@ -711,7 +712,9 @@ cdef int bad_option(int rc, int option, object value) except -1:
     if info is NULL:
         raise make_error(rc, f"Invalid argument: there is no socket option {option}")
     name = option_text(info)
-    if rc != -EINVAL or detail:
+    if detail:
+        return fail_detail(rc, None)
+    if rc != -EINVAL:
         return fail_detail(rc, name)
     if value is None:
         if not info.access & FMQ_OPT_GET:
@@ -807,6 +810,10 @@ cdef class Socket:
         return self.s is NULL or fmq_closed(self.s)
 
     @property
+    def _number(self):
+        return -1 if self.s is NULL else fmq_socket_type(self.s)
+
+    @property
     def underlying(self):
         """The handle's address as an int, for Socket.shadow; 0 once closed."""
         return 0 if self.closed else <uintptr_t>self.s
@@ -864,8 +871,8 @@ cdef class Socket:
             fail_detail(rc, f"addr={addr!r}")
 
     def unbind(self, addr):
-        """Stops listening at addr (as LAST_ENDPOINT gives it) and ends the connections accepted there.
-        ZMQError(ENOENT): not bound there."""
+        """Stops listening at addr (as LAST_ENDPOINT gives it) and ends the connections accepted
+        there. ZMQError(ENOENT): not bound there."""
         cdef bytes a = address_bytes(addr)
         cdef const char *p = a
         cdef int rc
@@ -894,11 +901,13 @@ cdef class Socket:
         version 2 has 64-bit events with several values, and type may then be PUB or PUSH too.
         """
         cdef bytes a = None if addr is None else address_bytes(addr)
-        cdef const char *p = NULL if a is None else <const char *>a
+        cdef const char *p = NULL
         cdef uint64_t mask = events
         cdef int rc
         if self.s is NULL:
             unusable()
+        if a is not None:
+            p = a
         with nogil:
             rc = fmq_monitor(self.s, p, mask, version, type)
         if rc < 0:
@@ -918,8 +927,8 @@ cdef class Socket:
     def set(self, option, value):
         """Sets a SocketOption. Numbers take int, the others bytes; see fastmq.SocketOption.
 
-        TypeError: not what the option takes. ZMQError(EINVAL): unknown, out of range, or not for this
-        socket now; the text says which and what is allowed.
+        TypeError: not what the option takes. ZMQError(EINVAL): unknown, out of range, or not for
+        this socket now; the text says which and what is allowed.
         """
         cdef const fmq_option_info *info
         cdef const char *p
@@ -1132,10 +1141,10 @@ cdef class Socket:
     def send_many(self, messages, int flags=0, *, timeout=None):
         """Sends each of an iterable of messages and returns how many they were.
 
-        A message is bytes-like, or a list or tuple of parts. timeout: ms for the whole batch, instead
-        of SNDTIMEO for each. If it ends early the error is a BatchError whose `sent` counts the
-        messages that are on their way; an error of the iterable, or a TypeError, gets the same
-        attribute.
+        A message is bytes-like, or a list or tuple of parts. timeout: ms for the whole batch,
+        instead of SNDTIMEO for each. If it ends early the error is a BatchError whose `sent`
+        counts the messages that are on their way; an error of the iterable, or a TypeError, gets
+        the same attribute.
         """
         cdef Py_ssize_t sent = 0
         cdef Py_ssize_t size
@@ -1324,8 +1333,9 @@ cdef class Socket:
                   int flags=0):
         """Receives up to `max` messages that are there, waiting only for the first.
 
-        A list of bytes for messages of one part and lists of bytes for others; multipart=True: always
-        lists; copy=False: Frames. timeout: ms, instead of RCVTIMEO. Raises Again when nothing came.
+        A list of bytes for messages of one part and lists of bytes for others; multipart=True:
+        always lists; copy=False: Frames. timeout: ms, instead of RCVTIMEO. Raises Again when
+        nothing came.
         """
         cdef parts p
         cdef uint32_t i

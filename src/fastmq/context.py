@@ -48,9 +48,7 @@ class Context(_core.Context, Generic[_SocketT]):
     _shadow_obj: Any
     _warn_destroy_close: bool
 
-    def __init__(
-        self, io_threads: int | Context[Any] = 1, shadow: Context[Any] | int = 0
-    ) -> None:
+    def __init__(self, io_threads: int | Context[Any] = 1, shadow: Context[Any] | int = 0) -> None:
         super().__init__(io_threads, shadow)
         if isinstance(io_threads, Context):
             shadow = io_threads
@@ -172,8 +170,8 @@ class Context(_core.Context, Generic[_SocketT]):
         """A new socket, of the class of its type (fastmq.REQ: a fastmq.Req).
 
         socket_class: another class, called with the context and the type. Keywords are options
-        (linger=0) or go to the class. ZMQError: EINVAL unknown type, EMFILE too many, ETERM, ENOTSUP
-        for a closed context.
+        (linger=0) or go to the class. ZMQError: EINVAL unknown type, EMFILE too many, ETERM,
+        ENOTSUP for a closed context.
         """
         if self.closed:
             raise ZMQError(Errno.ENOTSUP, "Operation not supported: the context is closed")
@@ -186,8 +184,8 @@ class Context(_core.Context, Generic[_SocketT]):
         return cast(_SocketT, socket)
 
     def _apply_defaults(self, socket: Any, given: dict[str, Any]) -> None:
-        """Sets the options on a new socket of this context. A default that the socket's type has not
-        is passed over."""
+        """Sets the options on a new socket of this context. A default that the socket's type has
+        not is passed over."""
         for option, value in self.sockopts.items():
             try:
                 socket.set(option, value)
@@ -249,7 +247,9 @@ class Context(_core.Context, Generic[_SocketT]):
 def _still_sending() -> bool:
     """Whether a context holds messages that a socket with LINGER wants sent."""
     for context in list(_contexts):
-        open_lingers = any(not s.closed and s.get(SocketOption.LINGER) != 0 for s in context._sockets)
+        open_lingers = any(
+            not s.closed and s.get(SocketOption.LINGER) != 0 for s in context._sockets
+        )
         for _, is_open, messages, _ in context.pending():
             if messages and (open_lingers or not is_open):
                 return True
@@ -259,8 +259,8 @@ def _still_sending() -> bool:
 def _at_exit() -> None:
     """Gives queued messages a moment to go out, then lets the process end whatever is left.
 
-    Sockets are not closed: threads that still use them must not see errors now. How long it waits at
-    most is FASTMQ_EXIT_LINGER in ms, 1000 unless set.
+    Sockets are not closed: threads that still use them must not see errors now. How long it waits
+    at most is FASTMQ_EXIT_LINGER in ms, 1000 unless set.
     """
     global _exiting
     _exiting = True

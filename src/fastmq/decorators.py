@@ -44,6 +44,7 @@ def context(*args: Any, **kwargs: Any) -> Callable[[_F], _F]:
     def decorate(func: _F) -> _F:
         @functools.wraps(func)
         def wrapper(*call_args: Any, **call_kwargs: Any) -> Any:
+            made: Context[Any]
             with Context(*args, **kwargs) as made:
                 a, k = _inject(call_args, call_kwargs, name, made)
                 return func(*a, **k)
@@ -66,7 +67,7 @@ def socket(*args: Any, **kwargs: Any) -> Callable[[_F], _F]:
     def decorate(func: _F) -> _F:
         @functools.wraps(func)
         def wrapper(*call_args: Any, **call_kwargs: Any) -> Any:
-            home = call_kwargs.get(context_name)
+            home: Any = call_kwargs.get(context_name)
             if not isinstance(home, Context):
                 among = (arg for arg in call_args if isinstance(arg, Context))
                 home = next(among, None) or Context.instance()

@@ -17,12 +17,12 @@ class ZMQBaseError(Exception):
 class ZMQError(ZMQBaseError):
     """A call failed.
 
-    errno: the number (EAGAIN, ETERM ...), None if there is none. strerror: its text, or a longer one.
-    Without an errno the last error's is taken; a string in its place is the text alone.
+    errno: the number (EAGAIN, ETERM ...), None if there is none. strerror: its text, or a longer
+    one. Without an errno the last error's is taken; a string in its place is the text alone.
     """
 
     errno: int | None = None
-    strerror: str
+    strerror: Any
 
     def __init__(self, errno: int | str | None = None, msg: str | None = None) -> None:
         super().__init__(errno)
@@ -35,7 +35,7 @@ class ZMQError(ZMQBaseError):
             self.strerror = str(errno)
 
     def __str__(self) -> str:
-        return self.strerror
+        return str(self.strerror)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self)!r})"
@@ -61,20 +61,18 @@ class Again(ZMQError):
 class InterruptedSystemCall(ZMQError, InterruptedError):
     """A signal ended a call that could not be resumed."""
 
-    errno: int | None
-
     def __init__(self, errno: int | str | None = None, msg: str | None = None) -> None:
         super().__init__(EINTR, msg)
 
     def __str__(self) -> str:
-        return self.strerror
+        return ZMQError.__str__(self)
 
 
 class TermTimeout(Again):
     """Context.term did not end in time.
 
-    pending: a list of (socket type, open, messages to send, last endpoint), one for each socket that
-    keeps the context from ending.
+    pending: a list of (socket type, open, messages to send, last endpoint), one for each socket
+    that keeps the context from ending.
     """
 
     def __init__(
@@ -92,8 +90,8 @@ class TermTimeout(Again):
 class BatchError(ZMQError):
     """send_many ended early.
 
-    sent: how many messages were sent; the next one is the first that was not. One caused by EAGAIN is
-    also an Again, one caused by ETERM also a ContextTerminated.
+    sent: how many messages were sent; the next one is the first that was not. One caused by EAGAIN
+    is also an Again, one caused by ETERM also a ContextTerminated.
     """
 
     sent: int = 0

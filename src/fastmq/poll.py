@@ -14,8 +14,8 @@ from .constants import POLLERR, POLLIN, POLLOUT
 class Poller:
     """A set of sockets and descriptors to wait for.
 
-    Members are sockets, file descriptors, or objects with fileno(). Registering is where the work is
-    done, so keep a Poller rather than making one for every wait.
+    Members are sockets, file descriptors, or objects with fileno(). Registering is where the work
+    is done, so keep a Poller rather than making one for every wait.
     """
 
     def __init__(self) -> None:

@@ -62,8 +62,8 @@ class Socket(_core.Socket, SocketOptions):
     keywords are options: Socket(ctx, fastmq.REQ, linger=0).
 
     Every socket may be used from several threads at once: a message sent in one call stays in one
-    piece, and each receiver gets whole messages. Usable in a with statement, which closes it, and in a
-    for statement, which receives until the socket is closed or its context ends.
+    piece, and each receiver gets whole messages. Usable in a with statement, which closes it, and
+    in a for statement, which receives until the socket is closed or its context ends.
     """
 
     _type: ClassVar[int | None] = None
@@ -95,9 +95,7 @@ class Socket(_core.Socket, SocketOptions):
             from .context import Context
 
             ctx_or_socket = Context.instance()
-        super().__init__(
-            ctx_or_socket, socket_type, shadow=shadow, copy_threshold=copy_threshold
-        )
+        super().__init__(ctx_or_socket, socket_type, shadow=shadow, copy_threshold=copy_threshold)
         if shadow:
             self._shadow = True
             self._shadow_obj = shadow
@@ -135,10 +133,7 @@ class Socket(_core.Socket, SocketOptions):
         name = f"{type(self).__module__}.{type(self).__name__}"
         if type(self).__module__ == __name__:
             name = "fastmq.Socket"
-        try:
-            kind = f"fastmq.{self.type.name}"
-        except (ZMQError, ValueError, AttributeError):
-            kind = ""
+        kind = f"fastmq.{SocketType(self._number).name}" if self._number >= 0 else ""
         return f"<{name}({kind}) at {hex(id(self))}{' closed' if self.closed else ''}>"
 
     @classmethod
@@ -158,16 +153,16 @@ class Socket(_core.Socket, SocketOptions):
     # -- endpoints --
 
     def bind(self: _SocketT, addr: str | bytes) -> _SocketContext[_SocketT]:
-        """Listens at an endpoint ("tcp://*:5555", "ipc:///tmp/x", "inproc://name"); `*` as port lets
-        the system choose, LAST_ENDPOINT tells. The result can be used in a with statement, which
-        unbinds. ZMQError: EADDRINUSE, EADDRNOTAVAIL, EINVAL, EPROTONOSUPPORT ..., whose text
+        """Listens at an endpoint ("tcp://*:5555", "ipc:///tmp/x", "inproc://name"); `*` as port
+        lets the system choose, LAST_ENDPOINT tells. The result can be used in a with statement,
+        which unbinds. ZMQError: EADDRINUSE, EADDRNOTAVAIL, EINVAL, EPROTONOSUPPORT ..., whose text
         names the address."""
         self._bind(addr)
         return _SocketContext(self, "bind", self.get(SocketOption.LAST_ENDPOINT).decode())
 
     def connect(self: _SocketT, addr: str | bytes) -> _SocketContext[_SocketT]:
-        """Connects to an endpoint, now or when somebody listens there, again and again. The result can
-        be used in a with statement, which disconnects. ZMQError: EINVAL, EPROTONOSUPPORT ..."""
+        """Connects to an endpoint, now or when somebody listens there, again and again. The result
+        can be used in a with statement, which disconnects. ZMQError: EINVAL, EPROTONOSUPPORT ..."""
         self._connect(addr)
         return _SocketContext(self, "connect", addr if isinstance(addr, str) else addr.decode())
 
@@ -199,7 +194,7 @@ class Socket(_core.Socket, SocketOptions):
     @property
     def type(self) -> SocketType:
         """The socket's type."""
-        return SocketType(self.get(SocketOption.TYPE))
+        return SocketType(self._number)
 
     TYPE = type
 
@@ -289,8 +284,8 @@ class Socket(_core.Socket, SocketOptions):
     # -- monitoring --
 
     def get_monitor_socket(self, events: int | None = None, addr: str | None = None) -> Any:
-        """A PAIR on which the events of the socket arrive, see fastmq.utils.monitor. The same one at
-        every call until disable_monitor.
+        """A PAIR on which the events of the socket arrive, see fastmq.utils.monitor. The same one
+        at every call until disable_monitor.
 
         events: a mask of Event, all by default. addr: the inproc endpoint to use.
         """
@@ -325,7 +320,8 @@ class Socket(_core.Socket, SocketOptions):
         **kwargs: Any,
     ) -> MessageTracker | None:
         """Sends serialize(msg), a sequence of parts."""
-        return self.send_multipart(serialize(msg), flags, copy, **kwargs)
+        tracker: MessageTracker | None = self.send_multipart(serialize(msg), flags, copy, **kwargs)
+        return tracker
 
     def recv_serialized(
         self,
@@ -343,7 +339,8 @@ class Socket(_core.Socket, SocketOptions):
         """Sends a str."""
         if not isinstance(u, str):
             raise TypeError(f"u must be str, not {u.__class__.__name__}")
-        return self.send(u.encode(encoding), flags, copy, **kwargs)
+        tracker: MessageTracker | None = self.send(u.encode(encoding), flags, copy, **kwargs)
+        return tracker
 
     def recv_string(self, flags: int = 0, encoding: str = "utf-8", **kwargs: Any) -> str:
         """Receives a part and decodes it."""
@@ -363,7 +360,8 @@ class Socket(_core.Socket, SocketOptions):
         **kwargs: Any,
     ) -> MessageTracker | None:
         """Sends a pickled object."""
-        return self.send(pickle.dumps(obj, protocol), flags, **kwargs)
+        tracker: MessageTracker | None = self.send(pickle.dumps(obj, protocol), flags, **kwargs)
+        return tracker
 
     def recv_pyobj(self, flags: int = 0, **kwargs: Any) -> Any:
         """Receives a part and unpickles it: only from peers you trust with your process."""
@@ -374,7 +372,9 @@ class Socket(_core.Socket, SocketOptions):
         sending = {name: kwargs.pop(name) for name in _SEND_KEYWORDS if name in kwargs}
         kwargs.setdefault("separators", (",", ":"))
         kwargs.setdefault("ensure_ascii", False)
-        return self.send(json.dumps(obj, **kwargs).encode("utf-8"), flags, **sending)
+        data = json.dumps(obj, **kwargs).encode("utf-8")
+        tracker: MessageTracker | None = self.send(data, flags, **sending)
+        return tracker
 
     def recv_json(self, flags: int = 0, **kwargs: Any) -> Any:
         """Receives a part and reads it as JSON. Keywords but timeout go to json.loads."""
@@ -416,8 +416,8 @@ else:
 class Pair(Socket):
     """Exactly one peer, both ways, no order of sending and receiving.
 
-    Peers: PAIR. A bound PAIR refuses a second peer. send waits when the peer is absent or its queue is
-    full.
+    Peers: PAIR. A bound PAIR refuses a second peer. send waits when the peer is absent or its
+    queue is full.
     """
 
     _type = SocketType.PAIR
@@ -426,8 +426,8 @@ class Pair(Socket):
 class Pub(_NoRecv):
     """Sends every message to all peers that subscribed to how it begins.
 
-    Peers: SUB, XSUB. send never waits: a message that nobody wants, or that a peer's full queue has no
-    place for, is dropped for that peer. Receiving raises ZMQError(ENOTSUP).
+    Peers: SUB, XSUB. send never waits: a message that nobody wants, or that a peer's full queue
+    has no place for, is dropped for that peer. Receiving raises ZMQError(ENOTSUP).
     """
 
     _type = SocketType.PUB
@@ -436,8 +436,8 @@ class Pub(_NoRecv):
 class Sub(_NoSend):
     """Receives what its subscriptions let through, fairly from all peers.
 
-    Peers: PUB, XPUB. Nothing arrives before subscribe(prefix); b"" subscribes to everything. Sending
-    raises ZMQError(ENOTSUP).
+    Peers: PUB, XPUB. Nothing arrives before subscribe(prefix); b"" subscribes to everything.
+    Sending raises ZMQError(ENOTSUP).
     """
 
     _type = SocketType.SUB
@@ -446,9 +446,9 @@ class Sub(_NoSend):
 class Req(Socket):
     """Sends a request, receives its reply, and so on in turn.
 
-    Peers: REP, ROUTER. Requests go round robin to the peers; send waits when there is none. A verb out
-    of turn raises ZMQError(EFSM), unless REQ_RELAXED gives up the request that waits; REQ_CORRELATE
-    makes sure that a reply belongs to the last request.
+    Peers: REP, ROUTER. Requests go round robin to the peers; send waits when there is none. A verb
+    out of turn raises ZMQError(EFSM), unless REQ_RELAXED gives up the request that waits;
+    REQ_CORRELATE makes sure that a reply belongs to the last request.
     """
 
     _type = SocketType.REQ
@@ -457,8 +457,8 @@ class Req(Socket):
 class Rep(Socket):
     """Receives a request, sends its reply, and so on in turn.
 
-    Peers: REQ, DEALER. Requests are taken fairly from all peers, the reply goes to the one that asked;
-    if that is gone it is dropped. A verb out of turn raises ZMQError(EFSM).
+    Peers: REQ, DEALER. Requests are taken fairly from all peers, the reply goes to the one that
+    asked; if that is gone it is dropped. A verb out of turn raises ZMQError(EFSM).
     """
 
     _type = SocketType.REP
@@ -506,8 +506,8 @@ class Push(_NoRecv):
 class XPub(Socket):
     """A PUB that receives its peers' subscriptions: a byte 1 (or 0: unsubscribed) and the topic.
 
-    Peers: SUB, XSUB. XPUB_VERBOSE, XPUB_VERBOSER, XPUB_MANUAL, XPUB_NODROP and XPUB_WELCOME_MSG change
-    what is passed on and what is dropped.
+    Peers: SUB, XSUB. XPUB_VERBOSE, XPUB_VERBOSER, XPUB_MANUAL, XPUB_NODROP and XPUB_WELCOME_MSG
+    change what is passed on and what is dropped.
     """
 
     _type = SocketType.XPUB
@@ -525,19 +525,26 @@ class XSub(Socket):
 class Stream(Socket):
     """Raw TCP: every message is the routing id of a connection and a piece of its bytes.
 
-    Peers: any TCP program. An empty piece tells of a connection made or lost (STREAM_NOTIFY); sending
-    one closes the connection. Sending to an unknown id raises ZMQError(EHOSTUNREACH).
+    Peers: any TCP program. An empty piece tells of a connection made or lost (STREAM_NOTIFY);
+    sending one closes the connection. Sending to an unknown id raises ZMQError(EHOSTUNREACH).
     """
 
     _type = SocketType.STREAM
 
 
 SOCKET_CLASSES: dict[int, type[Socket]] = {
-    int(cls._type): cls
-    for cls in (
-        Pair, Pub, Sub, Req, Rep, Dealer, Router, Pull, Push, XPub, XSub, Stream
-    )
-    if cls._type is not None
+    SocketType.PAIR: Pair,
+    SocketType.PUB: Pub,
+    SocketType.SUB: Sub,
+    SocketType.REQ: Req,
+    SocketType.REP: Rep,
+    SocketType.DEALER: Dealer,
+    SocketType.ROUTER: Router,
+    SocketType.PULL: Pull,
+    SocketType.PUSH: Push,
+    SocketType.XPUB: XPub,
+    SocketType.XSUB: XSub,
+    SocketType.STREAM: Stream,
 }
 
 __all__ = [

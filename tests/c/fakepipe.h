@@ -320,7 +320,8 @@ static inline void peer_commands(struct fake *f, enum peer_event_kind kind, cons
     s->ops->command(s, &f->pipe, kind, (const uint8_t *)topic, strlen(topic));
 }
 
-/* The oldest message sent to the peer, "(none)" when there is none. It makes room: `writable` is told. */
+/* The oldest message sent to the peer, "(none)" when there is none. It makes room: `writable` is
+ * told. */
 static inline const char *peer_hears(struct fake *f)
 {
     static char text[2048];

@@ -437,7 +437,8 @@ TEST(xpub_welcomes_every_new_connection)
     struct fmq_socket *s = fake_socket(&pattern_xpub);
     struct fake *early = fake_peer(s);
     CHECK_EQ(user_sets_text(s, OPT_XPUB_WELCOME_MSG, "old"), 0);
-    CHECK_EQ(user_sets_text(s, OPT_XPUB_WELCOME_MSG, "welcome to a place longer than a message"), 0);
+    CHECK_EQ(user_sets_text(s, OPT_XPUB_WELCOME_MSG, "welcome to a place longer than a message"),
+             0);
     struct fake *a = fake_peer(s);
     CHECK_STR(peer_hears(early), "(none)");
     CHECK_STR(peer_hears(a), "welcome to a place longer than a message");

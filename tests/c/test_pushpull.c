@@ -2,11 +2,11 @@
 // needs: base msg
 #include "fakepipe.h"
 
+#include "core/option_ids.h"
 #include "pattern/dealer.c"
 #include "pattern/pair.c"
 #include "pattern/pushpull.c"
 #include "pattern/route.c"
-#include "core/option_ids.h"
 
 /* ---- PUSH ---- */
 

@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: MIT
+from collections.abc import Iterable, Sequence
+from threading import Event
+from typing import Any, Literal, SupportsIndex, overload
+
+from typing_extensions import Buffer as Buffer
+from typing_extensions import Self
+
+from .frame import MessageTracker
+
+COPY_THRESHOLD: int
+
+class Frame:
+    more: bool
+    tracker: MessageTracker | None
+    tracker_event: Event | None
+    routing_id: int
+    group: str
+    def __init__(
+        self,
+        data: Buffer | None = None,
+        track: bool = False,
+        copy: bool | None = None,
+        copy_threshold: int | None = None,
+    ) -> None: ...
+    @property
+    def buffer(self) -> memoryview: ...
+    @property
+    def bytes(self) -> bytes: ...
+    def get(self, option: int | str) -> int | str: ...
+    def set(self, option: str, value: int | str) -> None: ...
+    def fast_copy(self) -> Self: ...
+    def __getitem__(self, key: int | str) -> int | str: ...
+    def __len__(self) -> int: ...
+    def __bytes__(self) -> bytes: ...  # type: ignore[valid-type]
+    def __copy__(self) -> Self: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
+class Context:
+    def __init__(self, io_threads: int | Context = 1, shadow: Context | int = 0) -> None: ...
+    @property
+    def closed(self) -> bool: ...
+    @property
+    def underlying(self) -> int: ...
+    @property
+    def _forked(self) -> bool: ...
+    def set(self, option: int, value: int | str) -> None: ...
+    def get(self, option: int) -> int: ...
+    def shutdown(self) -> None: ...
+    def pending(self) -> list[tuple[int, bool, int, str]]: ...
+    def _term(self, timeout: float | None = None) -> bool: ...
+
+class Socket:
+    copy_threshold: int
+    context: Any
+    def __init__(
+        self,
+        context: Context | None = None,
+        socket_type: int = -1,
+        *,
+        shadow: Socket | int = 0,
+        copy_threshold: int | None = None,
+    ) -> None: ...
+    @property
+    def closed(self) -> bool: ...
+    @property
+    def _closed(self) -> bool: ...
+    @property
+    def underlying(self) -> int: ...
+    @property
+    def _number(self) -> int: ...
+    def _close(self, linger: int | None = None) -> None: ...
+    def _bind(self, addr: str | bytes) -> None: ...
+    def _connect(self, addr: str | bytes) -> None: ...
+    def unbind(self, addr: str | bytes) -> None: ...
+    def disconnect(self, addr: str | bytes) -> None: ...
+    def monitor(
+        self, addr: str | bytes | None, events: int = 0xFFFF, *, version: int = 1, type: int = 0
+    ) -> None: ...
+    def monitor_stats(self) -> None: ...
+    def set(self, option: int, value: int | Buffer) -> None: ...
+    def get(self, option: int) -> Any: ...
+    @overload
+    def send(
+        self,
+        data: Buffer | Frame,
+        flags: int = ...,
+        copy: bool = ...,
+        *,
+        track: Literal[True],
+        routing_id: int | None = ...,
+        group: str | None = ...,
+        timeout: float | None = ...,
+    ) -> MessageTracker: ...
+    @overload
+    def send(
+        self,
+        data: Buffer | Frame,
+        flags: int = ...,
+        copy: bool = ...,
+        track: bool = ...,
+        routing_id: int | None = ...,
+        group: str | None = ...,
+        *,
+        timeout: float | None = ...,
+    ) -> MessageTracker | None: ...
+    def send_multipart(
+        self,
+        msg_parts: Iterable[Buffer | Frame],
+        flags: int = 0,
+        copy: bool = True,
+        track: bool = False,
+        *,
+        routing_id: int | None = None,
+        group: str | None = None,
+        timeout: float | None = None,
+    ) -> MessageTracker | None: ...
+    def send_many(
+        self,
+        messages: Iterable[Buffer | Frame | Sequence[Buffer | Frame]],
+        flags: int = 0,
+        *,
+        timeout: float | None = None,
+    ) -> int: ...
+    def flush(self) -> None: ...
+    @overload
+    def recv(
+        self,
+        flags: int = ...,
+        copy: Literal[True] = ...,
+        track: bool = ...,
+        *,
+        timeout: float | None = ...,
+    ) -> bytes: ...
+    @overload
+    def recv(
+        self,
+        flags: int = ...,
+        *,
+        copy: Literal[False],
+        track: bool = ...,
+        timeout: float | None = ...,
+    ) -> Frame: ...
+    @overload
+    def recv(
+        self,
+        flags: int,
+        copy: Literal[False],
+        track: bool = ...,
+        *,
+        timeout: float | None = ...,
+    ) -> Frame: ...
+    @overload
+    def recv(
+        self,
+        flags: int = ...,
+        copy: bool = ...,
+        track: bool = ...,
+        *,
+        timeout: float | None = ...,
+    ) -> bytes | Frame: ...
+    @overload
+    def recv_multipart(
+        self,
+        flags: int = ...,
+        copy: Literal[True] = ...,
+        track: bool = ...,
+        *,
+        timeout: float | None = ...,
+    ) -> list[bytes]: ...
+    @overload
+    def recv_multipart(
+        self,
+        flags: int = ...,
+        *,
+        copy: Literal[False],
+        track: bool = ...,
+        timeout: float | None = ...,
+    ) -> list[Frame]: ...
+    @overload
+    def recv_multipart(
+        self,
+        flags: int,
+        copy: Literal[False],
+        track: bool = ...,
+        *,
+        timeout: float | None = ...,
+    ) -> list[Frame]: ...
+    @overload
+    def recv_multipart(
+        self,
+        flags: int = ...,
+        copy: bool = ...,
+        track: bool = ...,
+        *,
+        timeout: float | None = ...,
+    ) -> list[bytes] | list[Frame]: ...
+    def recv_into(
+        self,
+        buffer: Buffer,
+        /,
+        *,
+        nbytes: SupportsIndex = 0,
+        flags: int = 0,
+        timeout: float | None = None,
+    ) -> int: ...
+    @overload
+    def recv_many(
+        self,
+        max: int = ...,
+        *,
+        multipart: Literal[True],
+        timeout: float | None = ...,
+        copy: Literal[True] = ...,
+        flags: int = ...,
+    ) -> list[list[bytes]]: ...
+    @overload
+    def recv_many(
+        self,
+        max: int = ...,
+        *,
+        timeout: float | None = ...,
+        copy: bool = ...,
+        multipart: bool = ...,
+        flags: int = ...,
+    ) -> list[Any]: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> bytes | list[bytes]: ...
+    def poll(self, timeout: float | None = None, flags: int = 1) -> int: ...
+    def peer_state(self, peer: Buffer) -> int: ...
+
+class PollSet:
+    def __init__(self) -> None: ...
+    def add(self, key: Any, events: int) -> None: ...
+    def modify(self, key: Any, events: int) -> None: ...
+    def remove(self, key: Any) -> None: ...
+    def wait(self, timeout: float | None = None) -> list[tuple[Any, int]]: ...
+
+def run_proxy(
+    frontend: Socket, backend: Socket, capture: Socket | None = None, control: Socket | None = None
+) -> None: ...
+def wait_released(timeout_ms: int) -> None: ...
+def orphans_sending() -> bool: ...
+def is_exiting() -> bool: ...
+def at_exit() -> None: ...
+def strerror(errno: int) -> str: ...
+def zmq_errno() -> int: ...
+def has(capability: str) -> bool: ...
+def poller_name() -> str: ...
+def open_fds() -> int: ...
+def live_blocks() -> int: ...
+def curve_keypair() -> tuple[bytes, bytes]: ...
+def curve_public(secret_key: str | bytes) -> bytes: ...
+def option_table() -> list[tuple[int, str, bool, bool, bool, int, int]]: ...
