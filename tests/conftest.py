@@ -37,9 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "deadline(seconds): how long the test may take")
     config.addinivalue_line("filterwarnings", "error::ResourceWarning")
     config.addinivalue_line("filterwarnings", "error::pytest.PytestUnraisableExceptionWarning")
-    config.addinivalue_line(
-        "filterwarnings", "error::pytest.PytestUnhandledThreadExceptionWarning"
-    )
+    config.addinivalue_line("filterwarnings", "error::pytest.PytestUnhandledThreadExceptionWarning")
     if not IS_FASTMQ:
         _warm_up()
 
@@ -91,12 +89,17 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 
 def _fds() -> dict[int, str]:
+    folder = "/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"
     found = {}
-    for name in os.listdir("/proc/self/fd"):
+    for name in os.listdir(folder):
         try:
-            found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
+            os.fstat(int(name))
         except OSError:
             continue  # the descriptor of the listing itself
+        try:
+            found[int(name)] = os.readlink(f"{folder}/{name}")
+        except OSError:
+            found[int(name)] = "?"
     return found
 
 
@@ -115,7 +118,7 @@ def accounting() -> Iterator[None]:
 
     try:
         eventually("descriptors closed", lambda: not leaked(), 3)
-        eventually("engine gave its descriptors back", lambda: open_engine_fds() <= engine_before, 3)
+        eventually("engine descriptors back", lambda: open_engine_fds() <= engine_before, 3)
     except pytest.fail.Exception as e:
         pytest.fail(
             f"{e}; left over: {leaked()}, engine: {engine_before} before, {open_engine_fds()} now"

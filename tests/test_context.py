@@ -424,7 +424,11 @@ ctx = zmq.Context(); s = ctx.socket(zmq.PULL); s.bind("tcp://127.0.0.1:*")
 pid = os.fork()
 if pid == 0:
     code = 0
-    for call in (lambda: s.recv(zmq.DONTWAIT), lambda: s.bind("inproc://x"), lambda: ctx.socket(zmq.PULL)):
+    for call in (
+        lambda: s.recv(zmq.DONTWAIT),
+        lambda: s.bind("inproc://x"),
+        lambda: ctx.socket(zmq.PULL),
+    ):
         try:
             call()
             code |= 1
@@ -510,7 +514,8 @@ import os, sys, subprocess
 ctx = zmq.Context(); a = ctx.socket(zmq.PULL); a.bind("tcp://127.0.0.1:*")
 address = a.getsockopt(zmq.LAST_ENDPOINT).decode().rstrip(chr(0))
 code = ("import sys; sys.path[:0] = %r; from target import zmq; c = zmq.Context(); "
-        "s = c.socket(zmq.PUSH); s.connect(sys.argv[1]); s.send(b'from child'); s.close(); c.term()" % (sys.path,))
+        "s = c.socket(zmq.PUSH); s.connect(sys.argv[1]); s.send(b'from child'); "
+        "s.close(); c.term()" % (sys.path,))
 subprocess.run([sys.executable, "-c", code, address], check=True)
 assert a.recv() == b"from child"
 a.close(); ctx.term()

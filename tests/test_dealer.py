@@ -142,9 +142,7 @@ def test_the_identity_of_a_dealer_is_what_its_router_sees(pair_of):
 
 
 def test_probe_router_announces_the_dealer(pair_of):
-    router, dealer = pair_of(
-        zmq.ROUTER, zmq.DEALER, None, {"routing_id": b"D", "probe_router": 1}
-    )
+    router, dealer = pair_of(zmq.ROUTER, zmq.DEALER, None, {"routing_id": b"D", "probe_router": 1})
     assert recv_multipart(router) == [b"D", b""]
     router.send_multipart([b"D", b"hello"])
     assert recv(dealer) == b"hello"

@@ -5,7 +5,6 @@ import pytest
 from helpers import eventually, last_endpoint, recv
 from target import fastmq_only, zmq
 
-
 streams = pytest.mark.parametrize("endpoint", ["tcp", "ipc"], indirect=True)
 
 

@@ -90,7 +90,7 @@ def test_a_failed_bind_is_told(make, watch):
     events = watch(b)
     with raises_errno(errno.EADDRINUSE):
         b.bind(last_endpoint(a))
-    event, value, told = events.wait(zmq.EVENT_BIND_FAILED)
+    _event, value, told = events.wait(zmq.EVENT_BIND_FAILED)
     assert value == errno.EADDRINUSE
     assert last_endpoint(a).endswith(told)
 
@@ -333,5 +333,3 @@ def test_no_event_comes_for_inproc(make, watch):
     push.send(b"x")
     assert recv(pull) == b"x"
     assert not events.pair.poll(0) or not IS_FASTMQ
-
-

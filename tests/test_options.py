@@ -238,7 +238,21 @@ def test_string_forms(plain):
 
 
 @pytest.mark.parametrize(
-    "kind", "PAIR PUB SUB REQ REP DEALER ROUTER PULL PUSH XPUB XSUB STREAM".split()
+    "kind",
+    [
+        "PAIR",
+        "PUB",
+        "SUB",
+        "REQ",
+        "REP",
+        "DEALER",
+        "ROUTER",
+        "PULL",
+        "PUSH",
+        "XPUB",
+        "XSUB",
+        "STREAM",
+    ],
 )
 def test_type_is_told(plain, kind):
     sock = plain(getattr(zmq, kind))

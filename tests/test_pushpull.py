@@ -81,14 +81,14 @@ def test_pull_serves_its_peers_in_turn(make, endpoint):
     pull = make(zmq.PULL)
     address = endpoint.bind(pull)
     pushes = [make(zmq.PUSH) for _ in range(4)]
-    for i, push in enumerate(pushes):
+    for push in pushes:
         endpoint.connect(push, address)
         push.send(b"hello")
         assert recv(pull) == b"hello"
     for i, push in enumerate(pushes):
         for n in range(10):
             push.send(b"%d %d" % (i, n))
-    seen = {i: 0 for i in range(4)}
+    seen = dict.fromkeys(range(4), 0)
     for _ in range(40):
         i, n = map(int, recv(pull).split())
         assert n == seen[i], "a peer's messages out of order"

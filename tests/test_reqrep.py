@@ -151,7 +151,7 @@ def test_req_listens_only_to_the_peer_it_asked(make, endpoint):
         req.send(b"who")
         asked = next(r for r in routers * 2000 if r.poll(2))
         frames = recv_multipart(asked)
-        asked.send_multipart(frames[:2] + [b"me"])
+        asked.send_multipart([*frames[:2], b"me"])
         assert recv(req) == b"me"
         ids[asked] = frames[0]
         return len(ids) == 2
@@ -166,7 +166,7 @@ def test_req_listens_only_to_the_peer_it_asked(make, endpoint):
     with pytest.raises(zmq.Again):
         req.recv(zmq.DONTWAIT)
     frames = recv_multipart(asked)
-    asked.send_multipart(frames[:2] + [b"asked"])
+    asked.send_multipart([*frames[:2], b"asked"])
     assert recv(req) == b"asked"
 
 
@@ -247,8 +247,8 @@ def test_relaxed_with_correlate_abandons_the_old_request(pair_of):
     req.send(b"second")
     new = recv_multipart(router)
     assert old[1] != new[1]
-    router.send_multipart(old[:3] + [b"late"])
-    router.send_multipart(new[:3] + [b"in time"])
+    router.send_multipart([*old[:3], b"late"])
+    router.send_multipart([*new[:3], b"in time"])
     assert recv(req) == b"in time"
     with raises_errno(zmq.EFSM):
         req.recv(zmq.DONTWAIT)

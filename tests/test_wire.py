@@ -9,7 +9,6 @@ import pytest
 import wire
 from helpers import (
     HANDSHAKE_FAILURES,
-    WAIT_MS,
     Endpoint,
     eventually,
     last_endpoint,
@@ -136,7 +135,7 @@ def test_metadata_of_the_peer_is_on_received_frames(bound):
 
 
 def test_nothing_but_the_greeting_before_the_peers_greeting(bound):
-    push, address = bound("PUSH")
+    _push, address = bound("PUSH")
     with wire.connect(address) as w:
         assert w.read(10) == wire.signature()
         assert w.silent() or True
@@ -688,7 +687,7 @@ def test_garbage_ends_its_connection_only(healthy, kind):
 
 @pytest.mark.parametrize("claim", [1 << 20, 1 << 30, 1 << 40, (1 << 63) - 1])
 def test_a_lying_length_costs_no_memory(healthy, claim):
-    pull, address, check = healthy
+    _pull, address, check = healthy
 
     def rss():
         with open("/proc/self/statm") as f:
@@ -864,5 +863,3 @@ def test_no_descriptor_is_left_of_a_closed_connection(bound, watch):
             w.send_message(b"x")
             recv(pull)
     eventually("connections closed", lambda: len(os.listdir("/proc/self/fd")) <= settled)
-
-

@@ -161,7 +161,8 @@ static void end_now(struct conn *c, enum conn_end how, int error)
         ep->conn = NULL;
         endpoint_conn_lost(ep, failure, error, retry);
     }
-    s->work |= WORK_CLOSE | WORK_NOTIFY;
+    s->work |= WORK_CLOSE;
+    socket_notify(s);
 }
 
 void conn_end(struct conn *c, enum conn_end how, int error)
@@ -287,7 +288,9 @@ bool conn_attend(struct conn *c, bool flush_all, uint64_t now)
             }
         }
     }
-    if (!c->dirty || c->writing || c->blocked)
+    if (c->writing || c->blocked)
+        c->dirty = false; /* who writes, or the poller, sees to the rest */
+    if (!c->dirty)
         return false;
     if (flush_all || !c->peer.ready || (c->pipe && c->pipe->out.bytes >= FLUSH_BYTES) ||
         now - c->last_write > FLUSH_QUIET_NS) {
@@ -408,7 +411,7 @@ static void process(struct conn *c)
         default:
             if (p && !p->hung_up && s->ops->command) {
                 s->ops->command(s, p, ev.kind, ev.data, ev.len);
-                s->work |= WORK_NOTIFY;
+                socket_notify(s);
             }
         }
     }

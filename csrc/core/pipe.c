@@ -272,7 +272,7 @@ void pipe_arrived(struct pipe *p, uint32_t msgs_before)
     p->msgs_in += p->in.msgs - msgs_before;
     if (msgs_before == 0 && p->attached)
         s->ops->readable(s, p);
-    s->work |= WORK_NOTIFY;
+    socket_notify(s);
 }
 
 /* After `taken` messages left p->in: make room known to whoever fills it. */

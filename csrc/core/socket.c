@@ -101,11 +101,6 @@ int socket_try_enter(struct fmq_socket *s)
     return enter_locked(s);
 }
 
-void socket_notify(struct fmq_socket *s)
-{
-    s->work |= WORK_NOTIFY;
-}
-
 /* Goes through the attention list. Entries may be closed by other threads while a write has the lock let go, so
  * the list is taken over first and popped from its front. */
 static void attend(struct fmq_socket *s, bool flush_all)
@@ -318,7 +313,7 @@ static void score_wait(struct fmq_socket *s, bool short_wait)
 }
 
 /* Spins for at most the budget. True when something happened. */
-static bool spin(struct fmq_socket *s, uint64_t start, uint64_t end)
+static bool spin(struct fmq_socket *s, uint64_t start, uint64_t end, unsigned seen)
 {
     uint64_t now = start;
     while (now < end) {
@@ -329,15 +324,21 @@ static bool spin(struct fmq_socket *s, uint64_t start, uint64_t end)
         } else if (drive_pass(s, 0) != 0) {
             return true;
         }
-        if (done_waiting(s))
+        if (done_waiting(s) || atomic_load_explicit(&s->changes, memory_order_relaxed) != seen)
             return true;
         now = clock_now();
     }
     return false;
 }
 
+static inline bool changed(struct fmq_socket *s, unsigned seen)
+{
+    return atomic_load_explicit(&s->changes, memory_order_relaxed) != seen;
+}
+
 int socket_wait(struct fmq_socket *s, uint64_t deadline)
 {
+    unsigned seen = atomic_load_explicit(&s->changes, memory_order_relaxed);
     /* What this thread queued must not sit here while it waits for the answer. */
     if (!list_empty(&s->attention))
         attend(s, true);
@@ -345,10 +346,14 @@ int socket_wait(struct fmq_socket *s, uint64_t deadline)
         s->work &= ~WORK_REAP;
         reap(s);
     }
-    if (s->work & WORK_NOTIFY && s->waiters) {
+    if (s->work & WORK_NOTIFY) {
         s->work &= ~WORK_NOTIFY;
-        cond_broadcast(&s->cond);
+        if (s->waiters)
+            cond_broadcast(&s->cond);
+        socket_kick(s);
     }
+    if (changed(s, seen)) /* flushing made room, or a connection ended: look again */
+        return 0;
     int stop = atomic_load_explicit(&s->stop, memory_order_relaxed);
     if (stop)
         return -stop;
@@ -382,7 +387,7 @@ int socket_wait(struct fmq_socket *s, uint64_t deadline)
     uint64_t budget = (uint64_t)s->opt.spin_us * NS_PER_US;
     if (budget && s->spin_score >= 0) {
         uint64_t end = deadline - start < budget ? deadline : start + budget;
-        if (spin(s, start, end)) {
+        if (spin(s, start, end, seen)) {
             score_wait(s, true);
             goto out;
         }
@@ -398,7 +403,7 @@ int socket_wait(struct fmq_socket *s, uint64_t deadline)
     int64_t timeout = until == CLOCK_NEVER ? -1 : until <= now ? 0 : (int64_t)(until - now);
     s->sleep_seq++;
     atomic_store(&s->asleep, true);
-    if (has_mail(s) || atomic_load(&s->stop))
+    if (has_mail(s) || atomic_load(&s->stop) || changed(s, seen))
         timeout = 0;
     int n = drive_pass(s, timeout);
     if (n == -EINTR)
@@ -625,7 +630,7 @@ static void stop_with(struct fmq_socket *s, int code)
     cond_broadcast(&s->cond);
     atomic_store(&s->asleep, false);
     wakeup_signal(&s->wake);
-    s->work |= WORK_NOTIFY;
+    socket_notify(s);
 }
 
 void socket_terminate(struct fmq_socket *s)

@@ -76,6 +76,7 @@ struct fmq_socket {
     struct mutex lock;
     atomic_int stop; /* 0, or the positive errno every call answers: ENOTSOCK, FMQ_ETERM */
     unsigned work;
+    atomic_uint changes; /* counts socket_notify: a waiter compares, as others may have taken `work` */
     const struct pattern_ops *ops;
     void *state;
     _Atomic(struct cmd *) mailbox;
@@ -181,7 +182,15 @@ void socket_unref(struct fmq_socket *s);
 
 /* ---- for the core's own parts, lock held ---- */
 
-void socket_notify(struct fmq_socket *s);
+/* Readiness may have changed: whoever waits looks again. */
+static inline void socket_notify(struct fmq_socket *s)
+{
+    atomic_store_explicit(&s->changes,
+                          atomic_load_explicit(&s->changes, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+    s->work |= WORK_NOTIFY;
+}
+
 int io_watch(struct fmq_socket *s, struct io *io, uint32_t interest); /* 0: stop watching */
 void io_bury(struct fmq_socket *s, struct io *io);
 void timer_init(struct timer *t, void (*fire)(struct timer *t, uint64_t now));

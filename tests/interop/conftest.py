@@ -18,7 +18,7 @@ PYTHON = os.environ.get("FASTMQ_TEST_LIBZMQ_PYTHON", sys.executable)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if PYTHON != sys.executable or importlib.util.find_spec("zmq") is not None:
+    if sys.executable != PYTHON or importlib.util.find_spec("zmq") is not None:
         return
     for item in items:
         if Path(item.path).parent == PEER.parent:

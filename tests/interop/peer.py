@@ -2,7 +2,7 @@
 """One libzmq (pyzmq) process, driven over stdin and stdout by a JSON object a line.
 
 Requests: {"op": name, ...}; answers: {"ok": value} or {"error": text, "errno": n}. Bytes travel as
-hexadecimal text, or as {"size": n, "fill": b} for large bodies. Never imports the engine under test.
+hexadecimal text, or as {"size": n, "fill": b} when large. Never imports the engine under test.
 """
 
 import json
@@ -27,6 +27,10 @@ def from_bytes(data: bytes) -> Any:
     return data.hex()
 
 
+def option_value(x: Any) -> Any:
+    return to_bytes(x) if isinstance(x, (str, dict)) else x
+
+
 def handle(q: dict[str, Any]) -> Any:
     op = q["op"]
     if op == "version":
@@ -38,8 +42,7 @@ def handle(q: dict[str, Any]) -> Any:
         number = max(sockets, default=0) + 1
         sockets[number] = sock
         for name, value in q["options"].items():
-            option = getattr(zmq, name.upper())
-            sock.setsockopt(option, to_bytes(value) if isinstance(value, str) else value)
+            sock.setsockopt(getattr(zmq, name.upper()), option_value(value))
         return number
     sock = sockets[q["socket"]]
     if op == "bind":
@@ -48,10 +51,7 @@ def handle(q: dict[str, Any]) -> Any:
     if op == "connect":
         return sock.connect(q["address"]) and None
     if op == "set":
-        value = q["value"]
-        return sock.setsockopt(
-            getattr(zmq, q["name"].upper()), to_bytes(value) if isinstance(value, str) else value
-        )
+        return sock.setsockopt(getattr(zmq, q["name"].upper()), option_value(q["value"]))
     if op == "send":
         return sock.send_multipart([to_bytes(p) for p in q["parts"]], q.get("flags", 0))
     if op == "recv":

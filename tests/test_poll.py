@@ -1,0 +1,294 @@
+# SPDX-License-Identifier: MIT
+import os
+import socket
+import threading
+
+import pytest
+from helpers import QUIET_MS, WAIT_MS, raises_errno, recv
+from target import IS_FASTMQ, zmq
+
+IN, OUT = zmq.POLLIN, zmq.POLLOUT
+
+
+def test_poll_of_a_socket_tells_what_it_is_ready_for(pair_of):
+    a, b = pair_of(zmq.PAIR, zmq.PAIR)
+    assert b.poll(WAIT_MS, OUT) == OUT
+    assert b.poll(0, IN) == 0
+    b.send(b"x")
+    assert a.poll(WAIT_MS) == IN
+    assert a.poll(WAIT_MS, IN | OUT) == IN | OUT
+    a.recv()
+    assert a.poll(0) == 0
+
+
+def test_poll_without_events_waits_no_longer_than_told(make, endpoint):
+    sock = make(zmq.PULL)
+    endpoint.bind(sock)
+    for timeout in (0, 1, QUIET_MS):
+        assert sock.poll(timeout) == 0
+
+
+def test_poll_without_timeout_ends_when_something_comes(pair_of):
+    pull, push = pair_of(zmq.PULL, zmq.PUSH)
+    t = threading.Timer(0.02, lambda: push.send(b"x"))
+    t.start()
+    assert pull.poll() == IN
+    t.join()
+
+
+def test_events_and_fd_lead_to_the_message(pair_of):
+    """The way that event loops use: wait for the descriptor, then look at EVENTS."""
+    import select
+
+    pull, push = pair_of(zmq.PULL, zmq.PUSH)
+    for i in range(20):
+        push.send(b"%d" % i)
+        while not pull.getsockopt(zmq.EVENTS) & IN:
+            assert select.select([pull], [], [], WAIT_MS / 1000)[0]
+        assert pull.recv(zmq.DONTWAIT) == b"%d" % i
+    assert pull.fileno() == pull.getsockopt(zmq.FD) == pull.FD
+
+
+def test_the_fd_is_readable_for_a_message_that_came_before_it_was_asked_for(pair_of):
+    import select
+
+    pull, push = pair_of(zmq.PULL, zmq.PUSH)
+    push.send(b"x")
+    recv(pull)
+    fd = pull.fileno()
+    push.send(b"y")
+    while not pull.getsockopt(zmq.EVENTS) & IN:
+        assert select.select([fd], [], [], WAIT_MS / 1000)[0]
+    assert pull.recv() == b"y"
+
+
+def test_poller_tells_the_ready_ones(make, endpoint):
+    poller = zmq.Poller()
+    socks = []
+    for _ in range(5):
+        pull, push = make(zmq.PULL), make(zmq.PUSH)
+        endpoint.connect(push, endpoint.bind(pull))
+        poller.register(pull, IN)
+        socks.append((pull, push))
+    assert poller.poll(QUIET_MS) == []
+    socks[1][1].send(b"1")
+    socks[3][1].send(b"3")
+    got = {}
+    while len(got) < 2:
+        ready = dict(poller.poll(WAIT_MS))
+        assert ready, "a message"
+        got |= ready
+    assert got == {socks[1][0]: IN, socks[3][0]: IN}
+
+
+def test_poller_of_both_directions(pair_of):
+    a, b = pair_of(zmq.PAIR, zmq.PAIR)
+    poller = zmq.Poller()
+    poller.register(a)
+    poller.register(b, OUT)
+    assert dict(poller.poll(WAIT_MS))[b] == OUT
+    b.send(b"x")
+    a.poll(WAIT_MS)
+    assert dict(poller.poll(WAIT_MS)) == {a: IN | OUT, b: OUT}
+
+
+def test_register_modify_unregister(make):
+    sock = make(zmq.PUSH)
+    poller = zmq.Poller()
+    poller.register(sock, IN)
+    assert sock in poller
+    assert poller.sockets == [(sock, IN)]
+    poller.register(sock, OUT)
+    assert poller.sockets == [(sock, OUT)]
+    poller.modify(sock, IN | OUT)
+    assert poller.sockets == [(sock, IN | OUT)]
+    poller.unregister(sock)
+    assert sock not in poller
+    assert poller.poll(0) == []
+    with pytest.raises(KeyError):
+        poller.unregister(sock)
+    poller.register(sock, IN)
+    poller.register(sock, 0)
+    assert sock not in poller
+
+
+def test_poller_watches_plain_descriptors_too(pair_of):
+    pull, push = pair_of(zmq.PULL, zmq.PUSH)
+    r, w = os.pipe()
+    a, b = socket.socketpair()
+    try:
+        poller = zmq.Poller()
+        poller.register(pull, IN)
+        poller.register(r, IN)
+        poller.register(a, IN)
+        assert poller.poll(0) == []
+        os.write(w, b"x")
+        assert poller.poll(WAIT_MS) == [(r, IN)]
+        b.send(b"y")
+        assert dict(poller.poll(WAIT_MS)) == {r: IN, a.fileno(): IN}
+        os.read(r, 1)
+        a.recv(1)
+        push.send(b"z")
+        assert poller.poll(WAIT_MS) == [(pull, IN)]
+        poller.modify(w, OUT)
+        poller.unregister(pull)
+        assert poller.poll(WAIT_MS) == [(w, OUT)]
+    finally:
+        os.close(r)
+        os.close(w)
+        a.close()
+        b.close()
+
+
+def test_a_closed_pipe_is_told(make):
+    r, w = os.pipe()
+    poller = zmq.Poller()
+    poller.register(r, IN)
+    os.close(w)
+    [(fd, events)] = poller.poll(WAIT_MS)
+    assert fd == r and events
+    os.close(r)
+
+
+def test_an_empty_poller_waits_its_time():
+    assert zmq.Poller().poll(1) == []
+
+
+def test_only_pollable_things_can_be_registered():
+    poller = zmq.Poller()
+    for wrong in ("x", object(), 1.5):
+        with pytest.raises(TypeError):
+            poller.register(wrong)
+            poller.poll(0)
+        poller = zmq.Poller()
+
+
+def test_polling_a_closed_socket_is_an_error(make):
+    sock = make(zmq.PULL)
+    poller = zmq.Poller()
+    poller.register(sock, IN)
+    sock.close()
+    with pytest.raises(zmq.ZMQError):
+        sock.poll(0)
+    if IS_FASTMQ:  # pyzmq polls on in silence
+        with pytest.raises(zmq.ZMQError):
+            poller.poll(0)
+
+
+def test_zmq_poll_takes_pairs(pair_of):
+    pull, push = pair_of(zmq.PULL, zmq.PUSH)
+    assert zmq.zmq_poll([(pull, IN)], 0) == []
+    push.send(b"x")
+    assert zmq.zmq_poll([(pull, IN), (push, OUT)], WAIT_MS)
+    pull.poll(WAIT_MS)
+    assert dict(zmq.zmq_poll([(pull, IN), (push, OUT)], WAIT_MS)) == {pull: IN, push: OUT}
+
+
+def test_the_same_descriptor_twice():
+    r, w = os.pipe()
+    os.write(w, b"x")
+    ready = zmq.zmq_poll([(r, IN), (r, IN)], WAIT_MS)
+    assert ready == [(r, IN), (r, IN)]
+    os.close(r)
+    os.close(w)
+
+
+def test_select_speaks_seconds_and_lists(pair_of):
+    pull, push = pair_of(zmq.PULL, zmq.PUSH)
+    assert zmq.select([pull], [], [], 0.01) == ([], [], [])
+    push.send(b"x")
+    r, w, _x = zmq.select([pull], [push], [], WAIT_MS / 1000)
+    assert pull in r or push in w
+    pull.poll(WAIT_MS)
+    assert zmq.select([pull], [push], [pull], 1) == ([pull], [push], [])
+
+
+def test_poll_sees_messages_of_all_transports_at_once(make, tmp_path):
+    from helpers import Endpoint
+
+    poller = zmq.Poller()
+    pushes = []
+    for kind in Endpoint.KINDS:
+        e = Endpoint(kind, tmp_path)
+        pull, push = make(zmq.PULL), make(zmq.PUSH)
+        e.connect(push, e.bind(pull))
+        poller.register(pull, IN)
+        pushes.append(push)
+    for i, push in enumerate(pushes):
+        push.send(b"%d" % i)
+    got = set()
+    while len(got) < len(pushes):
+        ready = poller.poll(WAIT_MS)
+        assert ready, "a message"
+        got |= {sock.recv() for sock, _ in ready}
+    assert got == {b"%d" % i for i in range(len(pushes))}
+
+
+def test_poll_is_level_triggered(pair_of):
+    pull, push = pair_of(zmq.PULL, zmq.PUSH)
+    push.send(b"1")
+    push.send(b"2")
+    poller = zmq.Poller()
+    poller.register(pull, IN)
+    for _ in range(3):
+        assert poller.poll(WAIT_MS) == [(pull, IN)]
+    assert recv(pull) == b"1"
+    assert poller.poll(WAIT_MS) == [(pull, IN)]
+
+
+def test_many_sockets_in_one_poll(ctx):
+    socks = []
+    poller = zmq.Poller()
+    for i in range(150):
+        a, b = ctx.socket(zmq.PAIR), ctx.socket(zmq.PAIR)
+        a.bind(f"inproc://poll-{i}")
+        b.connect(f"inproc://poll-{i}")
+        poller.register(a, IN)
+        socks.append((a, b))
+    for i in (0, 77, 149):
+        socks[i][1].send(b"x")
+    assert {s for s, _ in poller.poll(WAIT_MS)} == {socks[i][0] for i in (0, 77, 149)}
+    for a, b in socks:
+        a.close(0)
+        b.close(0)
+
+
+def test_one_poll_waits_while_another_thread_sends_on_a_polled_socket(make, name):
+    a, b = make(zmq.PAIR), make(zmq.PAIR)
+    address = name()
+    a.bind(address)
+    b.connect(address)
+    done = []
+    t = threading.Thread(target=lambda: done.append(a.poll(WAIT_MS)))
+    t.start()
+    b.send(b"x")
+    t.join()
+    assert done == [IN]
+
+
+def test_negative_timeouts_other_than_minus_one_wait_for_ever_too(pair_of):
+    pull, push = pair_of(zmq.PULL, zmq.PUSH)
+    push.send(b"x")
+    poller = zmq.Poller()
+    poller.register(pull, IN)
+    assert poller.poll(-5) == [(pull, IN)]
+    with pytest.raises((TypeError, ValueError)):
+        poller.poll("soon")
+
+
+def test_bad_descriptors_are_told():
+    r, w = os.pipe()
+    os.close(r)
+    os.close(w)
+    poller = zmq.Poller()
+    poller.register(r, IN)
+    try:
+        # An error, or the mark of one: never a wait for ever.
+        assert all(events & (zmq.POLLERR | IN) for _, events in poller.poll(1000))
+    except zmq.ZMQError:
+        pass
+
+
+def test_recv_errno_of_a_socket_polled_by_mistake(make):
+    with raises_errno(zmq.ENOTSUP):
+        make(zmq.PUSH).recv(zmq.DONTWAIT)

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: MIT
+"""Signals in the middle of waits: handlers run, times are kept, Ctrl-C ends the call."""
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+from helpers import run_python
+from target import fastmq_only, zmq
+
+
+@pytest.fixture
+def ticking():
+    """SIGUSR1 every few milliseconds while the test runs; counts the handler's calls."""
+    hits = []
+    old = signal.signal(signal.SIGUSR1, lambda *_: hits.append(1))
+    stop = threading.Event()
+
+    def tick():
+        while not stop.wait(0.01):
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+    t = threading.Thread(target=tick)
+    t.start()
+    yield hits
+    stop.set()
+    t.join()
+    signal.signal(signal.SIGUSR1, old)
+
+
+@fastmq_only("starts the whole timeout anew after each signal")
+@pytest.mark.parametrize("what", ["recv", "send", "poll", "poller"])
+def test_signals_do_not_lengthen_a_timeout(make, endpoint, ticking, what):
+    sock = make(zmq.DEALER, rcvtimeo=150, sndtimeo=150)
+    endpoint.bind(sock)
+    poller = zmq.Poller()
+    poller.register(sock, zmq.POLLIN)
+    start = time.monotonic()
+    if what == "recv":
+        with pytest.raises(zmq.Again):
+            sock.recv()
+    elif what == "send":
+        with pytest.raises(zmq.Again):
+            sock.send(b"x")
+    elif what == "poll":
+        assert sock.poll(150) == 0
+    else:
+        assert poller.poll(150) == []
+    assert time.monotonic() - start >= 0.14
+    assert ticking
+
+
+def test_handlers_run_while_a_call_waits(pair_of, ticking):
+    pull, push = pair_of(zmq.PULL, zmq.PUSH)
+
+    def send_after_some():
+        while len(ticking) < 5:
+            time.sleep(0.005)
+        push.send(b"x")
+
+    t = threading.Thread(target=send_after_some)
+    t.start()
+    assert pull.recv() == b"x"
+    t.join()
+    assert len(ticking) >= 5
+
+
+def test_traffic_survives_signals(pair_of, ticking):
+    a, b = pair_of(zmq.PAIR, zmq.PAIR)
+
+    def echo():
+        for _ in range(1000):
+            b.send(b.recv())
+
+    t = threading.Thread(target=echo)
+    t.start()
+    for i in range(1000):
+        a.send(b"%d" % i)
+        assert a.recv() == b"%d" % i
+    t.join()
+
+
+def test_an_exception_in_a_handler_ends_the_call(make, endpoint):
+    class Stop(Exception):
+        pass
+
+    def handler(*_):
+        raise Stop
+
+    sock = make(zmq.PULL, rcvtimeo=-1)
+    endpoint.bind(sock)
+    old = signal.signal(signal.SIGUSR2, handler)
+    t = threading.Timer(0.03, os.kill, (os.getpid(), signal.SIGUSR2))
+    t.start()
+    try:
+        with pytest.raises(Stop):
+            sock.recv()
+    finally:
+        t.join()
+        signal.signal(signal.SIGUSR2, old)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "s.recv()",
+        "s.recv_multipart()",
+        "s.send(b'x')",
+        "s.poll()",
+        "p.poll()",
+        "zmq.select([s], [], [])",
+        "zmq.proxy(s, t)",
+        "c.term()",
+    ],
+)
+def test_ctrl_c_ends_every_wait(call):
+    result = run_python(
+        f"""
+import os, signal, threading, sys, time
+c = zmq.Context()
+s = c.socket(zmq.DEALER); s.bind("tcp://127.0.0.1:*"); s.linger = 0
+t = c.socket(zmq.ROUTER); t.bind("tcp://127.0.0.1:*"); t.linger = 0
+p = zmq.Poller(); p.register(s, zmq.POLLIN)
+threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    {call}
+except KeyboardInterrupt:
+    print("interrupted")
+    s.close(); t.close()
+    c.term()
+"""
+    )
+    assert result.stdout.strip() == "interrupted", result.stderr
+    assert result.returncode == 0, result.stderr
+
+
+def test_signals_reach_only_the_main_thread_and_others_wait_on(make, endpoint, ticking):
+    sock = make(zmq.PULL, rcvtimeo=150)
+    endpoint.bind(sock)
+    ends = []
+
+    def wait():
+        try:
+            sock.recv()
+        except zmq.Again:
+            ends.append("again")
+
+    t = threading.Thread(target=wait)
+    t.start()
+    t.join()
+    assert ends == ["again"]
