@@ -98,8 +98,8 @@ def test_names_belong_to_their_context(make, name):
 
 
 def test_a_name_is_free_again_after_close(make, name):
-    address = name()
     for _ in range(3):
+        address = name()
         a = make(zmq.PULL)
         a.bind(address)
         with raises_errno(zmq.EADDRINUSE):

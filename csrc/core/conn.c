@@ -357,7 +357,11 @@ static int on_ready(struct conn *c)
     }
     if (c->endpoint && !c->endpoint->bound)
         endpoint_connected(c->endpoint);
-    int rc = pipe_connected(p);
+    int rc = 0;
+    if (p->hung_up)
+        p->ready = true; /* only to send what is left */
+    else
+        rc = pipe_connected(p);
     choose_solo(s);
     if (rc)
         return rc;

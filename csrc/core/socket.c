@@ -130,6 +130,12 @@ static void attend(struct fmq_socket *s, bool flush_all)
     }
 }
 
+/* Nothing more will come out of it, and nothing waits in it to be sent within LINGER. */
+static bool pipe_done(const struct pipe *p)
+{
+    return p->hung_up && !p->conn && p->in.msgs == 0 && (!p->endpoint || outq_empty(&p->out));
+}
+
 static void reap(struct fmq_socket *s)
 {
     for (struct list *n; (n = list_pop_front(&s->dead_pipes));) {
@@ -140,7 +146,7 @@ static void reap(struct fmq_socket *s)
                 conn_end(p->conn, CONN_END_CLOSED, 0);
             else
                 pipe_hangup(p);
-        } else if (p->hung_up && !p->conn && p->in.msgs == 0) {
+        } else if (pipe_done(p)) {
             pipe_free(p);
         }
     }
