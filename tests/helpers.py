@@ -163,7 +163,8 @@ def drain(sock: Any) -> list[bytes]:
 def sync_subscriber(pub: Any, *subs: Any) -> None:
     """Returns when every earlier subscription of `subs` has reached `pub`.
 
-    Subscriptions arrive in order, so a last one for a topic of its own tells of all before it.
+    Subscriptions arrive in the order in which they were made, or in that of the topics when a
+    connection begins: one for a topic that is last in both tells of all before it.
     """
     topic = b"\xfe\xffsync%d" % next(_serial)
     for sub in subs:

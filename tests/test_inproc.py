@@ -106,7 +106,7 @@ def test_a_name_is_free_again_after_close(make, name):
             make(zmq.PULL).bind(address)
         a.close()
 
-        def bind():
+        def bind(address=address):
             b = make(zmq.PULL)
             try:
                 b.bind(address)

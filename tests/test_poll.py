@@ -188,9 +188,9 @@ def test_the_same_descriptor_twice():
     r, w = os.pipe()
     os.write(w, b"x")
     ready = zmq.zmq_poll([(r, IN), (r, IN)], WAIT_MS)
-    assert ready == [(r, IN), (r, IN)]
     os.close(r)
     os.close(w)
+    assert ready == [(r, IN), (r, IN)]
 
 
 def test_select_speaks_seconds_and_lists(pair_of):
@@ -281,8 +281,8 @@ def test_bad_descriptors_are_told():
     os.close(r)
     os.close(w)
     poller = zmq.Poller()
-    poller.register(r, IN)
     try:
+        poller.register(r, IN)
         # An error, or the mark of one: never a wait for ever.
         assert all(events & (zmq.POLLERR | IN) for _, events in poller.poll(1000))
     except zmq.ZMQError:

@@ -19,7 +19,8 @@ struct net_addr {
 };
 
 /* Registry of the engine's descriptors. net_fd_adopt registers a foreign one (USE_FD). */
-int net_fd_adopt(int fd); /* registers; returns fd or -ENOMEM (fd stays the caller's) */
+/* Registers it and makes it non-blocking. fd, -EBADF or -ENOMEM (fd stays the caller's). */
+int net_fd_adopt(int fd);
 void net_close(int fd);   /* unregisters and closes; -1 is ignored */
 long net_fd_count(void);  /* registered now */
 /* In a forked child: closes every registered descriptor. Safe whatever other threads did at fork. */

@@ -78,6 +78,9 @@ static int open_accepted(int listen_fd, struct sockaddr *sa, socklen_t *len)
 
 int net_fd_adopt(int fd)
 {
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+        return -errno;
     fdset_lock();
     int result = fdset_note(fd);
     fdset_unlock();

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "transport/stream.h"
 
+#include <errno.h>
+
 int stream_apply(struct endpoint *ep, int fd, int family)
 {
     const struct options *o = &ep->socket->opt;
@@ -38,5 +40,6 @@ int stream_adopted(struct endpoint *ep)
     int fd = ep->socket->opt.use_fd;
     if (fd < 0)
         return -1;
-    return net_fd_adopt(fd);
+    int rc = net_fd_adopt(fd);
+    return rc == -1 ? -EBADF : rc; /* -1 means none */
 }
