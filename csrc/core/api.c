@@ -8,6 +8,8 @@
 #include "core/endpoint.h"
 #include "core/socket.h"
 
+#define RAW_PARTS 2
+
 /* ---- time ---- */
 
 static uint64_t deadline_of(int timeout_ms)
@@ -111,7 +113,11 @@ static int send_locked(struct fmq_socket *s, struct msg *parts, uint32_t n, bool
 {
     if (!s->ops->sends)
         return no_direction(s, "send");
+    if (s->ops->alternates && !list_empty(&s->rx_partials) && partial_find(&s->rx_partials))
+        return -FMQ_EFSM;
     struct partial *p = list_empty(&s->tx_partials) ? NULL : partial_find(&s->tx_partials);
+    if (s->ops->raw && more && (p ? p->parts.len : 0) + n >= RAW_PARTS)
+        more = false; /* STREAM: [id, data] is whole whatever the flag says */
     int rc;
     if (p || more) {
         rc = send_partial(s, p, parts, n, more);

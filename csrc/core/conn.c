@@ -88,7 +88,7 @@ static void tell_end(struct conn *c, enum conn_end how, int error)
     struct fmq_socket *s = c->socket;
     uint32_t event = EVENT_DISCONNECTED;
     uint64_t value = (uint64_t)c->io.fd;
-    if (!c->peer.ready) {
+    if (!c->was_ready) {
         switch (c->peer.failure) {
         case PEER_FAIL_PROTOCOL:
             event = EVENT_HANDSHAKE_FAILED_PROTOCOL;
@@ -108,7 +108,7 @@ static void tell_end(struct conn *c, enum conn_end how, int error)
                                            : EPIPE);
         }
     }
-    monitor_emit(s, event, value, c->local_name, c->remote_name);
+    monitor_emit(s, c->bound, event, value, c->local_name, c->remote_name);
 }
 
 static void end_now(struct conn *c, enum conn_end how, int error)
@@ -317,7 +317,8 @@ static int on_ready(struct conn *c)
         c->endpoint->transport->peer_address(c->io.fd, address, sizeof(address));
     if (peer->meta && address[0])
         meta_set(peer->meta, "Peer-Address", 12, address, strlen(address));
-    monitor_emit(s, EVENT_HANDSHAKE_SUCCEEDED, 0, c->local_name, c->remote_name);
+    c->was_ready = true;
+    monitor_emit(s, c->bound, EVENT_HANDSHAKE_SUCCEEDED, 0, c->local_name, c->remote_name);
     tick(c, clock_now());
 
     struct pipe *p = c->pipe;
@@ -567,6 +568,7 @@ struct conn *conn_new(struct fmq_socket *s, struct endpoint *ep, int fd, struct 
     list_init(&c->io.grave);
     c->socket = s;
     c->endpoint = ep;
+    c->bound = ep && ep->bound;
     c->pipe = pipe;
     list_init(&c->in_socket);
     list_init(&c->in_endpoint);

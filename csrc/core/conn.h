@@ -40,6 +40,8 @@ struct conn {
     struct timer timer;
     struct peer peer;
     struct outq no_out; /* stands in for the pipe's queue while there is no pipe: always empty */
+    bool bound;     /* accepted, not connected */
+    bool was_ready; /* the handshake was completed */
     bool dirty;  /* bytes wait for the flush policy */
     bool resume; /* received bytes wait to be decoded */
     bool reading;

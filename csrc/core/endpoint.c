@@ -164,7 +164,7 @@ static int listen_stream(struct fmq_socket *s, const struct transport_ops *tr, c
     int fd = tr->listen(ep, &ep->address);
     if (fd < 0) {
         rc = fd;
-        monitor_emit(s, EVENT_BIND_FAILED, (uint64_t)-rc, text, NULL);
+        monitor_emit(s, ep->bound, EVENT_BIND_FAILED, (uint64_t)-rc, text, NULL);
         goto fail;
     }
     ep->io.fd = fd;
@@ -177,7 +177,7 @@ static int listen_stream(struct fmq_socket *s, const struct transport_ops *tr, c
         goto fail;
     list_push_back(&s->endpoints, &ep->in_socket);
     snprintf(s->last_endpoint, sizeof(s->last_endpoint), "%s", ep->name);
-    monitor_emit(s, EVENT_LISTENING, (uint64_t)fd, ep->name, NULL);
+    monitor_emit(s, ep->bound, EVENT_LISTENING, (uint64_t)fd, ep->name, NULL);
     return 0;
 fail:
     bury(&ep->io);
@@ -203,7 +203,7 @@ static void accept_all(struct endpoint *ep)
         if (fd == -EAGAIN)
             return;
         if (fd < 0) {
-            monitor_emit(s, EVENT_ACCEPT_FAILED, (uint64_t)-fd, ep->name, NULL);
+            monitor_emit(s, ep->bound, EVENT_ACCEPT_FAILED, (uint64_t)-fd, ep->name, NULL);
             if (fd == -EMFILE || fd == -ENFILE || fd == -ENOBUFS || fd == -ENOMEM) {
                 ep->accept_paused = true;
                 io_watch(s, &ep->io, 0);
@@ -214,15 +214,15 @@ static void accept_all(struct endpoint *ep)
         }
         int rc = ep->transport->accepted(ep, fd);
         if (rc) {
-            monitor_emit(s, EVENT_ACCEPT_FAILED, (uint64_t)-rc, ep->name, NULL);
+            monitor_emit(s, ep->bound, EVENT_ACCEPT_FAILED, (uint64_t)-rc, ep->name, NULL);
             net_close(fd);
             continue;
         }
         char name[256];
         ep->transport->peer_name(&peer, name, sizeof(name));
-        monitor_emit(s, EVENT_ACCEPTED, (uint64_t)fd, ep->name, name);
+        monitor_emit(s, ep->bound, EVENT_ACCEPTED, (uint64_t)fd, ep->name, name);
         if (!conn_new(s, ep, fd, NULL, ep->name, name))
-            monitor_emit(s, EVENT_ACCEPT_FAILED, ENOMEM, ep->name, name);
+            monitor_emit(s, ep->bound, EVENT_ACCEPT_FAILED, ENOMEM, ep->name, name);
     }
 }
 
@@ -233,13 +233,13 @@ static void refused(struct endpoint *ep, int error)
     struct fmq_socket *s = ep->socket;
     int fd = ep->io.fd;
     close_io(ep);
-    monitor_emit(s, EVENT_CLOSED, (uint64_t)fd, NULL, ep->name);
+    monitor_emit(s, ep->bound, EVENT_CLOSED, (uint64_t)fd, NULL, ep->name);
     if (++ep->candidate < ep->address.count) {
         attempt(ep);
         return;
     }
     if (error == ECONNREFUSED && (s->opt.reconnect_stop & STOP_REFUSED)) {
-        monitor_emit(s, EVENT_CONNECT_RETRIED, (uint64_t)-1, NULL, ep->name);
+        monitor_emit(s, ep->bound, EVENT_CONNECT_RETRIED, (uint64_t)-1, NULL, ep->name);
         if (ep->pipe) {
             struct pipe *p = ep->pipe;
             ep->pipe = NULL;
@@ -263,7 +263,7 @@ static void established(struct endpoint *ep)
     ep->connecting = false;
     char local[256];
     ep->transport->local_name(fd, local, sizeof(local));
-    monitor_emit(s, EVENT_CONNECTED, (uint64_t)fd, local, ep->name);
+    monitor_emit(s, ep->bound, EVENT_CONNECTED, (uint64_t)fd, local, ep->name);
     ep->conn = conn_new(s, ep, fd, ep->pipe, local, ep->name);
     if (!ep->conn)
         schedule_retry(ep);
@@ -286,7 +286,7 @@ static void attempt(struct endpoint *ep)
         established(ep);
         return;
     }
-    monitor_emit(s, EVENT_CONNECT_DELAYED, EINPROGRESS, NULL, ep->name);
+    monitor_emit(s, ep->bound, EVENT_CONNECT_DELAYED, EINPROGRESS, NULL, ep->name);
     if (io_watch(s, &ep->io, POLLER_OUT)) {
         refused(ep, ENOMEM);
         return;
@@ -368,7 +368,7 @@ static void schedule_retry(struct endpoint *ep)
     } else {
         wait = o->reconnect_ivl + (int)(random_u32() % (uint32_t)o->reconnect_ivl);
     }
-    monitor_emit(s, EVENT_CONNECT_RETRIED, (uint64_t)wait, NULL, ep->name);
+    monitor_emit(s, ep->bound, EVENT_CONNECT_RETRIED, (uint64_t)wait, NULL, ep->name);
     timer_set(s, &ep->timer, clock_now() + (uint64_t)wait * NS_PER_MS);
 }
 
@@ -520,7 +520,7 @@ void endpoint_close(struct endpoint *ep, bool now)
         if (fd >= 0)
             shutdown(fd, SHUT_RDWR); /* stops listening at once, even if the descriptor stays a moment */
         remove_files(ep);
-        monitor_emit(s, EVENT_CLOSED, (uint64_t)fd, ep->name, NULL);
+        monitor_emit(s, ep->bound, EVENT_CLOSED, (uint64_t)fd, ep->name, NULL);
         LIST_FOR_SAFE(n, &ep->conns)
         {
             struct conn *c = LIST_ENTRY(n, struct conn, in_endpoint);
@@ -564,7 +564,7 @@ void endpoint_close(struct endpoint *ep, bool now)
         pipe_hangup(p);
     }
     if (ep->io.fd >= 0)
-        monitor_emit(s, EVENT_CLOSED, (uint64_t)ep->io.fd, NULL, ep->name);
+        monitor_emit(s, ep->bound, EVENT_CLOSED, (uint64_t)ep->io.fd, NULL, ep->name);
     discard(ep);
 }
 

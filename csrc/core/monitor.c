@@ -60,14 +60,14 @@ static void emit_v2(struct monitor *m, uint64_t event, const uint64_t *values, u
     send_out(m, parts, n, whole);
 }
 
-void monitor_emit(struct fmq_socket *s, uint32_t event, uint64_t value, const char *local,
-                  const char *remote)
+void monitor_emit(struct fmq_socket *s, bool bound, uint32_t event, uint64_t value,
+                  const char *local, const char *remote)
 {
     struct monitor *m = s->monitor;
     if (!m || m->stopped || !(m->events & event))
         return;
     if (m->version == 1)
-        emit_v1(m, event, value, local ? local : remote);
+        emit_v1(m, event, value, bound ? local : remote);
     else
         emit_v2(m, event, &value, 1, local, remote);
 }
@@ -77,7 +77,7 @@ void monitor_stop(struct fmq_socket *s)
     struct monitor *m = s->monitor;
     if (!m || m->stopped)
         return;
-    monitor_emit(s, EVENT_MONITOR_STOPPED, 0, "", "");
+    monitor_emit(s, true, EVENT_MONITOR_STOPPED, 0, "", "");
     m->stopped = true;
     fmq_close(m->out);
 }

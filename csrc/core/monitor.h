@@ -3,6 +3,7 @@
 #ifndef CORE_MONITOR_H
 #define CORE_MONITOR_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct fmq_socket;
@@ -24,10 +25,10 @@ struct fmq_socket;
 #define EVENT_HANDSHAKE_FAILED_AUTH 0x4000u
 #define EVENT_PIPES_STATS 0x10000u
 
-/* Lock of `s` held. Names may be NULL. Never waits: what the monitor's reader does not take in time (its
- * HWM) is dropped. */
-void monitor_emit(struct fmq_socket *s, uint32_t event, uint64_t value, const char *local,
-                  const char *remote);
+/* Lock of `s` held. Names may be NULL; version 1 tells the local one on the bound side, the remote one on the
+ * connecting side. Never waits: what the monitor's reader does not take in time (its HWM) is dropped. */
+void monitor_emit(struct fmq_socket *s, bool bound, uint32_t event, uint64_t value,
+                  const char *local, const char *remote);
 /* Sends MONITOR_STOPPED and ends the monitor. */
 void monitor_stop(struct fmq_socket *s);
 struct monitor;

@@ -30,6 +30,7 @@ struct pattern_ops {
     bool sends;        /* false: send answers -ENOTSUP before the pattern is asked */
     bool receives;
     bool raw;          /* connections speak no ZMTP (STREAM) */
+    bool alternates;   /* sending waits for the whole of a message received part by part (REQ, REP) */
     bool dedup_connect; /* a second connect to the same endpoint does nothing */
 
     /* 0 or -ENOMEM. Sets defaults (socket->opt.linger ...). */

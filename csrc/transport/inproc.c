@@ -249,6 +249,11 @@ void inproc_update_hwm(struct pipe *p)
     set_hwm(l, l->end[1].socket != NULL);
     note(l, !p->side, EV_WRITABLE, false);
     mutex_unlock(&l->lock);
+    if (p->full && inproc_can_write(p)) {
+        p->full = false;
+        p->socket->ops->writable(p->socket, p);
+        socket_notify(p->socket);
+    }
 }
 
 void inproc_detach(struct pipe *p)
@@ -256,9 +261,15 @@ void inproc_detach(struct pipe *p)
     struct inproc_link *l = p->link;
     struct link_end *e = &l->end[p->side];
     struct fmq_ctx *ctx = p->socket->ctx;
+    bool waited = false;
     mutex_lock(&ctx->inproc_lock);
-    list_remove(&l->waiting);
+    if (list_linked(&l->waiting) && l->end[1].queue.len == 0) {
+        waited = true; /* nothing to be left for who will bind */
+        list_remove(&l->waiting);
+    }
     mutex_unlock(&ctx->inproc_lock);
+    if (waited)
+        link_unref(l);
     mutex_lock(&l->lock);
     struct fmq_socket *s = e->socket;
     e->closed = true;
@@ -457,7 +468,7 @@ int inproc_bind(struct fmq_socket *s, const char *name)
             break;
         }
         struct inproc_link *l = LIST_ENTRY(n, struct inproc_link, waiting);
-        atomic_fetch_add(&l->refs, 2); /* the pipe's to be, and ours */
+        atomic_fetch_add(&l->refs, 1); /* the pipe's to be; the list's is ours now */
         mutex_unlock(&ctx->inproc_lock);
         meet(s, l);
         link_unref(l);
@@ -479,7 +490,16 @@ int inproc_unbind(struct fmq_socket *s, const char *name)
         rc = 0;
     }
     mutex_unlock(&ctx->inproc_lock);
-    return rc;
+    if (rc)
+        return rc;
+    /* As everywhere, the connections made through the name go with it. */
+    LIST_FOR(n, &s->pipes)
+    {
+        struct pipe *p = LIST_ENTRY(n, struct pipe, in_socket);
+        if (p->link && p->side == 1 && strcmp(p->link->name, name) == 0)
+            pipe_close(p);
+    }
+    return 0;
 }
 
 void inproc_unbind_all(struct fmq_socket *s)
@@ -516,6 +536,7 @@ static int wait_for_name(struct fmq_ctx *ctx, struct inproc_link *l)
         }
     }
     list_push_back(&wait->links, &l->waiting);
+    atomic_fetch_add(&l->refs, 1);
     return 0;
 }
 
@@ -525,8 +546,11 @@ void inproc_forget(struct fmq_ctx *ctx)
     const void *key;
     size_t len;
     struct inproc_wait *wait;
-    while ((wait = map_next(&ctx->inproc_pending, &pos, &key, &len)))
+    while ((wait = map_next(&ctx->inproc_pending, &pos, &key, &len))) {
+        for (struct list *n; (n = list_pop_front(&wait->links));)
+            link_unref(LIST_ENTRY(n, struct inproc_link, waiting));
         mem_free(wait);
+    }
     pos = 0;
     struct inproc_name *entry;
     while ((entry = map_next(&ctx->inproc_bound, &pos, &key, &len)))

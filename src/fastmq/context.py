@@ -14,7 +14,7 @@ from weakref import WeakSet
 
 from . import _core
 from .constants import ContextOption, Errno, SocketOption
-from .error import TermTimeout, ZMQError
+from .error import PendingSocket, TermTimeout, ZMQError
 from .socket import SOCKET_CLASSES, Socket
 
 _SocketT = TypeVar("_SocketT", bound=Socket, covariant=True)
@@ -129,7 +129,7 @@ class Context(_core.Context, Generic[_SocketT]):
         hold what, and term may be called again. Calls on the sockets raise ContextTerminated.
         """
         if not self._term(timeout):
-            raise TermTimeout(timeout, self.pending())
+            raise TermTimeout(timeout, [PendingSocket(*row) for row in self.pending()])
 
     def destroy(self, linger: int | None = None, timeout: float | None = None) -> None:
         """Closes all sockets of the context, with that linger (ms) if given, then ends it.

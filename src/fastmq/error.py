@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from errno import EAGAIN, EINTR
-from typing import Any
+from typing import NamedTuple, Any
 
 from . import _core
 from .constants import ETERM
@@ -68,15 +68,23 @@ class InterruptedSystemCall(ZMQError, InterruptedError):
         return ZMQError.__str__(self)
 
 
+class PendingSocket(NamedTuple):
+    """A socket that keeps its context from ending."""
+
+    type: int
+    open: bool  # not closed by the program yet
+    messages: int  # still to be sent
+    endpoint: str  # the last it was bound or connected to
+
+
 class TermTimeout(Again):
     """Context.term did not end in time.
 
-    pending: a list of (socket type, open, messages to send, last endpoint), one for each socket
-    that keeps the context from ending.
+    pending: a list of PendingSocket, one for each socket that keeps the context from ending.
     """
 
     def __init__(
-        self, timeout: float | None = None, pending: list[tuple[int, bool, int, str]] | None = None
+        self, timeout: float | None = None, pending: list[PendingSocket] | None = None
     ) -> None:
         self.pending = pending or []
         rows = "; ".join(

@@ -55,14 +55,16 @@ class Poller:
         self._set.remove(socket)
 
     def poll(self, timeout: float | None = None) -> list[tuple[Any, int]]:
-        """Waits until members are ready: a list of (socket, events) in the order of registering,
-        empty when timeout (ms, None or negative for ever) passed. Without members it does not wait
+        """Waits until members are ready: a list of (socket, events) in the order of registering
+        (objects with a fileno() are told by that descriptor), empty when timeout (ms, None or negative for ever) passed. Without members it does not wait
         for ever."""
         if not self._flags:
             if timeout is not None and timeout > 0:
                 time.sleep(timeout / 1000)
             return []
-        return self._set.wait(timeout)
+        return [
+            (_target(socket), events) for socket, events in self._set.wait(timeout)
+        ]
 
 
 def zmq_poll(sockets: Iterable[tuple[Any, int]], timeout: float = -1) -> list[tuple[Any, int]]:
@@ -70,13 +72,23 @@ def zmq_poll(sockets: Iterable[tuple[Any, int]], timeout: float = -1) -> list[tu
 
     timeout: ms, negative for ever.
     """
+    members = [(_target(socket), int(flags)) for socket, flags in sockets]
     poller = Poller()
     wanted: dict[Any, int] = {}
-    for socket, flags in sockets:
-        wanted[socket] = wanted.get(socket, 0) | int(flags)
+    for socket, flags in members:
+        wanted[socket] = wanted.get(socket, 0) | flags
     for socket, flags in wanted.items():
         poller.register(socket, flags)
-    return poller.poll(timeout)
+    ready = dict(poller.poll(timeout))
+    told = ((socket, ready.get(socket, 0) & (flags | POLLERR)) for socket, flags in members)
+    return [(socket, events) for socket, events in told if events]
+
+
+def _target(socket: Any) -> Any:
+    """What a socket or descriptor is told by: itself, or the descriptor of an object with one."""
+    if isinstance(socket, (int, _core.Socket)) or not hasattr(socket, "fileno"):
+        return socket
+    return socket.fileno()
 
 
 def select(
@@ -91,9 +103,9 @@ def select(
     ms = -1 if timeout is None else timeout * 1000
     ready = dict(zmq_poll(list(wanted.items()), ms))
     return (
-        [socket for socket in rlist if ready.get(socket, 0) & POLLIN],
-        [socket for socket in wlist if ready.get(socket, 0) & POLLOUT],
-        [socket for socket in xlist if ready.get(socket, 0) & POLLERR],
+        [socket for socket in rlist if ready.get(_target(socket), 0) & POLLIN],
+        [socket for socket in wlist if ready.get(_target(socket), 0) & POLLOUT],
+        [socket for socket in xlist if ready.get(_target(socket), 0) & POLLERR],
     )
 
 
