@@ -96,6 +96,8 @@ static int send_partial(struct fmq_socket *s, struct partial *p, struct msg *par
     if (more)
         return 0;
     int rc = s->ops->send(s, &p->parts);
+    if (rc) /* some may have become owned */
+        memcpy(parts, p->parts.v + start, n * sizeof(*parts));
     if (rc == -EAGAIN) {
         p->parts.len = start; /* the last part stays the caller's: it may try again */
         return rc;
@@ -274,9 +276,6 @@ static int recv_part_locked(struct fmq_socket *s, struct msg *out, struct meta *
     int rc = s->ops->recv(s, &whole, &from);
     if (rc)
         return rc;
-    *out = whole.v[0];
-    if (meta)
-        *meta = meta_of(from);
     if (whole.len > 1) {
         p = partial_new(&s->rx_partials);
         if (!p || parts_grow(&p->parts, whole.len)) {
@@ -289,12 +288,12 @@ static int recv_part_locked(struct fmq_socket *s, struct msg *out, struct meta *
         p->parts.len = whole.len;
         p->next = 1;
         p->meta = meta_of(from);
-        whole.len = 0;
     }
-    if (whole.v != whole.few) {
-        whole.len = 0;
-        parts_fini(&whole);
-    }
+    *out = whole.v[0];
+    if (meta)
+        *meta = meta_of(from);
+    whole.len = 0;
+    parts_fini(&whole);
     return 0;
 }
 

@@ -159,7 +159,7 @@ static void end_now(struct conn *c, enum conn_end how, int error)
     }
     if (connecter) {
         ep->conn = NULL;
-        endpoint_conn_lost(ep, failure, error, retry);
+        endpoint_conn_lost(ep, c->was_ready, retry);
     }
     s->work |= WORK_CLOSE;
     socket_notify(s);

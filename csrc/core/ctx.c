@@ -313,6 +313,16 @@ void ctx_forget(struct fmq_ctx *ctx, struct fmq_socket *s)
     mutex_unlock(&ctx->lock);
 }
 
+void fmq_ctx_linger(fmq_ctx *ctx, int linger_ms)
+{
+    if (fmq_ctx_forked(ctx) || linger_ms < 0)
+        return;
+    mutex_lock(&ctx->lock);
+    LIST_FOR(n, &ctx->sockets)
+    socket_relinger(LIST_ENTRY(n, struct fmq_socket, in_ctx), linger_ms);
+    mutex_unlock(&ctx->lock);
+}
+
 void fmq_ctx_free(fmq_ctx *ctx)
 {
     if (fmq_ctx_forked(ctx))

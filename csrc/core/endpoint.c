@@ -239,7 +239,6 @@ static void refused(struct endpoint *ep, int error)
         return;
     }
     if (error == ECONNREFUSED && (s->opt.reconnect_stop & STOP_REFUSED)) {
-        monitor_emit(s, ep->bound, EVENT_CONNECT_RETRIED, (uint64_t)-1, NULL, ep->name);
         if (ep->pipe) {
             struct pipe *p = ep->pipe;
             ep->pipe = NULL;
@@ -408,13 +407,11 @@ void endpoint_connected(struct endpoint *ep)
     ep->interval_ms = 0;
 }
 
-void endpoint_conn_lost(struct endpoint *ep, enum peer_failure failure, int error, bool retry)
+void endpoint_conn_lost(struct endpoint *ep, bool shaken, bool retry)
 {
     struct fmq_socket *s = ep->socket;
-    (void)error;
     ep->conn = NULL;
-    if (retry && failure != PEER_OK && failure != PEER_FAIL_TIMEOUT &&
-        (s->opt.reconnect_stop & STOP_HANDSHAKE)) {
+    if (retry && !shaken && (s->opt.reconnect_stop & STOP_HANDSHAKE)) {
         retry = false;
         struct pipe *p = ep->pipe;
         if (p) {

@@ -11,7 +11,6 @@
 
 #include "core/socket.h"
 #include "core/transport_ops.h"
-#include "wire/peer.h"
 
 struct conn;
 struct resolve_job;
@@ -51,8 +50,8 @@ int endpoint_bind(struct fmq_socket *s, const char *text);
 int endpoint_connect(struct fmq_socket *s, const char *text);
 int endpoint_unbind(struct fmq_socket *s, const char *text);
 int endpoint_disconnect(struct fmq_socket *s, const char *text);
-/* The connection of a connecter ended. */
-void endpoint_conn_lost(struct endpoint *ep, enum peer_failure failure, int error, bool retry);
+/* The connection of a connecter ended; `shaken`: after its handshake. */
+void endpoint_conn_lost(struct endpoint *ep, bool shaken, bool retry);
 /* Ends it: a listener at once (with its connections), a connecter when its pipe is flushed or lingered. */
 void endpoint_close(struct endpoint *ep, bool now);
 /* A connecter whose pipe has nothing more to do. */

@@ -24,6 +24,8 @@ bool inproc_can_write(struct pipe *p);
 int inproc_write(struct pipe *p, struct msg *parts, uint32_t n, bool force);
 void inproc_refill(struct pipe *p); /* moves what arrived to p->in */
 void inproc_taken(struct pipe *p, uint32_t msgs); /* the program received so many */
+/* A message of our own was put into p->in: it will be taken without having been sent. */
+void inproc_injected(struct pipe *p);
 void inproc_detach(struct pipe *p); /* our end is gone; tells the other */
 uint32_t inproc_out_msgs(const struct pipe *p);
 void inproc_update_hwm(struct pipe *p);

@@ -329,6 +329,8 @@ int pipe_inject(struct pipe *p, const void *data, size_t len)
         msg_drop(&m);
         return rc;
     }
+    if (p->link)
+        inproc_injected(p);
     pipe_arrived(p, before);
     return 0;
 }

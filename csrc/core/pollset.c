@@ -147,7 +147,13 @@ int fmq_pollset_add(fmq_pollset *p, fmq_socket *s, int events, void *data)
 {
     if (s->fork_generation != ctx_fork_generation)
         return -FMQ_EFORKED;
-    if (fmq_closed(s))
+    /* Its descriptors live until it is finished, and from then on for who has a reference. */
+    mutex_lock(&s->lock);
+    bool closed = s->closed;
+    if (!closed)
+        socket_ref(s);
+    mutex_unlock(&s->lock);
+    if (closed)
         return -ENOTSOCK;
     int rc;
     mutex_lock(&p->lock);
@@ -159,13 +165,14 @@ int fmq_pollset_add(fmq_pollset *p, fmq_socket *s, int events, void *data)
             map_del(&p->index, &s, sizeof(s));
             item_end(p, it);
         } else {
-            socket_ref(s);
             it->socket = s;
             watch(s, events, true);
             list_push_back(&p->check, &it->check);
         }
     }
     mutex_unlock(&p->lock);
+    if (rc)
+        socket_unref(s);
     return rc;
 }
 

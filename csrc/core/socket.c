@@ -284,7 +284,7 @@ void socket_drive_once(struct fmq_socket *s)
 
 static bool done_waiting(struct fmq_socket *s)
 {
-    return has_mail(s) || atomic_load_explicit(&s->stop, memory_order_relaxed) || s->waiters;
+    return has_mail(s) || atomic_load_explicit(&s->stop, memory_order_relaxed);
 }
 
 static int follow(struct fmq_socket *s, uint64_t deadline)
@@ -322,7 +322,7 @@ static void score_wait(struct fmq_socket *s, bool short_wait)
 static bool spin(struct fmq_socket *s, uint64_t start, uint64_t end, unsigned seen)
 {
     uint64_t now = start;
-    while (now < end) {
+    while (now < end && !s->waiters) {
         if (s->solo && now - s->last_poll < FULL_POLL_NS) {
             uint64_t until = s->last_poll + FULL_POLL_NS < end ? s->last_poll + FULL_POLL_NS : end;
             if (conn_spin(s->solo, until))
@@ -391,7 +391,8 @@ int socket_wait(struct fmq_socket *s, uint64_t deadline)
     }
 
     uint64_t budget = (uint64_t)s->opt.spin_us * NS_PER_US;
-    if (budget && s->spin_score >= 0) {
+    /* With others waiting too, whoever comes back from spinning wakes them to do the same, for ever. */
+    if (budget && s->spin_score >= 0 && !s->waiters) {
         uint64_t end = deadline - start < budget ? deadline : start + budget;
         if (spin(s, start, end, seen)) {
             score_wait(s, true);
@@ -409,7 +410,7 @@ int socket_wait(struct fmq_socket *s, uint64_t deadline)
     int64_t timeout = until == CLOCK_NEVER ? -1 : until <= now ? 0 : (int64_t)(until - now);
     s->sleep_seq++;
     atomic_store(&s->asleep, true);
-    if (has_mail(s) || atomic_load(&s->stop) || changed(s, seen))
+    if (atomic_load(&s->mailbox) || atomic_load(&s->stop) || changed(s, seen))
         timeout = 0;
     int n = drive_pass(s, timeout);
     if (n == -EINTR)
@@ -493,8 +494,10 @@ static void free_descriptors(struct fmq_socket *s)
         run_mailbox(s);
         mutex_unlock(&s->lock);
     }
-    if (s->poller)
+    if (s->poller) {
+        io_watch(s, &s->wake_io, 0);
         poller_destroy(s->poller);
+    }
     s->poller = NULL;
     wakeup_fini(&s->wake);
 }
@@ -503,8 +506,7 @@ static void drop_owner(struct fmq_socket *s)
 {
     if (atomic_fetch_sub_explicit(&s->owners, 1, memory_order_acq_rel) != 1)
         return;
-    if (list_linked(&s->in_ctx))
-        ctx_forget(s->ctx, s);
+    ctx_forget(s->ctx, s);
     monitor_free(s->monitor);
     options_fini(&s->opt);
     cond_fini(&s->cond);
@@ -642,8 +644,25 @@ static void stop_with(struct fmq_socket *s, int code)
 void socket_terminate(struct fmq_socket *s)
 {
     mutex_lock(&s->lock);
-    if (!atomic_load(&s->stop))
+    if (!atomic_load(&s->stop)) {
         stop_with(s, FMQ_ETERM);
+        socket_leave(s);
+    } else {
+        /* Leaving could finish a closed socket, and its end takes the registry's lock, which is held. */
+        mutex_unlock(&s->lock);
+    }
+}
+
+void socket_relinger(struct fmq_socket *s, int linger_ms)
+{
+    mutex_lock(&s->lock);
+    if (s->closed && !s->finished) {
+        uint64_t until = clock_now() + (uint64_t)linger_ms * NS_PER_MS;
+        if (until < s->linger_until) {
+            s->linger_until = until;
+            timer_set(s, &s->linger_timer, until);
+        }
+    }
     socket_leave(s);
 }
 
@@ -664,7 +683,6 @@ int fmq_close(fmq_socket *s)
 {
     if (s->fork_generation != ctx_fork_generation)
         return 0;
-    inproc_unbind_all(s); /* takes the registry's lock, which comes before ours */
     mutex_lock(&s->lock);
     if (s->closed) {
         mutex_unlock(&s->lock);
@@ -674,6 +692,7 @@ int fmq_close(fmq_socket *s)
         run_mailbox(s);
     s->closed = true;
     stop_with(s, ENOTSOCK);
+    inproc_unbind_all(s); /* under our lock: nobody can bind another name any more */
     partials_fini(&s->rx_partials);
     partials_fini(&s->tx_partials);
     if (s->opt.linger >= 0) {
@@ -756,7 +775,10 @@ bool socket_try_finish(struct fmq_socket *s)
     partials_fini(&s->rx_partials);
     partials_fini(&s->tx_partials);
     reap(s);
-    io_watch(s, &s->wake_io, 0);
+    if (atomic_load(&s->watchers)) { /* they find out that it is closed */
+        s->signalled = true;
+        wakeup_signal(&s->wake);
+    }
     if (s->driver)
         driver_remove(s->driver, s);
     ctx_socket_finished(s->ctx, s);
@@ -765,7 +787,7 @@ bool socket_try_finish(struct fmq_socket *s)
 
 bool fmq_closed(const fmq_socket *s)
 {
-    return s->fork_generation != ctx_fork_generation || s->closed;
+    return s->fork_generation != ctx_fork_generation || atomic_load(&s->stop) == ENOTSOCK;
 }
 
 int fmq_socket_type(const fmq_socket *s)

@@ -209,6 +209,8 @@ void pipe_arrived(struct pipe *p, uint32_t msgs_before); /* after pushing to p->
 void pipe_drained(struct pipe *p);                       /* `out` shrank: tell the pattern if owed */
 
 void socket_terminate(struct fmq_socket *s); /* context shutdown */
+/* A new LINGER for a socket that was closed already. */
+void socket_relinger(struct fmq_socket *s, int linger_ms);
 /* After closing: true when nothing keeps it any more; finishes it then. */
 bool socket_try_finish(struct fmq_socket *s);
 uint64_t socket_pending(struct fmq_socket *s);

@@ -86,6 +86,8 @@ int fmq_ctx_shutdown(fmq_ctx *ctx);
  * gone, only fmq_ctx_free is left.
  */
 int fmq_ctx_term(fmq_ctx *ctx, int timeout_ms);
+/* Sockets that were closed and still have something to send give up after linger_ms from now. */
+void fmq_ctx_linger(fmq_ctx *ctx, int linger_ms);
 /* Frees the handle; must have been terminated, or belong to the parent of a fork. */
 void fmq_ctx_free(fmq_ctx *ctx);
 /* True in the child of a fork. */

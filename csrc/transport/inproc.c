@@ -90,12 +90,13 @@ static void note(struct inproc_link *l, int side, unsigned events, bool urgent)
     if (!e->socket || e->closed)
         return;
     e->events |= events;
-    if (!e->posted) {
-        e->posted = true;
-        atomic_fetch_add(&l->refs, 1);
-    } else if (!urgent) {
+    if (e->posted) { /* its run will see the new bits, too */
+        if (urgent)
+            wakeup_signal(&e->socket->wake);
         return;
     }
+    e->posted = true;
+    atomic_fetch_add(&l->refs, 1);
     socket_post(e->socket, &e->cmd, urgent);
 }
 
@@ -232,6 +233,11 @@ void inproc_taken(struct pipe *p, uint32_t msgs)
         note(l, !p->side, EV_WRITABLE, false);
         mutex_unlock(&l->lock);
     }
+}
+
+void inproc_injected(struct pipe *p)
+{
+    atomic_fetch_sub(&p->link->end[p->side].taken, 1);
 }
 
 uint32_t inproc_out_msgs(const struct pipe *p)

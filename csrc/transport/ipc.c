@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -86,8 +87,11 @@ static int ipc_listen(struct endpoint *ep, struct address *a)
     if (fd < 0)
         return fd;
     int rc = net_listen(fd, &a->at[0], o->backlog, false, false);
+    struct stat st;
     if (rc == -EADDRINUSE && a->host[0] != '@') {
-        if (!o->ipc_steal && alive(&a->at[0])) {
+        if (lstat(a->host, &st) == 0 && !S_ISSOCK(st.st_mode)) {
+            detail_set("'%.100s' exists and is not a socket", a->host);
+        } else if (!o->ipc_steal && alive(&a->at[0])) {
             detail_set("a live server is bound to ipc path '%.100s'", a->host);
         } else {
             unlink(a->host);

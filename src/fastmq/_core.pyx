@@ -64,6 +64,8 @@ cdef extern from *:
 
 cdef extern from "Python.h":
     int Py_AddPendingCall(int (*func)(void *) noexcept, void *arg) nogil
+    ctypedef struct _Raw "PyObject":
+        void *ob_type
 
 cdef enum:
     # Beyond this many bytes a send copies for longer than letting the interpreter lock go takes.
@@ -91,8 +93,13 @@ cdef int pending_drain(void *arg) noexcept:
     return 0
 
 
+cdef void *held_type = NULL
+
+
 cdef void hook_release(void *ob) noexcept nogil:
-    if deadlist_push(ob) and not exiting:
+    # Plain bytes may wait for the next call into this module; a lent buffer has an owner who waits.
+    cdef bint soon = deadlist_push(ob)
+    if (soon or (<_Raw *>ob).ob_type == held_type) and not exiting:
         Py_AddPendingCall(pending_drain, NULL)
 
 
@@ -111,6 +118,9 @@ cdef class _Held:
     def __dealloc__(self):
         if self.held:
             PyBuffer_Release(&self.buf)
+
+
+held_type = <void *>_Held
 
 
 cdef void drain() noexcept:
@@ -633,6 +643,12 @@ cdef class Context:
             rc = fmq_ctx_shutdown(self.handle.h)
             if rc < 0:
                 fail(rc)
+
+    def _linger(self, int ms):
+        """Sockets that were closed and still have something to send give up after ms from now."""
+        if not self.closed:
+            with nogil:
+                fmq_ctx_linger(self.handle.h, ms)
 
     def _term(self, timeout=None):
         """Waits for the end. False when timeout (ms) passed first."""

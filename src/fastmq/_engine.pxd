@@ -87,6 +87,7 @@ cdef extern from "fastmq.h" nogil:
     int fmq_ctx_set_name_prefix(fmq_ctx *ctx, const char *prefix)
     int fmq_ctx_shutdown(fmq_ctx *ctx)
     int fmq_ctx_term(fmq_ctx *ctx, int timeout_ms)
+    void fmq_ctx_linger(fmq_ctx *ctx, int linger_ms) nogil
     void fmq_ctx_free(fmq_ctx *ctx)
     bint fmq_ctx_forked(const fmq_ctx *ctx)
     int fmq_ctx_pending(fmq_ctx *ctx, fmq_pending *rows, int max)

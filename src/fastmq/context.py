@@ -134,6 +134,8 @@ class Context(_core.Context, Generic[_SocketT]):
     def destroy(self, linger: int | None = None, timeout: float | None = None) -> None:
         """Closes all sockets of the context, with that linger (ms) if given, then ends it.
 
+        The linger also limits how long sockets that were closed before go on sending.
+
         A socket that another thread uses ends there with ZMQError(ENOTSOCK). timeout: as for term.
         """
         if self.closed:
@@ -151,6 +153,8 @@ class Context(_core.Context, Generic[_SocketT]):
                             source=socket,
                         )
                     socket.close(linger)
+            if linger is not None and linger >= 0:
+                self._linger(linger)
         self.term(timeout)
 
     # -- sockets --

@@ -1,0 +1,954 @@
+/* SPDX-License-Identifier: MIT */
+// needs: base os msg wire core
+/* The whole engine through fastmq.h, over real sockets. */
+#include "check.h"
+
+#include <sys/socket.h>
+
+#include "base/alloc.h"
+#include "engine.h"
+
+/* ---- every pattern once, over every transport ---- */
+
+/* Sends until the other side has it: a publisher drops what nobody has asked for yet. */
+static void publish_until(fmq_socket *pub, fmq_socket *sub, const char *text)
+{
+    struct parts p;
+    char got[64];
+    parts_init(&p);
+    uint64_t until = eng_until(ENG_WAIT_MS);
+    int rc;
+    do {
+        eng_send(pub, text);
+        rc = eng_recv(sub, &p, 10);
+    } while (rc == -EAGAIN && eng_left(until));
+    eng_must(rc, "a publication");
+    eng_text(&p, got, sizeof(got));
+    parts_fini(&p);
+    CHECK_STR(got, text);
+}
+
+static void one_way(fmq_socket *from, fmq_socket *to)
+{
+    eng_send(from, "hello");
+    eng_send_more(from, "a");
+    eng_send_more(from, "");
+    eng_send(from, "c");
+    eng_expect(to, "hello");
+    eng_expect(to, "a||c");
+}
+
+static void both_ways(fmq_socket *a, fmq_socket *b)
+{
+    one_way(a, b);
+    one_way(b, a);
+}
+
+static void pub_sub(fmq_socket *pub, fmq_socket *sub)
+{
+    eng_must(fmq_set_bytes(sub, ENG_SUBSCRIBE, "x", 1), "SUBSCRIBE");
+    publish_until(pub, sub, "x1");
+    eng_send(pub, "y");
+    eng_send(pub, "xlast");
+    struct parts p;
+    char got[64] = "";
+    parts_init(&p);
+    while (strcmp(got, "xlast") != 0) { /* some x1 may come twice */
+        eng_must(eng_recv(sub, &p, ENG_WAIT_MS), "xlast");
+        eng_text(&p, got, sizeof(got));
+        parts_clear(&p);
+        CHECK(got[0] == 'x');
+    }
+    parts_fini(&p);
+}
+
+static void xpub_xsub(fmq_socket *xpub, fmq_socket *xsub)
+{
+    eng_send_bytes(xsub, "\1t", 2, false, ENG_WAIT_MS);
+    eng_expect(xpub, "\1t");
+    eng_send(xpub, "topic");
+    eng_expect(xsub, "topic");
+}
+
+static void req_rep(fmq_socket *req, fmq_socket *rep)
+{
+    for (int i = 0; i < 3; i++) {
+        eng_send(req, "question");
+        eng_expect(rep, "question");
+        eng_send(rep, "answer");
+        eng_expect(req, "answer");
+    }
+}
+
+static void echo_router(fmq_socket *client, fmq_socket *router, const char *request)
+{
+    struct parts p;
+    char got[64];
+    eng_send(client, "request");
+    parts_init(&p);
+    eng_must(eng_recv(router, &p, ENG_WAIT_MS), "a request");
+    struct parts rest = p;
+    rest.v = p.v + 1;
+    rest.len = p.len - 1;
+    eng_text(&rest, got, sizeof(got));
+    CHECK_STR(got, request);
+    eng_must(fmq_send(router, p.v, p.len, false, ENG_WAIT_MS), "a reply");
+    parts_fini(&p);
+    eng_expect(client, "request");
+}
+
+static void dealer_router(fmq_socket *a, fmq_socket *b)
+{
+    echo_router(a, b, "request");
+}
+
+static void req_router(fmq_socket *a, fmq_socket *b)
+{
+    echo_router(a, b, "|request");
+}
+
+static const struct {
+    int a, b;
+    void (*talk)(fmq_socket *a, fmq_socket *b);
+} pairs[] = {
+    {FMQ_PAIR, FMQ_PAIR, both_ways},       {FMQ_PUSH, FMQ_PULL, one_way},
+    {FMQ_PUB, FMQ_SUB, pub_sub},           {FMQ_XPUB, FMQ_XSUB, xpub_xsub},
+    {FMQ_XPUB, FMQ_SUB, pub_sub},          {FMQ_REQ, FMQ_REP, req_rep},
+    {FMQ_DEALER, FMQ_ROUTER, dealer_router}, {FMQ_DEALER, FMQ_DEALER, both_ways},
+    {FMQ_REQ, FMQ_ROUTER, req_router},
+};
+
+static void talk_over(const char *transport)
+{
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+        for (int swap = 0; swap < 2; swap++) {
+            fmq_ctx *ctx = eng_ctx();
+            fmq_socket *a = eng_socket(ctx, pairs[i].a), *b = eng_socket(ctx, pairs[i].b);
+            struct eng_name name = eng_bind(swap ? a : b, transport);
+            eng_connect(swap ? b : a, &name);
+            pairs[i].talk(a, b);
+            eng_close(a);
+            eng_close(b);
+            eng_end(ctx);
+        }
+    }
+}
+
+TEST(patterns_talk_over_tcp)
+{
+    talk_over("tcp");
+}
+
+TEST(patterns_talk_over_ipc)
+{
+    talk_over("ipc");
+}
+
+TEST(patterns_talk_over_inproc)
+{
+    talk_over("inproc");
+}
+
+TEST(stream_speaks_raw_tcp_with_another_stream)
+{
+    fmq_ctx *ctx = eng_ctx();
+    fmq_socket *a = eng_socket(ctx, FMQ_STREAM), *b = eng_socket(ctx, FMQ_STREAM);
+    struct eng_name name = eng_bind(a, "tcp");
+    eng_connect(b, &name);
+    eng_expect_from(a, "", 1);
+    struct parts p;
+    parts_init(&p);
+    eng_must(eng_recv(b, &p, ENG_WAIT_MS), "connected");
+    CHECK_EQ(p.len, 2);
+    struct msg data;
+    eng_must(msg_init_copy(&data, "raw", 3), "copy");
+    msg_drop(&p.v[1]);
+    p.v[1] = data;
+    eng_must(fmq_send(b, p.v, 2, false, ENG_WAIT_MS), "raw");
+    parts_fini(&p);
+    eng_expect_from(a, "raw", 1);
+    eng_close(a);
+    eng_close(b);
+    eng_end(ctx);
+}
+
+TEST(large_messages_arrive_whole_over_every_transport)
+{
+    static char big[3000000];
+    for (size_t i = 0; i < sizeof(big); i++)
+        big[i] = (char)(i * 7 + i / 251);
+    for (int t = 0; t < ENG_TRANSPORTS; t++) {
+        fmq_ctx *ctx = eng_ctx();
+        fmq_socket *push = eng_socket(ctx, FMQ_PUSH), *pull = eng_socket(ctx, FMQ_PULL);
+        struct eng_name name = eng_bind(pull, eng_transports[t]);
+        eng_connect(push, &name);
+        for (int i = 0; i < 3; i++)
+            eng_must(eng_send_bytes(push, big, sizeof(big), false, ENG_WAIT_MS), "big");
+        eng_send(push, "small");
+        for (int i = 0; i < 3; i++) {
+            struct parts p;
+            parts_init(&p);
+            eng_must(eng_recv(pull, &p, ENG_WAIT_MS), "big");
+            CHECK_EQ(p.len, 1);
+            CHECK_EQ(msg_size(&p.v[0]), sizeof(big));
+            CHECK(memcmp(msg_data(&p.v[0]), big, sizeof(big)) == 0);
+            parts_fini(&p);
+        }
+        eng_expect(pull, "small");
+        eng_close(push);
+        eng_close(pull);
+        eng_end(ctx);
+    }
+}
+
+/* ---- linger and term ---- */
+
+static int count_all(fmq_socket *s, int want)
+{
+    struct parts p;
+    int n = 0;
+    parts_init(&p);
+    while (n < want && eng_recv(s, &p, ENG_WAIT_MS) == 0) {
+        parts_clear(&p);
+        n++;
+    }
+    parts_fini(&p);
+    return n;
+}
+
+TEST(closing_delivers_what_is_queued)
+{
+    for (int t = 0; t < ENG_TRANSPORTS; t++) {
+        fmq_ctx *ctx = eng_ctx();
+        fmq_socket *push = eng_socket(ctx, FMQ_PUSH), *pull = eng_socket(ctx, FMQ_PULL);
+        struct eng_name name = eng_bind(pull, eng_transports[t]);
+        eng_connect(push, &name);
+        for (int i = 0; i < 500; i++)
+            eng_send(push, "queued");
+        eng_close(push);
+        CHECK_EQ(count_all(pull, 500), 500);
+        eng_close(pull);
+        eng_end(ctx);
+    }
+}
+
+TEST(a_bound_socket_that_closes_delivers_what_is_queued)
+{
+    for (int t = 0; t < ENG_TRANSPORTS; t++) {
+        fmq_ctx *ctx = eng_ctx();
+        fmq_socket *push = eng_socket(ctx, FMQ_PUSH), *pull = eng_socket(ctx, FMQ_PULL);
+        struct eng_name name = eng_bind(push, eng_transports[t]);
+        eng_connect(pull, &name);
+        for (int i = 0; i < 500; i++)
+            eng_send(push, "queued");
+        eng_close(push);
+        CHECK_EQ(count_all(pull, 500), 500);
+        eng_close(pull);
+        eng_end(ctx);
+    }
+}
+
+TEST(closing_delivers_to_a_peer_that_is_bound_later)
+{
+    fmq_ctx *ctx = eng_ctx();
+    fmq_socket *probe = eng_socket(ctx, FMQ_PULL);
+    struct eng_name name = eng_bind(probe, "tcp");
+    eng_close(probe);
+    fmq_socket *push = eng_socket(ctx, FMQ_PUSH), *pull = eng_socket(ctx, FMQ_PULL);
+    eng_set(push, ENG_RECONNECT_IVL, 10);
+    eng_connect(push, &name);
+    eng_send(push, "one");
+    eng_send(push, "two");
+    eng_close(push);
+    eng_must(fmq_bind(pull, name.text), "bind later");
+    eng_expect(pull, "one");
+    eng_expect(pull, "two");
+    eng_close(pull);
+    eng_end(ctx);
+}
+
+TEST(linger_zero_drops_and_term_does_not_wait)
+{
+    fmq_ctx *ctx = eng_ctx();
+    fmq_socket *push = eng_socket(ctx, FMQ_PUSH);
+    eng_set(push, ENG_LINGER, 0);
+    eng_must(fmq_connect(push, "tcp://127.0.0.1:1"), "connect");
+    eng_send(push, "lost");
+    eng_close(push);
+    eng_end(ctx);
+}
+
+TEST(a_short_linger_ends)
+{
+    fmq_ctx *ctx = eng_ctx();
+    fmq_socket *push = eng_socket(ctx, FMQ_PUSH);
+    eng_set(push, ENG_LINGER, 50);
+    eng_must(fmq_connect(push, "tcp://127.0.0.1:1"), "connect");
+    eng_send(push, "lost");
+    eng_close(push);
+    int rc;
+    while ((rc = fmq_ctx_term(ctx, 0)) == -EINTR)
+        ;
+    CHECK_EQ(rc, -EAGAIN);
+    struct fmq_pending row;
+    CHECK_EQ(fmq_ctx_pending(ctx, &row, 1), 1);
+    CHECK(!row.open);
+    CHECK_EQ(row.messages, 1);
+    eng_end(ctx);
+}
+
+TEST(term_waits_for_open_sockets_and_ends_their_calls)
+{
+    fmq_ctx *ctx = eng_ctx();
+    fmq_socket *pull = eng_socket(ctx, FMQ_PULL);
+    eng_bind(pull, "tcp");
+    int rc;
+    while ((rc = fmq_ctx_term(ctx, 20)) == -EINTR)
+        ;
+    CHECK_EQ(rc, -EAGAIN);
+    struct parts p;
+    parts_init(&p);
+    CHECK_EQ(fmq_recv(pull, &p, NULL, -1), -FMQ_ETERM);
+    CHECK_EQ(fmq_bind(pull, "inproc://late"), -FMQ_ETERM);
+    fmq_socket *late;
+    CHECK_EQ(fmq_socket_new(ctx, FMQ_PAIR, &late), -FMQ_ETERM);
+    eng_close(pull);
+    eng_end(ctx);
+}
+
+TEST(a_context_without_threads_serves_inproc_and_ends)
+{
+    fmq_ctx *ctx = eng_ctx();
+    eng_must(fmq_ctx_set(ctx, 1, 0), "IO_THREADS");
+    fmq_socket *a = eng_socket(ctx, FMQ_PAIR), *b = eng_socket(ctx, FMQ_PAIR);
+    struct eng_name name = eng_bind(a, "inproc");
+    eng_connect(b, &name);
+    both_ways(a, b);
+    CHECK_EQ(fmq_connect(a, "tcp://127.0.0.1:1"), -FMQ_EMTHREAD);
+    eng_close(a);
+    eng_close(b);
+    eng_end(ctx);
+}
+
+/* ---- reconnecting ---- */
+
+TEST(what_is_sent_while_the_listener_is_away_arrives_in_order)
+{
+    static const char *const ways[] = {"tcp", "ipc"};
+    for (int t = 0; t < 2; t++) {
+        fmq_ctx *ctx = eng_ctx();
+        fmq_socket *push = eng_socket(ctx, FMQ_PUSH), *pull = eng_socket(ctx, FMQ_PULL);
+        eng_set(push, ENG_RECONNECT_IVL, 10);
+        struct eng_name name;
+        char path[64];
+        if (t == 0) {
+            name = eng_bind(pull, ways[t]);
+        } else {
+            snprintf(path, sizeof(path), "ipc:///tmp/fmq-test-%d", (int)getpid());
+            eng_must(fmq_bind(pull, path), "bind ipc");
+            snprintf(name.text, sizeof(name.text), "%s", path);
+        }
+        eng_connect(push, &name);
+        eng_send(push, "before");
+        eng_expect(pull, "before");
+        eng_must(fmq_monitor(push, "inproc://m", 0x0200, 1, FMQ_PAIR), "monitor");
+        fmq_socket *mon = eng_socket(ctx, FMQ_PAIR);
+        eng_must(fmq_connect(mon, "inproc://m"), "connect");
+        eng_close(pull);
+        eng_wait(mon, FMQ_POLLIN); /* DISCONNECTED */
+        char text[16];
+        for (int i = 0; i < 200; i++) {
+            snprintf(text, sizeof(text), "%d", i);
+            eng_send(push, text);
+        }
+        pull = eng_socket(ctx, FMQ_PULL);
+        eng_must(fmq_bind(pull, name.text), "bind again");
+        for (int i = 0; i < 200; i++) {
+            snprintf(text, sizeof(text), "%d", i);
+            eng_expect(pull, text);
+        }
+        eng_close(mon);
+        eng_close(push);
+        eng_close(pull);
+        eng_end(ctx);
+    }
+}
+
+/* ---- high-water marks ---- */
+
+static int fill(fmq_socket *s, int max)
+{
+    int n = 0;
+    while (n < max && eng_try_send(s, "fill") == 0)
+        n++;
+    return n;
+}
+
+TEST(inproc_holds_the_sum_of_both_marks)
+{
+    for (int bind_first = 0; bind_first < 2; bind_first++) {
+        fmq_ctx *ctx = eng_ctx();
+        fmq_socket *push = eng_socket(ctx, FMQ_PUSH), *pull = eng_socket(ctx, FMQ_PULL);
+        eng_set(push, ENG_SNDHWM, 3);
+        eng_set(pull, ENG_RCVHWM, 4);
+        if (bind_first)
+            eng_must(fmq_bind(pull, "inproc://hwm"), "bind");
+        eng_must(fmq_connect(push, "inproc://hwm"), "connect");
+        if (!bind_first) {
+            CHECK_EQ(fill(push, 100), 3); /* nobody there: its own mark alone */
+            eng_must(fmq_bind(pull, "inproc://hwm"), "bind");
+            eng_wait(push, FMQ_POLLOUT);
+            CHECK_EQ(fill(push, 100), 4);
+        } else {
+            CHECK_EQ(fill(push, 100), 7);
+        }
+        eng_expect(pull, "fill");
+        eng_wait(push, FMQ_POLLOUT);
+        CHECK_EQ(fill(push, 100), 1);
+        CHECK_EQ(count_all(pull, 7), 7);
+        eng_expect_none(pull, 0);
+        eng_close(push);
+        eng_close(pull);
+        eng_end(ctx);
+    }
+}
+
+TEST(a_raised_mark_is_felt_at_once_over_inproc)
+{
+    fmq_ctx *ctx = eng_ctx();
+    fmq_socket *push = eng_socket(ctx, FMQ_PUSH), *pull = eng_socket(ctx, FMQ_PULL);
+    eng_set(push, ENG_SNDHWM, 1);
+    eng_set(pull, ENG_RCVHWM, 1);
+    eng_must(fmq_bind(pull, "inproc://hwm"), "bind");
+    eng_must(fmq_connect(push, "inproc://hwm"), "connect");
+    CHECK_EQ(fill(push, 100), 2);
+    eng_set(push, ENG_SNDHWM, 5);
+    CHECK_EQ(fill(push, 100), 4);
+    CHECK_EQ(count_all(pull, 6), 6);
+    eng_close(push);
+    eng_close(pull);
+    eng_end(ctx);
+}
+
+TEST(an_unconnected_pipe_holds_its_mark)
+{
+    fmq_ctx *ctx = eng_ctx();
+    fmq_socket *push = eng_socket(ctx, FMQ_PUSH);
+    eng_set(push, ENG_LINGER, 0);
+    eng_set(push, ENG_SNDHWM, 5);
+    CHECK_EQ(eng_try_send(push, "nobody"), -EAGAIN);
+    eng_must(fmq_connect(push, "tcp://127.0.0.1:1"), "connect");
+    CHECK_EQ(fill(push, 100), 5);
+    eng_set(push, ENG_SNDHWM, 7);
+    CHECK_EQ(fill(push, 100), 2);
+    eng_close(push);
+    eng_end(ctx);
+}
+
+TEST(a_full_receiver_pushes_back_and_loses_nothing)
+{
+    enum { COUNT = 3000 };
+    static char body[2000];
+    for (int t = 0; t < ENG_TRANSPORTS; t++) {
+        fmq_ctx *ctx = eng_ctx();
+        fmq_socket *push = eng_socket(ctx, FMQ_PUSH), *pull = eng_socket(ctx, FMQ_PULL);
+        eng_set(push, ENG_SNDHWM, 10);
+        eng_set(pull, ENG_RCVHWM, 10);
+        eng_set(pull, 12, 4096); /* RCVBUF */
+        eng_set(push, 11, 4096); /* SNDBUF */
+        struct eng_name name = eng_bind(pull, eng_transports[t]);
+        eng_connect(push, &name);
+        int sent = 0, got = 0;
+        bool refused = false;
+        while (got < COUNT) {
+            while (sent < COUNT) {
+                memcpy(body, &sent, sizeof(sent));
+                if (eng_send_bytes(push, body, sizeof(body), false, 0))
+                    break;
+                sent++;
+            }
+            refused |= sent < COUNT;
+            struct parts p;
+            parts_init(&p);
+            eng_must(eng_recv(pull, &p, ENG_WAIT_MS), "a message");
+            int number;
+            memcpy(&number, msg_data(&p.v[0]), sizeof(number));
+            CHECK_EQ(number, got);
+            parts_fini(&p);
+            got++;
+        }
+        CHECK(refused);
+        eng_close(push);
+        eng_close(pull);
+        eng_end(ctx);
+    }
+}
+
+/* ROUTER_NOTIFY puts messages of the router's own in front of the reader. */
+TEST(notifications_do_not_count_against_an_inproc_sender)
+{
+    fmq_ctx *ctx = eng_ctx();
+    fmq_socket *router = eng_socket(ctx, FMQ_ROUTER), *dealer = eng_socket(ctx, FMQ_DEALER);
+    eng_set(router, 97, 3);
+    struct eng_name name = eng_bind(router, "inproc");
+    eng_connect(dealer, &name);
+    eng_expect_from(router, "", 1);
+    CHECK_EQ(eng_try_send(dealer, "free"), 0);
+    eng_expect_from(router, "free", 1);
+    eng_close(dealer);
+    eng_expect_from(router, "", 1);
+    eng_close(router);
+    eng_end(ctx);
+}
+
+/* ---- parts ---- */
+
+static void other_sender(void *arg)
+{
+    fmq_socket *push = arg;
+    eng_send_more(push, "b1");
+    eng_send(push, "b2");
+}
+
+TEST(a_begun_message_belongs_to_its_thread)
+{
+    for (int t = 0; t < ENG_TRANSPORTS; t++) {
+        fmq_ctx *ctx = eng_ctx();
+        fmq_socket *push = eng_socket(ctx, FMQ_PUSH), *pull = eng_socket(ctx, FMQ_PULL);
+        struct eng_name name = eng_bind(pull, eng_transports[t]);
+        eng_connect(push, &name);
+        eng_send_more(push, "a1");
+        struct thread other;
+        eng_must(thread_start(&other, other_sender, push, "other"), "thread");
+        thread_join(&other);
+        eng_send(push, "a2");
+        eng_expect(pull, "b1|b2");
+        struct msg m;
+        eng_must(fmq_recv_part(pull, &m, NULL, ENG_WAIT_MS), "a1");
+        CHECK_EQ(msg_size(&m), 2);
+        CHECK(m.flags & PART_MORE);
+        msg_drop(&m);
+        eng_must(fmq_recv_part(pull, &m, NULL, ENG_WAIT_MS), "a2");
+        CHECK(!(m.flags & PART_MORE));
+        msg_drop(&m);
+        eng_send_more(push, "left behind");
+        eng_close(push);
+        eng_close(pull);
+        eng_end(ctx);
+    }
+}
+
+TEST(the_last_part_that_cannot_be_sent_stays_the_callers)
+{
+    fmq_ctx *ctx = eng_ctx();
+    fmq_socket *push = eng_socket(ctx, FMQ_PUSH), *pull = eng_socket(ctx, FMQ_PULL);
+    eng_must(fmq_bind(pull, "inproc://parts"), "bind");
+    eng_must(fmq_connect(push, "inproc://parts"), "connect");
+    for (int n = 1; n < 6; n++) {
+        char body[100] = "not inline, so that owning it takes memory";
+        int rc = eng_send_bytes(push, "first", 5, true, 0);
+        CHECK_EQ(rc, 0);
+        struct msg m;
+        msg_init_borrowed(&m, body, sizeof(body), NULL);
+        mem_fail_at(n);
+        rc = fmq_send(push, &m, 1, false, 0);
+        mem_fail_at(0);
+        if (rc) {
+            CHECK_EQ(rc, -ENOMEM);
+            msg_drop(&m);
+            eng_expect_none(pull, 0);
+            continue;
+        }
+        struct parts p;
+        parts_init(&p);
+        eng_must(eng_recv(pull, &p, ENG_WAIT_MS), "both parts");
+        CHECK_EQ(p.len, 2);
+        parts_fini(&p);
+    }
+    eng_close(push);
+    eng_close(pull);
+    eng_end(ctx);
+}
+
+/* ---- disconnect, unbind ---- */
+
+TEST(disconnect_and_unbind_end_what_they_name)
+{
+    for (int t = 0; t < ENG_TRANSPORTS; t++) {
+        fmq_ctx *ctx = eng_ctx();
+        fmq_socket *push = eng_socket(ctx, FMQ_PUSH), *pull = eng_socket(ctx, FMQ_PULL);
+        struct eng_name name = eng_bind(pull, eng_transports[t]);
+        eng_connect(push, &name);
+        eng_send(push, "one");
+        eng_expect(pull, "one");
+        eng_must(fmq_disconnect(push, name.text), "disconnect");
+        CHECK_EQ(eng_try_send(push, "nobody"), -EAGAIN);
+        CHECK_EQ(fmq_disconnect(push, name.text), -ENOENT);
+        eng_connect(push, &name);
+        eng_send(push, "two");
+        eng_expect(pull, "two");
+        eng_must(fmq_unbind(pull, name.text), "unbind");
+        CHECK_EQ(fmq_unbind(pull, name.text), -ENOENT);
+        eng_set(push, ENG_LINGER, 0);
+        eng_close(push);
+        eng_close(pull);
+        eng_end(ctx);
+    }
+}
+
+TEST(disconnecting_delivers_what_is_queued)
+{
+    for (int t = 0; t < ENG_TRANSPORTS; t++) {
+        fmq_ctx *ctx = eng_ctx();
+        fmq_socket *push = eng_socket(ctx, FMQ_PUSH), *pull = eng_socket(ctx, FMQ_PULL);
+        struct eng_name name = eng_bind(pull, eng_transports[t]);
+        eng_connect(push, &name);
+        for (int i = 0; i < 100; i++)
+            eng_send(push, "queued");
+        eng_must(fmq_disconnect(push, name.text), "disconnect");
+        CHECK_EQ(count_all(pull, 100), 100);
+        eng_close(push);
+        eng_close(pull);
+        eng_end(ctx);
+    }
+}
+
+TEST(a_name_is_free_again_after_unbind_and_after_close)
+{
+    fmq_ctx *ctx = eng_ctx();
+    fmq_socket *a = eng_socket(ctx, FMQ_PULL), *b = eng_socket(ctx, FMQ_PULL);
+    struct eng_name names[3];
+    names[0] = eng_bind(a, "tcp");
+    eng_must(fmq_unbind(a, names[0].text), "unbind");
+    snprintf(names[1].text, sizeof(names[1].text), "ipc:///tmp/fmq-test-%d", (int)getpid());
+    snprintf(names[2].text, sizeof(names[2].text), "inproc://free");
+    for (int t = 0; t < ENG_TRANSPORTS; t++) {
+        eng_must(fmq_bind(a, names[t].text), "bind");
+        CHECK_EQ(fmq_bind(b, names[t].text), -EADDRINUSE);
+        eng_must(fmq_unbind(a, names[t].text), "unbind");
+        eng_must(fmq_bind(b, names[t].text), "bind");
+    }
+    eng_close(b);
+    for (int t = 0; t < ENG_TRANSPORTS; t++)
+        eng_must(fmq_bind(a, names[t].text), "bind after close");
+    eng_close(a);
+    eng_end(ctx);
+}
+
+/* ---- monitor ---- */
+
+static void expect_event(fmq_socket *mon, unsigned event)
+{
+    struct parts p;
+    uint16_t got;
+    char what[32];
+    parts_init(&p);
+    snprintf(what, sizeof(what), "event 0x%x", event);
+    eng_must(eng_recv(mon, &p, ENG_WAIT_MS), what);
+    CHECK_EQ(p.len, 2);
+    CHECK_EQ(msg_size(&p.v[0]), 6);
+    memcpy(&got, msg_data(&p.v[0]), 2);
+    parts_fini(&p);
+    CHECK_EQ(got, event);
+}
+
+TEST(a_monitor_tells_the_life_of_a_connection)
+{
+    fmq_ctx *ctx = eng_ctx();
+    fmq_socket *a = eng_socket(ctx, FMQ_PAIR), *b = eng_socket(ctx, FMQ_PAIR);
+    fmq_socket *mon = eng_socket(ctx, FMQ_PAIR);
+    eng_must(fmq_monitor(a, "inproc://mon", 0xffff, 1, FMQ_PAIR), "monitor");
+    eng_must(fmq_connect(mon, "inproc://mon"), "connect");
+    struct eng_name name = eng_bind(a, "tcp");
+    expect_event(mon, 0x0008);
+    eng_connect(b, &name);
+    expect_event(mon, 0x0020);
+    expect_event(mon, 0x1000);
+    eng_close(b);
+    expect_event(mon, 0x0200);
+    eng_close(a);
+    expect_event(mon, 0x0080);
+    expect_event(mon, 0x0400);
+    eng_close(mon);
+    eng_end(ctx);
+}
+
+TEST(a_monitor_can_be_replaced_and_stopped)
+{
+    fmq_ctx *ctx = eng_ctx();
+    fmq_socket *a = eng_socket(ctx, FMQ_PAIR);
+    for (int i = 0; i < 20; i++)
+        eng_must(fmq_monitor(a, "inproc://mon", 0xffff, 1, FMQ_PAIR), "monitor");
+    eng_must(fmq_monitor(a, NULL, 0, 1, FMQ_PAIR), "stop");
+    eng_must(fmq_monitor(a, "inproc://mon", 0xffff, 1, FMQ_PAIR), "monitor");
+    CHECK_EQ(fmq_monitor(a, "tcp://127.0.0.1:*", 0xffff, 1, FMQ_PAIR), -EPROTONOSUPPORT);
+    eng_close(a);
+    eng_end(ctx);
+}
+
+/* ---- poll sets ---- */
+
+static int wait_set(fmq_pollset *set, struct fmq_pollevent *ev, int max, int ms)
+{
+    uint64_t until = eng_until(ms);
+    int rc;
+    while ((rc = fmq_pollset_wait(set, ev, max, eng_left(until))) == -EINTR)
+        ;
+    return rc;
+}
+
+TEST(a_poll_set_tells_of_sockets_and_descriptors)
+{
+    for (int t = 0; t < ENG_TRANSPORTS; t++) {
+        fmq_ctx *ctx = eng_ctx();
+        fmq_socket *push = eng_socket(ctx, FMQ_PUSH), *pull = eng_socket(ctx, FMQ_PULL);
+        struct eng_name name = eng_bind(pull, eng_transports[t]);
+        int fds[2];
+        CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+        fmq_pollset *set;
+        struct fmq_pollevent ev[4];
+        eng_must(fmq_pollset_new(&set), "pollset_new");
+        eng_must(fmq_pollset_add(set, pull, FMQ_POLLIN, pull), "add");
+        CHECK_EQ(fmq_pollset_add(set, pull, FMQ_POLLIN, pull), -EINVAL);
+        eng_must(fmq_pollset_add_fd(set, fds[0], FMQ_POLLIN, fds), "add_fd");
+        CHECK_EQ(wait_set(set, ev, 4, 20), 0);
+        eng_connect(push, &name);
+        eng_send(push, "one");
+        eng_send(push, "two");
+        CHECK_EQ(wait_set(set, ev, 4, ENG_WAIT_MS), 1);
+        CHECK(ev[0].data == pull && ev[0].events == FMQ_POLLIN);
+        eng_expect(pull, "one");
+        CHECK_EQ(wait_set(set, ev, 4, ENG_WAIT_MS), 1);
+        eng_expect(pull, "two");
+        CHECK_EQ(wait_set(set, ev, 4, 20), 0);
+        CHECK_EQ(write(fds[1], "x", 1), 1);
+        CHECK_EQ(wait_set(set, ev, 4, ENG_WAIT_MS), 1);
+        CHECK(ev[0].data == fds && ev[0].events == FMQ_POLLIN);
+        eng_must(fmq_pollset_modify_fd(set, fds[0], FMQ_POLLOUT), "modify_fd");
+        CHECK_EQ(wait_set(set, ev, 4, ENG_WAIT_MS), 1);
+        CHECK_EQ(ev[0].events, FMQ_POLLOUT);
+        eng_must(fmq_pollset_remove_fd(set, fds[0]), "remove_fd");
+        CHECK_EQ(fmq_pollset_remove_fd(set, fds[0]), -EINVAL);
+        eng_close(pull);
+        CHECK_EQ(wait_set(set, ev, 4, ENG_WAIT_MS), -ENOTSOCK);
+        eng_must(fmq_pollset_remove(set, pull), "remove");
+        fmq_pollset_free(set);
+        eng_set(push, ENG_LINGER, 0);
+        eng_close(push);
+        eng_end(ctx);
+        close(fds[0]);
+        close(fds[1]);
+    }
+}
+
+/* Nothing to do must cost nothing: the process rests for most of the time that it waits. */
+static void expect_rest(fmq_pollset *set, int ms)
+{
+    struct fmq_pollevent ev[4];
+    uint64_t cpu = eng_cpu();
+    CHECK_EQ(wait_set(set, ev, 4, ms), 0);
+    CHECK(eng_cpu() - cpu < (uint64_t)ms * NS_PER_MS / 2);
+}
+
+TEST(waiting_to_write_does_not_spin_on_what_can_be_read)
+{
+    for (int t = 0; t < ENG_TRANSPORTS; t++) {
+        fmq_ctx *ctx = eng_ctx();
+        fmq_socket *a = eng_socket(ctx, FMQ_DEALER), *b = eng_socket(ctx, FMQ_DEALER);
+        eng_set(b, ENG_RCVHWM, 5);
+        eng_set(b, ENG_SNDHWM, 5);
+        eng_set(a, ENG_RCVHWM, 5);
+        struct eng_name name = eng_bind(b, eng_transports[t]);
+        eng_connect(a, &name);
+        for (int i = 0; i < 20; i++)
+            if (eng_try_send(a, "unread"))
+                break;
+        eng_wait(b, FMQ_POLLIN);
+        fmq_pollset *set;
+        eng_must(fmq_pollset_new(&set), "pollset_new");
+        static char body[100000];
+        int rc = 0;
+        for (int i = 0; i < 1000 && rc == 0; i++)
+            rc = eng_send_bytes(b, body, sizeof(body), false, 50);
+        CHECK_EQ(rc, -EAGAIN);
+        eng_must(fmq_pollset_add(set, b, FMQ_POLLOUT, b), "add");
+        expect_rest(set, 200);
+        fmq_pollset_free(set);
+        eng_set(a, ENG_LINGER, 0);
+        eng_set(b, ENG_LINGER, 0);
+        eng_close(a);
+        eng_close(b);
+        eng_end(ctx);
+    }
+}
+
+/* ---- proxy ---- */
+
+struct proxy_run {
+    fmq_socket *front, *back, *control;
+    struct fmq_proxy_state state;
+    int rc;
+};
+
+static void run_proxy(void *arg)
+{
+    struct proxy_run *r = arg;
+    do
+        r->rc = fmq_proxy(r->front, r->back, NULL, r->control, &r->state);
+    while (r->rc == -EINTR);
+}
+
+TEST(a_proxy_forwards_both_ways_obeys_and_ends)
+{
+    for (int t = 0; t < ENG_TRANSPORTS; t++) {
+        fmq_ctx *ctx = eng_ctx();
+        struct proxy_run run = {0};
+        run.front = eng_socket(ctx, FMQ_ROUTER);
+        run.back = eng_socket(ctx, FMQ_DEALER);
+        run.control = eng_socket(ctx, FMQ_REP);
+        struct eng_name front = eng_bind(run.front, eng_transports[t]);
+        struct eng_name back = eng_bind(run.back, eng_transports[t]);
+        struct eng_name control = eng_bind(run.control, "inproc");
+        fmq_socket *req = eng_socket(ctx, FMQ_REQ), *rep = eng_socket(ctx, FMQ_REP);
+        fmq_socket *boss = eng_socket(ctx, FMQ_REQ);
+        eng_connect(req, &front);
+        eng_connect(rep, &back);
+        eng_connect(boss, &control);
+        struct thread thread;
+        eng_must(thread_start(&thread, run_proxy, &run, "proxy"), "thread");
+        for (int i = 0; i < 50; i++) {
+            eng_send(req, "question");
+            eng_expect(rep, "question");
+            eng_send(rep, "answer");
+            eng_expect(req, "answer");
+        }
+        eng_send(boss, "PAUSE");
+        eng_expect(boss, "");
+        eng_send(req, "paused");
+        eng_expect_none(rep, 30);
+        eng_send(boss, "RESUME");
+        eng_expect(boss, "");
+        eng_expect(rep, "paused");
+        eng_send(boss, "TERMINATE");
+        thread_join(&thread);
+        CHECK_EQ(run.rc, 0);
+        CHECK_EQ(run.state.stats[0], 51);
+        eng_close(req);
+        eng_close(rep);
+        eng_close(boss);
+        eng_close(run.front);
+        eng_close(run.back);
+        eng_close(run.control);
+        eng_end(ctx);
+    }
+}
+
+/* ---- running out of memory ---- */
+
+/* Whatever fails, all can be closed again, and the context ends. */
+static bool scenario(const char *transport, int type_a, int type_b)
+{
+    fmq_ctx *ctx;
+    fmq_socket *a = NULL, *b = NULL;
+    bool all = false;
+    if (fmq_ctx_new(&ctx))
+        return false;
+    if (fmq_socket_new(ctx, type_a, &a) || fmq_socket_new(ctx, type_b, &b))
+        goto out;
+    fmq_set_int(a, ENG_LINGER, 0);
+    fmq_set_int(b, ENG_LINGER, 0);
+    fmq_set_int(a, ENG_RECONNECT_IVL, 1);
+    char name[512];
+    size_t len = sizeof(name) - 1;
+    const char *where = strcmp(transport, "tcp") == 0   ? "tcp://127.0.0.1:*"
+                        : strcmp(transport, "ipc") == 0 ? "ipc://*"
+                                                        : "inproc://nomem";
+    if (type_b == FMQ_SUB)
+        fmq_set_bytes(b, ENG_SUBSCRIBE, "", 0);
+    if (fmq_bind(b, where) || fmq_get_bytes(b, ENG_LAST_ENDPOINT, name, &len))
+        goto out;
+    name[len] = 0;
+    if (fmq_connect(a, name))
+        goto out;
+    static char body[1000];
+    if (type_a == FMQ_PUB)
+        usleep(5000);
+    eng_send_bytes(a, "first", 5, true, 20);
+    eng_send_bytes(a, body, sizeof(body), false, 20);
+    struct parts p;
+    parts_init(&p);
+    all = eng_recv(b, &p, 60) == 0;
+    if (all && type_b == FMQ_ROUTER)
+        for (uint32_t rc = 0; rc == 0 && p.len; rc = 1)
+            fmq_send(b, p.v, p.len, false, 20) == 0 ? (void)(p.len = 0) : (void)0;
+    if (all && type_b == FMQ_ROUTER) {
+        parts_clear(&p);
+        struct msg m;
+        struct meta *meta = NULL;
+        if (fmq_recv_part(a, &m, &meta, 60) == 0)
+            msg_drop(&m);
+        meta_unref(meta);
+    }
+    parts_fini(&p);
+out:
+    if (a)
+        eng_close(a);
+    if (b)
+        eng_close(b);
+    eng_end(ctx);
+    return all;
+}
+
+static void starve(int type_a, int type_b)
+{
+    for (int t = 0; t < ENG_TRANSPORTS; t++) {
+        for (int n = 1; n <= 70; n++) {
+            long live = mem_live();
+            mem_fail_at(n);
+            scenario(eng_transports[t], type_a, type_b);
+            mem_fail_at(0);
+            if (mem_live() != live) {
+                fprintf(stderr, "%s: %ld blocks lost when allocation %d failed\n",
+                        eng_transports[t], mem_live() - live, n);
+                check_failed();
+            }
+        }
+        CHECK(type_a == FMQ_PUB || scenario(eng_transports[t], type_a, type_b));
+    }
+}
+
+TEST(no_memory_at_any_point_of_push_pull_is_survived)
+{
+    starve(FMQ_PUSH, FMQ_PULL);
+}
+
+TEST(no_memory_at_any_point_of_dealer_router_is_survived)
+{
+    starve(FMQ_DEALER, FMQ_ROUTER);
+}
+
+TEST(no_memory_at_any_point_of_pub_sub_is_survived)
+{
+    starve(FMQ_PUB, FMQ_SUB);
+}
+
+/* ---- closing with foreign handles around ---- */
+
+TEST(a_context_shuts_down_while_freed_sockets_linger)
+{
+    for (int i = 0; i < 20; i++) {
+        fmq_ctx *ctx = eng_ctx();
+        for (int k = 0; k < 5; k++) {
+            fmq_socket *push = eng_socket(ctx, FMQ_PUSH);
+            eng_set(push, ENG_LINGER, 5 + k);
+            eng_must(fmq_connect(push, "tcp://127.0.0.1:1"), "connect");
+            eng_send(push, "lost");
+            eng_close(push);
+        }
+        for (int k = 0; k < 30; k++) {
+            fmq_ctx_shutdown(ctx);
+            usleep(300);
+        }
+        eng_end(ctx);
+    }
+}
