@@ -427,6 +427,10 @@ static void process(struct conn *c)
         keep_warm(c);
         pipe_arrived(p, before);
     }
+    /* A PING with a TTL sets a deadline that the timer does not know of yet. */
+    uint64_t ttl = c->peer.ttl_deadline;
+    if (ttl != CLOCK_NEVER && (!c->timer.node.linked || ttl < c->timer.node.key))
+        timer_set(s, &c->timer, ttl);
     if (rc == -EPROTO)
         conn_end(c, CONN_END_BROKEN, 0);
     else if (peer_wants_write(&c->peer, out_of(c)) && !c->blocked && !c->writing) {

@@ -50,6 +50,7 @@ static void bury(struct io *io)
 }
 
 static void endpoint_timer(struct timer *t, uint64_t now);
+static void linger_over(struct timer *t, uint64_t now);
 static void endpoint_ready(struct io *io, uint32_t events);
 
 static struct endpoint *endpoint_new(struct fmq_socket *s, const char *text, bool bound)
@@ -66,6 +67,7 @@ static struct endpoint *endpoint_new(struct fmq_socket *s, const char *text, boo
     list_init(&ep->in_socket);
     list_init(&ep->conns);
     timer_init(&ep->timer, endpoint_timer);
+    timer_init(&ep->linger, linger_over);
     ep->given = mem_strdup(text);
     ep->name = mem_strdup(text);
     if (!ep->given || !ep->name) {
@@ -90,6 +92,7 @@ static void discard(struct endpoint *ep)
 {
     struct fmq_socket *s = ep->socket;
     timer_cancel(s, &ep->timer);
+    timer_cancel(s, &ep->linger);
     if (ep->job) {
         ep->job->endpoint = NULL;
         ep->job = NULL;
@@ -378,13 +381,17 @@ static void endpoint_timer(struct timer *t, uint64_t now)
     if (ep->accept_paused) {
         ep->accept_paused = false;
         io_watch(ep->socket, &ep->io, POLLER_IN);
-    } else if (ep->closing && !ep->socket->closed) {
-        endpoint_close(ep, true); /* LINGER of a disconnected endpoint is over */
     } else if (ep->connecting) {
         refused(ep, ETIMEDOUT);
     } else {
         start(ep);
     }
+}
+
+static void linger_over(struct timer *t, uint64_t now)
+{
+    (void)now;
+    endpoint_close(LIST_ENTRY(t, struct endpoint, linger), true);
 }
 
 static void endpoint_ready(struct io *io, uint32_t events)
@@ -542,8 +549,7 @@ void endpoint_close(struct endpoint *ep, bool now)
             ep->closing = true;
             pipe_hangup(p);
             if (!s->closed && s->opt.linger >= 0)
-                timer_set(s, &ep->timer,
-                          clock_now() + (uint64_t)s->opt.linger * NS_PER_MS);
+                timer_set(s, &ep->linger, clock_now() + (uint64_t)s->opt.linger * NS_PER_MS);
         }
         return;
     }

@@ -103,12 +103,6 @@ static void req_detach(struct fmq_socket *s, struct pipe *p)
     route_detach(p);
 }
 
-static void req_readable(struct fmq_socket *s, struct pipe *p)
-{
-    struct req *me = s->state;
-    fairq_add(&me->in, p);
-}
-
 static void req_writable(struct fmq_socket *s, struct pipe *p)
 {
     struct req *me = s->state;
@@ -148,6 +142,15 @@ static int req_fetch(struct req *me, struct parts *out, struct pipe **from)
             route_expel(p);
     }
     return -EAGAIN;
+}
+
+/* Looks at what came at once, so that a peer that breaks the rules goes even if nobody receives. */
+static void req_readable(struct fmq_socket *s, struct pipe *p)
+{
+    struct req *me = s->state;
+    fairq_add(&me->in, p);
+    if (me->waiting && !me->reply.parts.len)
+        req_fetch(me, &me->reply.parts, &me->reply.from);
 }
 
 /* Replies that came before the request was made answer something else. */

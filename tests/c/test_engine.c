@@ -613,6 +613,45 @@ TEST(disconnecting_delivers_what_is_queued)
     }
 }
 
+TEST(disconnecting_delivers_to_a_peer_that_is_bound_later)
+{
+    for (int linger = -1; linger < ENG_WAIT_MS; linger += ENG_WAIT_MS) {
+        fmq_ctx *ctx = eng_ctx();
+        fmq_socket *probe = eng_socket(ctx, FMQ_PULL);
+        struct eng_name name = eng_bind(probe, "tcp");
+        eng_close(probe);
+        fmq_socket *push = eng_socket(ctx, FMQ_PUSH), *pull = eng_socket(ctx, FMQ_PULL);
+        eng_set(push, ENG_LINGER, linger);
+        eng_set(push, ENG_RECONNECT_IVL, 5);
+        eng_connect(push, &name);
+        eng_send(push, "one");
+        eng_send(push, "two");
+        eng_must(fmq_disconnect(push, name.text), "disconnect");
+        usleep(20000); /* attempts fail meanwhile */
+        eng_must(fmq_bind(pull, name.text), "bind later");
+        eng_expect(pull, "one");
+        eng_expect(pull, "two");
+        eng_close(push);
+        eng_close(pull);
+        eng_end(ctx);
+    }
+}
+
+TEST(disconnecting_gives_up_when_linger_is_over)
+{
+    fmq_ctx *ctx = eng_ctx();
+    fmq_socket *push = eng_socket(ctx, FMQ_PUSH);
+    eng_set(push, ENG_LINGER, 10);
+    eng_set(push, ENG_RECONNECT_IVL, 1);
+    eng_must(fmq_connect(push, "tcp://127.0.0.1:1"), "connect");
+    eng_send(push, "lost");
+    eng_must(fmq_disconnect(push, "tcp://127.0.0.1:1"), "disconnect");
+    struct fmq_pending row;
+    ENG_UNTIL(fmq_ctx_pending(ctx, &row, 1) == 1 && row.messages == 0);
+    eng_close(push);
+    eng_end(ctx);
+}
+
 TEST(a_name_is_free_again_after_unbind_and_after_close)
 {
     fmq_ctx *ctx = eng_ctx();
@@ -845,6 +884,27 @@ TEST(a_proxy_forwards_both_ways_obeys_and_ends)
 
 /* ---- running out of memory ---- */
 
+TEST(a_part_that_cannot_be_received_for_want_of_memory_leaves_no_metadata)
+{
+    fmq_ctx *ctx = eng_ctx();
+    fmq_socket *push = eng_socket(ctx, FMQ_PUSH), *pull = eng_socket(ctx, FMQ_PULL);
+    struct eng_name name = eng_bind(pull, "tcp");
+    eng_connect(push, &name);
+    eng_send_more(push, "a");
+    eng_send(push, "b");
+    eng_wait(pull, FMQ_POLLIN);
+    struct msg m;
+    struct meta *meta = NULL;
+    mem_fail_at(1);
+    int rc = fmq_recv_part(pull, &m, &meta, 0);
+    mem_fail_at(0);
+    CHECK_EQ(rc, -ENOMEM);
+    CHECK(!meta);
+    eng_close(push);
+    eng_close(pull);
+    eng_end(ctx);
+}
+
 /* Whatever fails, all can be closed again, and the context ends. */
 static bool scenario(const char *transport, int type_a, int type_b)
 {
@@ -878,11 +938,9 @@ static bool scenario(const char *transport, int type_a, int type_b)
     struct parts p;
     parts_init(&p);
     all = eng_recv(b, &p, 60) == 0;
-    if (all && type_b == FMQ_ROUTER)
-        for (uint32_t rc = 0; rc == 0 && p.len; rc = 1)
-            fmq_send(b, p.v, p.len, false, 20) == 0 ? (void)(p.len = 0) : (void)0;
     if (all && type_b == FMQ_ROUTER) {
-        parts_clear(&p);
+        if (fmq_send(b, p.v, p.len, false, 20) == 0)
+            p.len = 0;
         struct msg m;
         struct meta *meta = NULL;
         if (fmq_recv_part(a, &m, &meta, 60) == 0)
@@ -902,7 +960,14 @@ out:
 static void starve(int type_a, int type_b)
 {
     for (int t = 0; t < ENG_TRANSPORTS; t++) {
-        for (int n = 1; n <= 70; n++) {
+        enum { FAR = 100000 };
+        int used = FAR;
+        mem_fail_at(FAR);
+        scenario(eng_transports[t], type_a, type_b);
+        for (void *p; (p = mem_alloc(1)); used--)
+            mem_free(p);
+        mem_fail_at(0);
+        for (int n = 1; n <= used + 3; n++) {
             long live = mem_live();
             mem_fail_at(n);
             scenario(eng_transports[t], type_a, type_b);

@@ -127,6 +127,7 @@ struct blocked {
     bool sends;
     atomic_int started;
     atomic_int ended;
+    atomic_int received;
     int expected;
 };
 
@@ -144,8 +145,10 @@ static void block(void *arg)
             rc = fmq_send(b->s, &m, 1, false, -1);
         } else {
             rc = fmq_recv(b->s, &p, NULL, -1);
+            atomic_fetch_add(&b->received, rc == 0);
+            parts_clear(&p);
         }
-    } while (rc == -EINTR);
+    } while (rc == -EINTR || (rc == 0 && !b->sends));
     CHECK_EQ(rc, b->expected);
     parts_fini(&p);
     atomic_fetch_add(&b->ended, 1);
@@ -191,12 +194,20 @@ TEST(threads_that_wait_together_rest)
 {
     fmq_ctx *ctx = eng_ctx();
     fmq_socket *s = eng_socket(ctx, FMQ_PULL);
-    eng_bind(s, "tcp");
+    struct eng_name name = eng_bind(s, "tcp");
+    fmq_socket *push = eng_socket(ctx, FMQ_PUSH);
+    eng_connect(push, &name);
     struct blocked b = {.s = s, .expected = -ENOTSOCK};
     struct thread threads[3];
     for (int i = 0; i < 3; i++)
         eng_must(thread_start(&threads[i], block, &b, "blocked"), "thread");
     ENG_UNTIL(atomic_load(&b.started) == 3);
+    for (int i = 0; i < 300; i++) { /* many short waits: spinning looks worth its while */
+        eng_send(push, "quick");
+        while (atomic_load(&b.received) < i)
+            ;
+    }
+    ENG_UNTIL(atomic_load(&b.received) == 300);
     uint64_t cpu = eng_cpu();
     usleep(300000);
     CHECK(eng_cpu() - cpu < 150 * NS_PER_MS);
@@ -204,6 +215,7 @@ TEST(threads_that_wait_together_rest)
     for (int i = 0; i < 3; i++)
         thread_join(&threads[i]);
     fmq_socket_free(s);
+    eng_close(push);
     eng_end(ctx);
 }
 
@@ -401,10 +413,10 @@ TEST(what_inproc_peers_sent_before_they_left_arrives)
 static void bind_names(void *arg)
 {
     struct storm *s = arg;
-    atomic_store(&s->turn, 1);
     for (int i = 0;; i++) {
         char name[32];
         snprintf(name, sizeof(name), "inproc://race-%d", i % 8);
+        atomic_store(&s->turn, i);
         int rc = fmq_bind(s->a, name);
         if (rc == -ENOTSOCK)
             return;
@@ -421,7 +433,7 @@ TEST(a_name_bound_while_its_socket_closes_is_not_left_behind)
         s.a = eng_socket(s.ctx, FMQ_PULL);
         struct thread thread;
         eng_must(thread_start(&thread, bind_names, &s, "bind"), "thread");
-        while (!atomic_load(&s.turn))
+        while (atomic_load(&s.turn) < i)
             ;
         eng_must(fmq_close(s.a), "close");
         thread_join(&thread);
@@ -576,6 +588,114 @@ TEST(a_monitor_is_changed_while_connections_come_and_the_socket_closes)
         atomic_store(&s.stop, true);
         thread_join(&threads[1]);
         fmq_socket_free(s.a);
+        eng_end(s.ctx);
+    }
+}
+
+/* Sockets over the network that come and go with messages on their way in both directions. */
+static void come_and_go(void *arg)
+{
+    struct storm *s = arg;
+    int me = atomic_fetch_add(&s->turn, 1);
+    for (int i = 0; i < 40; i++) {
+        static const int types[] = {FMQ_DEALER, FMQ_REQ, FMQ_ROUTER, FMQ_DEALER};
+        fmq_socket *peer = eng_socket(s->ctx, types[(i + me) % 4]);
+        eng_set(peer, ENG_LINGER, i % 3);
+        eng_set(peer, ENG_RECONNECT_IVL, 1);
+        eng_must(fmq_connect(peer, s->name.text), "connect");
+        for (int k = 0; k < 3; k++)
+            (void)eng_try_send(peer, "a message that is too long to be held inline, on purpose");
+        struct parts p;
+        parts_init(&p);
+        (void)eng_recv(peer, &p, i % 4);
+        parts_fini(&p);
+        if (i % 5 == 0)
+            (void)fmq_disconnect(peer, s->name.text);
+        eng_close(peer);
+    }
+}
+
+static void answer(void *arg)
+{
+    struct storm *s = arg;
+    struct parts p;
+    parts_init(&p);
+    while (!atomic_load(&s->stop)) {
+        if (eng_recv(s->a, &p, 2) == 0 && fmq_send(s->a, p.v, p.len, false, 0) == 0)
+            p.len = 0;
+        parts_clear(&p);
+    }
+    parts_fini(&p);
+}
+
+TEST(peers_come_and_go_while_a_router_answers_them)
+{
+    for (int t = 0; t < ENG_TRANSPORTS; t++) {
+        struct storm s = {.ctx = eng_ctx()};
+        s.a = eng_socket(s.ctx, FMQ_ROUTER);
+        eng_set(s.a, ENG_LINGER, 0);
+        eng_set(s.a, 97, 3); /* ROUTER_NOTIFY */
+        s.name = eng_bind(s.a, eng_transports[t]);
+        struct thread threads[5];
+        for (int i = 0; i < 3; i++)
+            eng_must(thread_start(&threads[i], come_and_go, &s, "peer"), "thread");
+        for (int i = 3; i < 5; i++)
+            eng_must(thread_start(&threads[i], answer, &s, "router"), "thread");
+        for (int i = 0; i < 3; i++)
+            thread_join(&threads[i]);
+        atomic_store(&s.stop, true);
+        for (int i = 3; i < 5; i++)
+            thread_join(&threads[i]);
+        eng_close(s.a);
+        eng_end(s.ctx);
+    }
+}
+
+static void subscribe(void *arg)
+{
+    struct storm *s = arg;
+    for (int i = 0; i < 60; i++) {
+        fmq_socket *sub = eng_socket(s->ctx, FMQ_SUB);
+        eng_must(fmq_set_bytes(sub, ENG_SUBSCRIBE, "t", 1), "SUBSCRIBE");
+        eng_must(fmq_connect(sub, s->name.text), "connect");
+        eng_must(fmq_set_bytes(sub, ENG_SUBSCRIBE, "u", 1), "SUBSCRIBE");
+        struct parts p;
+        parts_init(&p);
+        if (i % 2)
+            (void)eng_recv(sub, &p, 20);
+        parts_fini(&p);
+        eng_must(fmq_set_bytes(sub, 7, "t", 1), "UNSUBSCRIBE");
+        eng_close(sub);
+    }
+}
+
+static void publish(void *arg)
+{
+    struct storm *s = arg;
+    while (!atomic_load(&s->stop)) {
+        eng_send(s->a, "topic");
+        eng_send(s->a, "u: a message that is too long to be held inline, on purpose");
+        usleep(100);
+    }
+}
+
+TEST(subscribers_come_and_go_while_two_threads_publish)
+{
+    for (int t = 0; t < ENG_TRANSPORTS; t++) {
+        struct storm s = {.ctx = eng_ctx()};
+        s.a = eng_socket(s.ctx, FMQ_PUB);
+        eng_set(s.a, ENG_LINGER, 0);
+        s.name = eng_bind(s.a, eng_transports[t]);
+        struct thread threads[4];
+        for (int i = 0; i < 4; i++)
+            eng_must(thread_start(&threads[i], i < 2 ? subscribe : publish, &s, "pubsub"),
+                     "thread");
+        thread_join(&threads[0]);
+        thread_join(&threads[1]);
+        atomic_store(&s.stop, true);
+        thread_join(&threads[2]);
+        thread_join(&threads[3]);
+        eng_close(s.a);
         eng_end(s.ctx);
     }
 }
