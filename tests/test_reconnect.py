@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: MIT
+import socket
+
 import pytest
 import wire
 from helpers import eventually, last_endpoint, recv, recv_multipart
@@ -98,7 +100,9 @@ def test_messages_queued_while_away_are_delivered(make, watch):
 def test_a_message_is_never_cut_in_two_by_a_reconnect(make):
     """The connection breaks in the middle of a large multipart message: whole ones only arrive."""
     with wire.Listener() as server:
-        push = make(zmq.PUSH, reconnect_ivl=10)
+        # Small buffers: the kernel must not take the whole message before the connection breaks.
+        server.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        push = make(zmq.PUSH, reconnect_ivl=10, sndbuf=65536)
         push.connect(server.address)
         message = [b"head", bytes(3_000_000), b"tail"]
         push.send_multipart(message)

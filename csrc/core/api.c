@@ -7,6 +7,7 @@
 #include "core/ctx.h"
 #include "core/endpoint.h"
 #include "core/socket.h"
+#include "core/watch.h"
 
 #define RAW_PARTS 2
 
@@ -137,8 +138,10 @@ static int send_locked(struct fmq_socket *s, struct msg *parts, uint32_t n, bool
         }
         memcpy(whole.v, parts, n * sizeof(*parts));
         rc = s->ops->send(s, &whole);
-        if (rc && n == whole.len)
-            memcpy(parts, whole.v, n * sizeof(*parts)); /* some may have become owned */
+        if (rc) { /* some may have become owned; an XSUB may have taken subscriptions off the front */
+            memcpy(parts, whole.v, whole.len * sizeof(*parts));
+            consume(parts + whole.len, n - whole.len);
+        }
         whole.len = 0;
         if (whole.v != whole.few)
             parts_fini(&whole);
@@ -428,12 +431,8 @@ int fmq_events(fmq_socket *s)
     rc = socket_wait(s, 0);
     if (rc == 0 || rc == -EAGAIN || rc == -EINTR)
         rc = events_locked(s);
-    /* Who watches FD was told the truth now and waits for the next change: becoming writable is one. */
-    if (s->exported && rc >= 0 && s->fd_wants_out != !(rc & FMQ_POLLOUT)) {
-        s->fd_wants_out = !s->fd_wants_out;
-        s->watch_out += s->fd_wants_out ? 1u : -1u;
-        s->work |= WORK_WATCHED;
-    }
+    if (rc >= 0)
+        watch_told(s, rc);
     socket_leave(s);
     return rc;
 }

@@ -85,30 +85,22 @@ static void choose_solo(struct fmq_socket *s)
 
 static void tell_end(struct conn *c, enum conn_end how, int error)
 {
-    struct fmq_socket *s = c->socket;
-    uint32_t event = EVENT_DISCONNECTED;
-    uint64_t value = (uint64_t)c->io.fd;
-    if (!c->was_ready) {
-        switch (c->peer.failure) {
-        case PEER_FAIL_PROTOCOL:
-            event = EVENT_HANDSHAKE_FAILED_PROTOCOL;
-            value = c->peer.failure_code;
-            break;
-        case PEER_FAIL_AUTH:
-            event = EVENT_HANDSHAKE_FAILED_AUTH;
-            value = c->peer.failure_code;
-            break;
-        default:
-            if (how == CONN_END_CLOSED)
-                break;
-            event = EVENT_HANDSHAKE_FAILED_NO_DETAIL;
-            value = (uint64_t)(error ? error
-                                     : c->peer.failure == PEER_FAIL_NO_DETAIL
-                                           ? (int)c->peer.failure_code
-                                           : EPIPE);
-        }
+    const struct peer *peer = &c->peer;
+    uint32_t event = 0;
+    uint64_t value = peer->failure_code;
+    if (!c->was_ready && peer->failure == PEER_FAIL_PROTOCOL) {
+        event = EVENT_HANDSHAKE_FAILED_PROTOCOL;
+    } else if (!c->was_ready && peer->failure == PEER_FAIL_AUTH) {
+        event = EVENT_HANDSHAKE_FAILED_AUTH;
+    } else if (!c->was_ready && how != CONN_END_CLOSED) {
+        event = EVENT_HANDSHAKE_FAILED_NO_DETAIL;
+        if (peer->failure != PEER_FAIL_NO_DETAIL)
+            value = (uint64_t)(error ? error : EPIPE);
     }
-    monitor_emit(s, c->bound, event, value, c->local_name, c->remote_name);
+    if (event)
+        monitor_emit(c->socket, c->bound, event, value, c->local_name, c->remote_name);
+    monitor_emit(c->socket, c->bound, EVENT_DISCONNECTED, (uint64_t)c->io.fd, c->local_name,
+                 c->remote_name);
 }
 
 static void end_now(struct conn *c, enum conn_end how, int error)
@@ -134,11 +126,11 @@ static void end_now(struct conn *c, enum conn_end how, int error)
     c->endpoint = NULL;
     choose_solo(s);
 
-    bool retry = connecter && !ep->closing && !s->closed && how != CONN_END_CLOSED &&
+    bool retry = connecter && how != CONN_END_CLOSED &&
                  (how == CONN_END_LOST || failure == PEER_FAIL_TIMEOUT ||
                   failure == PEER_FAIL_NO_DETAIL);
-    if (connecter && (ep->closing || s->closed) && how != CONN_END_CLOSED)
-        retry = p && !outq_empty(&p->out); /* lingering: what is left still wants to go */
+    if (retry && (ep->closing || s->closed))
+        retry = p && !outq_empty(&p->out); /* within LINGER: only to send what is left */
     if (p) {
         p->conn = NULL;
         if (connecter && retry && !(s->opt.immediate && !ep->closing)) {
@@ -173,6 +165,8 @@ void conn_end(struct conn *c, enum conn_end how, int error)
         if (c->end_wanted == CONN_END_NONE) {
             c->end_wanted = how;
             c->end_error = error;
+            if (how == CONN_END_CLOSED && c->pipe)
+                pipe_hangup(c->pipe); /* no message may go this way any more */
         }
         return;
     }
@@ -403,7 +397,8 @@ static void process(struct conn *c)
         case PEER_EV_READY:
             rc = on_ready(c);
             if (rc) {
-                conn_end(c, CONN_END_CLOSED, -rc);
+                /* Out of memory passes; a refused peer comes no better a second time. */
+                conn_end(c, rc == -ENOMEM ? CONN_END_LOST : CONN_END_CLOSED, -rc);
                 return;
             }
             p = c->pipe;

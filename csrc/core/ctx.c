@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/map.h"
+#include "core/deadlist.h"
 #include "core/driver.h"
 #include "core/inproc.h"
 #include "core/socket.h"
@@ -35,10 +36,23 @@
 
 unsigned ctx_fork_generation;
 
+static void before_fork(void)
+{
+    deadlist_fork_prepare();
+    net_fork_prepare();
+}
+
+static void forked_parent(void)
+{
+    net_fork_parent();
+    deadlist_fork_done();
+}
+
 static void forked_child(void)
 {
     ctx_fork_generation++;
     net_close_all_after_fork();
+    deadlist_fork_done();
 }
 
 static pthread_once_t setup_once = PTHREAD_ONCE_INIT;
@@ -49,7 +63,7 @@ static void setup(void)
     random_bytes(&seed, sizeof(seed));
     map_seed(seed);
     clock_setup();
-    pthread_atfork(net_fork_prepare, net_fork_parent, forked_child);
+    pthread_atfork(before_fork, forked_parent, forked_child);
 }
 
 int fmq_setup(void)
@@ -71,6 +85,7 @@ int fmq_ctx_new(fmq_ctx **out)
     }
     mutex_init(&ctx->lock);
     mutex_init(&ctx->inproc_lock);
+    mutex_init(&ctx->resolver_lock);
     cond_init(&ctx->ended);
     list_init(&ctx->sockets);
     map_init(&ctx->inproc_bound);
@@ -333,6 +348,7 @@ void fmq_ctx_free(fmq_ctx *ctx)
     pool_release(ctx->pool);
     cond_fini(&ctx->ended);
     mutex_fini(&ctx->inproc_lock);
+    mutex_fini(&ctx->resolver_lock);
     mutex_fini(&ctx->lock);
     mem_free(ctx);
 }

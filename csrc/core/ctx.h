@@ -31,6 +31,7 @@ struct fmq_ctx {
     struct pool *pool;
     struct driver *drivers[CTX_MAX_DRIVERS];
     int driver_count;
+    struct mutex resolver_lock; /* a leaf: the making of the resolver */
     struct resolver *resolver;
 
     struct mutex inproc_lock;  /* a leaf: taken under sockets' locks */

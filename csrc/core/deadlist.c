@@ -98,3 +98,13 @@ bool deadlist_wait(int timeout_ms)
     mutex_unlock(&lock);
     return some;
 }
+
+void deadlist_fork_prepare(void)
+{
+    mutex_lock(&lock);
+}
+
+void deadlist_fork_done(void)
+{
+    mutex_unlock(&lock);
+}

@@ -25,6 +25,10 @@ static inline unsigned deadlist_count(void)
 /* Moves up to max objects to `out`; returns how many. */
 size_t deadlist_take(void **out, size_t max);
 
+/* Around a fork: no other thread may be inside while the child is made. */
+void deadlist_fork_prepare(void);
+void deadlist_fork_done(void);
+
 /* Waits until the list is not empty: true, or false after timeout_ms (<0: for ever). */
 bool deadlist_wait(int timeout_ms);
 

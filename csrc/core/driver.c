@@ -183,14 +183,14 @@ static void handle_deadline(struct driver *d, struct fmq_socket *s, uint64_t now
     }
     if (s->driving) {
         /* The caller runs the timers itself; we come back in case it is gone by then. */
-        uint64_t delay = LEASE_NS;
         struct heap_node *min = heap_min(&s->timers);
-        uint64_t next = min && min->key > now ? min->key : now + delay;
-        mutex_unlock(&s->lock);
+        uint64_t next = !min ? CLOCK_NEVER : min->key > now + LEASE_NS ? min->key : now + LEASE_NS;
+        s->deadline = next; /* earlier timers will be told */
         mutex_lock(&d->lock);
-        if (s->registered && !s->dr_deadline.linked)
+        if (s->registered && !s->dr_deadline.linked && next != CLOCK_NEVER)
             heap_insert(&d->deadlines, &s->dr_deadline, next);
         mutex_unlock(&d->lock);
+        mutex_unlock(&s->lock);
         return;
     }
     socket_drive_once(s);

@@ -236,7 +236,8 @@ static void refused(struct endpoint *ep, int error)
     struct fmq_socket *s = ep->socket;
     int fd = ep->io.fd;
     close_io(ep);
-    monitor_emit(s, ep->bound, EVENT_CLOSED, (uint64_t)fd, NULL, ep->name);
+    if (fd >= 0)
+        monitor_emit(s, ep->bound, EVENT_CLOSED, (uint64_t)fd, NULL, ep->name);
     if (++ep->candidate < ep->address.count) {
         attempt(ep);
         return;
@@ -320,6 +321,8 @@ static void resolved(struct fmq_socket *s, struct cmd *cmd)
 static void start(struct endpoint *ep)
 {
     struct fmq_socket *s = ep->socket;
+    if (ep->conn || ep->job || ep->connecting)
+        return;
     ep->candidate = 0;
     if (ep->address.count > 0 && !ep->address.by_name) {
         attempt(ep);

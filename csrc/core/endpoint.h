@@ -30,7 +30,7 @@ struct endpoint {
     struct pipe *pipe;
     struct conn *conn;
     struct resolve_job *job;
-    struct timer timer; /* next attempt, or the limit of this one */
+    struct timer timer;        /* next attempt, or the limit of this one */
     struct timer linger; /* disconnected: when to give up what is queued */
     bool connecting;
     int candidate;

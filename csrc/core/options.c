@@ -11,6 +11,7 @@
 #include "core/inproc.h"
 #include "core/option_ids.h"
 #include "core/socket.h"
+#include "core/watch.h"
 #include "msg/meta.h"
 
 enum home { HOME_FIELD, HOME_SOCKET, HOME_PATTERN, HOME_ABSENT };
@@ -298,15 +299,10 @@ static int set_special(struct fmq_socket *s, int id, int64_t num, const void *va
 
 static int export_fd(struct fmq_socket *s, int64_t *value)
 {
-    int fd = poller_fd(s->poller);
-    *value = fd >= 0 ? fd : s->wake.rfd;
-    if (!s->exported) {
-        s->exported = true;
-        s->watch_in++;
-        atomic_fetch_add(&s->watchers, 1);
-    }
-    s->work |= WORK_WATCHED;
-    return 0;
+    int fd = -1;
+    int rc = watch_export(s, &fd);
+    *value = fd;
+    return rc;
 }
 
 static bool in_message(struct fmq_socket *s)

@@ -74,6 +74,8 @@ void pipe_lost(struct pipe *p)
     } else {
         outq_rewind(&p->out);
     }
+    if (p->hung_up)
+        return;
     if (s->ops->lost)
         s->ops->lost(s, p);
     if (s->opt.hiccup_msg.len)
@@ -91,8 +93,10 @@ static void queue_reap(struct pipe *p)
 void pipe_hangup(struct pipe *p)
 {
     struct fmq_socket *s = p->socket;
-    if (p->hung_up)
+    if (p->hung_up) { /* it may be done now */
+        queue_reap(p);
         return;
+    }
     p->hung_up = true;
     msgring_rollback(&p->in);
     if (p->attached && p->ready && s->opt.disconnect_msg.len && !s->closed)

@@ -11,6 +11,7 @@
 #include "base/map.h"
 #include "core/ctx.h"
 #include "core/socket.h"
+#include "core/watch.h"
 
 #define BATCH 64
 
@@ -35,6 +36,7 @@ struct fmq_pollset {
     struct list grave; /* removed while somebody waits */
     struct map index;  /* &socket or &fd -> item */
     int waiting;
+    unsigned fork_generation;
 };
 
 int fmq_pollset_new(fmq_pollset **out)
@@ -48,6 +50,7 @@ int fmq_pollset_new(fmq_pollset **out)
         mem_free(p);
         return rc;
     }
+    p->fork_generation = ctx_fork_generation;
     mutex_init(&p->lock);
     list_init(&p->items);
     list_init(&p->check);
@@ -57,35 +60,59 @@ int fmq_pollset_new(fmq_pollset **out)
     return 0;
 }
 
-static void watch_change(fmq_socket *s, int events, unsigned by)
+/* The descriptors through which the socket shows these events. */
+static void unwatch_signals(struct fmq_pollset *p, fmq_socket *s, int events)
 {
-    if (events & FMQ_POLLIN)
-        s->watch_in += by;
-    if (events & FMQ_POLLOUT)
-        s->watch_out += by;
+    for (int e = FMQ_POLLIN; e <= FMQ_POLLOUT; e <<= 1)
+        if (events & e)
+            poller_del(p->poller, watch_signal_fd(s, e));
 }
 
-/* Tells the socket, closed or not, that one watcher came or went. */
-static void watch(fmq_socket *s, int events, bool on)
+static int watch_signals(struct fmq_pollset *p, struct item *it, fmq_socket *s, int events)
+{
+    for (int e = FMQ_POLLIN; e <= FMQ_POLLOUT; e <<= 1) {
+        int rc = events & e ? poller_add(p->poller, watch_signal_fd(s, e), POLLER_IN, it) : 0;
+        if (rc) {
+            unwatch_signals(p, s, events & (e - 1));
+            return rc;
+        }
+    }
+    return 0;
+}
+
+/* Tells the socket what its watcher wants: `events` instead of `before`. */
+static int change_watch(struct fmq_pollset *p, struct item *it, fmq_socket *s, int before, int events)
 {
     mutex_lock(&s->lock);
-    watch_change(s, events, on ? 1u : -1u);
-    if (on)
-        atomic_fetch_add(&s->watchers, 1);
-    else
-        atomic_fetch_sub(&s->watchers, 1);
+    int rc = watch_add(s, events);
+    if (rc == 0) {
+        if (before >= 0) {
+            unwatch_signals(p, s, before);
+            watch_remove(s, before);
+        }
+        rc = watch_signals(p, it, s, events);
+        if (rc)
+            watch_remove(s, events);
+    }
     if (!s->finished)
         s->work |= WORK_WATCHED;
+    else
+        watch_update(s);
     socket_leave(s);
+    return rc;
 }
 
 static void let_go(struct fmq_pollset *p, struct item *it)
 {
-    if (!it->socket)
+    fmq_socket *s = it->socket;
+    if (!s)
         return;
-    poller_del_child(p->poller, it->socket->poller);
-    watch(it->socket, it->events, false);
-    socket_unref(it->socket);
+    poller_del_child(p->poller, s->poller);
+    mutex_lock(&s->lock);
+    unwatch_signals(p, s, it->events);
+    watch_remove(s, it->events);
+    mutex_unlock(&s->lock);
+    socket_unref(s);
     it->socket = NULL;
 }
 
@@ -105,13 +132,10 @@ static void item_end(struct fmq_pollset *p, struct item *it)
 
 void fmq_pollset_free(fmq_pollset *p)
 {
+    if (p->fork_generation != ctx_fork_generation)
+        return; /* descriptors and locks are the parent's: the memory is given up */
     LIST_FOR_SAFE(n, &p->items)
-    {
-        struct item *it = LIST_ENTRY(n, struct item, node);
-        if (it->socket && it->socket->fork_generation != ctx_fork_generation)
-            it->socket = NULL; /* the parent's */
-        item_end(p, it);
-    }
+    item_end(p, LIST_ENTRY(n, struct item, node));
     LIST_FOR_SAFE(g, &p->grave)
     mem_free(LIST_ENTRY(g, struct item, node));
     map_fini(&p->index);
@@ -145,7 +169,7 @@ static struct item *item_new(struct fmq_pollset *p, const void *key, size_t key_
 
 int fmq_pollset_add(fmq_pollset *p, fmq_socket *s, int events, void *data)
 {
-    if (s->fork_generation != ctx_fork_generation)
+    if (s->fork_generation != ctx_fork_generation || p->fork_generation != ctx_fork_generation)
         return -FMQ_EFORKED;
     /* Its descriptors live until it is finished, and from then on for who has a reference. */
     mutex_lock(&s->lock);
@@ -161,12 +185,13 @@ int fmq_pollset_add(fmq_pollset *p, fmq_socket *s, int events, void *data)
     if (it) {
         it->key = s;
         rc = poller_add_child(p->poller, s->poller, POLLER_IN, it);
+        if (rc == 0 && (rc = change_watch(p, it, s, -1, events)) != 0)
+            poller_del_child(p->poller, s->poller);
         if (rc) {
             map_del(&p->index, &s, sizeof(s));
             item_end(p, it);
         } else {
             it->socket = s;
-            watch(s, events, true);
             list_push_back(&p->check, &it->check);
         }
     }
@@ -183,23 +208,26 @@ static struct item *find_socket(struct fmq_pollset *p, fmq_socket *s)
 
 int fmq_pollset_modify(fmq_pollset *p, fmq_socket *s, int events)
 {
+    if (p->fork_generation != ctx_fork_generation)
+        return -FMQ_EFORKED;
     mutex_lock(&p->lock);
     struct item *it = find_socket(p, s);
-    if (it) {
-        if (it->socket) {
-            watch(it->socket, it->events, false);
-            watch(it->socket, events, true);
-        }
+    int rc = it ? 0 : -EINVAL;
+    if (it && it->socket)
+        rc = change_watch(p, it, s, it->events, events);
+    if (rc == 0) {
         it->events = events;
         if (!list_linked(&it->check))
             list_push_back(&p->check, &it->check);
     }
     mutex_unlock(&p->lock);
-    return it ? 0 : -EINVAL;
+    return rc;
 }
 
 int fmq_pollset_remove(fmq_pollset *p, fmq_socket *s)
 {
+    if (p->fork_generation != ctx_fork_generation)
+        return -FMQ_EFORKED;
     mutex_lock(&p->lock);
     struct item *it = map_del(&p->index, &s, sizeof(s));
     if (it)
@@ -216,6 +244,8 @@ static uint32_t to_poller(int events)
 
 int fmq_pollset_add_fd(fmq_pollset *p, int fd, int events, void *data)
 {
+    if (p->fork_generation != ctx_fork_generation)
+        return -FMQ_EFORKED;
     if (fd < 0)
         return -EBADF;
     int rc;
@@ -241,6 +271,8 @@ int fmq_pollset_add_fd(fmq_pollset *p, int fd, int events, void *data)
 
 int fmq_pollset_modify_fd(fmq_pollset *p, int fd, int events)
 {
+    if (p->fork_generation != ctx_fork_generation)
+        return -FMQ_EFORKED;
     int rc = -EINVAL;
     mutex_lock(&p->lock);
     struct item *it = map_get(&p->index, &fd, sizeof(fd));
@@ -266,6 +298,8 @@ int fmq_pollset_modify_fd(fmq_pollset *p, int fd, int events)
 
 int fmq_pollset_remove_fd(fmq_pollset *p, int fd)
 {
+    if (p->fork_generation != ctx_fork_generation)
+        return -FMQ_EFORKED;
     mutex_lock(&p->lock);
     struct item *it = map_del(&p->index, &fd, sizeof(fd));
     if (it)
@@ -360,6 +394,8 @@ static int check_polled(struct fmq_pollset *p, struct poller_event *events, int 
 
 int fmq_pollset_wait(fmq_pollset *p, struct fmq_pollevent *out, int max, int timeout_ms)
 {
+    if (p->fork_generation != ctx_fork_generation)
+        return -FMQ_EFORKED;
     uint64_t deadline = timeout_ms < 0 ? CLOCK_NEVER
                                        : clock_now() + (uint64_t)timeout_ms * NS_PER_MS;
     int n, err = 0;
@@ -387,8 +423,8 @@ int fmq_pollset_wait(fmq_pollset *p, struct fmq_pollevent *out, int max, int tim
         }
         if (n || err || last)
             break;
-        if (count == -EINTR) {
-            err = -EINTR;
+        if (count < 0) {
+            err = count;
             break;
         }
     }

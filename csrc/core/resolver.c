@@ -42,15 +42,13 @@ static void resolver_run(void *arg)
 
 int resolver_submit(struct fmq_ctx *ctx, struct resolve_job *job)
 {
-    /* Called under a socket's lock, so the registry's may not be taken: the resolver is made once, by
-     * whoever comes first. */
-    static struct mutex making = {PTHREAD_MUTEX_INITIALIZER};
-    mutex_lock(&making);
+    /* Called under a socket's lock, so the registry's may not be taken. */
+    mutex_lock(&ctx->resolver_lock);
     struct resolver *r = ctx->resolver;
     if (!r) {
         r = mem_zalloc(sizeof(*r));
         if (!r) {
-            mutex_unlock(&making);
+            mutex_unlock(&ctx->resolver_lock);
             return -ENOMEM;
         }
         mutex_init(&r->lock);
@@ -61,12 +59,12 @@ int resolver_submit(struct fmq_ctx *ctx, struct resolve_job *job)
             cond_fini(&r->wake);
             mutex_fini(&r->lock);
             mem_free(r);
-            mutex_unlock(&making);
+            mutex_unlock(&ctx->resolver_lock);
             return rc;
         }
         ctx->resolver = r;
     }
-    mutex_unlock(&making);
+    mutex_unlock(&ctx->resolver_lock);
     socket_ref(job->socket);
     mutex_lock(&r->lock);
     list_push_back(&r->jobs, &job->node);

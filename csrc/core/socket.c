@@ -10,6 +10,7 @@
 #include "core/endpoint.h"
 #include "core/inproc.h"
 #include "core/monitor.h"
+#include "core/watch.h"
 
 /* A thread that waits for another one's driving looks up this often, to let signal handlers run. */
 #define FOLLOWER_SLICE_NS (50 * NS_PER_MS)
@@ -65,9 +66,7 @@ static void wake_ready(struct io *io, uint32_t events)
 {
     (void)events;
     struct fmq_socket *s = LIST_ENTRY(io, struct fmq_socket, wake_io);
-    /* With watchers the signal stands for readiness and is cleared in one place, update_signal. */
-    if (!s->signalled)
-        wakeup_drain(&s->wake);
+    wakeup_drain(&s->wake);
 }
 
 /* ---- entering and leaving ---- */
@@ -158,25 +157,6 @@ static void reap(struct fmq_socket *s)
     }
 }
 
-/* Somebody watches the poller from outside (FD, poll sets): what cannot be seen on a connection's descriptor
- * is shown by the wake-up descriptor. It stays readable as long as the socket is ready. */
-static void update_signal(struct fmq_socket *s)
-{
-    int stop = atomic_load_explicit(&s->stop, memory_order_relaxed);
-    int events = stop ? FMQ_POLLIN | FMQ_POLLOUT : s->ops->events(s);
-    bool want = stop || (s->watch_in && (events & FMQ_POLLIN)) ||
-                (s->watch_out && (events & FMQ_POLLOUT));
-    if (want && !s->signalled) {
-        s->signalled = true;
-        wakeup_signal(&s->wake);
-    } else if (!want && s->signalled) {
-        s->signalled = false;
-        wakeup_drain(&s->wake);
-        if (has_mail(s)) /* its signal may just have been drained */
-            wakeup_signal(&s->wake);
-    }
-}
-
 void socket_leave_slow(struct fmq_socket *s, bool flush_all)
 {
     bool finished = false;
@@ -209,7 +189,7 @@ void socket_leave_slow(struct fmq_socket *s, bool flush_all)
         }
     }
     if (atomic_load_explicit(&s->watchers, memory_order_relaxed) && !s->finished) {
-        update_signal(s);
+        watch_update(s);
         s->work |= WORK_WATCHED;
     }
     mutex_unlock(&s->lock);
@@ -494,6 +474,7 @@ static void free_descriptors(struct fmq_socket *s)
         run_mailbox(s);
         mutex_unlock(&s->lock);
     }
+    watch_fini(s);
     if (s->poller) {
         io_watch(s, &s->wake_io, 0);
         poller_destroy(s->poller);
@@ -545,6 +526,8 @@ int fmq_socket_new(fmq_ctx *ctx, int type, fmq_socket **out)
     if (!s)
         return -ENOMEM;
     s->wake.rfd = s->wake.wfd = -1;
+    for (int i = 0; i < 2; i++)
+        s->watch.signal[i].rfd = s->watch.signal[i].wfd = -1;
     mutex_init(&s->lock);
     cond_init(&s->cond);
     s->type = type;
@@ -775,10 +758,8 @@ bool socket_try_finish(struct fmq_socket *s)
     partials_fini(&s->rx_partials);
     partials_fini(&s->tx_partials);
     reap(s);
-    if (atomic_load(&s->watchers)) { /* they find out that it is closed */
-        s->signalled = true;
-        wakeup_signal(&s->wake);
-    }
+    if (atomic_load(&s->watchers))
+        watch_update(s); /* they find out that it is closed */
     if (s->driver)
         driver_remove(s->driver, s);
     ctx_socket_finished(s->ctx, s);

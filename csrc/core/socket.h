@@ -64,6 +64,16 @@ struct partial {
     struct meta *meta;
 };
 
+/* See watch.h. */
+struct watch {
+    struct wakeup signal[2]; /* POLLIN, POLLOUT */
+    unsigned count[2];       /* who wants to hear of it */
+    bool shown[2];
+    bool waits_out;       /* FD's holder was last told that the socket is not writable */
+    bool merged;          /* FD is signal[0] alone: the system has no descriptor for a poller */
+    struct poller *outer; /* FD: the socket's poller and both signals in one */
+};
+
 /* What socket_leave has to do; checked as one word on the fast path. */
 #define WORK_FLUSH 1u   /* look at the connections on `attention` */
 #define WORK_REAP 2u    /* pipes are on dead_pipes, or graves to be emptied */
@@ -108,11 +118,8 @@ struct fmq_socket {
 
     bool driving;
     atomic_bool asleep;   /* the driving thread sleeps: who posts work must signal `wake` */
-    atomic_uint watchers; /* FD exported, poll sets: who changes readiness must signal `wake` */
-    bool signalled;       /* `wake` is readable on behalf of the watchers */
-    unsigned watch_in, watch_out; /* watchers that want to hear of POLLIN, POLLOUT */
-    bool exported;                /* FD was handed out */
-    bool fd_wants_out; /* its holder was last told that the socket is not writable */
+    atomic_uint watchers; /* FD exported, poll sets: posted work must signal `wake` */
+    struct watch watch;
     unsigned waiters;     /* threads in cond_wait */
     struct cond cond;
     uint64_t last_use; /* clock of the last drive by a caller: the lease */

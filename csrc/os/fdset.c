@@ -91,8 +91,8 @@ void fdset_close(int fd)
         words[at] &= ~bit;
         count--;
         shrink();
-    }
-    close(fd);
+        close(fd);
+    } /* else it went at fork, and the number may be somebody else's by now */
     fdset_unlock();
 }
 

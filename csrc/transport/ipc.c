@@ -120,7 +120,7 @@ static int ipc_connect(struct endpoint *ep, struct address *a, int which, bool *
         return fd;
     int rc = net_connect(fd, &a->at[which]);
     if (rc < 0) {
-        net_close(fd);
+        ep->io.fd = fd; /* to be told and closed by the caller */
         return rc;
     }
     *connected = rc == 1;

@@ -184,7 +184,7 @@ static int tcp_connect(struct endpoint *ep, struct address *a, int which, bool *
         rc = net_connect(fd, to);
     }
     if (rc < 0) {
-        net_close(fd);
+        ep->io.fd = fd; /* to be told and closed by the caller */
         return rc;
     }
     *connected = rc == 1;

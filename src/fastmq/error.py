@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from errno import EAGAIN, EINTR
-from typing import NamedTuple, Any
+from typing import Any, NamedTuple
 
 from . import _core
 from .constants import ETERM

@@ -56,15 +56,13 @@ class Poller:
 
     def poll(self, timeout: float | None = None) -> list[tuple[Any, int]]:
         """Waits until members are ready: a list of (socket, events) in the order of registering
-        (objects with a fileno() are told by that descriptor), empty when timeout (ms, None or negative for ever) passed. Without members it does not wait
-        for ever."""
+        (objects with a fileno() are told by that descriptor), empty when timeout (ms, None or
+        negative for ever) passed. Without members it does not wait for ever."""
         if not self._flags:
             if timeout is not None and timeout > 0:
                 time.sleep(timeout / 1000)
             return []
-        return [
-            (_target(socket), events) for socket, events in self._set.wait(timeout)
-        ]
+        return [(_target(socket), events) for socket, events in self._set.wait(timeout)]
 
 
 def zmq_poll(sockets: Iterable[tuple[Any, int]], timeout: float = -1) -> list[tuple[Any, int]]:

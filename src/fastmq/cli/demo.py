@@ -21,7 +21,7 @@ DEADLINE_MS = 10_000
 
 def context() -> Any:
     """A context whose sockets give up after DEADLINE_MS and drop what is unsent at the end."""
-    made = zmq.Context()
+    made: zmq.Context[zmq.Socket] = zmq.Context()
     made.setsockopt(zmq.RCVTIMEO, DEADLINE_MS)
     made.setsockopt(zmq.SNDTIMEO, DEADLINE_MS)
     made.setsockopt(zmq.LINGER, 0)
