@@ -92,8 +92,8 @@ static void hear(struct peer *p, const uint8_t *data, size_t len)
 
 static void traffic(struct peer *p, const uint8_t *body, size_t len)
 {
-    static const uint8_t greeting[64] = {0xff, 0, 0, 0, 0,   0,   0,   0,  1,
-                                         0x7f, 3, 1, 'N', 'U', 'L', 'L'};
+    static const uint8_t greeting[64] = {0xff, 0,    0, 0, 0,   0,   0,   0,
+                                         1,    0x7f, 3, 1, 'N', 'U', 'L', 'L'};
     static const uint8_t ready[] = "\4\6\5READY";
     hear(p, greeting, sizeof(greeting));
     hear(p, ready, 8);
@@ -128,10 +128,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         in.left = 65535;
     if (pool_create(&pool))
         abort();
-    struct peer_config cfg = {.pool = pool,
-                              .socket_type = type,
-                              .max_msg_size = -1,
-                              .heartbeat_timeout_ms = -1};
+    struct peer_config cfg = {
+        .pool = pool, .socket_type = type, .max_msg_size = -1, .heartbeat_timeout_ms = -1};
     if (peer_init(&peer, &cfg, 0))
         abort();
     mem_fail_at(failing);

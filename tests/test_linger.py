@@ -2,7 +2,7 @@
 import threading
 
 import pytest
-from helpers import eventually, last_endpoint, recv
+from helpers import WAIT_MS, eventually, last_endpoint, recv
 from target import fastmq_only, zmq
 
 streams = pytest.mark.parametrize("endpoint", ["tcp", "ipc"], indirect=True)
@@ -178,3 +178,38 @@ def only_pending(ctx, kind):
     except zmq.TermTimeout as e:
         return {p.type for p in e.pending} == {kind}
     return False
+
+
+@fastmq_only("with linger -1 it tries for ever")
+def test_a_peer_of_the_wrong_type_does_not_keep_a_closed_socket(tcp_address):
+    server, ctx = zmq.Context(), zmq.Context()
+    rep, push = server.socket(zmq.REP), ctx.socket(zmq.PUSH)
+    rep.bind(tcp_address)
+    push.connect(last_endpoint(rep))
+    push.send(b"x")
+    push.close(linger=-1)
+    ctx.term(timeout=WAIT_MS)
+    rep.close()
+    server.term(timeout=WAIT_MS)
+
+
+@fastmq_only("Context.term takes no timeout")
+def test_a_lingering_disconnect_goes_on_after_close(tcp_address):
+    """Two deadlines, the endpoint's and the socket's: everything arrives once and in order."""
+    ctx = zmq.Context()
+    pull, push = ctx.socket(zmq.PULL), ctx.socket(zmq.PUSH)
+    pull.rcvhwm = 2
+    push.sndhwm = 0
+    pull.bind(tcp_address)
+    push.connect(last_endpoint(pull))
+    body = bytes(200_000)
+    for i in range(100):
+        push.send(b"%d" % i + body)
+    push.linger = 20_000
+    push.disconnect(last_endpoint(pull))
+    push.close(linger=30_000)
+    for i in range(100):
+        assert pull.poll(WAIT_MS)
+        assert pull.recv() == b"%d" % i + body
+    pull.close()
+    ctx.term(timeout=WAIT_MS)

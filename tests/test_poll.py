@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 import os
+import select
 import socket
 import threading
+import time
 
 import pytest
 from helpers import QUIET_MS, WAIT_MS, raises_errno, recv
@@ -292,3 +294,69 @@ def test_bad_descriptors_are_told():
 def test_recv_errno_of_a_socket_polled_by_mistake(make):
     with raises_errno(zmq.ENOTSUP):
         make(zmq.PUSH).recv(zmq.DONTWAIT)
+
+
+# ---- nobody spins ----
+
+
+def busy_share(wait):
+    """The share of a core that the process burns while `wait` runs."""
+    start, cpu = time.monotonic(), time.process_time()
+    wait()
+    return (time.process_time() - cpu) / (time.monotonic() - start)
+
+
+def test_a_watched_socket_with_an_unread_message_burns_no_cpu(pair_of):
+    pull, push = pair_of(zmq.PULL, zmq.PUSH)
+    push.send(b"x")
+    assert pull.poll(WAIT_MS)
+    poller = zmq.Poller()
+    poller.register(pull, IN)
+    assert poller.poll(WAIT_MS)
+    assert busy_share(lambda: time.sleep(0.3)) < 0.5
+    assert pull.fileno() >= 0
+    assert busy_share(lambda: time.sleep(0.3)) < 0.5
+    poller.unregister(pull)
+    pull.recv()
+    assert busy_share(lambda: pull.poll(300)) < 0.5
+
+
+def test_waiting_for_one_event_is_not_disturbed_by_the_other(pair_of):
+    pull, push = pair_of(zmq.PULL, zmq.PUSH)
+    push.send(b"x")
+    assert pull.poll(WAIT_MS)
+    poller = zmq.Poller()
+    poller.register(pull, OUT)
+    assert busy_share(lambda: poller.poll(300)) < 0.5
+    poller.register(push, IN)
+    poller.unregister(pull)
+    assert busy_share(lambda: poller.poll(300)) < 0.5
+
+
+def test_two_pollers_with_different_wishes_share_a_socket(pair_of):
+    a, b = pair_of(zmq.PAIR, zmq.PAIR)
+    b.send(b"x")
+    assert a.poll(WAIT_MS)
+    a.recv()
+    reads, writes = zmq.Poller(), zmq.Poller()
+    reads.register(a, IN)
+    writes.register(a, OUT)
+    assert writes.poll(WAIT_MS) == [(a, OUT)]
+    assert busy_share(lambda: reads.poll(300)) < 0.5
+    b.send(b"y")
+    assert reads.poll(WAIT_MS) == [(a, IN)]
+
+
+def test_the_descriptor_is_readable_for_as_long_as_there_is_a_message(pair_of):
+    pull, push = pair_of(zmq.PULL, zmq.PUSH)
+    fd = pull.fileno()
+    for i in range(3):
+        push.send(b"%d" % i)
+    got = []
+    while len(got) < 3:
+        assert select.select([fd], [], [], WAIT_MS / 1000)[0], f"not readable after {got}"
+        if pull.getsockopt(zmq.EVENTS) & IN:
+            got.append(pull.recv(zmq.DONTWAIT))
+    assert got == [b"0", b"1", b"2"]
+    assert not pull.getsockopt(zmq.EVENTS) & IN
+    assert not select.select([fd], [], [], 0.05)[0]

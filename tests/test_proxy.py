@@ -31,6 +31,9 @@ class Running:
             self.control = self._bound(zmq.PAIR, f"inproc://{unique('control')}")
             self.steer = self.socket(zmq.PAIR)
             self.steer.connect(last_endpoint(self.control))
+        self.inner = [s for s in (self.front, self.back, self.capture, self.control) if s]
+        for s in self.inner:
+            s.rcvtimeo = s.sndtimeo = -1
         self.thread = threading.Thread(target=self._run)
         self.thread.start()
 
@@ -54,9 +57,6 @@ class Running:
         return sock
 
     def _run(self):
-        inner = [s for s in (self.front, self.back, self.capture, self.control) if s]
-        for s in inner:
-            s.rcvtimeo = s.sndtimeo = -1
         try:
             if self.control:
                 zmq.proxy_steerable(self.front, self.back, self.capture, self.control)
@@ -66,13 +66,12 @@ class Running:
                 self.end.append("done")
         except zmq.ContextTerminated:
             self.end.append("terminated")
-        for s in inner:
+        for s in self.inner:
             s.close()
 
     def stop(self):
-        inner = (self.front, self.back, self.capture, self.control)
         for s in self.socks:
-            if s not in inner:
+            if s not in self.inner:
                 s.close()
         self.ctx.term()
         self.thread.join()

@@ -864,3 +864,18 @@ def test_no_descriptor_is_left_of_a_closed_connection(bound, watch):
             w.send_message(b"x")
             recv(pull)
     eventually("connections closed", lambda: len(os.listdir("/proc/self/fd")) <= settled)
+
+
+@fastmq_only("a receiver at its HWM looks dead to heartbeats")
+def test_a_peer_that_pings_hears_of_us_while_its_messages_wait_at_the_hwm(bound):
+    """A full receiver reads nothing, so no PING either: it must not look dead for that."""
+    pull, address = bound("PULL", rcvhwm=2)
+    with connect(address, "PUSH") as w:
+        for _ in range(2):
+            w.send(wire.command(b"PING", b"\x00\x00"))
+            assert w.read_command()[0] == b"PONG"
+        for i in range(5):
+            w.send_message(b"%d" % i)
+        for _ in range(3):
+            assert w.read_command()[0] == b"PONG"
+        assert [recv(pull) for _ in range(5)] == [b"%d" % i for i in range(5)]

@@ -378,6 +378,8 @@ static void process(struct conn *c)
                 if (!c->paused) {
                     c->paused = true;
                     choose_solo(s);
+                    if (c->peer.ping_gap) /* its PINGs go unread for now, and it must not despair */
+                        tick(c, clock_now());
                 }
                 rc = 0;
                 break;
@@ -514,6 +516,11 @@ static void tick(struct conn *c, uint64_t now)
     if (c->peer.state == PEER_DEAD) {
         conn_end(c, CONN_END_BROKEN, 0);
         return;
+    }
+    if (c->paused && c->peer.ping_gap) {
+        peer_reassure(&c->peer);
+        if (now + c->peer.ping_gap / 2 < next)
+            next = now + c->peer.ping_gap / 2;
     }
     timer_set(c->socket, &c->timer, next);
     if (peer_wants_write(&c->peer, out_of(c)) && !c->blocked && !c->writing) {

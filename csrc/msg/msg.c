@@ -35,7 +35,25 @@ struct blob *blob_resize(struct blob *b, size_t size)
     n->release = NULL; /* the bytes go with the struct */
     n->data = n + 1;
     n->hint = NULL;
+    if (!b)
+        n->pool = NULL;
+    n->cap = size;
     return n;
+}
+
+struct blob *blob_pooled(struct pool *pool, size_t size)
+{
+    struct blob *b = pool_take_blob(pool, size);
+    if (b) {
+        atomic_init(&b->refs, 1);
+        return b;
+    }
+    b = blob_resize(NULL, size);
+    if (b) {
+        b->pool = pool;
+        pool_ref(pool);
+    }
+    return b;
 }
 
 static void blob_unref(struct blob *b)
@@ -44,7 +62,10 @@ static void blob_unref(struct blob *b)
         return;
     if (b->release)
         b->release(b->data, b->hint);
-    mem_free(b);
+    if (b->pool)
+        pool_keep_blob(b->pool, b);
+    else
+        mem_free(b);
 }
 
 static struct blob *blob_foreign(void *data, void (*release)(void *data, void *hint), void *hint)
@@ -56,6 +77,8 @@ static struct blob *blob_foreign(void *data, void (*release)(void *data, void *h
     b->release = release;
     b->data = data;
     b->hint = hint;
+    b->pool = NULL;
+    b->cap = 0;
     return b;
 }
 

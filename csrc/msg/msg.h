@@ -51,6 +51,8 @@ struct blob {
     void (*release)(void *data, void *hint);
     void *data;
     void *hint;
+    struct pool *pool; /* where the memory goes when it is free; NULL: to the heap */
+    size_t cap;
 };
 
 /*
@@ -122,6 +124,9 @@ int msg_init_foreign(struct msg *m, void *data, size_t size,
 /* Memory that becomes a message once it is full: a sole blob whose `size` bytes lie at ->data. NULL makes a
  * new one; NULL is returned when out of memory (b stays valid). */
 struct blob *blob_resize(struct blob *b, size_t size);
+/* The same for `size` bytes from the pool's spare ones, whose pages are warm already: large bodies that come
+ * one after the other are otherwise paid for in page faults. */
+struct blob *blob_pooled(struct pool *pool, size_t size);
 /* Takes over the reference; `size` bytes are valid. */
 void msg_init_own_blob(struct msg *m, struct blob *b, size_t size);
 

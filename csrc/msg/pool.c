@@ -5,12 +5,16 @@
 #include <stdbool.h>
 
 #include "base/alloc.h"
+#include "msg/msg.h"
 
 /*
  * Free chunks wait in a few slots a class, each an atomic pointer that is swapped in and out: no
  * lock to be preempted under, and no list whose head could be read while another thread frees it.
  */
-enum { CLASSES = 3, SLOTS = 16, OVERSIZE = CLASSES };
+enum { CLASSES = 3, SLOTS = 16, OVERSIZE = CLASSES, BLOB_SLOTS = 4 };
+
+/* Spare blobs are kept up to this size, so at most BLOB_SLOTS times as much a pool. */
+#define BLOB_KEEP_MAX ((size_t)4 << 20)
 
 static const size_t class_cap[CLASSES] = {CHUNK_SMALL, CHUNK_MEDIUM, CHUNK_LARGE};
 static const unsigned class_slots[CLASSES] = {SLOTS, SLOTS, 8};
@@ -22,6 +26,7 @@ struct pool {
         atomic_uint held; /* a hint: spares the scan when there is nothing */
         _Atomic(struct chunk *) slot[SLOTS];
     } cls[CLASSES];
+    _Atomic(struct blob *) blobs[BLOB_SLOTS];
 };
 
 int pool_create(struct pool **out)
@@ -36,8 +41,15 @@ int pool_create(struct pool **out)
         for (unsigned i = 0; i < SLOTS; i++)
             atomic_init(&p->cls[c].slot[i], NULL);
     }
+    for (unsigned i = 0; i < BLOB_SLOTS; i++)
+        atomic_init(&p->blobs[i], NULL);
     *out = p;
     return 0;
+}
+
+void pool_ref(struct pool *p)
+{
+    atomic_fetch_add_explicit(&p->refs, 1, memory_order_relaxed);
 }
 
 static void drain(struct pool *p)
@@ -46,6 +58,8 @@ static void drain(struct pool *p)
         for (unsigned i = 0; i < class_slots[c]; i++)
             mem_free(atomic_exchange(&p->cls[c].slot[i], NULL));
     }
+    for (unsigned i = 0; i < BLOB_SLOTS; i++)
+        mem_free(atomic_exchange(&p->blobs[i], NULL));
 }
 
 static void pool_unref(struct pool *p)
@@ -122,5 +136,36 @@ void chunk_recycle(struct chunk *k)
         }
     }
     mem_free(k);
+    pool_unref(p);
+}
+
+struct blob *pool_take_blob(struct pool *p, size_t size)
+{
+    for (unsigned i = 0; i < BLOB_SLOTS; i++) {
+        if (!atomic_load_explicit(&p->blobs[i], memory_order_relaxed))
+            continue;
+        struct blob *b = atomic_exchange_explicit(&p->blobs[i], NULL, memory_order_acquire);
+        if (!b)
+            continue;
+        pool_ref(p);
+        if (b->cap >= size && b->cap / 2 <= size)
+            return b;
+        pool_keep_blob(p, b);
+    }
+    return NULL;
+}
+
+void pool_keep_blob(struct pool *p, struct blob *b)
+{
+    if (b->cap <= BLOB_KEEP_MAX && !atomic_load_explicit(&p->closed, memory_order_relaxed)) {
+        for (unsigned i = 0; b && i < BLOB_SLOTS; i++) {
+            struct blob *none = NULL;
+            if (atomic_compare_exchange_strong_explicit(&p->blobs[i], &none, b,
+                                                        memory_order_release,
+                                                        memory_order_relaxed))
+                b = NULL;
+        }
+    }
+    mem_free(b);
     pool_unref(p);
 }

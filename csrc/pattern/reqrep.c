@@ -132,7 +132,7 @@ static int req_fetch(struct req *me, struct parts *out, struct pipe **from)
         if (rc)
             return rc;
         int envelope = reply_envelope(me, out->v + start, out->len - start);
-        if (envelope > 0 && me->waiting && (!me->asked || me->asked == p)) {
+        if (envelope > 0 && me->waiting && !p->close_wanted && (!me->asked || me->asked == p)) {
             parts_cut(out, start, (uint32_t)envelope);
             *from = p;
             return 0;

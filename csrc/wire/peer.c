@@ -444,6 +444,9 @@ static void got_ping(struct peer *p, const uint8_t *args, size_t len)
     p->pong_len = (uint8_t)(len < sizeof(p->pong) ? len : sizeof(p->pong));
     memcpy(p->pong, args + 2, p->pong_len);
     p->pong_due = true;
+    if (p->ping_seen && p->now > p->ping_seen)
+        p->ping_gap = p->now - p->ping_seen;
+    p->ping_seen = p->now;
 }
 
 static void got_pong(struct peer *p, const uint8_t *args, size_t len)
@@ -499,11 +502,11 @@ static int big_begin(struct peer *p, const struct frame_head *h)
     size_t cap = h->size < PEER_EAGER_MAX ? h->size : PEER_EAGER_MAX;
     if (cap < have)
         cap = have;
-    struct blob *b = blob_resize(NULL, cap);
+    struct blob *b = blob_pooled(p->cfg.pool, cap);
     if (!b)
         return -ENOMEM;
     p->big = b;
-    p->big_cap = cap;
+    p->big_cap = b->cap < h->size ? b->cap : h->size;
     p->big_size = h->size;
     p->big_flags = h->flags;
     p->big_have = have;
@@ -618,4 +621,10 @@ int peer_next(struct peer *p, struct peer_event *ev)
     if (rc == 0)
         p->starved = true;
     return rc;
+}
+
+void peer_reassure(struct peer *p)
+{
+    p->pong_len = 0;
+    p->pong_due = true;
 }

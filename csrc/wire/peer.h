@@ -130,6 +130,8 @@ struct peer {
     uint8_t remote_identity_len;
     struct meta *meta; /* its properties; the connection adds Peer-Address */
 
+    uint64_t ping_gap; /* ns between the last two PINGs received; 0: fewer than two came */
+    uint64_t ping_seen;
     uint64_t last_rtt_ns; /* of the last PING that was answered; 0: none yet */
 
     /* private to peer.c and inline readers: (implementer adds fields below) */
@@ -249,6 +251,10 @@ void peer_sent(struct peer *p, struct outq *q, size_t n);
 /* Timers: heartbeats (PINGs are appended to q) and deadlines. Returns the next time it wants to be called
  * (CLOCK_NEVER-like UINT64_MAX: none). A deadline that passed makes the peer DEAD. */
 uint64_t peer_tick(struct peer *p, struct outq *q, uint64_t now);
+
+/* A sign of life without having been asked: keeps the heartbeat of a peer quiet that is not read for a while
+ * (RCVHWM). Goes out with the next peer_send_iov. */
+void peer_reassure(struct peer *p);
 
 /* Queues a subscription change in the form that this peer understands: SUBSCRIBE/CANCEL commands for 3.1,
  * the 01/00 message otherwise. 0 or -ENOMEM. Only when ready. */

@@ -144,6 +144,7 @@ int pipe_inject(struct pipe *p, const void *data, size_t len)
 
 void pipe_close(struct pipe *p)
 {
+    p->close_wanted = true;
     ((struct fake *)p)->close_wanted = true;
 }
 

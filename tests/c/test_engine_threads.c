@@ -737,9 +737,9 @@ TEST(a_context_ends_under_traffic)
         eng_connect(s.a, &s.name);
         struct thread threads[4];
         for (int k = 0; k < 4; k++)
-            eng_must(thread_start(&threads[k], k % 2 ? talk_until_term : listen_until_term, &s,
-                                  "talk"),
-                     "thread");
+            eng_must(
+                thread_start(&threads[k], k % 2 ? talk_until_term : listen_until_term, &s, "talk"),
+                "thread");
         ENG_UNTIL(atomic_load(&s.sent) > 100);
         fmq_ctx_shutdown(s.ctx);
         for (int k = 0; k < 4; k++)
