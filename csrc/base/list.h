@@ -11,9 +11,10 @@ struct list {
     struct list *prev;
 };
 
-#define LIST_ENTRY(node, type, member) ((type *)((char *)(node)-offsetof(type, member)))
+#define LIST_ENTRY(node, type, member) ((type *)((char *)(node) - offsetof(type, member)))
 
-/* Walks `head`; `it` is a struct list *. The body must not remove nodes other than through _SAFE. */
+/* Walks `head`; `it` is a struct list *. The body must not remove nodes other than through _SAFE.
+ */
 #define LIST_FOR(it, head) for (struct list *it = (head)->next; it != (head); it = it->next)
 #define LIST_FOR_SAFE(it, head)                                                                    \
     for (struct list *it = (head)->next, *it##_next = it->next; it != (head);                      \

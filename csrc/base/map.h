@@ -29,8 +29,8 @@ int map_put(struct map *m, const void *key, size_t key_len, void *value);
 void *map_del(struct map *m, const void *key, size_t key_len);
 
 /*
- * Walks all entries: start with *pos = 0; returns the value or NULL at the end. Keys stay owned by the
- * map. Deleting the entry just returned is allowed, inserting during a walk is not.
+ * Walks all entries: start with *pos = 0; returns the value or NULL at the end. Keys stay owned by
+ * the map. Deleting the entry just returned is allowed, inserting during a walk is not.
  */
 void *map_next(const struct map *m, size_t *pos, const void **key, size_t *key_len);
 

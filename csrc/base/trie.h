@@ -35,8 +35,8 @@ bool trie_matches(const struct trie *t, const void *data, size_t len);
 void trie_match(const struct trie *t, const void *data, size_t len,
                 bool (*visit)(void *arg, void *value), void *arg);
 
-/* Calls visit for every key, in byte order; stops when it returns non-zero and returns that. The trie
- * must not change meanwhile. -ENOMEM when there is no memory for the walk itself. */
+/* Calls visit for every key, in byte order; stops when it returns non-zero and returns that. The
+ * trie must not change meanwhile. -ENOMEM when there is no memory for the walk itself. */
 int trie_each(const struct trie *t,
               int (*visit)(void *arg, const void *key, size_t key_len, void *value), void *arg);
 

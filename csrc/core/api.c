@@ -104,8 +104,8 @@ static int send_partial(struct fmq_socket *s, struct partial *p, struct msg *par
         return rc;
     }
     if (rc) {
-        /* A message that cannot be sent is dropped whole, so that the next begins anew. The last parts stay
-         * the caller's. */
+        /* A message that cannot be sent is dropped whole, so that the next begins anew. The last
+         * parts stay the caller's. */
         p->parts.len = start;
     }
     partial_free(p);
@@ -138,7 +138,8 @@ static int send_locked(struct fmq_socket *s, struct msg *parts, uint32_t n, bool
         }
         memcpy(whole.v, parts, n * sizeof(*parts));
         rc = s->ops->send(s, &whole);
-        if (rc) { /* some may have become owned; an XSUB may have taken subscriptions off the front */
+        if (rc) { /* some may have become owned; an XSUB may have taken subscriptions off the front
+                   */
             memcpy(parts, whole.v, whole.len * sizeof(*parts));
             consume(parts + whole.len, n - whole.len);
         }

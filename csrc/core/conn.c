@@ -126,9 +126,9 @@ static void end_now(struct conn *c, enum conn_end how, int error)
     c->endpoint = NULL;
     choose_solo(s);
 
-    bool retry = connecter && how != CONN_END_CLOSED &&
-                 (how == CONN_END_LOST || failure == PEER_FAIL_TIMEOUT ||
-                  failure == PEER_FAIL_NO_DETAIL);
+    bool retry =
+        connecter && how != CONN_END_CLOSED &&
+        (how == CONN_END_LOST || failure == PEER_FAIL_TIMEOUT || failure == PEER_FAIL_NO_DETAIL);
     if (retry && (ep->closing || s->closed))
         retry = p && !outq_empty(&p->out); /* within LINGER: only to send what is left */
     if (p) {
@@ -216,8 +216,8 @@ void conn_write(struct conn *c)
         c->inflight = total;
         int fd = c->io.fd;
         mutex_unlock(&s->lock);
-        ssize_t sent = n == 1 ? net_send(fd, iov[0].iov_base, iov[0].iov_len)
-                              : net_sendv(fd, iov, n);
+        ssize_t sent =
+            n == 1 ? net_send(fd, iov[0].iov_base, iov[0].iov_len) : net_sendv(fd, iov, n);
         mutex_lock(&s->lock);
         c->writing = false;
         c->inflight = 0;
@@ -258,7 +258,8 @@ void conn_write(struct conn *c)
     if (c->pipe) {
         struct pipe *p = c->pipe;
         pipe_drained(p);
-        if (outq_empty(&p->out) && (p->hung_up || s->closed || (c->endpoint && c->endpoint->closing)))
+        if (outq_empty(&p->out) &&
+            (p->hung_up || s->closed || (c->endpoint && c->endpoint->closing)))
             end_now(c, CONN_END_CLOSED, 0);
     }
     if (s->closed)

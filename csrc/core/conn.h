@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A connection of a stream transport: the one place where bytes (a descriptor) and protocol (a peer) meet.
- * Lives from connect or accept to the loss of the descriptor; what must survive that lives in its pipe.
+ * A connection of a stream transport: the one place where bytes (a descriptor) and protocol (a
+ * peer) meet. Lives from connect or accept to the loss of the descriptor; what must survive that
+ * lives in its pipe.
  *
- * Everything under the socket's lock. conn_read and conn_write let it go around their system call and
- * mark that with `reading` and `writing`: meanwhile nobody else may decode, or close the descriptor.
+ * Everything under the socket's lock. conn_read and conn_write let it go around their system call
+ * and mark that with `reading` and `writing`: meanwhile nobody else may decode, or close the
+ * descriptor.
  */
 #ifndef CORE_CONN_H
 #define CORE_CONN_H
@@ -40,17 +42,17 @@ struct conn {
     struct timer timer;
     struct peer peer;
     struct outq no_out; /* stands in for the pipe's queue while there is no pipe: always empty */
-    bool bound;     /* accepted, not connected */
-    bool was_ready; /* the handshake was completed */
-    bool dirty;  /* bytes wait for the flush policy */
-    bool resume; /* received bytes wait to be decoded */
+    bool bound;         /* accepted, not connected */
+    bool was_ready;     /* the handshake was completed */
+    bool dirty;         /* bytes wait for the flush policy */
+    bool resume;        /* received bytes wait to be decoded */
     bool reading;
     bool writing;
-    bool blocked; /* the kernel takes no more now: POLLER_OUT is watched */
-    bool paused;  /* at RCVHWM: not read */
+    bool blocked;             /* the kernel takes no more now: POLLER_OUT is watched */
+    bool paused;              /* at RCVHWM: not read */
     enum conn_end end_wanted; /* close as soon as nobody is in a system call on it */
     int end_error;
-    size_t inflight; /* bytes in the write under way */
+    size_t inflight;     /* bytes in the write under way */
     uint64_t last_write; /* end of the last write */
     char *local_name;
     char *remote_name;

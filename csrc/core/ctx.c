@@ -276,7 +276,7 @@ int fmq_ctx_shutdown(fmq_ctx *ctx)
     mutex_lock(&ctx->lock);
     ctx->stopping = true;
     LIST_FOR(n, &ctx->sockets)
-        socket_terminate(LIST_ENTRY(n, struct fmq_socket, in_ctx));
+    socket_terminate(LIST_ENTRY(n, struct fmq_socket, in_ctx));
     mutex_unlock(&ctx->lock);
     return 0;
 }
@@ -286,10 +286,10 @@ int fmq_ctx_term(fmq_ctx *ctx, int timeout_ms)
     if (fmq_ctx_forked(ctx))
         return 0;
     fmq_ctx_shutdown(ctx);
-    uint64_t deadline = timeout_ms < 0 ? CLOCK_NEVER
-                                       : clock_now() + (uint64_t)timeout_ms * NS_PER_MS;
-    /* A finishing socket signals without our lock, so a signal may be missed: short slices, which also
-     * let the host run signal handlers. */
+    uint64_t deadline =
+        timeout_ms < 0 ? CLOCK_NEVER : clock_now() + (uint64_t)timeout_ms * NS_PER_MS;
+    /* A finishing socket signals without our lock, so a signal may be missed: short slices, which
+     * also let the host run signal handlers. */
     uint64_t slice = NS_PER_MS;
     uint64_t handlers = clock_now() + 50 * NS_PER_MS;
     mutex_lock(&ctx->lock);

@@ -56,7 +56,7 @@ void ctx_forget(struct fmq_ctx *ctx, struct fmq_socket *s);
 /* ---- resolver.c ---- */
 
 struct resolve_job {
-    struct cmd done; /* posted to `socket` when finished */
+    struct cmd done;           /* posted to `socket` when finished */
     struct fmq_socket *socket; /* referenced */
     char host[256];
     uint16_t port;

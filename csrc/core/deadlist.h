@@ -12,8 +12,8 @@
 
 extern atomic_uint deadlist_count_;
 
-/* Any thread, any lock held (a leaf lock is taken). Never fails towards the caller: out of memory, the
- * object is leaked. True when the list has grown long enough for the host to be told. */
+/* Any thread, any lock held (a leaf lock is taken). Never fails towards the caller: out of memory,
+ * the object is leaked. True when the list has grown long enough for the host to be told. */
 bool deadlist_push(void *object);
 
 /* How many wait: one load, for the hot path. */

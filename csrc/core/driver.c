@@ -139,8 +139,8 @@ static void handle_ready(struct driver *d, struct fmq_socket *s, uint64_t now)
     if (s->driving) {
         if (atomic_load(&s->asleep) && s->dr_seen_sleep == s->sleep_seq &&
             s->dr_interval_ms >= LOOK_MAX_MS) {
-            /* The caller sleeps in one long wait and will handle all that comes. It tells us when it
-             * is back. */
+            /* The caller sleeps in one long wait and will handle all that comes. It tells us when
+             * it is back. */
             atomic_store(&s->forgotten, true);
             mutex_unlock(&s->lock);
             return;
@@ -238,7 +238,8 @@ static void run_looks(struct driver *d, uint64_t now)
     struct list due;
     list_init(&due);
     mutex_lock(&d->lock);
-    LIST_FOR_SAFE(n, &d->look) {
+    LIST_FOR_SAFE(n, &d->look)
+    {
         struct fmq_socket *s = LIST_ENTRY(n, struct fmq_socket, dr_look);
         if (s->dr_next_look <= now) {
             list_remove(n);
@@ -292,7 +293,8 @@ static uint64_t next_wake(struct driver *d, uint64_t now, bool ticking)
     uint64_t next = CLOCK_NEVER;
     if (ticking || !list_empty(&d->dirty))
         next = now + TICK_NS;
-    LIST_FOR(n, &d->look) {
+    LIST_FOR(n, &d->look)
+    {
         struct fmq_socket *s = LIST_ENTRY(n, struct fmq_socket, dr_look);
         if (s->dr_next_look < next)
             next = s->dr_next_look;

@@ -2,9 +2,9 @@
 /*
  * The background thread: drives the sockets that no caller drives. It watches each socket's poller,
  * one-shot. When one fires while a caller drives the socket or did so within the lease, it is left
- * disarmed and looked at again a tick later, so steady request-reply traffic never wakes this thread
- * and no system call is spent on handing over. It also runs the timers of undriven sockets and flushes, in short
- * ticks while there is traffic, what the flush policy left queued.
+ * disarmed and looked at again a tick later, so steady request-reply traffic never wakes this
+ * thread and no system call is spent on handing over. It also runs the timers of undriven sockets
+ * and flushes, in short ticks while there is traffic, what the flush policy left queued.
  *
  * Locks: a socket's lock may be held when calling in here; the driver's own lock is a leaf. The
  * thread itself only tries a socket's lock and comes back later when it is taken.

@@ -525,7 +525,8 @@ void endpoint_close(struct endpoint *ep, bool now)
         ep->closing = true;
         int fd = ep->io.fd;
         if (fd >= 0)
-            shutdown(fd, SHUT_RDWR); /* stops listening at once, even if the descriptor stays a moment */
+            shutdown(
+                fd, SHUT_RDWR); /* stops listening at once, even if the descriptor stays a moment */
         remove_files(ep);
         monitor_emit(s, ep->bound, EVENT_CLOSED, (uint64_t)fd, ep->name, NULL);
         LIST_FOR_SAFE(n, &ep->conns)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An endpoint: what one bind() or connect() made. A listener accepts connections; a connecter keeps one
- * connection alive, through the resolver, candidate addresses, and waits between attempts.
+ * An endpoint: what one bind() or connect() made. A listener accepts connections; a connecter keeps
+ * one connection alive, through the resolver, candidate addresses, and waits between attempts.
  */
 #ifndef CORE_ENDPOINT_H
 #define CORE_ENDPOINT_H
@@ -30,7 +30,7 @@ struct endpoint {
     struct pipe *pipe;
     struct conn *conn;
     struct resolve_job *job;
-    struct timer timer;        /* next attempt, or the limit of this one */
+    struct timer timer;  /* next attempt, or the limit of this one */
     struct timer linger; /* disconnected: when to give up what is queued */
     bool connecting;
     int candidate;
@@ -53,7 +53,8 @@ int endpoint_unbind(struct fmq_socket *s, const char *text);
 int endpoint_disconnect(struct fmq_socket *s, const char *text);
 /* The connection of a connecter ended; `shaken`: after its handshake. */
 void endpoint_conn_lost(struct endpoint *ep, bool shaken, bool retry);
-/* Ends it: a listener at once (with its connections), a connecter when its pipe is flushed or lingered. */
+/* Ends it: a listener at once (with its connections), a connecter when its pipe is flushed or
+ * lingered. */
 void endpoint_close(struct endpoint *ep, bool now);
 /* A connecter whose pipe has nothing more to do. */
 void endpoint_settled(struct endpoint *ep);

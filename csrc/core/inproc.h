@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Links between two sockets of one context. Messages pass by reference through two queues under a lock
- * of their own (a leaf); a socket is never touched under the other's lock, only posted to.
+ * Links between two sockets of one context. Messages pass by reference through two queues under a
+ * lock of their own (a leaf); a socket is never touched under the other's lock, only posted to.
  */
 #ifndef CORE_INPROC_H
 #define CORE_INPROC_H
@@ -22,7 +22,7 @@ void inproc_forget(struct fmq_ctx *ctx);
 /* pipe.c's view */
 bool inproc_can_write(struct pipe *p);
 int inproc_write(struct pipe *p, struct msg *parts, uint32_t n, bool force);
-void inproc_refill(struct pipe *p); /* moves what arrived to p->in */
+void inproc_refill(struct pipe *p);               /* moves what arrived to p->in */
 void inproc_taken(struct pipe *p, uint32_t msgs); /* the program received so many */
 /* A message of our own was put into p->in: it will be taken without having been sent. */
 void inproc_injected(struct pipe *p);

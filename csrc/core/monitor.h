@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Events of a socket, delivered as messages of an internal PAIR (or PUB, PUSH) socket over inproc. */
+/* Events of a socket, delivered as messages of an internal PAIR (or PUB, PUSH) socket over inproc.
+ */
 #ifndef CORE_MONITOR_H
 #define CORE_MONITOR_H
 
@@ -25,8 +26,9 @@ struct fmq_socket;
 #define EVENT_HANDSHAKE_FAILED_AUTH 0x4000u
 #define EVENT_PIPES_STATS 0x10000u
 
-/* Lock of `s` held. Names may be NULL; version 1 tells the local one on the bound side, the remote one on the
- * connecting side. Never waits: what the monitor's reader does not take in time (its HWM) is dropped. */
+/* Lock of `s` held. Names may be NULL; version 1 tells the local one on the bound side, the remote
+ * one on the connecting side. Never waits: what the monitor's reader does not take in time (its
+ * HWM) is dropped. */
 void monitor_emit(struct fmq_socket *s, bool bound, uint32_t event, uint64_t value,
                   const char *local, const char *remote);
 /* Sends MONITOR_STOPPED and ends the monitor. */

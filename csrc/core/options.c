@@ -193,8 +193,8 @@ static int add_accept_filter(struct options *o, const char *text, size_t len)
         if (c.bits > most)
             goto bad;
     }
-    struct cidr *bigger = mem_realloc(o->accept_filters,
-                                      (o->accept_filter_count + 1) * sizeof(struct cidr));
+    struct cidr *bigger =
+        mem_realloc(o->accept_filters, (o->accept_filter_count + 1) * sizeof(struct cidr));
     if (!bigger)
         return -ENOMEM;
     bigger[o->accept_filter_count++] = c;
@@ -211,7 +211,8 @@ static int add_metadata(struct options *o, const char *text, size_t len)
 {
     const char *colon = memchr(text, ':', len);
     size_t name_len = colon ? (size_t)(colon - text) : 0;
-    if (!colon || name_len < 3 || name_len > 255 || (text[0] != 'X' && text[0] != 'x') || text[1] != '-') {
+    if (!colon || name_len < 3 || name_len > 255 || (text[0] != 'X' && text[0] != 'x') ||
+        text[1] != '-') {
         detail_set("METADATA takes 'X-name:value' with a name of 3 to 255 bytes");
         return -EINVAL;
     }
@@ -309,8 +310,8 @@ static bool in_message(struct fmq_socket *s)
 {
     uintptr_t self = thread_self();
     LIST_FOR(n, &s->rx_partials)
-        if (LIST_ENTRY(n, struct partial, node)->thread == self)
-            return true;
+    if (LIST_ENTRY(n, struct partial, node)->thread == self)
+        return true;
     return false;
 }
 
@@ -331,7 +332,8 @@ static int get_special(struct fmq_socket *s, int id, int64_t *value)
     case OPT_IPV4ONLY:
         *value = !s->opt.ipv6;
         return 0;
-    case OPT_THREAD_SAFE: /* as libzmq says for these types: programs infer more than safety from it */
+    case OPT_THREAD_SAFE: /* as libzmq says for these types: programs infer more than safety from it
+                           */
         *value = 0;
         return 0;
     default:

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a messaging pattern is to the core. A pattern moves whole messages between the program and pipes;
- * it knows no descriptors, bytes or threads. Every entry is called with the socket's lock held and must
- * not block, call into the network, or let the lock go.
+ * What a messaging pattern is to the core. A pattern moves whole messages between the program and
+ * pipes; it knows no descriptors, bytes or threads. Every entry is called with the socket's lock
+ * held and must not block, call into the network, or let the lock go.
  *
  * A pipe's life:   attach -> (connected -> lost)* -> hangup -> detach
  *
  * A connecting socket's pipe exists from connect() on and survives reconnections; a bound socket's
- * pipe exists from the end of the handshake to the loss of the connection. After hangup nothing can be
- * written, but received messages may remain in pipe->in until the pattern has read them.
+ * pipe exists from the end of the handshake to the loss of the connection. After hangup nothing can
+ * be written, but received messages may remain in pipe->in until the pattern has read them.
  */
 #ifndef CORE_PATTERN_OPS_H
 #define CORE_PATTERN_OPS_H
@@ -29,8 +29,8 @@ struct pattern_ops {
     size_t pipe_size;  /* zeroed before attach; pipe->state. 0: none */
     bool sends;        /* false: send answers -ENOTSUP before the pattern is asked */
     bool receives;
-    bool raw;          /* connections speak no ZMTP (STREAM) */
-    bool alternates;   /* sending waits for the whole of a message received part by part (REQ, REP) */
+    bool raw;        /* connections speak no ZMTP (STREAM) */
+    bool alternates; /* sending waits for the whole of a message received part by part (REQ, REP) */
     bool dedup_connect; /* a second connect to the same endpoint does nothing */
 
     /* 0 or -ENOMEM. Sets defaults (socket->opt.linger ...). */
@@ -38,20 +38,20 @@ struct pattern_ops {
     /* After every pipe was detached. */
     void (*fini)(struct fmq_socket *s);
 
-    /* A new pipe. Non-zero refuses it: the connection is closed (PAIR's second peer). pipe->state is
-     * ready; when `pipe` belongs to a bound socket, its identity is known already. */
+    /* A new pipe. Non-zero refuses it: the connection is closed (PAIR's second peer). pipe->state
+     * is ready; when `pipe` belongs to a bound socket, its identity is known already. */
     int (*attach)(struct fmq_socket *s, struct pipe *pipe);
-    /* A handshake was completed: at first and after each reconnection; for inproc at once when both ends
-     * are there. pipe->identity is the peer's (empty when it has none). May write greetings, probes,
-     * subscriptions. Non-zero closes the connection (a duplicate identity), -EAGAIN keeps it open but
-     * unserved. May be NULL. */
+    /* A handshake was completed: at first and after each reconnection; for inproc at once when both
+     * ends are there. pipe->identity is the peer's (empty when it has none). May write greetings,
+     * probes, subscriptions. Non-zero closes the connection (a duplicate identity), -EAGAIN keeps
+     * it open but unserved. May be NULL. */
     int (*connected)(struct fmq_socket *s, struct pipe *pipe);
     /* The connection was lost and will be tried again; queued messages stay. May be NULL. */
     void (*lost)(struct fmq_socket *s, struct pipe *pipe);
     /* The peer is gone for good: forget it as a destination. May be NULL. */
     void (*hangup)(struct fmq_socket *s, struct pipe *pipe);
-    /* The pipe is about to be freed: unlink it everywhere. pipe->in may hold unread messages (socket
-     * closing). */
+    /* The pipe is about to be freed: unlink it everywhere. pipe->in may hold unread messages
+     * (socket closing). */
     void (*detach)(struct fmq_socket *s, struct pipe *pipe);
 
     /* pipe->in went from no whole message to at least one. */
@@ -63,15 +63,15 @@ struct pattern_ops {
                     const uint8_t *data, size_t len);
 
     /*
-     * Asked when the first part of a message is sent with SNDMORE, before the rest is known: 0, or the
-     * error that send would give now (-EAGAIN, -FMQ_EFSM, -EHOSTUNREACH). NULL: always 0.
+     * Asked when the first part of a message is sent with SNDMORE, before the rest is known: 0, or
+     * the error that send would give now (-EAGAIN, -FMQ_EFSM, -EHOSTUNREACH). NULL: always 0.
      */
     int (*send_check)(struct fmq_socket *s, const struct msg *first);
-    /* Routes one whole message (p->len >= 1). 0: consumed, p is empty. Otherwise p is as it was. Never
-     * waits: -EAGAIN tells that it would. */
+    /* Routes one whole message (p->len >= 1). 0: consumed, p is empty. Otherwise p is as it was.
+     * Never waits: -EAGAIN tells that it would. */
     int (*send)(struct fmq_socket *s, struct parts *p);
-    /* Appends one whole message to `out` and names the pipe it came from (NULL: none). -EAGAIN: none
-     * there; `out` is unchanged. On -ENOMEM the message stays. */
+    /* Appends one whole message to `out` and names the pipe it came from (NULL: none). -EAGAIN:
+     * none there; `out` is unchanged. On -ENOMEM the message stays. */
     int (*recv)(struct fmq_socket *s, struct parts *out, struct pipe **from);
     /* FMQ_POLLIN and FMQ_POLLOUT as they stand. */
     int (*events)(struct fmq_socket *s);

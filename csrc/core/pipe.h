@@ -4,8 +4,8 @@
  * do not see whether a connection (conn.h) or another socket (inproc.h) is behind it.
  *
  * Everything is done under the lock of the socket that owns the pipe. High-water marks count whole
- * messages: out_hwm those not yet handed to the kernel (or not yet received by the inproc peer), in_hwm
- * those read and not yet received by the program.
+ * messages: out_hwm those not yet handed to the kernel (or not yet received by the inproc peer),
+ * in_hwm those read and not yet received by the program.
  */
 #ifndef CORE_PIPE_H
 #define CORE_PIPE_H
@@ -33,10 +33,11 @@ struct pipe {
     uint32_t out_hwm;
     struct outq out; /* stream transports: framed and unsent */
 
-    struct conn *conn;         /* NULL: not connected now, or inproc */
-    struct endpoint *endpoint; /* the connecting endpoint it belongs to; NULL on a bound socket's pipe */
-    struct inproc_link *link;  /* inproc only */
-    int side;                  /* which end of the link */
+    struct conn *conn; /* NULL: not connected now, or inproc */
+    struct endpoint
+        *endpoint; /* the connecting endpoint it belongs to; NULL on a bound socket's pipe */
+    struct inproc_link *link; /* inproc only */
+    int side;                 /* which end of the link */
 
     /* For the routes (pattern/route.h): positions in the fair queue and the load balancer. */
     struct list in_node;
@@ -51,11 +52,11 @@ struct pipe {
 
     struct list dead_node; /* socket->dead_pipes */
     bool attached;
-    bool ready;    /* connected: handshake done */
+    bool ready;        /* connected: handshake done */
     bool close_wanted; /* pipe_close was called: done when the pattern has returned */
-    bool hung_up;  /* no writing any more; freed when `in` is empty */
-    bool full;     /* a write was refused at the HWM: `writable` is owed */
-    bool conflate; /* keep the newest message only, each way */
+    bool hung_up;      /* no writing any more; freed when `in` is empty */
+    bool full;         /* a write was refused at the HWM: `writable` is owed */
+    bool conflate;     /* keep the newest message only, each way */
     bool raw;
     uint64_t msgs_in, msgs_out, drops; /* statistics: whole messages */
 };
@@ -63,14 +64,16 @@ struct pipe {
 /* Room for one more message now? When not, the pattern's `writable` will be called later. */
 bool pipe_can_write(struct pipe *p);
 /*
- * Queues one whole message of n parts. Consumes them on success. -EAGAIN at the HWM or when hung up,
- * -ENOMEM; the parts then stay the caller's. The core writes it out when the pattern has returned.
+ * Queues one whole message of n parts. Consumes them on success. -EAGAIN at the HWM or when hung
+ * up, -ENOMEM; the parts then stay the caller's. The core writes it out when the pattern has
+ * returned.
  */
 int pipe_write(struct pipe *p, struct msg *parts, uint32_t n);
-/* As pipe_write for bytes by copy, whatever the HWM (subscriptions, greetings, probes must not be lost). */
+/* As pipe_write for bytes by copy, whatever the HWM (subscriptions, greetings, probes must not be
+ * lost). */
 int pipe_write_control(struct pipe *p, const void *data, size_t len);
-/* A subscription or its end, as this peer's protocol version wants it (stream); for inproc and old peers an
- * 01/00 message. Not bound by the HWM. Only when p->ready. */
+/* A subscription or its end, as this peer's protocol version wants it (stream); for inproc and old
+ * peers an 01/00 message. Not bound by the HWM. Only when p->ready. */
 int pipe_put_subscription(struct pipe *p, const void *topic, size_t len, bool add);
 
 /* Fan-out: writes copies that share the parts' memory; `parts` stays the caller's (never BORROWED
@@ -83,18 +86,18 @@ static inline bool pipe_can_read(const struct pipe *p)
 }
 
 /*
- * Appends the oldest whole message to `out`. Only when pipe_can_read. -ENOMEM leaves it queued. May make more
- * received bytes available, so look at pipe_can_read again afterwards.
+ * Appends the oldest whole message to `out`. Only when pipe_can_read. -ENOMEM leaves it queued. May
+ * make more received bytes available, so look at pipe_can_read again afterwards.
  */
 int pipe_read(struct pipe *p, struct parts *out);
 /* Drops the oldest whole message. */
 void pipe_skip(struct pipe *p);
-/* Puts a message made here in front of the reader (DISCONNECT_MSG, notifications): a single part. Calls
- * `readable` if need be. */
+/* Puts a message made here in front of the reader (DISCONNECT_MSG, notifications): a single part.
+ * Calls `readable` if need be. */
 int pipe_inject(struct pipe *p, const void *data, size_t len);
 
-/* Ends the pipe from the pattern's side (ROUTER_HANDOVER, PAIR): the connection is closed, the pattern gets
- * hangup and later detach; never from within attach. */
+/* Ends the pipe from the pattern's side (ROUTER_HANDOVER, PAIR): the connection is closed, the
+ * pattern gets hangup and later detach; never from within attach. */
 void pipe_close(struct pipe *p);
 
 /* Statistics and queue depth. */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A set of sockets and descriptors to wait on. Registered once, then each wait costs what is ready and not what
- * is registered: items that were ready last time are looked at directly (they may hold queued
- * messages that no descriptor shows), all others through one poller that holds the sockets' pollers.
- * A socket in a set keeps its wake-up descriptor readable while it is ready (socket.c, update_signal).
+ * A set of sockets and descriptors to wait on. Registered once, then each wait costs what is ready
+ * and not what is registered: items that were ready last time are looked at directly (they may hold
+ * queued messages that no descriptor shows), all others through one poller that holds the sockets'
+ * pollers. A socket in a set keeps its wake-up descriptor readable while it is ready (socket.c,
+ * update_signal).
  */
 #include <string.h>
 
@@ -14,10 +15,11 @@
 #include "core/watch.h"
 
 #define BATCH 64
+#define FOLLOWER_SLICE_NS (50 * NS_PER_MS)
 
 struct item {
     struct list node;
-    struct list check; /* pollset.check */
+    struct list check;  /* pollset.check */
     fmq_socket *socket; /* NULL: a descriptor, or a socket that was closed */
     const void *key;    /* the handle as registered */
     int fd;
@@ -36,6 +38,8 @@ struct fmq_pollset {
     struct list grave; /* removed while somebody waits */
     struct map index;  /* &socket or &fd -> item */
     int waiting;
+    bool polling; /* somebody is in the poller */
+    struct cond back;
     unsigned fork_generation;
 };
 
@@ -52,6 +56,7 @@ int fmq_pollset_new(fmq_pollset **out)
     }
     p->fork_generation = ctx_fork_generation;
     mutex_init(&p->lock);
+    cond_init(&p->back);
     list_init(&p->items);
     list_init(&p->check);
     list_init(&p->grave);
@@ -81,7 +86,8 @@ static int watch_signals(struct fmq_pollset *p, struct item *it, fmq_socket *s, 
 }
 
 /* Tells the socket what its watcher wants: `events` instead of `before`. */
-static int change_watch(struct fmq_pollset *p, struct item *it, fmq_socket *s, int before, int events)
+static int change_watch(struct fmq_pollset *p, struct item *it, fmq_socket *s, int before,
+                        int events)
 {
     mutex_lock(&s->lock);
     int rc = watch_add(s, events);
@@ -140,6 +146,7 @@ void fmq_pollset_free(fmq_pollset *p)
     mem_free(LIST_ENTRY(g, struct item, node));
     map_fini(&p->index);
     poller_destroy(p->poller);
+    cond_fini(&p->back);
     mutex_fini(&p->lock);
     mem_free(p);
 }
@@ -396,8 +403,8 @@ int fmq_pollset_wait(fmq_pollset *p, struct fmq_pollevent *out, int max, int tim
 {
     if (p->fork_generation != ctx_fork_generation)
         return -FMQ_EFORKED;
-    uint64_t deadline = timeout_ms < 0 ? CLOCK_NEVER
-                                       : clock_now() + (uint64_t)timeout_ms * NS_PER_MS;
+    uint64_t deadline =
+        timeout_ms < 0 ? CLOCK_NEVER : clock_now() + (uint64_t)timeout_ms * NS_PER_MS;
     int n, err = 0;
     mutex_lock(&p->lock);
     p->waiting++;
@@ -410,9 +417,26 @@ int fmq_pollset_wait(fmq_pollset *p, struct fmq_pollevent *out, int max, int tim
                           : now >= deadline         ? 0
                                                     : (int64_t)(deadline - now);
         bool last = !n && timeout == 0;
-        mutex_unlock(&p->lock);
-        int count = poller_wait(p->poller, events, BATCH, timeout);
-        mutex_lock(&p->lock);
+        if (p->polling && timeout != 0) {
+            /* The poller has one waiter at a time; this thread looks again when that one is back.
+             */
+            uint64_t slice =
+                deadline - now < FOLLOWER_SLICE_NS ? deadline - now : FOLLOWER_SLICE_NS;
+            if (!cond_wait(&p->back, &p->lock, (int64_t)slice) && slice == FOLLOWER_SLICE_NS) {
+                err = -EINTR; /* lets signal handlers run */
+                break;
+            }
+            continue;
+        }
+        int count = 0;
+        if (!p->polling) {
+            p->polling = true;
+            mutex_unlock(&p->lock);
+            count = poller_wait(p->poller, events, BATCH, timeout);
+            mutex_lock(&p->lock);
+            p->polling = false;
+            cond_broadcast(&p->back);
+        }
         if (count > 0)
             n = check_polled(p, events, count, out, n, max, &err);
         LIST_FOR(i, &p->items)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Looks names up on a thread of its own, started when the first name comes: neither a caller nor the background
- * thread ever waits for a name server. */
+/* Looks names up on a thread of its own, started when the first name comes: neither a caller nor
+ * the background thread ever waits for a name server. */
 #include "base/alloc.h"
 #include "core/ctx.h"
 #include "core/socket.h"

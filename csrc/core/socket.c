@@ -100,8 +100,8 @@ int socket_try_enter(struct fmq_socket *s)
     return enter_locked(s);
 }
 
-/* Goes through the attention list. Entries may be closed by other threads while a write has the lock let go, so
- * the list is taken over first and popped from its front. */
+/* Goes through the attention list. Entries may be closed by other threads while a write has the
+ * lock let go, so the list is taken over first and popped from its front. */
 static void attend(struct fmq_socket *s, bool flush_all)
 {
     if (list_empty(&s->attention))
@@ -215,8 +215,8 @@ static void run_timers(struct fmq_socket *s, uint64_t now)
         s->work |= WORK_TIMER;
 }
 
-/* Looks at all descriptors, waiting up to timeout_ns; handles what is ready. The lock is let go for the wait.
- * `driving` must be set. Number of events, or -EINTR. */
+/* Looks at all descriptors, waiting up to timeout_ns; handles what is ready. The lock is let go for
+ * the wait. `driving` must be set. Number of events, or -EINTR. */
 static int drive_pass(struct fmq_socket *s, int64_t timeout_ns)
 {
     struct poller_event events[POLL_BATCH];
@@ -371,7 +371,8 @@ int socket_wait(struct fmq_socket *s, uint64_t deadline)
     }
 
     uint64_t budget = (uint64_t)s->opt.spin_us * NS_PER_US;
-    /* With others waiting too, whoever comes back from spinning wakes them to do the same, for ever. */
+    /* With others waiting too, whoever comes back from spinning wakes them to do the same, for
+     * ever. */
     if (budget && s->spin_score >= 0 && !s->waiters) {
         uint64_t end = deadline - start < budget ? deadline : start + budget;
         if (spin(s, start, end, seen)) {
@@ -614,7 +615,8 @@ fail:
     return rc;
 }
 
-/* The program, or the end of the context, is done with this socket: everyone inside leaves. Lock held. */
+/* The program, or the end of the context, is done with this socket: everyone inside leaves. Lock
+ * held. */
 static void stop_with(struct fmq_socket *s, int code)
 {
     atomic_store(&s->stop, code);
@@ -631,7 +633,8 @@ void socket_terminate(struct fmq_socket *s)
         stop_with(s, FMQ_ETERM);
         socket_leave(s);
     } else {
-        /* Leaving could finish a closed socket, and its end takes the registry's lock, which is held. */
+        /* Leaving could finish a closed socket, and its end takes the registry's lock, which is
+         * held. */
         mutex_unlock(&s->lock);
     }
 }
@@ -687,9 +690,10 @@ int fmq_close(fmq_socket *s)
     else
         attend(s, true);
     LIST_FOR_SAFE(n, &s->endpoints)
-        endpoint_close(LIST_ENTRY(n, struct endpoint, in_socket), s->linger_until == 0);
+    endpoint_close(LIST_ENTRY(n, struct endpoint, in_socket), s->linger_until == 0);
     s->work |= WORK_CLOSE;
-    /* Let other threads get out first, so that descriptors and addresses are free when we return. */
+    /* Let other threads get out first, so that descriptors and addresses are free when we return.
+     */
     for (int i = 0; (s->driving || s->waiters) && i < 1000; i++) {
         atomic_store(&s->asleep, false);
         wakeup_signal(&s->wake);
@@ -707,7 +711,7 @@ uint64_t socket_pending(struct fmq_socket *s)
 {
     uint64_t total = 0;
     LIST_FOR(n, &s->pipes)
-        total += pipe_out_msgs(LIST_ENTRY(n, struct pipe, in_socket));
+    total += pipe_out_msgs(LIST_ENTRY(n, struct pipe, in_socket));
     return total;
 }
 
@@ -716,7 +720,8 @@ static bool lingers(struct fmq_socket *s)
 {
     if (s->linger_until == 0)
         return false;
-    LIST_FOR(n, &s->pipes) {
+    LIST_FOR(n, &s->pipes)
+    {
         struct pipe *p = LIST_ENTRY(n, struct pipe, in_socket);
         if (!p->link && !outq_empty(&p->out) && (p->conn || p->endpoint))
             return true;
@@ -731,24 +736,25 @@ bool socket_try_finish(struct fmq_socket *s)
     if (s->driving || s->waiters || lingers(s))
         return false;
     LIST_FOR(n, &s->conns)
-        if (LIST_ENTRY(n, struct conn, in_socket)->writing)
-            return false;
+    if (LIST_ENTRY(n, struct conn, in_socket)->writing)
+        return false;
 
     s->finished = true;
     LIST_FOR_SAFE(n, &s->endpoints)
-        endpoint_close(LIST_ENTRY(n, struct endpoint, in_socket), true);
+    endpoint_close(LIST_ENTRY(n, struct endpoint, in_socket), true);
     while (!list_empty(&s->conns))
         conn_end(LIST_ENTRY(s->conns.next, struct conn, in_socket), CONN_END_CLOSED, 0);
     LIST_FOR_SAFE(n, &s->endpoints)
-        endpoint_settled(LIST_ENTRY(n, struct endpoint, in_socket));
-    LIST_FOR_SAFE(n, &s->pipes) {
+    endpoint_settled(LIST_ENTRY(n, struct endpoint, in_socket));
+    LIST_FOR_SAFE(n, &s->pipes)
+    {
         struct pipe *p = LIST_ENTRY(n, struct pipe, in_socket);
         list_remove(&p->dead_node);
         if (!p->hung_up)
             pipe_hangup(p);
     }
     LIST_FOR_SAFE(n, &s->pipes)
-        pipe_free(LIST_ENTRY(n, struct pipe, in_socket));
+    pipe_free(LIST_ENTRY(n, struct pipe, in_socket));
     if (has_mail(s))
         run_mailbox(s);
     timer_cancel(s, &s->linger_timer);

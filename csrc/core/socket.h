@@ -2,8 +2,8 @@
 /*
  * A socket: one lock, one poller that holds all its descriptors, its pipes, and its pattern.
  *
- * Whoever holds the lock may change the socket. One thread at a time may *drive* it (`driving`): wait
- * in the poller and read. Driving is done by the calling thread while it waits, else by the
+ * Whoever holds the lock may change the socket. One thread at a time may *drive* it (`driving`):
+ * wait in the poller and read. Driving is done by the calling thread while it waits, else by the
  * context's background thread (driver.h). The lock is let go around every system call that moves
  * data, so `driving` and conn.writing tell who else is in the middle of something; objects that
  * such a thread may still hold go to `graveyard` and are freed when nobody drives.
@@ -36,9 +36,9 @@ struct monitor;
 struct io {
     void (*ready)(struct io *io, uint32_t events);
     int fd;
-    uint32_t interest; /* POLLER_ bits in force; 0: not in the poller */
-    bool dead;         /* events that were fetched before it died are ignored */
-    struct list grave; /* socket->graveyard */
+    uint32_t interest;           /* POLLER_ bits in force; 0: not in the poller */
+    bool dead;                   /* events that were fetched before it died are ignored */
+    struct list grave;           /* socket->graveyard */
     void (*bury)(struct io *io); /* frees the object around it */
 };
 
@@ -47,8 +47,8 @@ struct timer {
     void (*fire)(struct timer *t, uint64_t now);
 };
 
-/* Work from another thread, posted without this socket's lock. Embedded where it is used, so that posting
- * cannot fail; `queued` keeps it from being posted twice. */
+/* Work from another thread, posted without this socket's lock. Embedded where it is used, so that
+ * posting cannot fail; `queued` keeps it from being posted twice. */
 struct cmd {
     struct cmd *next;
     void (*run)(struct fmq_socket *s, struct cmd *cmd); /* with the lock held */
@@ -75,18 +75,19 @@ struct watch {
 };
 
 /* What socket_leave has to do; checked as one word on the fast path. */
-#define WORK_FLUSH 1u   /* look at the connections on `attention` */
-#define WORK_REAP 2u    /* pipes are on dead_pipes, or graves to be emptied */
-#define WORK_NOTIFY 4u  /* readiness changed: wake those who wait on this socket */
-#define WORK_TIMER 8u   /* the earliest deadline may have moved */
-#define WORK_CLOSE 16u  /* closed: try to finish */
+#define WORK_FLUSH 1u    /* look at the connections on `attention` */
+#define WORK_REAP 2u     /* pipes are on dead_pipes, or graves to be emptied */
+#define WORK_NOTIFY 4u   /* readiness changed: wake those who wait on this socket */
+#define WORK_TIMER 8u    /* the earliest deadline may have moved */
+#define WORK_CLOSE 16u   /* closed: try to finish */
 #define WORK_WATCHED 32u /* FD was handed out or a poll set holds it: keep its signal true */
 
 struct fmq_socket {
     struct mutex lock;
     atomic_int stop; /* 0, or the positive errno every call answers: ENOTSOCK, FMQ_ETERM */
     unsigned work;
-    atomic_uint changes; /* counts socket_notify: a waiter compares, as others may have taken `work` */
+    atomic_uint
+        changes; /* counts socket_notify: a waiter compares, as others may have taken `work` */
     const struct pattern_ops *ops;
     void *state;
     _Atomic(struct cmd *) mailbox;
@@ -120,9 +121,9 @@ struct fmq_socket {
     atomic_bool asleep;   /* the driving thread sleeps: who posts work must signal `wake` */
     atomic_uint watchers; /* FD exported, poll sets: posted work must signal `wake` */
     struct watch watch;
-    unsigned waiters;     /* threads in cond_wait */
+    unsigned waiters; /* threads in cond_wait */
     struct cond cond;
-    uint64_t last_use; /* clock of the last drive by a caller: the lease */
+    uint64_t last_use;  /* clock of the last drive by a caller: the lease */
     uint64_t last_poll; /* clock of the last look at all descriptors */
     uint32_t sleep_seq;
     int spin_score; /* > 0: recent waits ended within the spinning budget */
@@ -169,9 +170,9 @@ static inline void socket_leave(struct fmq_socket *s)
 }
 
 /*
- * Waits, with the lock held, until something changed, driving the socket where nobody else does: 0, or
- * -EAGAIN when `deadline` (clock_now time) passed, -EINTR, or the stop code. Lets the lock go and takes it
- * again. With deadline 0 it only looks at the network once.
+ * Waits, with the lock held, until something changed, driving the socket where nobody else does: 0,
+ * or -EAGAIN when `deadline` (clock_now time) passed, -EINTR, or the stop code. Lets the lock go
+ * and takes it again. With deadline 0 it only looks at the network once.
  */
 int socket_wait(struct fmq_socket *s, uint64_t deadline);
 
@@ -180,8 +181,8 @@ void socket_drive_once(struct fmq_socket *s);
 
 /* ---- for other threads ---- */
 
-/* Posts a command; any thread, no lock needed. `urgent`: somebody must run it soon even if no thread is
- * in a call on the socket. */
+/* Posts a command; any thread, no lock needed. `urgent`: somebody must run it soon even if no
+ * thread is in a call on the socket. */
 void socket_post(struct fmq_socket *s, struct cmd *cmd, bool urgent);
 void socket_kick(struct fmq_socket *s);
 void socket_ref(struct fmq_socket *s);
@@ -192,8 +193,7 @@ void socket_unref(struct fmq_socket *s);
 /* Readiness may have changed: whoever waits looks again. */
 static inline void socket_notify(struct fmq_socket *s)
 {
-    atomic_store_explicit(&s->changes,
-                          atomic_load_explicit(&s->changes, memory_order_relaxed) + 1,
+    atomic_store_explicit(&s->changes, atomic_load_explicit(&s->changes, memory_order_relaxed) + 1,
                           memory_order_relaxed);
     s->work |= WORK_NOTIFY;
 }
@@ -213,7 +213,7 @@ void pipe_lost(struct pipe *p);
 void pipe_hangup(struct pipe *p);
 void pipe_free(struct pipe *p);
 void pipe_arrived(struct pipe *p, uint32_t msgs_before); /* after pushing to p->in */
-void pipe_drained(struct pipe *p);                       /* `out` shrank: tell the pattern if owed */
+void pipe_drained(struct pipe *p); /* `out` shrank: tell the pattern if owed */
 
 void socket_terminate(struct fmq_socket *s); /* context shutdown */
 /* A new LINGER for a socket that was closed already. */

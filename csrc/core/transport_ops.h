@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a stream transport is to the core: how to read its addresses and how to make descriptors of them. The
- * rest (accepting, connecting, reconnecting, the protocol) is the same for all and lives in endpoint.c
- * and conn.c. inproc has no descriptors and is a file of its own (transport/inproc.c).
+ * What a stream transport is to the core: how to read its addresses and how to make descriptors of
+ * them. The rest (accepting, connecting, reconnecting, the protocol) is the same for all and lives
+ * in endpoint.c and conn.c. inproc has no descriptors and is a file of its own
+ * (transport/inproc.c).
  */
 #ifndef CORE_TRANSPORT_OPS_H
 #define CORE_TRANSPORT_OPS_H
@@ -20,29 +21,30 @@ struct fmq_socket;
 
 /* A parsed address. Text fields are NUL-terminated. */
 struct address {
-    char host[256];   /* tcp: name, literal, interface or "*"; ipc: path or "@name" or "*" */
-    uint16_t port;    /* tcp; 0: wildcard */
+    char host[256];    /* tcp: name, literal, interface or "*"; ipc: path or "@name" or "*" */
+    uint16_t port;     /* tcp; 0: wildcard */
     char src_host[64]; /* tcp connect: "src:port;host:port" */
     uint16_t src_port;
     bool has_src;
     struct net_addr at[ADDRESS_MAX_CANDIDATES]; /* resolved, in order of preference */
-    int count;     /* 0: a name that the resolver must look up */
-    bool by_name;  /* `at` came from the resolver: look it up again for each round */
+    int count;                                  /* 0: a name that the resolver must look up */
+    bool by_name; /* `at` came from the resolver: look it up again for each round */
 };
 
 struct transport_ops {
     const char *scheme; /* "tcp" */
     /*
-     * Reads what stands behind "scheme://". -EINVAL, -ENAMETOOLONG; detail (>= 200 bytes) gets a text
-     * that names what is wrong. Never blocks; names stay unresolved (count 0).
+     * Reads what stands behind "scheme://". -EINVAL, -ENAMETOOLONG; detail (>= 200 bytes) gets a
+     * text that names what is wrong. Never blocks; names stay unresolved (count 0).
      */
     int (*parse)(struct address *a, const char *rest, bool bind, bool ipv6, char *detail);
     /* Opens a listening descriptor for a resolved address. fd or a negative errno. */
     int (*listen)(struct endpoint *ep, struct address *a);
-    /* Opens a descriptor and begins to connect to candidate `which`. *connected tells whether it is done
-     * already. fd or a negative errno; a descriptor that failed is left in ep->io.fd. */
+    /* Opens a descriptor and begins to connect to candidate `which`. *connected tells whether it is
+     * done already. fd or a negative errno; a descriptor that failed is left in ep->io.fd. */
     int (*connect)(struct endpoint *ep, struct address *a, int which, bool *connected);
-    /* Applies accept filters and socket options to an accepted descriptor. 0, or -EACCES etc.: refuse. */
+    /* Applies accept filters and socket options to an accepted descriptor. 0, or -EACCES etc.:
+     * refuse. */
     int (*accepted)(struct endpoint *ep, int fd);
     /* The endpoint in its final form ("tcp://127.0.0.1:1234") for LAST_ENDPOINT. */
     void (*local_name)(int fd, char *buf, size_t size);

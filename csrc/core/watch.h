@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who waits for a socket from outside of it: poll sets, and the holder of FD. What is on the network they see
- * in the socket's poller; readiness that no connection's descriptor shows (a queued message, room at the
- * HWM) is shown by two descriptors of their own, one for POLLIN and one for POLLOUT, readable for as long as
- * it lasts. They are not in the socket's poller, so neither a caller that waits in the socket nor the
- * background thread is woken by them. Made when the first watcher comes.
+ * Who waits for a socket from outside of it: poll sets, and the holder of FD. What is on the
+ * network they see in the socket's poller; readiness that no connection's descriptor shows (a
+ * queued message, room at the HWM) is shown by two descriptors of their own, one for POLLIN and one
+ * for POLLOUT, readable for as long as it lasts. They are not in the socket's poller, so neither a
+ * caller that waits in the socket nor the background thread is woken by them. Made when the first
+ * watcher comes.
  */
 #ifndef CORE_WATCH_H
 #define CORE_WATCH_H
 
 #include "core/socket.h"
 
-/* One watcher more, or less, for these events (FMQ_POLLIN, FMQ_POLLOUT). Lock held. 0 or -EMFILE etc. */
+/* One watcher more, or less, for these events (FMQ_POLLIN, FMQ_POLLOUT). Lock held. 0 or -EMFILE
+ * etc. */
 int watch_add(struct fmq_socket *s, int events);
 void watch_remove(struct fmq_socket *s, int events);
 /* Makes the descriptors show the truth; called on leaving the socket. Lock held. */

@@ -3,17 +3,17 @@
  * fastmq's engine, as its Python module sees it: contexts, sockets, messages, polling, proxies.
  *
  * Return values: 0 or a count on success, a negative errno on failure (-EAGAIN, -FMQ_ETERM ...).
- * Times are milliseconds, -1 waits for ever, 0 does not wait. Blocking calls return -EINTR when a signal
- * arrived, so that the host can run its handlers; call again with what is left of the time.
+ * Times are milliseconds, -1 waits for ever, 0 does not wait. Blocking calls return -EINTR when a
+ * signal arrived, so that the host can run its handlers; call again with what is left of the time.
  *
  * Threads: every function may be called from any thread at any time on a handle that has not been
  * freed. fmq_close ends the calls of other threads on that socket with -ENOTSOCK, the end of the
  * context with -FMQ_ETERM.
  *
- * Two-step calls: functions named fmq_try_* never wait, neither for a lock nor for a peer, and may be called
- * with the host's interpreter lock held. They answer -EBUSY when another thread has the socket and
- * -EAGAIN when the operation would block; the caller then lets the interpreter lock go and makes
- * the blocking call.
+ * Two-step calls: functions named fmq_try_* never wait, neither for a lock nor for a peer, and may
+ * be called with the host's interpreter lock held. They answer -EBUSY when another thread has the
+ * socket and -EAGAIN when the operation would block; the caller then lets the interpreter lock go
+ * and makes the blocking call.
  */
 #ifndef FASTMQ_H
 #define FASTMQ_H
@@ -68,7 +68,7 @@ int fmq_setup(void);
 const char *fmq_strerror(int err);
 int fmq_has(const char *capability); /* "ipc", "inproc", "draft" ...: 1 or 0 */
 const char *fmq_poller_name(void);
-long fmq_open_fds(void); /* descriptors the engine holds, all contexts */
+long fmq_open_fds(void);    /* descriptors the engine holds, all contexts */
 long fmq_live_blocks(void); /* allocations alive; 0 unless built with FMQ_DEBUG */
 
 /* ---- contexts ---- */
@@ -81,9 +81,9 @@ int fmq_ctx_set_name_prefix(fmq_ctx *ctx, const char *prefix);
 /* All calls on its sockets fail with -FMQ_ETERM from now on. Never waits. */
 int fmq_ctx_shutdown(fmq_ctx *ctx);
 /*
- * Shutdown, then waits until every socket was closed and has sent or given up (LINGER) what it holds.
- * -EAGAIN when timeout_ms passed first, -EINTR on a signal: call again. 0: the engine threads are
- * gone, only fmq_ctx_free is left.
+ * Shutdown, then waits until every socket was closed and has sent or given up (LINGER) what it
+ * holds. -EAGAIN when timeout_ms passed first, -EINTR on a signal: call again. 0: the engine
+ * threads are gone, only fmq_ctx_free is left.
  */
 int fmq_ctx_term(fmq_ctx *ctx, int timeout_ms);
 /* Sockets that were closed and still have something to send give up after linger_ms from now. */
@@ -96,9 +96,9 @@ bool fmq_ctx_forked(const fmq_ctx *ctx);
 /* One line of what keeps a context from ending. */
 struct fmq_pending {
     int type;
-    bool open;            /* not closed by the program yet */
-    uint64_t messages;    /* queued to be sent */
-    char endpoint[128];   /* the last endpoint, shortened if need be */
+    bool open;          /* not closed by the program yet */
+    uint64_t messages;  /* queued to be sent */
+    char endpoint[128]; /* the last endpoint, shortened if need be */
 };
 /* Fills up to max rows, returns how many sockets there are in all. */
 int fmq_ctx_pending(fmq_ctx *ctx, struct fmq_pending *rows, int max);
@@ -107,7 +107,8 @@ int fmq_ctx_pending(fmq_ctx *ctx, struct fmq_pending *rows, int max);
 
 /* -EINVAL unknown type, -EMFILE MAX_SOCKETS or descriptors, -FMQ_ETERM. */
 int fmq_socket_new(fmq_ctx *ctx, int type, fmq_socket **out);
-/* Closes: what is queued goes out in the background, for LINGER ms at most. -ENOTSOCK: closed already. */
+/* Closes: what is queued goes out in the background, for LINGER ms at most. -ENOTSOCK: closed
+ * already. */
 int fmq_close(fmq_socket *s);
 bool fmq_closed(const fmq_socket *s);
 /* Frees the handle; closes it first if need be. No call may be in progress on it. */
@@ -123,15 +124,23 @@ int fmq_disconnect(fmq_socket *s, const char *endpoint);
 const char *fmq_last_detail(void);
 
 /* Options. Integer options take int64_t here whatever their width; blobs and strings take bytes. */
-enum fmq_opt_kind { FMQ_OPT_INT, FMQ_OPT_INT64, FMQ_OPT_UINT64, FMQ_OPT_BOOL, FMQ_OPT_BYTES, FMQ_OPT_STRING, FMQ_OPT_FD };
+enum fmq_opt_kind {
+    FMQ_OPT_INT,
+    FMQ_OPT_INT64,
+    FMQ_OPT_UINT64,
+    FMQ_OPT_BOOL,
+    FMQ_OPT_BYTES,
+    FMQ_OPT_STRING,
+    FMQ_OPT_FD
+};
 #define FMQ_OPT_GET 1u
 #define FMQ_OPT_SET 2u
 struct fmq_option_info {
     int id;
     const char *name;
     enum fmq_opt_kind kind;
-    unsigned access;        /* FMQ_OPT_GET | FMQ_OPT_SET */
-    int64_t min, max;       /* range of integers */
+    unsigned access;  /* FMQ_OPT_GET | FMQ_OPT_SET */
+    int64_t min, max; /* range of integers */
 };
 /* All rows of the option table, NULL past the end. */
 const struct fmq_option_info *fmq_option_at(int index);
@@ -150,16 +159,16 @@ int fmq_get_bytes(fmq_socket *s, int option, void *value, size_t *len);
  */
 int fmq_try_send(fmq_socket *s, struct msg *parts, uint32_t n, bool more);
 int fmq_send(fmq_socket *s, struct msg *parts, uint32_t n, bool more, int timeout_ms);
-/* As fmq_try_send for one part of bytes, without building a struct msg where it can be avoided. `object`
- * (may be NULL) is the immutable host object that owns the bytes. */
+/* As fmq_try_send for one part of bytes, without building a struct msg where it can be avoided.
+ * `object` (may be NULL) is the immutable host object that owns the bytes. */
 int fmq_try_send_bytes(fmq_socket *s, const void *data, size_t size, void *object, bool more);
 /* The value that SNDTIMEO/RCVTIMEO stand at: what a caller passes as timeout_ms. */
 int fmq_sndtimeo(const fmq_socket *s);
 int fmq_rcvtimeo(const fmq_socket *s);
 
 /*
- * Receiving. recv_part gives the next part of the message this thread is in (PART_MORE in its flags tells
- * of further ones); recv gives all remaining parts of one whole message; recv_many up to
+ * Receiving. recv_part gives the next part of the message this thread is in (PART_MORE in its flags
+ * tells of further ones); recv gives all remaining parts of one whole message; recv_many up to
  * max_messages whole messages, waiting only for the first. Parts are appended to `out`.
  * `meta` (may be NULL) receives a reference to the connection's metadata, or NULL.
  */
@@ -178,10 +187,11 @@ int fmq_events(fmq_socket *s);
 /* Waits for one of `events`; returns the mask or a negative errno (0 on timeout). */
 int fmq_poll_one(fmq_socket *s, int events, int timeout_ms);
 
-/* Event messages go to a PAIR bound at `endpoint` ("inproc://..."), NULL stops. version 1 or 2. `type` of the
- * monitor socket: FMQ_PAIR, or for version 2 also FMQ_PUB, FMQ_PUSH. */
+/* Event messages go to a PAIR bound at `endpoint` ("inproc://..."), NULL stops. version 1 or 2.
+ * `type` of the monitor socket: FMQ_PAIR, or for version 2 also FMQ_PUB, FMQ_PUSH. */
 int fmq_monitor(fmq_socket *s, const char *endpoint, uint64_t events, int version, int type);
-/* Puts a PIPES_STATS event into the version 2 monitor. -EAGAIN without pipes, -EINVAL without a monitor. */
+/* Puts a PIPES_STATS event into the version 2 monitor. -EAGAIN without pipes, -EINVAL without a
+ * monitor. */
 int fmq_monitor_stats(fmq_socket *s);
 
 /* ROUTER: what the peer of that id is ready for (POLLIN/POLLOUT). -EHOSTUNREACH: unknown. */
@@ -191,7 +201,8 @@ int fmq_peer_state(fmq_socket *s, const void *id, size_t len);
 
 int fmq_pollset_new(fmq_pollset **out);
 void fmq_pollset_free(fmq_pollset *p);
-/* -EINVAL: registered already / not registered, -EBADF, -ENOTSOCK. `data` comes back with the event. */
+/* -EINVAL: registered already / not registered, -EBADF, -ENOTSOCK. `data` comes back with the
+ * event. */
 int fmq_pollset_add(fmq_pollset *p, fmq_socket *s, int events, void *data);
 int fmq_pollset_modify(fmq_pollset *p, fmq_socket *s, int events);
 int fmq_pollset_remove(fmq_pollset *p, fmq_socket *s);
@@ -202,14 +213,17 @@ struct fmq_pollevent {
     void *data;
     int events;
 };
-/* Up to max ready ones; 0 on timeout; -EINTR; -ENOTSOCK/-FMQ_ETERM when a socket in the set ended. */
+/* Up to max ready ones; 0 on timeout; -EINTR; -ENOTSOCK/-FMQ_ETERM when a socket in the set ended.
+ */
 int fmq_pollset_wait(fmq_pollset *p, struct fmq_pollevent *out, int max, int timeout_ms);
 
 /* ---- proxies ---- */
 
-/* Forwards whole messages both ways until the context of a socket ends (-FMQ_ETERM), a socket is closed
+/* Forwards whole messages both ways until the context of a socket ends (-FMQ_ETERM), a socket is
+ * closed
  * (-ENOTSOCK), a signal arrives (-EINTR; call again), or, when `control` is given, TERMINATE comes
- * (0). capture and control may be NULL. `state` keeps PAUSE and counters over -EINTR: zero it first. */
+ * (0). capture and control may be NULL. `state` keeps PAUSE and counters over -EINTR: zero it
+ * first. */
 struct fmq_proxy_state {
     bool paused;
     uint64_t stats[8]; /* messages and bytes: frontend received, sent, backend received, sent */

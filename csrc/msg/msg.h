@@ -27,7 +27,7 @@ enum msg_kind { MSG_INLINE, MSG_SLICE, MSG_BLOB, MSG_OBJECT, MSG_BORROWED };
 
 #define PART_MORE 1u    /* further parts of the same message follow */
 #define PART_COMMAND 4u /* same bit as on the wire; never on messages that patterns see */
-#define PART_NOREF 8u    /* BORROWED: the object hook must not be used (no host lock is held) */
+#define PART_NOREF 8u   /* BORROWED: the object hook must not be used (no host lock is held) */
 
 struct msg {
     union {
@@ -116,16 +116,16 @@ static inline void msg_init_object(struct msg *m, const void *data, size_t size,
 int msg_init_copy(struct msg *m, const void *data, size_t size);
 /* A blob of `size` writable bytes (through *data). 0 or -ENOMEM. */
 int msg_init_blob(struct msg *m, size_t size, uint8_t **data);
-/* Foreign memory; release(data, hint) runs when the last reference goes. 0, or -ENOMEM (then release is
- * not called and the memory stays the caller's). */
+/* Foreign memory; release(data, hint) runs when the last reference goes. 0, or -ENOMEM (then
+ * release is not called and the memory stays the caller's). */
 int msg_init_foreign(struct msg *m, void *data, size_t size,
                      void (*release)(void *data, void *hint), void *hint);
 
-/* Memory that becomes a message once it is full: a sole blob whose `size` bytes lie at ->data. NULL makes a
- * new one; NULL is returned when out of memory (b stays valid). */
+/* Memory that becomes a message once it is full: a sole blob whose `size` bytes lie at ->data. NULL
+ * makes a new one; NULL is returned when out of memory (b stays valid). */
 struct blob *blob_resize(struct blob *b, size_t size);
-/* The same for `size` bytes from the pool's spare ones, whose pages are warm already: large bodies that come
- * one after the other are otherwise paid for in page faults. */
+/* The same for `size` bytes from the pool's spare ones, whose pages are warm already: large bodies
+ * that come one after the other are otherwise paid for in page faults. */
 struct blob *blob_pooled(struct pool *pool, size_t size);
 /* Takes over the reference; `size` bytes are valid. */
 void msg_init_own_blob(struct msg *m, struct blob *b, size_t size);

@@ -161,8 +161,7 @@ void pool_keep_blob(struct pool *p, struct blob *b)
         for (unsigned i = 0; b && i < BLOB_SLOTS; i++) {
             struct blob *none = NULL;
             if (atomic_compare_exchange_strong_explicit(&p->blobs[i], &none, b,
-                                                        memory_order_release,
-                                                        memory_order_relaxed))
+                                                        memory_order_release, memory_order_relaxed))
                 b = NULL;
         }
     }

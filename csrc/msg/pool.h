@@ -34,8 +34,8 @@ void pool_release(struct pool *p); /* drops the owner's reference */
 /* A chunk of at least `cap` bytes (one of the CHUNK_ sizes) with one reference; NULL: no memory. */
 struct chunk *chunk_get(struct pool *p, size_t cap);
 
-/* A spare blob of at least `size` bytes and not much more, NULL when there is none. It brings its reference on
- * the pool along. */
+/* A spare blob of at least `size` bytes and not much more, NULL when there is none. It brings its
+ * reference on the pool along. */
 struct blob *pool_take_blob(struct pool *p, size_t size);
 /* Takes the memory back, and the reference that the blob had on the pool. */
 void pool_keep_blob(struct pool *p, struct blob *b);

@@ -14,8 +14,8 @@ void clock_setup(void);
 
 /*
  * Monotonic ns. Reads the TSC where the kernel itself trusts it as its clock source (a few ns),
- * CLOCK_MONOTONIC otherwise. Never runs backwards on one thread; drift against CLOCK_MONOTONIC stays below
- * 0.1 %.
+ * CLOCK_MONOTONIC otherwise. Never runs backwards on one thread; drift against CLOCK_MONOTONIC
+ * stays below 0.1 %.
  */
 uint64_t clock_now(void);
 

@@ -21,9 +21,12 @@ struct net_addr {
 /* Registry of the engine's descriptors. net_fd_adopt registers a foreign one (USE_FD). */
 /* Registers it and makes it non-blocking. fd, -EBADF or -ENOMEM (fd stays the caller's). */
 int net_fd_adopt(int fd);
-void net_close(int fd);   /* unregisters and closes; -1 is ignored */
-long net_fd_count(void);  /* registered now */
-/* In a forked child: closes every registered descriptor. Safe whatever other threads did at fork. */
+/* Unregisters and closes. One that is not registered is left alone: it went at fork. -1 is ignored.
+ */
+void net_close(int fd);
+long net_fd_count(void); /* registered now */
+/* In a forked child: closes every registered descriptor. Safe whatever other threads did at fork.
+ */
 void net_close_all_after_fork(void);
 void net_fork_prepare(void); /* pthread_atfork hooks around the registry's lock */
 void net_fork_parent(void);
@@ -53,7 +56,8 @@ int net_local_addr(int fd, struct net_addr *out);
 int net_peer_addr(int fd, struct net_addr *out);
 void net_nodelay(int fd);
 
-/* >0 bytes, 0 on end of stream, -EAGAIN, or a negative errno. Never raises SIGPIPE, never blocks. */
+/* >0 bytes, 0 on end of stream, -EAGAIN, or a negative errno. Never raises SIGPIPE, never blocks.
+ */
 ssize_t net_recv(int fd, void *buf, size_t len);
 ssize_t net_send(int fd, const void *buf, size_t len);
 ssize_t net_sendv(int fd, const struct iovec *iov, int count);

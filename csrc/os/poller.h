@@ -3,8 +3,8 @@
  * Readiness of descriptors, level-triggered. Three backends, a file each: epoll, kqueue, poll(2).
  * The build takes all that the system has; FASTMQ_POLLER=poll (read once) forces poll(2).
  *
- * Pollers nest: a child poller added to a parent is ready when any of the child's own descriptors is.
- * add/mod/del may be called from any thread while another waits, and take effect on that wait.
+ * Pollers nest: a child poller added to a parent is ready when any of the child's own descriptors
+ * is. add/mod/del may be called from any thread while another waits, and take effect on that wait.
  * A poller has at most one waiter at a time, except that a parent waiting on a child and a thread
  * waiting on that child itself may overlap.
  */
@@ -15,10 +15,11 @@
 
 #define POLLER_IN 1u
 #define POLLER_OUT 2u
-#define POLLER_ERR 4u     /* reported only: error or hang-up; IN is reported with it */
+#define POLLER_ERR 4u /* reported only: error or hang-up; IN is reported with it */
 #define POLLER_PRI 8u
 #define POLLER_ONESHOT 16u /* reports once, then silent until the next mod */
-/* Asking for none of IN, OUT, PRI sets a descriptor aside: silent, but for one report of an error. */
+/* Asking for none of IN, OUT, PRI sets a descriptor aside: silent, but for one report of an error.
+ */
 
 struct poller; /* begins with a pointer to the backend's table */
 
@@ -45,9 +46,9 @@ int poller_add_child(struct poller *p, struct poller *child, uint32_t events, vo
 int poller_mod_child(struct poller *p, struct poller *child, uint32_t events, void *data);
 int poller_del_child(struct poller *p, struct poller *child);
 
-/* Waits at most timeout_ns (<0: for ever, 0: just looks). Returns the number of events (0 on timeout)
- * or -EINTR; the poll backend may also answer -ENOMEM. At most 128 events a call. Sub-millisecond
- * timeouts are honoured. */
+/* Waits at most timeout_ns (<0: for ever, 0: just looks). Returns the number of events (0 on
+ * timeout) or -EINTR; the poll backend may also answer -ENOMEM. At most 128 events a call.
+ * Sub-millisecond timeouts are honoured. */
 int poller_wait(struct poller *p, struct poller_event *events, int max, int64_t timeout_ns);
 
 #endif

@@ -63,7 +63,8 @@ struct thread_policy {
     const unsigned *cpus;
     unsigned cpu_count; /* 0: no pinning */
 };
-/* Applies to the calling thread; failures are ignored (lack of privilege must not stop a program). */
+/* Applies to the calling thread; failures are ignored (lack of privilege must not stop a program).
+ */
 void thread_apply_policy(const struct thread_policy *policy);
 
 static inline void cpu_relax(void)

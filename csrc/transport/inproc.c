@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A link has two ends. Each end has a queue of messages towards it, filled by the other end's socket
- * under the link's lock, and taken whole by its own socket when that has read all it had: the lock is
- * taken once a batch on the reading side.
+ * A link has two ends. Each end has a queue of messages towards it, filled by the other end's
+ * socket under the link's lock, and taken whole by its own socket when that has read all it had:
+ * the lock is taken once a batch on the reading side.
  *
  * A socket never touches the other one: it leaves a note (EV_ bits) at the other end and posts
  * that end's command. All posting is done under the link's lock, where end.socket is known to be
@@ -52,12 +52,13 @@ struct inproc_link {
     struct mutex lock;
     atomic_uint refs;
     struct link_end end[2]; /* 0: connected, 1: bound */
-    int type; /* of the connecting socket */
-    struct list waiting; /* inproc_wait.links, under ctx->inproc_lock */
+    int type;               /* of the connecting socket */
+    struct list waiting;    /* inproc_wait.links, under ctx->inproc_lock */
     char *name;
 };
 
-/* A bound name with what its socket was when it was bound, so that connecting needs no lock of it. */
+/* A bound name with what its socket was when it was bound, so that connecting needs no lock of it.
+ */
 struct inproc_name {
     struct fmq_socket *socket;
     uint32_t sndhwm, rcvhwm;
@@ -109,13 +110,15 @@ static void describe(struct link_end *e, struct fmq_socket *s)
     e->identity_len = s->opt.routing_id_len;
 }
 
-/* The marks of both directions, now that both ends are described (or one: then its own alone counts). */
+/* The marks of both directions, now that both ends are described (or one: then its own alone
+ * counts). */
 static void set_hwm(struct inproc_link *l, bool both)
 {
     for (int i = 0; i < 2; i++) {
         struct link_end *to = &l->end[i], *from = &l->end[!i];
-        uint32_t hwm = !both ? from->sndhwm
-                             : from->sndhwm && to->rcvhwm ? from->sndhwm + to->rcvhwm : 0;
+        uint32_t hwm = !both                        ? from->sndhwm
+                       : from->sndhwm && to->rcvhwm ? from->sndhwm + to->rcvhwm
+                                                    : 0;
         atomic_store(&to->hwm, hwm);
     }
 }

@@ -18,8 +18,8 @@ static int ipc_parse(struct address *a, const char *rest, bool bind, bool ipv6, 
     memset(a, 0, sizeof(*a));
     size_t len = strlen(rest);
     if (len > PATH_MAX_LEN) {
-        snprintf(detail, DETAIL_SIZE, "an ipc path may have %zu bytes, this one has %zu", PATH_MAX_LEN,
-                 len);
+        snprintf(detail, DETAIL_SIZE, "an ipc path may have %zu bytes, this one has %zu",
+                 PATH_MAX_LEN, len);
         return -ENAMETOOLONG;
     }
     if (strcmp(rest, "@") == 0) {

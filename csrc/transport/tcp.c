@@ -38,8 +38,9 @@ static int split_port(const char *text, size_t len, char *host, size_t host_size
             value = value * 10 + (unsigned long)(digits[i] - '0');
         }
         if (digits_len == 0 || value > 65535 || (value == 0 && !wildcard_port)) {
-            snprintf(detail, DETAIL_SIZE, "'tcp://%.100s': the port must be a number from %d to 65535%s",
-                     whole, wildcard_port ? 0 : 1, wildcard_port ? " or *" : "");
+            snprintf(detail, DETAIL_SIZE,
+                     "'tcp://%.100s': the port must be a number from %d to 65535%s", whole,
+                     wildcard_port ? 0 : 1, wildcard_port ? " or *" : "");
             return -EINVAL;
         }
         *port = (uint16_t)value;

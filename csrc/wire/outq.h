@@ -3,16 +3,16 @@
  * What a pipe has yet to hand to the kernel: a queue of bytes, already framed as ZMTP 2/3 messages
  * (or unframed, for raw sockets). Small bodies are copied into blocks, large ones stay where they
  * are and are referenced. Encoding at once saves a queue of message structs on the way out, and
- * since the framing is the same for every ZMTP >= 2 peer, what is left after a lost connection goes to the
- * next one as it is.
+ * since the framing is the same for every ZMTP >= 2 peer, what is left after a lost connection goes
+ * to the next one as it is.
  *
  * Blocks: a frame header and a copied body are never split between two blocks; a referenced body
- * follows the block whose last bytes are its header. So the queue can be walked frame by frame without
- * any index.
+ * follows the block whose last bytes are its header. So the queue can be walked frame by frame
+ * without any index.
  *
  * All calls are made under the socket's lock. outq_iov's result may be written to the kernel with
- * the lock let go: appending never moves bytes already queued, and only outq_sent/outq_fini/outq_drop_*
- * frees them (nobody calls those meanwhile).
+ * the lock let go: appending never moves bytes already queued, and only
+ * outq_sent/outq_fini/outq_drop_* frees them (nobody calls those meanwhile).
  */
 #ifndef WIRE_OUTQ_H
 #define WIRE_OUTQ_H
@@ -49,25 +49,25 @@ struct outq {
     struct outblk *head;
     struct outblk *tail;
     struct pool *pool;
-    size_t bytes; /* queued and not yet accepted by the kernel */
+    size_t bytes;  /* queued and not yet accepted by the kernel */
     uint32_t msgs; /* whole messages not yet wholly accepted: what SNDHWM counts */
     /* The first bytes of `head` continue a frame whose beginning was accepted already. */
     bool mid_frame;
 
     /* private */
-    bool mid_msg;       /* parts of a message were accepted, and more of it follow */
-    bool unframed;      /* the bytes are no frames: fixed by the first put */
-    uint8_t cur_flags;  /* mid_frame: the flags of that frame ... */
-    size_t cur_left;    /* ... and how much of it is left */
+    bool mid_msg;      /* parts of a message were accepted, and more of it follow */
+    bool unframed;     /* the bytes are no frames: fixed by the first put */
+    uint8_t cur_flags; /* mid_frame: the flags of that frame ... */
+    size_t cur_left;   /* ... and how much of it is left */
 };
 
 void outq_init(struct outq *q, struct pool *pool);
 void outq_fini(struct outq *q);
 
 /*
- * Appends one whole message. Consumes the parts: BORROWED bytes are copied (small) or owned (large);
- * all others are moved or dropped. MORE is derived from the position. 0, or -ENOMEM: nothing was
- * appended and the parts stay the caller's.
+ * Appends one whole message. Consumes the parts: BORROWED bytes are copied (small) or owned
+ * (large); all others are moved or dropped. MORE is derived from the position. 0, or -ENOMEM:
+ * nothing was appended and the parts stay the caller's.
  */
 int outq_put(struct outq *q, struct msg *parts, uint32_t n);
 
@@ -94,14 +94,17 @@ static inline int outq_put_copy(struct outq *q, const void *data, size_t size)
 int outq_put_pair(struct outq *q, const void *head, size_t head_len, const void *body,
                   size_t body_len);
 
-/* Appends bytes without a frame (STREAM, ROUTER_RAW). Counts as one message. Consumes m on success. */
+/* Appends bytes without a frame (STREAM, ROUTER_RAW). Counts as one message. Consumes m on success.
+ */
 int outq_put_raw(struct outq *q, struct msg *m);
 
-/* Appends a command frame (flag 04) whose body is `head` followed by `body`; not counted. 0 or -ENOMEM. */
+/* Appends a command frame (flag 04) whose body is `head` followed by `body`; not counted. 0 or
+ * -ENOMEM. */
 int outq_put_command(struct outq *q, const void *head, size_t head_len, const void *body,
                      size_t body_len);
 
-/* Appends bytes that are no message of their own (unframed queues). 0, or -ENOMEM: nothing appended. */
+/* Appends bytes that are no message of their own (unframed queues). 0, or -ENOMEM: nothing
+ * appended. */
 int outq_put_bytes(struct outq *q, const void *data, size_t size);
 /* As outq_put_bytes, with a body that is referenced when it is large. Consumes m on success. */
 int outq_put_bytes_msg(struct outq *q, const void *head, size_t head_len, struct msg *m);
@@ -117,19 +120,20 @@ int outq_iov(struct outq *q, struct iovec *iov, int max);
 void outq_sent(struct outq *q, size_t n);
 
 /*
- * The connection was lost: drops the message whose sending had begun (all its parts) and all command
- * frames; whole messages stay, in order. Not for raw queues (those are dropped by outq_fini).
+ * The connection was lost: drops the message whose sending had begun (all its parts) and all
+ * command frames; whole messages stay, in order. Not for raw queues (those are dropped by
+ * outq_fini).
  */
 void outq_rewind(struct outq *q);
 
-/* Drops everything that no write has begun on; CONFLATE keeps only the newest this way. The begun message
- * stays. `inflight`: bytes handed out by outq_iov whose write is still under way. */
+/* Drops everything that no write has begun on; CONFLATE keeps only the newest this way. The begun
+ * message stays. `inflight`: bytes handed out by outq_iov whose write is still under way. */
 void outq_drop_pending(struct outq *q, size_t inflight);
 
 /*
  * Takes the next frame from the front for re-encoding (ZMTP 1.0, CURVE): out is a message with MORE
- * or COMMAND set as framed, owned by the caller. 1, 0 when empty, -ENOMEM. Never mixed with outq_iov on
- * the same queue.
+ * or COMMAND set as framed, owned by the caller. 1, 0 when empty, -ENOMEM. Never mixed with
+ * outq_iov on the same queue.
  */
 int outq_take(struct outq *q, struct msg *out);
 

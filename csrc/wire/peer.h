@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The protocol of one connection, without I/O: ZMTP 3.1 down to 1.0, both roles. Bytes go in through
- * peer_recv_buf/peer_recv_done, events come out of peer_next; what to write comes from
+ * The protocol of one connection, without I/O: ZMTP 3.1 down to 1.0, both roles. Bytes go in
+ * through peer_recv_buf/peer_recv_done, events come out of peer_next; what to write comes from
  * peer_send_iov. Time is an argument. Not thread-safe: the socket's lock covers a peer, except that
  * between peer_recv_buf and peer_recv_done the buffer may be filled, and between peer_send_iov and
  * peer_sent the pieces written, with the lock let go.
@@ -70,19 +70,19 @@ enum peer_failure {
 
 struct peer_config {
     struct pool *pool;
-    int socket_type;         /* FMQ_PAIR ... as in fastmq.h: also the id of ZMTP 1/2 */
-    const uint8_t *identity; /* own routing id; copied by peer_init */
-    size_t identity_len;     /* <= 255 */
+    int socket_type;            /* FMQ_PAIR ... as in fastmq.h: also the id of ZMTP 1/2 */
+    const uint8_t *identity;    /* own routing id; copied by peer_init */
+    size_t identity_len;        /* <= 255 */
     const uint8_t *extra_props; /* application's X- properties in meta.h's encoding; copied */
     size_t extra_props_len;
-    int64_t max_msg_size; /* bytes a frame, -1: no limit */
-    uint32_t max_parts;   /* frames a message; 0: PEER_DEFAULT_MAX_PARTS */
-    uint32_t handshake_ms; /* 0: no limit */
+    int64_t max_msg_size;                        /* bytes a frame, -1: no limit */
+    uint32_t max_parts;                          /* frames a message; 0: PEER_DEFAULT_MAX_PARTS */
+    uint32_t handshake_ms;                       /* 0: no limit */
     uint32_t heartbeat_ivl_ms, heartbeat_ttl_ms; /* 0: off */
     int32_t heartbeat_timeout_ms;                /* -1: the interval */
-    size_t raw_max;   /* raw: largest piece delivered as one message (8192) */
-    bool raw;         /* no protocol at all: READY at once, FRAME events of plain bytes */
-    bool v3_only;     /* refuse ZMTP 1 and 2 (security is configured) */
+    size_t raw_max; /* raw: largest piece delivered as one message (8192) */
+    bool raw;       /* no protocol at all: READY at once, FRAME events of plain bytes */
+    bool v3_only;   /* refuse ZMTP 1 and 2 (security is configured) */
 };
 
 enum peer_event_kind {
@@ -90,7 +90,7 @@ enum peer_event_kind {
     PEER_EV_FRAME,     /* `msg`: one frame, MORE set on all but the last; ownership passes */
     PEER_EV_SUBSCRIBE, /* topic: `data`, valid until the next call on the peer */
     PEER_EV_CANCEL,
-    PEER_EV_JOIN,  /* group: `data` */
+    PEER_EV_JOIN, /* group: `data` */
     PEER_EV_LEAVE,
 };
 
@@ -119,7 +119,7 @@ struct peer {
     enum peer_state state;
     enum peer_framing framing; /* of what is sent and received after the version is known */
     uint8_t version_major, version_minor; /* the peer's: 1.0, 2.0, 3.0, 3.1 */
-    bool ready;                /* READY was delivered: traffic may be sent */
+    bool ready;                           /* READY was delivered: traffic may be sent */
 
     enum peer_failure failure; /* once DEAD */
     uint32_t failure_code;
@@ -136,37 +136,37 @@ struct peer {
 
     /* private to peer.c and inline readers: (implementer adds fields below) */
     struct peer_config cfg;
-    struct chunk *in;   /* NULL while nothing is buffered */
+    struct chunk *in; /* NULL while nothing is buffered */
     size_t in_begin, in_end;
-    unsigned in_refs;   /* references on `in` taken ahead for slices */
-    unsigned in_class;  /* the size of chunk that the traffic asks for */
-    unsigned in_lean;   /* reads in a row that needed far less */
-    size_t in_offered;  /* length of the last peer_recv_buf */
-    size_t frame_need;  /* bytes of the frame at in_begin, once its header is known */
-    int fast_max;       /* peer_next_small's largest body, -1: not now */
-    uint32_t part;      /* frames of the current message that were delivered */
+    unsigned in_refs;  /* references on `in` taken ahead for slices */
+    unsigned in_class; /* the size of chunk that the traffic asks for */
+    unsigned in_lean;  /* reads in a row that needed far less */
+    size_t in_offered; /* length of the last peer_recv_buf */
+    size_t frame_need; /* bytes of the frame at in_begin, once its header is known */
+    int fast_max;      /* peer_next_small's largest body, -1: not now */
+    uint32_t part;     /* frames of the current message that were delivered */
     uint32_t max_parts;
 
-    struct blob *big;   /* the large body being received */
+    struct blob *big; /* the large body being received */
     size_t big_size, big_cap, big_have;
     uint8_t big_flags;
-    struct msg held;    /* keeps an event's `data` alive until the next call */
+    struct msg held; /* keeps an event's `data` alive until the next call */
 
-    bool recv_big;      /* the last peer_recv_buf was memory of the large body */
+    bool recv_big; /* the last peer_recv_buf was memory of the large body */
 
     struct mechanism *mech;
     void *cfg_mem;
-    uint8_t *command;   /* a handshake command that waits for memory to be queued */
+    uint8_t *command; /* a handshake command that waits for memory to be queued */
     size_t command_len;
-    struct outq own;    /* what goes out before (or, for ZMTP 1.0, instead of) the pipe's queue */
-    size_t own_offered; /* how much of it the last peer_send_iov gave out */
+    struct outq own;     /* what goes out before (or, for ZMTP 1.0, instead of) the pipe's queue */
+    size_t own_offered;  /* how much of it the last peer_send_iov gave out */
     struct msg v1_taken; /* ZMTP 1.0: taken from the pipe's queue, not yet encoded */
     bool has_v1_taken;
     bool v1_mid_msg;
-    bool unversioned;   /* ZMTP 1.0: our signature was the head of our identity frame */
-    bool may_error;     /* an ERROR command would be understood */
+    bool unversioned;              /* ZMTP 1.0: our signature was the head of our identity frame */
+    bool may_error;                /* an ERROR command would be understood */
     bool due_ready, due_subscribe; /* events that are not caused by a frame */
-    bool starved;       /* the last peer_next wanted more bytes */
+    bool starved;                  /* the last peer_next wanted more bytes */
 
     bool pong_due;
     uint8_t pong_len;
@@ -190,13 +190,13 @@ int peer_recv_buf(struct peer *p, uint8_t **buf, size_t *len);
 /* n bytes (possibly 0) were put there at time `now`. */
 void peer_recv_done(struct peer *p, size_t n, uint64_t now);
 
-/* 1: *ev is the next event; 0: needs more bytes (when nothing is buffered, a chunk is kept at most for the
- * next read: peer_trim gives it back);
- * -EPROTO: the connection is over (failure tells why); -ENOMEM: try again later, nothing lost. */
+/* 1: *ev is the next event; 0: needs more bytes (when nothing is buffered, a chunk is kept at most
+ * for the next read: peer_trim gives it back); -EPROTO: the connection is over (failure tells why);
+ * -ENOMEM: try again later, nothing lost. */
 int peer_next(struct peer *p, struct peer_event *ev);
 /*
- * peer_next for the commonest case, a small frame of plain traffic that is wholly buffered: 1 with the
- * frame in *out; 0: ask peer_next.
+ * peer_next for the commonest case, a small frame of plain traffic that is wholly buffered: 1 with
+ * the frame in *out; 0: ask peer_next.
  */
 static inline int peer_next_small(struct peer *p, struct msg *out)
 {
@@ -233,8 +233,8 @@ static inline int peer_next_small(struct peer *p, struct msg *out)
     return 1;
 }
 
-/* Gives back the memory kept for the next read, if nothing is buffered. For connections that went idle; not
- * while a read or a write is under way. */
+/* Gives back the memory kept for the next read, if nothing is buffered. For connections that went
+ * idle; not while a read or a write is under way. */
 void peer_trim(struct peer *p);
 
 /* True when undecoded bytes are buffered, so peer_next may yield without new bytes. */
@@ -242,30 +242,31 @@ bool peer_buffered(const struct peer *p);
 
 /* True when there is something to write: handshake bytes, or (once ready) frames of q. */
 bool peer_wants_write(const struct peer *p, const struct outq *q);
-/* Pieces to write next, up to max (>= 8): handshake bytes first, then q when ready, re-encoded through a
- * private queue for ZMTP 1.0 peers. Count (0: nothing), or -ENOMEM. */
+/* Pieces to write next, up to max (>= 8): handshake bytes first, then q when ready, re-encoded
+ * through a private queue for ZMTP 1.0 peers. Count (0: nothing), or -ENOMEM. */
 int peer_send_iov(struct peer *p, struct outq *q, struct iovec *iov, int max);
 /* The kernel took n of them. */
 void peer_sent(struct peer *p, struct outq *q, size_t n);
 
-/* Timers: heartbeats (PINGs are appended to q) and deadlines. Returns the next time it wants to be called
- * (CLOCK_NEVER-like UINT64_MAX: none). A deadline that passed makes the peer DEAD. */
+/* Timers: heartbeats (PINGs are appended to q) and deadlines. Returns the next time it wants to be
+ * called (CLOCK_NEVER-like UINT64_MAX: none). A deadline that passed makes the peer DEAD. */
 uint64_t peer_tick(struct peer *p, struct outq *q, uint64_t now);
 
-/* A sign of life without having been asked: keeps the heartbeat of a peer quiet that is not read for a while
- * (RCVHWM). Goes out with the next peer_send_iov. */
+/* A sign of life without having been asked: keeps the heartbeat of a peer quiet that is not read
+ * for a while (RCVHWM). Goes out with the next peer_send_iov. */
 void peer_reassure(struct peer *p);
 
-/* Queues a subscription change in the form that this peer understands: SUBSCRIBE/CANCEL commands for 3.1,
- * the 01/00 message otherwise. 0 or -ENOMEM. Only when ready. */
+/* Queues a subscription change in the form that this peer understands: SUBSCRIBE/CANCEL commands
+ * for 3.1, the 01/00 message otherwise. 0 or -ENOMEM. Only when ready. */
 int peer_put_subscription(struct peer *p, struct outq *q, const void *topic, size_t len, bool add);
 
 /* The ERROR command, best effort, as last words before the connection is closed. */
 void peer_put_error(struct peer *p, const char *reason);
 
-/* True when a peer of remote_type may talk to a socket of `type` (RFC table). -1 (unknown) is accepted. */
+/* True when a peer of remote_type may talk to a socket of `type` (RFC table). -1 (unknown) is
+ * accepted. */
 bool peer_types_match(int type, int remote_type);
-const char *peer_type_name(int type);           /* "REQ"; NULL: no such type */
+const char *peer_type_name(int type);                     /* "REQ"; NULL: no such type */
 int peer_type_from_name(const uint8_t *name, size_t len); /* -1: unknown */
 
 #endif

@@ -366,7 +366,9 @@ TEST(descriptors_are_counted)
     CHECK_EQ(net_fd_adopt(pipe_fds[0]), pipe_fds[0]);
     CHECK_EQ(net_fd_count(), before + 2);
     net_close(pipe_fds[0]);
-    net_close(pipe_fds[1]); /* never adopted: closed all the same */
+    net_close(pipe_fds[1]); /* never adopted: not ours to close */
+    CHECK(fcntl(pipe_fds[1], F_GETFD) != -1);
+    close(pipe_fds[1]);
     net_close(fd);
     net_close(-1);
     CHECK_EQ(net_fd_count(), before);

@@ -99,7 +99,8 @@ static void drain(struct end *e)
             break;
         case PEER_EV_FRAME:
             e->frames++;
-            note(e, "F:", msg_data(&ev.msg), msg_size(&ev.msg), ev.msg.flags & PART_MORE ? "+" : "");
+            note(e, "F:", msg_data(&ev.msg), msg_size(&ev.msg),
+                 ev.msg.flags & PART_MORE ? "+" : "");
             CHECK((ev.msg.flags & ~PART_MORE) == 0);
             msg_drop(&ev.msg);
             break;
