@@ -18,6 +18,7 @@
 #define FULL_POLL_NS (1 * NS_PER_MS)
 #define POLL_BATCH 64
 #define SPIN_SCORE_MAX 8
+#define MAIL_SPINS_PER_CLOCK 16
 
 /* ---- mailbox ---- */
 
@@ -298,12 +299,34 @@ static void score_wait(struct fmq_socket *s, bool short_wait)
     }
 }
 
+/* Watches memory only: with no connection, whatever comes is posted by another thread. */
+static bool spin_on_mail(struct fmq_socket *s, uint64_t until)
+{
+    unsigned seen = atomic_load_explicit(&s->changes, memory_order_relaxed);
+    bool found = false;
+    mutex_unlock(&s->lock);
+    for (unsigned i = 1; !found; i++) {
+        found = has_mail(s) || atomic_load_explicit(&s->stop, memory_order_relaxed) ||
+                atomic_load_explicit(&s->changes, memory_order_relaxed) != seen;
+        if (i % MAIL_SPINS_PER_CLOCK == 0 && clock_now() >= until)
+            break;
+        cpu_relax();
+    }
+    mutex_lock(&s->lock);
+    return found;
+}
+
 /* Spins for at most the budget. True when something happened. */
 static bool spin(struct fmq_socket *s, uint64_t start, uint64_t end, unsigned seen)
 {
     uint64_t now = start;
     while (now < end && !s->waiters) {
-        if (s->solo && now - s->last_poll < FULL_POLL_NS) {
+        bool polled = now - s->last_poll < FULL_POLL_NS;
+        if (polled && s->conn_count == 0) {
+            if (spin_on_mail(s, s->last_poll + FULL_POLL_NS < end ? s->last_poll + FULL_POLL_NS
+                                                                  : end))
+                return true;
+        } else if (s->solo && polled) {
             uint64_t until = s->last_poll + FULL_POLL_NS < end ? s->last_poll + FULL_POLL_NS : end;
             if (conn_spin(s->solo, until))
                 return true;
