@@ -12,14 +12,6 @@
 #include "core/monitor.h"
 #include "core/watch.h"
 
-/* A thread that waits for another one's driving looks up this often, to let signal handlers run. */
-#define FOLLOWER_SLICE_NS (50 * NS_PER_MS)
-/* While a caller spins on one connection, all other descriptors are looked at this often. */
-#define FULL_POLL_NS (1 * NS_PER_MS)
-#define POLL_BATCH 64
-#define SPIN_SCORE_MAX 8
-#define MAIL_SPINS_PER_CLOCK 16
-
 /* ---- mailbox ---- */
 
 void socket_post(struct fmq_socket *s, struct cmd *cmd, bool urgent)
@@ -34,7 +26,7 @@ void socket_post(struct fmq_socket *s, struct cmd *cmd, bool urgent)
         wakeup_signal(&s->wake);
 }
 
-static void run_mailbox(struct fmq_socket *s)
+void socket_run_mail(struct fmq_socket *s)
 {
     struct cmd *list = atomic_exchange(&s->mailbox, NULL);
     struct cmd *ordered = NULL;
@@ -50,11 +42,6 @@ static void run_mailbox(struct fmq_socket *s)
         atomic_store(&cmd->queued, false);
         cmd->run(s, cmd);
     }
-}
-
-static inline bool has_mail(struct fmq_socket *s)
-{
-    return atomic_load_explicit(&s->mailbox, memory_order_acquire) != NULL;
 }
 
 void socket_kick(struct fmq_socket *s)
@@ -79,8 +66,8 @@ static int enter_locked(struct fmq_socket *s)
         socket_leave(s);
         return -stop;
     }
-    if (has_mail(s))
-        run_mailbox(s);
+    if (socket_has_mail(s))
+        socket_run_mail(s);
     return 0;
 }
 
@@ -103,7 +90,7 @@ int socket_try_enter(struct fmq_socket *s)
 
 /* Goes through the attention list. Entries may be closed by other threads while a write has the
  * lock let go, so the list is taken over first and popped from its front. */
-static void attend(struct fmq_socket *s, bool flush_all)
+void socket_attend(struct fmq_socket *s, bool flush_all)
 {
     if (list_empty(&s->attention))
         return;
@@ -136,7 +123,7 @@ static bool pipe_done(const struct pipe *p)
     return p->hung_up && !p->conn && p->in.msgs == 0 && (!p->endpoint || outq_empty(&p->out));
 }
 
-static void reap(struct fmq_socket *s)
+void socket_reap(struct fmq_socket *s)
 {
     for (struct list *n; (n = list_pop_front(&s->dead_pipes));) {
         struct pipe *p = LIST_ENTRY(n, struct pipe, dead_node);
@@ -166,9 +153,9 @@ void socket_leave_slow(struct fmq_socket *s, bool flush_all)
         unsigned work = s->work;
         s->work = 0;
         if (work & WORK_FLUSH)
-            attend(s, flush_all);
+            socket_attend(s, flush_all);
         if (work & WORK_REAP)
-            reap(s);
+            socket_reap(s);
         if (work & WORK_TIMER) {
             struct heap_node *min = heap_min(&s->timers);
             uint64_t next = min ? min->key : CLOCK_NEVER;
@@ -198,292 +185,6 @@ void socket_leave_slow(struct fmq_socket *s, bool flush_all)
         socket_unref(s); /* the reference of an unfinished socket */
 }
 
-/* ---- driving ---- */
-
-static void run_timers(struct fmq_socket *s, uint64_t now)
-{
-    for (;;) {
-        struct heap_node *n = heap_min(&s->timers);
-        if (!n || n->key > now)
-            break;
-        heap_remove(&s->timers, n);
-        struct timer *t = LIST_ENTRY(n, struct timer, node);
-        t->fire(t, now);
-    }
-    struct heap_node *n = heap_min(&s->timers);
-    s->deadline = CLOCK_NEVER;
-    if (n)
-        s->work |= WORK_TIMER;
-}
-
-/* Looks at all descriptors, waiting up to timeout_ns; handles what is ready. The lock is let go for
- * the wait. `driving` must be set. Number of events, or -EINTR. */
-static int drive_pass(struct fmq_socket *s, int64_t timeout_ns)
-{
-    struct poller_event events[POLL_BATCH];
-    mutex_unlock(&s->lock);
-    int n = poller_wait(s->poller, events, POLL_BATCH, timeout_ns);
-    mutex_lock(&s->lock);
-    atomic_store_explicit(&s->asleep, false, memory_order_relaxed);
-    for (int i = 0; i < n; i++) {
-        struct io *io = events[i].data;
-        if (!io->dead)
-            io->ready(io, events[i].events);
-    }
-    uint64_t now = clock_now();
-    s->last_poll = now;
-    struct heap_node *min = heap_min(&s->timers);
-    if (min && min->key <= now) {
-        run_timers(s, now);
-        if (n == 0)
-            n = 1;
-    }
-    return n;
-}
-
-static void end_driving(struct fmq_socket *s)
-{
-    s->driving = false;
-    if (!list_empty(&s->graveyard))
-        s->work |= WORK_REAP;
-    if (s->waiters)
-        s->work |= WORK_NOTIFY;
-}
-
-void socket_drive_once(struct fmq_socket *s)
-{
-    if (s->driving || s->finished)
-        return;
-    s->driving = true;
-    if (has_mail(s))
-        run_mailbox(s);
-    drive_pass(s, 0);
-    if (has_mail(s))
-        run_mailbox(s);
-    end_driving(s);
-}
-
-static bool done_waiting(struct fmq_socket *s)
-{
-    return has_mail(s) || atomic_load_explicit(&s->stop, memory_order_relaxed);
-}
-
-static int follow(struct fmq_socket *s, uint64_t deadline)
-{
-    uint64_t now = clock_now();
-    if (now >= deadline)
-        return -EAGAIN;
-    uint64_t slice = deadline - now < FOLLOWER_SLICE_NS ? deadline - now : FOLLOWER_SLICE_NS;
-    s->waiters++;
-    bool woken = cond_wait(&s->cond, &s->lock, (int64_t)slice);
-    s->waiters--;
-    int stop = atomic_load_explicit(&s->stop, memory_order_relaxed);
-    if (stop) {
-        s->work |= WORK_NOTIFY;
-        return -stop;
-    }
-    if (has_mail(s))
-        run_mailbox(s);
-    return woken || clock_now() >= deadline ? 0 : -EINTR;
-}
-
-static void score_wait(struct fmq_socket *s, bool short_wait)
-{
-    if (short_wait) {
-        if (s->spin_score < SPIN_SCORE_MAX)
-            s->spin_score++;
-    } else {
-        s->spin_score -= 3;
-        if (s->spin_score < -SPIN_SCORE_MAX)
-            s->spin_score = -SPIN_SCORE_MAX;
-    }
-}
-
-/* Watches memory only: with no connection, whatever comes is posted by another thread. */
-static bool spin_on_mail(struct fmq_socket *s, uint64_t until)
-{
-    unsigned seen = atomic_load_explicit(&s->changes, memory_order_relaxed);
-    bool found = false;
-    mutex_unlock(&s->lock);
-    for (unsigned i = 1; !found; i++) {
-        found = has_mail(s) || atomic_load_explicit(&s->stop, memory_order_relaxed) ||
-                atomic_load_explicit(&s->changes, memory_order_relaxed) != seen;
-        if (i % MAIL_SPINS_PER_CLOCK == 0 && clock_now() >= until)
-            break;
-        cpu_relax();
-    }
-    mutex_lock(&s->lock);
-    return found;
-}
-
-/* Spins for at most the budget. True when something happened. */
-static bool spin(struct fmq_socket *s, uint64_t start, uint64_t end, unsigned seen)
-{
-    uint64_t now = start;
-    while (now < end && !s->waiters) {
-        bool polled = now - s->last_poll < FULL_POLL_NS;
-        if (polled && s->conn_count == 0) {
-            if (spin_on_mail(s, s->last_poll + FULL_POLL_NS < end ? s->last_poll + FULL_POLL_NS
-                                                                  : end))
-                return true;
-        } else if (s->solo && polled) {
-            uint64_t until = s->last_poll + FULL_POLL_NS < end ? s->last_poll + FULL_POLL_NS : end;
-            if (conn_spin(s->solo, until))
-                return true;
-        } else if (drive_pass(s, 0) != 0) {
-            return true;
-        }
-        if (done_waiting(s) || atomic_load_explicit(&s->changes, memory_order_relaxed) != seen)
-            return true;
-        now = clock_now();
-    }
-    return false;
-}
-
-static inline bool changed(struct fmq_socket *s, unsigned seen)
-{
-    return atomic_load_explicit(&s->changes, memory_order_relaxed) != seen;
-}
-
-int socket_wait(struct fmq_socket *s, uint64_t deadline)
-{
-    unsigned seen = atomic_load_explicit(&s->changes, memory_order_relaxed);
-    /* What this thread queued must not sit here while it waits for the answer. */
-    if (!list_empty(&s->attention))
-        attend(s, true);
-    if (s->work & WORK_REAP) {
-        s->work &= ~WORK_REAP;
-        reap(s);
-    }
-    if (s->work & WORK_NOTIFY) {
-        s->work &= ~WORK_NOTIFY;
-        if (s->waiters)
-            cond_broadcast(&s->cond);
-        socket_kick(s);
-    }
-    if (changed(s, seen)) /* flushing made room, or a connection ended: look again */
-        return 0;
-    int stop = atomic_load_explicit(&s->stop, memory_order_relaxed);
-    if (stop)
-        return -stop;
-    if (has_mail(s)) {
-        run_mailbox(s);
-        return 0;
-    }
-    if (s->driving) {
-        if (deadline == 0)
-            return -EAGAIN;
-        return follow(s, deadline);
-    }
-
-    s->driving = true;
-    int rc = 0;
-    uint64_t start = clock_now();
-    s->last_use = start;
-    if (deadline == 0) {
-        if (s->solo && start - s->last_poll < FULL_POLL_NS)
-            conn_spin(s->solo, 0);
-        else
-            drive_pass(s, 0);
-        rc = -EAGAIN;
-        goto out;
-    }
-    if (start >= deadline) {
-        rc = -EAGAIN;
-        goto out;
-    }
-
-    uint64_t budget = (uint64_t)s->opt.spin_us * NS_PER_US;
-    /* With others waiting too, whoever comes back from spinning wakes them to do the same, for
-     * ever. */
-    if (budget && s->spin_score >= 0 && !s->waiters) {
-        uint64_t end = deadline - start < budget ? deadline : start + budget;
-        if (spin(s, start, end, seen)) {
-            score_wait(s, true);
-            goto out;
-        }
-        score_wait(s, false);
-        if (end == deadline)
-            goto out;
-    }
-
-    /* Sleep. The order matters: first say that we sleep, then look for work once more. */
-    struct heap_node *min = heap_min(&s->timers);
-    uint64_t until = min && min->key < deadline ? min->key : deadline;
-    uint64_t now = clock_now();
-    int64_t timeout = until == CLOCK_NEVER ? -1 : until <= now ? 0 : (int64_t)(until - now);
-    s->sleep_seq++;
-    atomic_store(&s->asleep, true);
-    if (atomic_load(&s->mailbox) || atomic_load(&s->stop) || changed(s, seen))
-        timeout = 0;
-    int n = drive_pass(s, timeout);
-    if (n == -EINTR)
-        rc = -EINTR;
-    now = clock_now();
-    /* A sleep that ended soon counts as short although waking up took its time. */
-    score_wait(s, n > 0 && now - start < 2 * budget);
-    if (atomic_load_explicit(&s->forgotten, memory_order_relaxed)) {
-        atomic_store_explicit(&s->forgotten, false, memory_order_relaxed);
-        if (s->driver)
-            driver_look(s->driver, s);
-    }
-out:
-    s->last_use = clock_now();
-    end_driving(s);
-    if (has_mail(s))
-        run_mailbox(s);
-    stop = atomic_load_explicit(&s->stop, memory_order_relaxed);
-    return stop ? -stop : rc;
-}
-
-/* ---- descriptors and timers ---- */
-
-int io_watch(struct fmq_socket *s, struct io *io, uint32_t interest)
-{
-    int rc = 0;
-    if (interest == io->interest)
-        return 0;
-    if (!interest)
-        rc = poller_del(s->poller, io->fd);
-    else if (!io->interest)
-        rc = poller_add(s->poller, io->fd, interest, io);
-    else
-        rc = poller_mod(s->poller, io->fd, interest, io);
-    if (rc == 0)
-        io->interest = interest;
-    return rc;
-}
-
-void io_bury(struct fmq_socket *s, struct io *io)
-{
-    io_watch(s, io, 0);
-    io->dead = true;
-    list_push_back(&s->graveyard, &io->grave);
-    s->work |= WORK_REAP;
-    socket_kick(s);
-}
-
-void timer_init(struct timer *t, void (*fire)(struct timer *t, uint64_t now))
-{
-    heap_node_init(&t->node);
-    t->fire = fire;
-}
-
-void timer_set(struct fmq_socket *s, struct timer *t, uint64_t when)
-{
-    heap_remove(&s->timers, &t->node);
-    if (when == CLOCK_NEVER)
-        return;
-    heap_insert(&s->timers, &t->node, when);
-    if (when < s->deadline)
-        s->work |= WORK_TIMER;
-}
-
-void timer_cancel(struct fmq_socket *s, struct timer *t)
-{
-    heap_remove(&s->timers, &t->node);
-}
-
 /* ---- life ---- */
 
 void socket_ref(struct fmq_socket *s)
@@ -493,9 +194,9 @@ void socket_ref(struct fmq_socket *s)
 
 static void free_descriptors(struct fmq_socket *s)
 {
-    if (has_mail(s)) { /* posted after it was finished: lets the senders' memory go */
+    if (socket_has_mail(s)) { /* posted after it was finished: lets the senders' memory go */
         mutex_lock(&s->lock);
-        run_mailbox(s);
+        socket_run_mail(s);
         mutex_unlock(&s->lock);
     }
     watch_fini(s);
@@ -697,8 +398,8 @@ int fmq_close(fmq_socket *s)
         mutex_unlock(&s->lock);
         return -ENOTSOCK;
     }
-    if (has_mail(s))
-        run_mailbox(s);
+    if (socket_has_mail(s))
+        socket_run_mail(s);
     s->closed = true;
     stop_with(s, ENOTSOCK);
     inproc_unbind_all(s); /* under our lock: nobody can bind another name any more */
@@ -711,7 +412,7 @@ int fmq_close(fmq_socket *s)
     if (s->opt.linger == 0)
         s->linger_until = 0;
     else
-        attend(s, true);
+        socket_attend(s, true);
     LIST_FOR_SAFE(n, &s->endpoints)
     endpoint_close(LIST_ENTRY(n, struct endpoint, in_socket), s->linger_until == 0);
     s->work |= WORK_CLOSE;
@@ -778,15 +479,15 @@ bool socket_try_finish(struct fmq_socket *s)
     }
     LIST_FOR_SAFE(n, &s->pipes)
     pipe_free(LIST_ENTRY(n, struct pipe, in_socket));
-    if (has_mail(s))
-        run_mailbox(s);
+    if (socket_has_mail(s))
+        socket_run_mail(s);
     timer_cancel(s, &s->linger_timer);
     monitor_stop(s);
     if (s->ops->fini)
         s->ops->fini(s);
     partials_fini(&s->rx_partials);
     partials_fini(&s->tx_partials);
-    reap(s);
+    socket_reap(s);
     if (atomic_load(&s->watchers))
         watch_update(s); /* they find out that it is closed */
     if (s->driver)

@@ -190,6 +190,18 @@ void socket_unref(struct fmq_socket *s);
 
 /* ---- for the core's own parts, lock held ---- */
 
+static inline bool socket_has_mail(struct fmq_socket *s)
+{
+    return atomic_load_explicit(&s->mailbox, memory_order_acquire) != NULL;
+}
+
+/* Runs the commands that other threads posted, in their order. */
+void socket_run_mail(struct fmq_socket *s);
+/* Goes through the attention list: flush policy, resumed and closed connections. */
+void socket_attend(struct fmq_socket *s, bool flush_all);
+/* Frees pipes that are done, and the graveyard when nobody drives. */
+void socket_reap(struct fmq_socket *s);
+
 /* Readiness may have changed: whoever waits looks again. */
 static inline void socket_notify(struct fmq_socket *s)
 {
