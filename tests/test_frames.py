@@ -250,7 +250,7 @@ def test_frame_properties(pair_of):
 
 @fastmq_only("keeps the receive buffer alive")
 def test_a_small_frame_does_not_pin_a_receive_chunk(make, tcp_address):
-    """Ten thousand frames kept out of a stream of larger ones stay small."""
+    """Two thousand frames kept out of a stream of larger ones stay small."""
     pull, push = make(zmq.PULL), make(zmq.PUSH)
     pull.bind(tcp_address)
     push.connect(pull.getsockopt(zmq.LAST_ENDPOINT).decode())
