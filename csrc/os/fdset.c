@@ -49,6 +49,7 @@ static void shrink(void)
     if (count || words == first_words)
         return;
     mem_free(words);
+    memset(first_words, 0, sizeof(first_words)); /* what was set when the set grew is over */
     words = first_words;
     words_cap = sizeof(first_words) / sizeof(first_words[0]);
 }

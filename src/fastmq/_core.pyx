@@ -63,7 +63,7 @@ cdef extern from *:
     const int ENOTSUP
 
 cdef extern from "Python.h":
-    int Py_AddPendingCall(int (*func)(void *) noexcept, void *arg) nogil
+    int Py_AddPendingCall(int (*func)(void *) except -1, void *arg) noexcept nogil
     ctypedef struct _Raw "PyObject":
         void *ob_type
 
@@ -88,7 +88,7 @@ cdef list orphans = []          # addresses of contexts that nobody refers to an
 
 # ---- objects that the engine lets go of ----
 
-cdef int pending_drain(void *arg) noexcept:
+cdef int pending_drain(void *arg) except -1:
     drain()
     return 0
 
@@ -98,8 +98,10 @@ cdef void *held_type = NULL
 
 cdef void hook_release(void *ob) noexcept nogil:
     # Plain bytes may wait for the next call into this module; a lent buffer has an owner who waits.
-    cdef bint soon = deadlist_push(ob)
-    if (soon or (<_Raw *>ob).ob_type == held_type) and not exiting:
+    # Once pushed the object may be gone at any time, another thread drains.
+    cdef bint lent = (<_Raw *>ob).ob_type == held_type
+    cdef bint many = deadlist_push(ob)
+    if (many or lent) and not exiting:
         Py_AddPendingCall(pending_drain, NULL)
 
 
@@ -123,14 +125,17 @@ cdef class _Held:
 held_type = <void *>_Held
 
 
-cdef void drain() noexcept:
+cdef int drain() except -1:
+    """Ends what the engine has let go of. A signal's handler may raise meanwhile: that is passed on
+    when all is done, so that no tracker waits in vain."""
     cdef void *some[64]
     cdef size_t n, i
     cdef _Held h
+    cdef object failure = None
     while True:
         n = deadlist_take(some, 64)
         if n == 0:
-            return
+            break
         for i in range(n):
             ob = <object>some[i]
             Py_DECREF(ob)
@@ -140,9 +145,16 @@ cdef void drain() noexcept:
                     h.held = False
                     PyBuffer_Release(&h.buf)
                 if h.event is not None:
-                    h.event.set()
+                    try:
+                        h.event.set()
+                    except BaseException as e:
+                        failure = e
+                        h.event.set()
                 h = None
             ob = None
+    if failure is not None:
+        raise failure
+    return 0
 
 
 def wait_released(int timeout_ms):
@@ -338,6 +350,7 @@ cdef class Frame:
     cdef public object tracker_event
     cdef readonly bint more  # further parts of the message follow
     cdef str group_name
+    cdef Py_ssize_t exports  # buffers of it that are in use
     cdef object __weakref__
 
     def __cinit__(self):
@@ -366,6 +379,9 @@ cdef class Frame:
                 fail(rc)
             if track:
                 self.tracker = finished_tracker()
+        if self.exports > 0:
+            msg_drop(&fresh)
+            raise BufferError("the frame cannot be made anew: a buffer of it is in use")
         msg_drop(&self.m)
         self.m = fresh
         self.source = data if PyBytes_CheckExact(data) else None
@@ -377,9 +393,10 @@ cdef class Frame:
     def __getbuffer__(self, Py_buffer *buffer, int flags):
         PyBuffer_FillInfo(buffer, self, <void *>msg_data(&self.m), <Py_ssize_t>msg_size(&self.m), 1,
                           flags)
+        self.exports += 1
 
     def __releasebuffer__(self, Py_buffer *buffer):
-        pass
+        self.exports -= 1
 
     def __len__(self):
         return <Py_ssize_t>msg_size(&self.m)
@@ -668,12 +685,13 @@ cdef class Context:
             if rc != -EINTR:
                 break
             ms = interrupted(deadline, ms)
+        if rc == 0:
+            self.handle.ended = True
         drain()
         if rc == -EAGAIN:
             return False
         if rc < 0:
             fail(rc)
-        self.handle.ended = True
         return True
 
     def pending(self):
@@ -706,8 +724,8 @@ def is_exiting():
 def at_exit():
     """From now on no object is ended by the engine's threads, and no context is waited for."""
     global exiting
-    drain()
     exiting = True
+    drain()
 
 
 # ---- options ----
@@ -751,6 +769,7 @@ cdef int bad_option(int rc, int option, object value) except -1:
 # ---- sockets ----
 
 @cython.final
+@cython.no_gc_clear  # the socket has to end before its context
 cdef class _SocketHandle:
     """Owns an engine socket; shared by a Socket and its shadows."""
 
@@ -774,6 +793,7 @@ cdef bytes address_bytes(object addr):
     return addr
 
 
+@cython.no_gc_clear  # `s` is of `handle`
 cdef class Socket:
     """Base of fastmq.Socket: what is on the way of messages, and the handle."""
 
@@ -787,6 +807,8 @@ cdef class Socket:
         cdef _SocketHandle handle
         cdef fmq_ctx *ctx
         cdef int rc
+        if self.handle is not None:  # another thread may be in a call on it
+            raise RuntimeError("the socket is open already: its __init__ was called before")
         self.threshold = COPY_THRESHOLD if copy_threshold is None else copy_threshold
         if isinstance(shadow, Socket):
             self.handle = (<Socket>shadow).handle
@@ -1112,8 +1134,9 @@ cdef class Socket:
             drain()
         if self.s is NULL:
             unusable()
-        if not isinstance(msg_parts, (list, tuple)):
-            msg_parts = list(msg_parts)
+        # Exactly a tuple and until the end: it holds the objects that the messages borrow from, even
+        # if the caller's list changes, or its iterator makes them as it goes.
+        msg_parts = tuple(msg_parts)
         n = len(msg_parts)
         if n == 0:
             raise IndexError("msg_parts is empty: a message has at least one part")
@@ -1127,10 +1150,7 @@ cdef class Socket:
             if v is NULL:
                 raise MemoryError()
         try:
-            # A list may change while a buffer of an exotic type is asked for.
-            for part in tuple(msg_parts):
-                if done == n:
-                    break
+            for part in <tuple>msg_parts:
                 if PyBytes_CheckExact(part) and not track:
                     msg_init_borrowed(&v[done], PyBytes_AS_STRING(part),
                                       <size_t>PyBytes_GET_SIZE(part), <void *>part)
@@ -1203,7 +1223,7 @@ cdef class Socket:
                 sent += 1
         except load_errors().ZMQError as e:
             raise errors.batch_error(e, sent) from e
-        except Exception as e:
+        except BaseException as e:  # KeyboardInterrupt too
             try:
                 e.sent = sent
             except AttributeError:

@@ -374,6 +374,29 @@ TEST(descriptors_are_counted)
     CHECK_EQ(net_fd_count(), before);
 }
 
+TEST(the_count_is_right_again_after_a_time_of_high_descriptors)
+{
+    enum { HIGH = 9000 };
+    struct rlimit old, more;
+    CHECK_EQ(getrlimit(RLIMIT_NOFILE, &old), 0);
+    more = old;
+    more.rlim_cur = old.rlim_max;
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &more), 0);
+    int low = net_socket(AF_INET, SOCK_STREAM);
+    int high = fcntl(low, F_DUPFD_CLOEXEC, HIGH);
+    if (high >= 0)
+        CHECK_EQ(net_fd_adopt(high), high);
+    net_close(low);
+    net_close(high);
+    CHECK_EQ(net_fd_count(), 0);
+    /* The same low number once more: it must not look as if it were noted still. */
+    low = net_socket(AF_INET, SOCK_STREAM);
+    CHECK_EQ(net_fd_count(), 1);
+    net_close(low);
+    CHECK_EQ(net_fd_count(), 0);
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &old), 0);
+}
+
 TEST(high_descriptors_are_counted)
 {
     enum { HIGH = 9000 };
