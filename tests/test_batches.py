@@ -261,3 +261,39 @@ def test_send_many_on_a_router_and_req(make, name):
     req.bind(name())
     with pytest.raises(zmq.ZMQError):
         req.send_many([b"1", b"2"], zmq.DONTWAIT)
+
+
+def test_send_many_tells_how_far_it_came_when_ctrl_c_stops_it(make, name):
+    address = name()
+    pull, push = make(zmq.PULL), make(zmq.PUSH)
+    pull.bind(address)
+    push.connect(address)
+
+    def messages():
+        yield b"sent"
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        push.send_many(messages())
+    assert caught.value.sent == 1
+
+
+def test_parts_that_a_list_makes_as_it_is_iterated_are_sent_whole(make, name):
+    class Maker(list):
+        def __iter__(self):
+            return (bytes([65 + i]) * 200_000 for i in range(3))
+
+    address = name()
+    pull, push = make(zmq.PULL), make(zmq.PUSH)
+    pull.bind(address)
+    push.connect(address)
+    push.send_multipart(Maker([1, 2, 3]))
+    assert [(len(part), part[:1]) for part in recv_multipart(pull)] == [
+        (200_000, b"A"),
+        (200_000, b"B"),
+        (200_000, b"C"),
+    ]
+    empty = Maker([1])
+    type(empty).__iter__ = lambda self: iter(())
+    with pytest.raises(IndexError):
+        push.send_multipart(empty)

@@ -524,3 +524,14 @@ print("end")
         ),
         "end",
     )
+
+
+@fastmq_only("names no option")
+def test_an_error_of_a_context_option_does_not_repeat_what_went_wrong_before():
+    with zmq.Context() as ctx:
+        with raises_errno(errno.EINVAL):
+            ctx.socket(999)
+        with pytest.raises(zmq.ZMQError) as caught:
+            ctx.set(zmq.IO_THREADS, -1)
+    assert "999" not in str(caught.value)
+    assert "IO_THREADS" in str(caught.value)

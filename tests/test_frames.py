@@ -280,3 +280,44 @@ def test_frames_cannot_be_pickled_by_accident():
 
 def test_message_is_the_old_name():
     assert zmq.Message is Frame
+
+
+@fastmq_only("makes the frame anew under the buffer")
+def test_a_frame_is_not_made_anew_while_a_buffer_of_it_is_in_use():
+    f = Frame(bytearray(b"old" * 1000))
+    view = f.buffer
+    with pytest.raises(BufferError):
+        f.__init__(b"new")
+    assert view[:3] == b"old"
+    view.release()
+    f.__init__(b"new")
+    assert f.bytes == b"new"
+
+
+@fastmq_only("tells trackers from a thread of its own")
+def test_an_exception_while_trackers_are_told_reaches_the_caller_and_stops_none(
+    make, name, monkeypatch
+):
+    pull, push = make(zmq.PULL), make(zmq.PUSH)
+    address = name()
+    pull.bind(address)
+    push.connect(address)
+    trackers = [push.send(bytearray(100_000), copy=False, track=True) for _ in range(5)]
+    frames = pull.recv_many(copy=False)
+    plain = threading.Event.set
+    calls = []
+
+    def interrupted(event):
+        calls.append(event)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        plain(event)
+
+    monkeypatch.setattr(threading.Event, "set", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        del frames
+        for tracker in trackers:
+            tracker.wait(WAIT_MS / 1000)
+    for tracker in trackers:
+        tracker.wait(WAIT_MS / 1000)
+    assert len(calls) == 6

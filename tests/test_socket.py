@@ -430,3 +430,11 @@ def test_messages_in_both_directions_at_once_do_not_deadlock(pair_of):
         assert len(recv(b)) == 200_000
     a.send_multipart([b"x", b"y"])
     assert recv_multipart(b) == [b"x", b"y"]
+
+
+@fastmq_only("loses the first socket")
+def test_an_open_socket_is_not_made_anew(make):
+    s = make(zmq.PAIR)
+    with pytest.raises(RuntimeError):
+        s.__init__(s.context, zmq.PAIR)
+    assert not s.closed

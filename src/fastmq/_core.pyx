@@ -196,6 +196,13 @@ cdef int fail(int rc) except -1:
     raise make_error(rc)
 
 
+cdef int fail_about(int rc, object what) except -1:
+    """As fail, with what the call was about: for calls that leave no words of the engine (those of
+    an earlier call may still be there)."""
+    cdef bytes system = fmq_strerror(-rc)
+    raise make_error(rc, f"{system.decode('utf-8', 'replace')} ({what})")
+
+
 cdef int fail_detail(int rc, object what) except -1:
     """As fail, with the engine's own words and what the call was about."""
     cdef bytes detail = fmq_last_detail()
@@ -601,7 +608,7 @@ cdef class Context:
         handle = _ContextHandle()
         rc = fmq_ctx_new(&handle.h)
         if rc < 0:
-            fail_detail(rc, None)
+            fail(rc)
         self.handle = handle
         if io_threads != 1:
             self.set(1, io_threads)
@@ -642,7 +649,7 @@ cdef class Context:
         else:
             raise TypeError(f"context option {option!r} takes int, not {type(value).__name__}")
         if rc < 0:
-            fail_detail(rc, f"context option {option!r} = {value!r}")
+            fail_about(rc, f"context option {option!r} = {value!r}")
 
     def get(self, option):
         """The value of a ContextOption."""
@@ -650,7 +657,7 @@ cdef class Context:
         cdef int value = 0
         cdef int rc = fmq_ctx_get(h, option, &value)
         if rc < 0:
-            fail_detail(rc, f"context option {option!r}")
+            fail_about(rc, f"context option {option!r}")
         return value
 
     def shutdown(self):
@@ -958,7 +965,7 @@ cdef class Socket:
             unusable()
         rc = fmq_monitor_stats(self.s)
         if rc < 0:
-            fail_detail(rc, None)
+            fail(rc)
 
     # -- options --
 
@@ -1134,7 +1141,7 @@ cdef class Socket:
             drain()
         if self.s is NULL:
             unusable()
-        # Exactly a tuple and until the end: it holds the objects that the messages borrow from, even
+        # A tuple, and until the end: it holds the objects that the messages borrow from, even
         # if the caller's list changes, or its iterator makes them as it goes.
         msg_parts = tuple(msg_parts)
         n = len(msg_parts)
@@ -1543,7 +1550,7 @@ cdef class PollSet:
             rc = fmq_pollset_add_fd(self.p, fd, events, <void *>self.serial)
             target = fd
         if rc < 0:
-            fail_detail(rc, None)
+            fail_about(rc, f"{key!r}")
         self.entries[key] = (self.serial, target)
         self.by_serial[self.serial] = key
 

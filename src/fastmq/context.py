@@ -213,7 +213,12 @@ class Context(_core.Context, Generic[_SocketT]):
         if upper == "BLOCKY":
             return bool(self.get(_BLOCKY))
         if upper in ContextOption.__members__:
-            return self.get(ContextOption[upper])
+            try:
+                return self.get(ContextOption[upper])
+            except ZMQError as e:
+                if e.errno == Errno.EINVAL:  # it can only be set
+                    raise AttributeError(str(e)) from None
+                raise
         if upper in SocketOption.__members__:
             option = SocketOption[upper]
             if option in self.sockopts:

@@ -4,7 +4,10 @@
 
 from __future__ import annotations
 
+from errno import EINVAL
 from typing import TYPE_CHECKING, Any, overload
+
+from .error import ZMQError
 
 if TYPE_CHECKING:
     from ._core import Buffer
@@ -24,6 +27,15 @@ class _Option:
         if "G" not in self.access:
             raise AttributeError(f"{self.name} attribute is write-only")
 
+    def _get(self, socket: Any) -> Any:
+        self._readable()
+        try:
+            return socket.get(self.number)
+        except ZMQError as e:
+            if e.errno == EINVAL:  # not an option of this socket or build: as an attribute, absent
+                raise AttributeError(str(e)) from None
+            raise
+
     def _writable(self) -> None:
         if "S" not in self.access:
             raise AttributeError(f"{self.name} attribute is read-only")
@@ -41,8 +53,7 @@ class IntOption(_Option):
     def __get__(self, socket: Any, owner: type[Any]) -> IntOption | int:
         if socket is None:
             return self
-        self._readable()
-        value: int = socket.get(self.number)
+        value: int = self._get(socket)
         return value
 
     def __set__(self, socket: Any, value: int) -> None:
@@ -62,8 +73,7 @@ class BytesOption(_Option):
     def __get__(self, socket: Any, owner: type[Any]) -> BytesOption | bytes:
         if socket is None:
             return self
-        self._readable()
-        value: bytes = socket.get(self.number)
+        value: bytes = self._get(socket)
         return value
 
     def __set__(self, socket: Any, value: Buffer | str) -> None:

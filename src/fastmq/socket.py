@@ -158,13 +158,13 @@ class Socket(_core.Socket, SocketOptions):
         which unbinds. ZMQError: EADDRINUSE, EADDRNOTAVAIL, EINVAL, EPROTONOSUPPORT ..., whose text
         names the address."""
         self._bind(addr)
-        return _SocketContext(self, "bind", self.get(SocketOption.LAST_ENDPOINT).decode())
+        return _SocketContext(self, "bind", os.fsdecode(self.get(SocketOption.LAST_ENDPOINT)))
 
     def connect(self: _SocketT, addr: str | bytes) -> _SocketContext[_SocketT]:
         """Connects to an endpoint, now or when somebody listens there, again and again. The result
         can be used in a with statement, which disconnects. ZMQError: EINVAL, EPROTONOSUPPORT ..."""
         self._connect(addr)
-        return _SocketContext(self, "connect", addr if isinstance(addr, str) else addr.decode())
+        return _SocketContext(self, "connect", addr if isinstance(addr, str) else os.fsdecode(addr))
 
     def bind_to_random_port(
         self, addr: str, min_port: int = 49152, max_port: int = 65536, max_tries: int = 100
@@ -370,7 +370,6 @@ class Socket(_core.Socket, SocketOptions):
     def send_json(self, obj: Any, flags: int = 0, **kwargs: Any) -> MessageTracker | None:
         """Sends an object as JSON. Keywords that send has not go to json.dumps."""
         sending = {name: kwargs.pop(name) for name in _SEND_KEYWORDS if name in kwargs}
-        kwargs.setdefault("separators", (",", ":"))
         kwargs.setdefault("ensure_ascii", False)
         data = json.dumps(obj, **kwargs).encode("utf-8")
         tracker: MessageTracker | None = self.send(data, flags, **sending)
