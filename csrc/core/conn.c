@@ -254,7 +254,7 @@ void conn_write(struct conn *c)
         if (!peer_wants_write(&c->peer, out_of(c)))
             break;
     }
-    c->last_write = clock_now();
+    s->last_write = clock_now();
     if (c->pipe) {
         struct pipe *p = c->pipe;
         pipe_drained(p);
@@ -266,7 +266,7 @@ void conn_write(struct conn *c)
         s->work |= WORK_CLOSE;
 }
 
-bool conn_attend(struct conn *c, bool flush_all, uint64_t now)
+bool conn_attend(struct conn *c, bool flush)
 {
     if (c->io.dead)
         return false;
@@ -287,8 +287,7 @@ bool conn_attend(struct conn *c, bool flush_all, uint64_t now)
         c->dirty = false; /* who writes, or the poller, sees to the rest */
     if (!c->dirty)
         return false;
-    if (flush_all || !c->peer.ready || (c->pipe && c->pipe->out.bytes >= FLUSH_BYTES) ||
-        now - c->last_write > FLUSH_QUIET_NS) {
+    if (flush || !c->peer.ready || (c->pipe && c->pipe->out.bytes >= FLUSH_BYTES)) {
         conn_write(c);
         return false;
     }

@@ -17,7 +17,9 @@
 #include "core/socket.h"
 #include "wire/peer.h"
 
-/* A connection that has been quiet for this long is written to at once. */
+/* After the last write of a socket has been over for this long, the next is made at once. Counted
+ * for the socket and not for each connection: with many subscribers every one of them would always
+ * be quiet. */
 #define FLUSH_QUIET_NS (10 * NS_PER_US)
 /* So many queued bytes are written at once whatever the time. */
 #define FLUSH_BYTES ((size_t)64 << 10)
@@ -52,8 +54,7 @@ struct conn {
     bool paused;              /* at RCVHWM: not read */
     enum conn_end end_wanted; /* close as soon as nobody is in a system call on it */
     int end_error;
-    size_t inflight;     /* bytes in the write under way */
-    uint64_t last_write; /* end of the last write */
+    size_t inflight; /* bytes in the write under way */
     char *local_name;
     char *remote_name;
 };
@@ -65,8 +66,9 @@ struct conn *conn_new(struct fmq_socket *s, struct endpoint *ep, int fd, struct 
 void conn_wrote(struct conn *c);
 /* Its pipe's reader made room. */
 void conn_resume(struct conn *c);
-/* Looks at a connection on the attention list. True: it has to stay there for a later tick. */
-bool conn_attend(struct conn *c, bool flush_all, uint64_t now);
+/* Looks at a connection on the attention list; `flush`: writes whatever is queued, else only much
+ * of it. True: it has to stay there for a later tick. */
+bool conn_attend(struct conn *c, bool flush);
 /* Tries to read once without the poller: what the spinning wait does. Reads until `until` (clock)
  * or `stop` tells otherwise. True when something happened. */
 bool conn_spin(struct conn *c, uint64_t until);

@@ -101,11 +101,11 @@ void socket_attend(struct fmq_socket *s, bool flush_all)
     todo.next->prev = &todo;
     todo.prev->next = &todo;
     list_init(&s->attention);
-    uint64_t now = clock_now();
+    bool flush = flush_all || clock_now() - s->last_write > FLUSH_QUIET_NS;
     bool kept = false;
     for (struct list *n; (n = list_pop_front(&todo));) {
         struct conn *c = LIST_ENTRY(n, struct conn, attention);
-        if (conn_attend(c, flush_all, now)) {
+        if (conn_attend(c, flush)) {
             if (!list_linked(&c->attention))
                 list_push_back(&s->attention, &c->attention);
             kept = true;

@@ -123,8 +123,9 @@ struct fmq_socket {
     struct watch watch;
     unsigned waiters; /* threads in cond_wait */
     struct cond cond;
-    uint64_t last_use;  /* clock of the last drive by a caller: the lease */
-    uint64_t last_poll; /* clock of the last look at all descriptors */
+    uint64_t last_use;   /* clock of the last drive by a caller: the lease */
+    uint64_t last_write; /* end of the last write on any connection */
+    uint64_t last_poll;  /* clock of the last look at all descriptors */
     uint32_t sleep_seq;
     int spin_score; /* > 0: recent waits ended within the spinning budget */
 
