@@ -193,6 +193,14 @@ cdef object make_error(int rc, object text=None):
 
 
 cdef int fail(int rc) except -1:
+    if rc == -ENOTSUP:  # the engine has just said what is not supported on which type
+        return fail_detail(rc, None)
+    if rc == -ENOTSOCK:
+        raise make_error(rc, "Socket operation on non-socket: the socket is closed")
+    if rc == -FMQ_EFSM:
+        raise make_error(rc, "Operation cannot be accomplished in current state: REQ sends and then "
+                             "receives the whole reply, REP receives the whole request and then "
+                             "sends")
     raise make_error(rc)
 
 
@@ -1085,6 +1093,9 @@ cdef class Socket:
                 if not isinstance(routing_id, int) or not 0 < routing_id < 2**32:
                     raise make_error(-EINVAL, "routing_id must be between 1 and 4294967295")
                 m.routing_id = routing_id
+            if routing_id is not None:
+                raise make_error(-ENOTSUP, "Operation not supported: this socket type has no "
+                                           "routing ids beside the message")
             if group is not None:
                 raise make_error(-ENOTSUP, "Operation not supported: only RADIO sockets send to "
                                            "groups")
@@ -1436,9 +1447,12 @@ cdef class Socket:
         return out
 
     def __iter__(self):
+        """Messages as they come: `for message in socket`."""
         return self
 
     def __next__(self):
+        """The next message (bytes, or a list of them if it has several parts). The iteration ends
+        when the socket is closed or its context terminated. Again when RCVTIMEO passes."""
         cdef parts p
         cdef uint32_t i
         cdef int rc

@@ -179,6 +179,8 @@ class Context(_core.Context, Generic[_SocketT]):
         """
         if self.closed:
             raise ZMQError(Errno.ENOTSUP, "Operation not supported: the context is closed")
+        if not isinstance(socket_type, int):
+            raise TypeError(f"socket_type must be a number, not {type(socket_type).__name__}")
         if socket_class is None:
             socket_class = type(self)._socket_class
             if socket_class is Socket:
@@ -253,12 +255,11 @@ class Context(_core.Context, Generic[_SocketT]):
         return sorted({*super().__dir__(), *ContextOption.__members__, *SocketOption.__members__})
 
 
-def _still_sending() -> bool:
-    """Whether a context holds messages that a socket with LINGER wants sent."""
+def _still_sending(waited_ms: float) -> bool:
+    """Whether a context holds messages that a socket, by its LINGER, wants sent still."""
     for context in list(_contexts):
-        open_lingers = any(
-            not s.closed and s.get(SocketOption.LINGER) != 0 for s in context._sockets
-        )
+        lingers = [s.get(SocketOption.LINGER) for s in context._sockets if not s.closed]
+        open_lingers = any(linger < 0 or linger > waited_ms for linger in lingers)
         for _, is_open, messages, _ in context.pending():
             if messages and (open_lingers or not is_open):
                 return True
@@ -268,15 +269,15 @@ def _still_sending() -> bool:
 def _at_exit() -> None:
     """Gives queued messages a moment to go out, then lets the process end whatever is left.
 
-    Sockets are not closed: threads that still use them must not see errors now. How long it waits
-    at most is FASTMQ_EXIT_LINGER in ms, 1000 unless set.
+    Sockets are not closed: threads that still use them must not see errors now. It waits for as
+    long as LINGER says, but at most FASTMQ_EXIT_LINGER ms, 1000 unless set.
     """
     global _exiting
     _exiting = True
     try:
         limit = float(os.environ.get("FASTMQ_EXIT_LINGER", "1000")) / 1000
-        deadline = time.monotonic() + limit
-        while _still_sending() and time.monotonic() < deadline:
+        start = time.monotonic()
+        while (waited := time.monotonic() - start) < limit and _still_sending(waited * 1000):
             time.sleep(0.002)
     except Exception:  # a socket closed meanwhile; nobody is left to be told
         pass
