@@ -8,6 +8,7 @@ import pytest
 import wire
 from helpers import (
     HANDSHAKE_FAILURES,
+    WAIT_MS,
     Events,
     last_endpoint,
     raises_errno,
@@ -333,3 +334,36 @@ def test_no_event_comes_for_inproc(make, watch):
     push.send(b"x")
     assert recv(pull) == b"x"
     assert not events.pair.poll(0) or not IS_FASTMQ
+
+
+@fastmq_only("version 2 has no name there")
+def test_version_2_tells_both_ends_and_queue_lengths(make):
+    pull, push = make(zmq.PULL), make(zmq.PUSH)
+    push.monitor("inproc://v2", zmq.EVENT_ALL_V2, version=2)
+    pair = make(zmq.PAIR)
+    pair.connect("inproc://v2")
+    pull.bind("tcp://127.0.0.1:*")
+    address = last_endpoint(pull)
+    push.connect(address)
+
+    def event():
+        assert pair.poll(WAIT_MS)
+        number, count, *rest = pair.recv_multipart()
+        (count,) = struct.unpack("=Q", count)
+        values = [struct.unpack("=Q", v)[0] for v in rest[:count]]
+        local, remote = rest[count:]
+        return struct.unpack("=Q", number)[0], values, local.decode(), remote.decode()
+
+    while (told := event())[0] != zmq.EVENT_HANDSHAKE_SUCCEEDED:
+        pass
+    assert told[1] == [0]
+    assert told[2].startswith("tcp://127.0.0.1:") and told[2] != address
+    assert told[3] == address
+    push.monitor_stats()
+    number, values, _, _ = event()
+    assert number == zmq.EVENT_PIPES_STATS
+    assert values == [0, 0]
+    push.monitor(None, 0)
+    assert event()[0] == zmq.EVENT_MONITOR_STOPPED
+    with raises_errno(errno.EINVAL):
+        push.monitor_stats()
