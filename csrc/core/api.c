@@ -176,7 +176,30 @@ int fmq_try_send_bytes(fmq_socket *s, const void *data, size_t size, void *objec
     return rc;
 }
 
-int fmq_send(fmq_socket *s, struct msg *parts, uint32_t n, bool more, int timeout_ms)
+/* ---- waiting ---- */
+
+/* A send or receive that may have to be tried several times. The calls differ in what they try;
+ * they wait alike. */
+struct attempt {
+    int (*run)(struct fmq_socket *s, struct attempt *a); /* lock held; -EAGAIN: wait */
+    struct msg *part; /* sending: the parts; receiving one: where it goes */
+    uint32_t count;   /* sending: how many parts; receiving: how many messages at most */
+    bool more;
+    struct parts *out;
+    struct meta **meta;
+};
+
+static int attempt_once(fmq_socket *s, struct attempt *a)
+{
+    int rc = socket_try_enter(s);
+    if (rc)
+        return rc;
+    rc = a->run(s, a);
+    socket_leave(s);
+    return rc;
+}
+
+static int attempt_until(fmq_socket *s, struct attempt *a, int timeout_ms)
 {
     uint64_t deadline = 0;
     bool first = true;
@@ -184,26 +207,32 @@ int fmq_send(fmq_socket *s, struct msg *parts, uint32_t n, bool more, int timeou
     int rc = socket_enter(s);
     if (rc)
         return rc;
-    for (;;) {
-        rc = send_locked(s, parts, n, more);
-        if (rc != -EAGAIN)
-            break;
-        if (first) {
+    while ((rc = a->run(s, a)) == -EAGAIN) {
+        if (first)
             deadline = deadline_of(timeout_ms);
-            first = false;
-        } else if (deadline == 0) {
+        else if (deadline == 0)
             break;
-        }
+        first = false;
         int wait = socket_wait(s, deadline);
-        if (wait == -EAGAIN && deadline == 0)
-            continue; /* looked at the network once: a last try */
-        if (wait) {
+        /* Without a timeout it has looked at the network once: that deserves a last try. */
+        if (wait && (wait != -EAGAIN || deadline != 0)) {
             rc = wait;
             break;
         }
     }
     socket_leave(s);
     return rc;
+}
+
+static int run_send(struct fmq_socket *s, struct attempt *a)
+{
+    return send_locked(s, a->part, a->count, a->more);
+}
+
+int fmq_send(fmq_socket *s, struct msg *parts, uint32_t n, bool more, int timeout_ms)
+{
+    struct attempt a = {.run = run_send, .part = parts, .count = n, .more = more};
+    return attempt_until(s, &a, timeout_ms);
 }
 
 int fmq_flush(fmq_socket *s)
@@ -301,75 +330,26 @@ static int recv_part_locked(struct fmq_socket *s, struct msg *out, struct meta *
     return 0;
 }
 
-/* The calls differ in what they take; they wait alike. */
-struct taker {
-    int (*take)(struct fmq_socket *s, struct taker *t);
-    struct msg *part;
-    struct parts *out;
-    struct meta **meta;
-    uint32_t max;
-};
-
-static int take_part(struct fmq_socket *s, struct taker *t)
+static int take_part(struct fmq_socket *s, struct attempt *a)
 {
-    return recv_part_locked(s, t->part, t->meta);
+    return recv_part_locked(s, a->part, a->meta);
 }
 
-static int take_message(struct fmq_socket *s, struct taker *t)
+static int take_message(struct fmq_socket *s, struct attempt *a)
 {
-    return recv_locked(s, t->out, t->meta);
+    return recv_locked(s, a->out, a->meta);
 }
 
-static int take_many(struct fmq_socket *s, struct taker *t)
+static int take_many(struct fmq_socket *s, struct attempt *a)
 {
     uint32_t count = 0;
-    while (count < t->max) {
-        int rc = recv_locked(s, t->out, NULL);
+    while (count < a->count) {
+        int rc = recv_locked(s, a->out, NULL);
         if (rc)
             return count ? (int)count : rc;
         count++;
     }
     return (int)count;
-}
-
-static int try_take(fmq_socket *s, struct taker *t)
-{
-    int rc = socket_try_enter(s);
-    if (rc)
-        return rc;
-    rc = t->take(s, t);
-    socket_leave(s);
-    return rc;
-}
-
-static int take_waiting(fmq_socket *s, struct taker *t, int timeout_ms)
-{
-    uint64_t deadline = 0;
-    bool first = true;
-    detail_clear();
-    int rc = socket_enter(s);
-    if (rc)
-        return rc;
-    for (;;) {
-        rc = t->take(s, t);
-        if (rc != -EAGAIN)
-            break;
-        if (first) {
-            deadline = deadline_of(timeout_ms);
-            first = false;
-        } else if (deadline == 0) {
-            break;
-        }
-        int wait = socket_wait(s, deadline);
-        if (wait == -EAGAIN && deadline == 0)
-            continue;
-        if (wait) {
-            rc = wait;
-            break;
-        }
-    }
-    socket_leave(s);
-    return rc;
 }
 
 int fmq_try_recv_part(fmq_socket *s, struct msg *out, struct meta **meta)
@@ -384,32 +364,32 @@ int fmq_try_recv_part(fmq_socket *s, struct msg *out, struct meta **meta)
 
 int fmq_recv_part(fmq_socket *s, struct msg *out, struct meta **meta, int timeout_ms)
 {
-    struct taker t = {.take = take_part, .part = out, .meta = meta};
-    return take_waiting(s, &t, timeout_ms);
+    struct attempt a = {.run = take_part, .part = out, .meta = meta};
+    return attempt_until(s, &a, timeout_ms);
 }
 
 int fmq_try_recv(fmq_socket *s, struct parts *out, struct meta **meta)
 {
-    struct taker t = {.take = take_message, .out = out, .meta = meta};
-    return try_take(s, &t);
+    struct attempt a = {.run = take_message, .out = out, .meta = meta};
+    return attempt_once(s, &a);
 }
 
 int fmq_recv(fmq_socket *s, struct parts *out, struct meta **meta, int timeout_ms)
 {
-    struct taker t = {.take = take_message, .out = out, .meta = meta};
-    return take_waiting(s, &t, timeout_ms);
+    struct attempt a = {.run = take_message, .out = out, .meta = meta};
+    return attempt_until(s, &a, timeout_ms);
 }
 
 int fmq_try_recv_many(fmq_socket *s, struct parts *out, uint32_t max_messages)
 {
-    struct taker t = {.take = take_many, .out = out, .max = max_messages};
-    return try_take(s, &t);
+    struct attempt a = {.run = take_many, .out = out, .count = max_messages};
+    return attempt_once(s, &a);
 }
 
 int fmq_recv_many(fmq_socket *s, struct parts *out, uint32_t max_messages, int timeout_ms)
 {
-    struct taker t = {.take = take_many, .out = out, .max = max_messages};
-    return take_waiting(s, &t, timeout_ms);
+    struct attempt a = {.run = take_many, .out = out, .count = max_messages};
+    return attempt_until(s, &a, timeout_ms);
 }
 
 /* ---- readiness ---- */

@@ -901,52 +901,33 @@ cdef class Socket:
 
     # -- endpoints --
 
-    def _bind(self, addr):
+    cdef int at_endpoint(self, int (*call)(fmq_socket *, const char *) noexcept nogil,
+                         object addr) except -1:
         cdef bytes a = address_bytes(addr)
         cdef const char *p = a
         cdef int rc
         if self.s is NULL:
             unusable()
         with nogil:
-            rc = fmq_bind(self.s, p)
+            rc = call(self.s, p)
         if rc < 0:
             fail_detail(rc, f"addr={addr!r}")
+        return 0
+
+    def _bind(self, addr):
+        self.at_endpoint(fmq_bind, addr)
 
     def _connect(self, addr):
-        cdef bytes a = address_bytes(addr)
-        cdef const char *p = a
-        cdef int rc
-        if self.s is NULL:
-            unusable()
-        with nogil:
-            rc = fmq_connect(self.s, p)
-        if rc < 0:
-            fail_detail(rc, f"addr={addr!r}")
+        self.at_endpoint(fmq_connect, addr)
 
     def unbind(self, addr):
         """Stops listening at addr (as LAST_ENDPOINT gives it) and ends the connections accepted
         there. ZMQError(ENOENT): not bound there."""
-        cdef bytes a = address_bytes(addr)
-        cdef const char *p = a
-        cdef int rc
-        if self.s is NULL:
-            unusable()
-        with nogil:
-            rc = fmq_unbind(self.s, p)
-        if rc < 0:
-            fail_detail(rc, f"addr={addr!r}")
+        self.at_endpoint(fmq_unbind, addr)
 
     def disconnect(self, addr):
         """Ends the connection made by connect(addr). ZMQError(ENOENT): there is none."""
-        cdef bytes a = address_bytes(addr)
-        cdef const char *p = a
-        cdef int rc
-        if self.s is NULL:
-            unusable()
-        with nogil:
-            rc = fmq_disconnect(self.s, p)
-        if rc < 0:
-            fail_detail(rc, f"addr={addr!r}")
+        self.at_endpoint(fmq_disconnect, addr)
 
     def monitor(self, addr, events=0xFFFF, *, int version=1, int type=0):
         """Sends the events of the mask to a PAIR bound at addr ("inproc://..."); None stops.
