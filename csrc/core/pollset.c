@@ -3,8 +3,7 @@
  * A set of sockets and descriptors to wait on. Registered once, then each wait costs what is ready
  * and not what is registered: items that were ready last time are looked at directly (they may hold
  * queued messages that no descriptor shows), all others through one poller that holds the sockets'
- * pollers. A socket in a set keeps its wake-up descriptor readable while it is ready (socket.c,
- * update_signal).
+ * pollers and the descriptors that show their readiness (watch.h).
  */
 #include <string.h>
 
