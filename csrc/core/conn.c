@@ -42,6 +42,8 @@ void conn_retire_buffers(struct conn *c)
         peer_trim(&c->peer);
     if (c->pipe && !c->writing)
         outq_trim(&c->pipe->out);
+    if (c->pipe)
+        msgring_trim(&c->pipe->in);
 }
 
 static void keep_warm(struct conn *c)

@@ -28,8 +28,7 @@ enum conn_end {
     CONN_END_NONE,
     CONN_END_LOST,   /* the peer went, or the network: a connecting endpoint tries again */
     CONN_END_BROKEN, /* peer.failure says why */
-    CONN_END_CLOSED, /* by our side, on purpose: no retry */
-    CONN_END_RETRY   /* by our side, but the endpoint shall try again (timeout of the peer) */
+    CONN_END_CLOSED  /* by our side, on purpose: no retry */
 };
 
 struct conn {

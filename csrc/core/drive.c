@@ -77,9 +77,16 @@ void socket_drive_once(struct fmq_socket *s)
     end_driving(s);
 }
 
-static bool done_waiting(struct fmq_socket *s)
+static inline bool changed(struct fmq_socket *s, unsigned seen)
 {
-    return socket_has_mail(s) || atomic_load_explicit(&s->stop, memory_order_relaxed);
+    return atomic_load_explicit(&s->changes, memory_order_relaxed) != seen;
+}
+
+/* What other threads may have left for a waiter, all of it visible without the lock. */
+static bool something_to_do(struct fmq_socket *s, unsigned seen)
+{
+    return socket_has_mail(s) || atomic_load_explicit(&s->stop, memory_order_relaxed) ||
+           changed(s, seen);
 }
 
 static int follow(struct fmq_socket *s, uint64_t deadline)
@@ -114,14 +121,12 @@ static void score_wait(struct fmq_socket *s, bool short_wait)
 }
 
 /* Watches memory only: with no connection, whatever comes is posted by another thread. */
-static bool spin_on_mail(struct fmq_socket *s, uint64_t until)
+static bool spin_on_mail(struct fmq_socket *s, uint64_t until, unsigned seen)
 {
-    unsigned seen = atomic_load_explicit(&s->changes, memory_order_relaxed);
     bool found = false;
     mutex_unlock(&s->lock);
     for (unsigned i = 1; !found; i++) {
-        found = socket_has_mail(s) || atomic_load_explicit(&s->stop, memory_order_relaxed) ||
-                atomic_load_explicit(&s->changes, memory_order_relaxed) != seen;
+        found = something_to_do(s, seen);
         if (i % MAIL_SPINS_PER_CLOCK == 0 && clock_now() >= until)
             break;
         cpu_relax();
@@ -135,28 +140,20 @@ static bool spin(struct fmq_socket *s, uint64_t start, uint64_t end, unsigned se
 {
     uint64_t now = start;
     while (now < end && !s->waiters) {
-        bool polled = now - s->last_poll < FULL_POLL_NS;
-        if (polled && s->conn_count == 0) {
-            if (spin_on_mail(s,
-                             s->last_poll + FULL_POLL_NS < end ? s->last_poll + FULL_POLL_NS : end))
-                return true;
-        } else if (s->solo && polled) {
-            uint64_t until = s->last_poll + FULL_POLL_NS < end ? s->last_poll + FULL_POLL_NS : end;
-            if (conn_spin(s->solo, until))
-                return true;
-        } else if (drive_pass(s, 0) != 0) {
-            return true;
-        }
-        if (done_waiting(s) || atomic_load_explicit(&s->changes, memory_order_relaxed) != seen)
+        uint64_t next_poll = s->last_poll + FULL_POLL_NS;
+        uint64_t until = next_poll < end ? next_poll : end;
+        bool found;
+        if (now < next_poll && s->conn_count == 0)
+            found = spin_on_mail(s, until, seen);
+        else if (now < next_poll && s->solo)
+            found = conn_spin(s->solo, until);
+        else
+            found = drive_pass(s, 0) != 0;
+        if (found || something_to_do(s, seen))
             return true;
         now = clock_now();
     }
     return false;
-}
-
-static inline bool changed(struct fmq_socket *s, unsigned seen)
-{
-    return atomic_load_explicit(&s->changes, memory_order_relaxed) != seen;
 }
 
 int socket_wait(struct fmq_socket *s, uint64_t deadline)

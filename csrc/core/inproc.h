@@ -21,7 +21,8 @@ void inproc_forget(struct fmq_ctx *ctx);
 
 /* pipe.c's view */
 bool inproc_can_write(struct pipe *p);
-int inproc_write(struct pipe *p, struct msg *parts, uint32_t n, bool force);
+/* Whatever the HWM: the caller has looked at it. */
+int inproc_write(struct pipe *p, struct msg *parts, uint32_t n);
 void inproc_refill(struct pipe *p);               /* moves what arrived to p->in */
 void inproc_taken(struct pipe *p, uint32_t msgs); /* the program received so many */
 /* A message of our own was put into p->in: it will be taken without having been sent. */

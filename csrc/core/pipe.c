@@ -156,7 +156,7 @@ int pipe_write(struct pipe *p, struct msg *parts, uint32_t n)
         return -EAGAIN;
     int rc;
     if (p->link) {
-        rc = inproc_write(p, parts, n, false);
+        rc = inproc_write(p, parts, n);
     } else {
         if (p->conflate)
             outq_drop_pending(&p->out, p->conn ? p->conn->inflight : 0);
@@ -178,7 +178,7 @@ int pipe_write_control(struct pipe *p, const void *data, size_t len)
     if (rc)
         return rc;
     if (p->link)
-        rc = inproc_write(p, &m, 1, true);
+        rc = inproc_write(p, &m, 1);
     else
         rc = p->raw ? outq_put_raw(&p->out, &m) : outq_put(&p->out, &m, 1);
     if (rc)
@@ -201,7 +201,7 @@ int pipe_put_subscription(struct pipe *p, const void *topic, size_t len, bool ad
         data[0] = add ? SUBSCRIBE_BYTE : CANCEL_BYTE;
         if (len)
             memcpy(data + 1, topic, len);
-        rc = inproc_write(p, &m, 1, true);
+        rc = inproc_write(p, &m, 1);
         if (rc)
             msg_drop(&m);
         return rc;

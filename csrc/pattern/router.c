@@ -362,6 +362,7 @@ static int router_getopt(struct fmq_socket *s, int option, int64_t *num)
         .events = router_events,                                                                   \
         .setopt = router_setopt,                                                                   \
         .getopt = router_getopt,                                                                   \
+        .peer_state = router_peer_state,                                                           \
     }
 
 const struct pattern_ops pattern_router = ROUTER_OPS(false);

@@ -163,9 +163,8 @@ bool inproc_can_write(struct pipe *p)
     return false;
 }
 
-int inproc_write(struct pipe *p, struct msg *parts, uint32_t n, bool force)
+int inproc_write(struct pipe *p, struct msg *parts, uint32_t n)
 {
-    (void)force; /* the mark is the caller's to look at */
     struct inproc_link *l = p->link;
     struct link_end *to = &l->end[!p->side];
     for (uint32_t i = 0; i < n; i++) {

@@ -1029,3 +1029,25 @@ TEST(a_context_shuts_down_while_freed_sockets_linger)
         eng_end(ctx);
     }
 }
+
+/* ---- looking at peers ---- */
+
+TEST(a_router_tells_what_a_peer_is_ready_for)
+{
+    enum { ROUTING_ID = 5 };
+    fmq_ctx *ctx = eng_ctx();
+    fmq_socket *router = eng_socket(ctx, FMQ_ROUTER), *dealer = eng_socket(ctx, FMQ_DEALER);
+    struct eng_name name = eng_bind(router, "tcp");
+    eng_must(fmq_set_bytes(dealer, ROUTING_ID, "D", 1), "ROUTING_ID");
+    eng_connect(dealer, &name);
+    eng_send(dealer, "hello");
+    eng_wait(router, FMQ_POLLIN);
+    CHECK_EQ(fmq_peer_state(router, "D", 1), FMQ_POLLIN | FMQ_POLLOUT);
+    eng_expect_from(router, "hello", 1);
+    CHECK_EQ(fmq_peer_state(router, "D", 1), FMQ_POLLOUT);
+    CHECK_EQ(fmq_peer_state(router, "E", 1), -EHOSTUNREACH);
+    CHECK_EQ(fmq_peer_state(dealer, "D", 1), -ENOTSUP);
+    eng_close(dealer);
+    eng_close(router);
+    eng_end(ctx);
+}
