@@ -26,7 +26,10 @@ SCENARIOS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "scenarios"
 class Task:
     """What a role is given: its parameters as attributes, and a line to the other role."""
 
-    def __init__(self, params: dict[str, Any], incoming: TextIO, outgoing: TextIO) -> None:
+    def __init__(
+        self, path: str, params: dict[str, Any], incoming: TextIO, outgoing: TextIO
+    ) -> None:
+        self.path = path
         self.params = params
         self._incoming = incoming
         self._outgoing = outgoing
@@ -105,10 +108,14 @@ class Task:
         last = len(ordered) - 1
         return {"p50": ordered[last // 2] / 1000, "p99": ordered[last * 99 // 100] / 1000}
 
-    @staticmethod
-    def sibling(name: str) -> Any:
-        """The module of one of the scenarios that lie beside this file, to build on."""
-        return load_scenario(os.path.join(SCENARIOS, name + ".py"))
+    def sibling(self, name: str) -> Any:
+        """The module of another scenario to build on: one of those that come with the package, or
+        one that lies beside the case's own."""
+        for folder in (SCENARIOS, os.path.dirname(self.path)):
+            path = os.path.join(folder, name + ".py")
+            if os.path.exists(path):
+                return load_scenario(path)
+        raise FileNotFoundError(f"there is no scenario {name!r}")
 
 
 def load_scenario(path: str) -> Any:
@@ -130,7 +137,7 @@ def main() -> None:
     # What the module under test prints must not look like our protocol.
     outgoing = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    task = Task(params, sys.stdin, outgoing)
+    task = Task(path, params, sys.stdin, outgoing)
     # Run by path, this file's folder leads sys.path, where nobody should find modules.
     del sys.path[0]
     scenario = load_scenario(path)
