@@ -123,19 +123,38 @@ def select(
 
 
 def labels(modules: Sequence[str]) -> dict[str, str]:
-    """label -> module: the module's name, numbered when it is measured against itself."""
+    """label -> module: the module's name, numbered when it is measured against itself.
+
+    A module may be the path of a file: its label is the file's name, in words.
+    """
     found: dict[str, str] = {}
     for module in modules:
-        label, n = module, 1
+        name = Path(module).stem.replace("_", " ") if module.endswith(".py") else module
+        label, n = name, 1
         while label in found:
             n += 1
-            label = f"{module} ({n})"
+            label = f"{name} ({n})"
         found[label] = module
     return found
 
 
 def installed(module: str) -> bool:
-    return importlib.util.find_spec(module.partition(".")[0]) is not None
+    """Whether the module can be imported; a file is tried out."""
+    if not module.endswith(".py"):
+        return importlib.util.find_spec(module.partition(".")[0]) is not None
+    try:
+        worker.load_module(module)
+    except (ImportError, FileNotFoundError):
+        return False
+    return True
+
+
+def can(module: str, case: Case) -> bool:
+    """Whether the module can do the case at all: a file says so with its function `can`."""
+    if not module.endswith(".py"):
+        return True
+    params = case.scenario.cases[case.name]
+    return bool(worker.load_module(module).can(case.scenario.name, params))
 
 
 class _Role:
@@ -259,7 +278,7 @@ def compare(
             if number % 2:
                 order.reverse()
             for label in order:
-                if label in case.errors:
+                if label in case.errors or not can(modules[label], case):
                     continue
                 if step:
                     step(case, label)
@@ -298,6 +317,9 @@ def versions(modules: Iterable[str]) -> dict[str, str]:
     names = {"zmq": "pyzmq"}
     found = {}
     for module in dict.fromkeys(modules):
+        if module.endswith(".py"):
+            found[next(iter(labels([module])))] = worker.load_module(module).VERSION
+            continue
         top = module.partition(".")[0]
         try:
             version = importlib.metadata.version(names.get(top, top))

@@ -5,6 +5,8 @@ Run by path and not with -m, so that a process that measures another module neve
 for the same reason it imports the standard library alone.
 
     python worker.py SCENARIO.py ROLE MODULE PARAMETERS-AS-JSON
+
+MODULE is a name, or the path of a .py file.
 """
 
 from __future__ import annotations
@@ -129,6 +131,19 @@ def load_scenario(path: str) -> Any:
     return module
 
 
+def load_module(name: str) -> Any:
+    """A module by its name, or one that behaves like it by the path of its file.
+
+    Such a file may import others of its folder.
+    """
+    if not name.endswith(".py"):
+        return importlib.import_module(name)
+    folder = os.path.dirname(os.path.abspath(name))
+    if folder not in sys.path:
+        sys.path.append(folder)
+    return load_scenario(name)
+
+
 def main() -> None:
     path, role, module, params_as_json = sys.argv[1:]
     params = json.loads(params_as_json)
@@ -141,7 +156,7 @@ def main() -> None:
     # Run by path, this file's folder leads sys.path, where nobody should find modules.
     del sys.path[0]
     scenario = load_scenario(path)
-    task.finish(getattr(scenario, role)(importlib.import_module(module), task))
+    task.finish(getattr(scenario, role)(load_module(module), task))
 
 
 if __name__ == "__main__":
