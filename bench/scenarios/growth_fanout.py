@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""PUB to ever more SUBs of another process: what one published message costs."""
+"""PUB to ever more SUBs of another process: what one delivery costs."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ CASES: dict[str, dict[str, Any]] = {
     for subscribers in (1, 4, 16, 64, 256, 1000)
 }
 METRICS = {
+    "publisher": ("us CPU/delivery, PUB's process", "lower"),
     "rate": ("deliveries/s", "higher"),
     "cpu": ("us CPU/delivery, both ends", "lower"),
-    "publisher": ("us CPU/delivery, PUB's process", "lower"),
 }
 
 

@@ -100,6 +100,8 @@ def run(
         "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "machine": measure.machine(),
         "versions": measure.versions(names),
+        "modules": modules,
+        "base": base,
         "rounds": rounds,
         "seconds": seconds,
     }
