@@ -34,6 +34,7 @@
 /* ---- a clock and random numbers that are the same in every run, and no background thread ---- */
 
 static uint64_t now_ns = NS_PER_S;
+static int clock_reads, thread_starts;
 
 uint64_t __wrap_clock_now(void);
 void __wrap_random_bytes(void *buf, size_t len);
@@ -42,6 +43,7 @@ void __wrap_thread_join(struct thread *t);
 
 uint64_t __wrap_clock_now(void)
 {
+    clock_reads++;
     return now_ns += 20;
 }
 
@@ -53,6 +55,7 @@ void __wrap_random_bytes(void *buf, size_t len)
 int __wrap_thread_start(struct thread *t, void (*fn)(void *arg), void *arg, const char *name)
 {
     (void)t, (void)fn, (void)arg, (void)name;
+    thread_starts++;
     return 0;
 }
 
@@ -525,6 +528,8 @@ int main(int argc, char **argv)
     ctx = open_context();
     for (int i = 0; i < WARM_UP; i++)
         round();
+    if (clock_reads == 0 || thread_starts == 0)
+        die("the linker did not put the clock and the threads of this program into the engine");
     counting_begins();
     for (int i = 0; i < ROUNDS; i++)
         messages += round();
