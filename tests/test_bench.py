@@ -120,6 +120,7 @@ def test_growth_is_measured_only_when_asked_for():
     assert chosen("64 B", sweeps=True) & growth
     assert chosen("growth_trip") == {"growth_trip"}
     assert chosen("growth") == growth
+    assert chosen("memory") == {"memory"}
 
 
 def test_too_many_files_are_refused_with_the_limit(monkeypatch):

@@ -102,7 +102,7 @@ def select(
 ) -> list[Case]:
     """The cases whose "scenario/case" contains one of the wanted words; all when none is given.
 
-    A sweep takes long: unless `sweeps`, a word must be in the name of its scenario.
+    A sweep takes long: unless `sweeps`, the name of its scenario must begin with the word.
     """
 
     def chosen(scenario: Scenario, name: str) -> bool:
