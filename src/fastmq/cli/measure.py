@@ -110,7 +110,8 @@ def select(
         if not wanted:
             return quiet
         return any(
-            word in f"{scenario.name}/{name}" and (quiet or word.partition("/")[0] in scenario.name)
+            word in f"{scenario.name}/{name}"
+            and (quiet or scenario.name.startswith(word.partition("/")[0]))
             for word in wanted
         )
 
