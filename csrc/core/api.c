@@ -187,6 +187,8 @@ struct attempt {
     bool more;
     struct parts *out;
     struct meta **meta;
+    const void *topic; /* waiting for subscribers: of what */
+    size_t topic_len;
 };
 
 static int attempt_once(fmq_socket *s, struct attempt *a)
@@ -199,6 +201,11 @@ static int attempt_once(fmq_socket *s, struct attempt *a)
     return rc;
 }
 
+static int run_send(struct fmq_socket *s, struct attempt *a)
+{
+    return send_locked(s, a->part, a->count, a->more);
+}
+
 static int attempt_until(fmq_socket *s, struct attempt *a, int timeout_ms)
 {
     uint64_t deadline = 0;
@@ -208,9 +215,10 @@ static int attempt_until(fmq_socket *s, struct attempt *a, int timeout_ms)
     if (rc)
         return rc;
     while ((rc = a->run(s, a)) == -EAGAIN) {
-        if (first)
+        if (first) {
             deadline = deadline_of(timeout_ms);
-        else if (deadline == 0)
+            s->send_waits += a->run == run_send && timeout_ms;
+        } else if (deadline == 0)
             break;
         first = false;
         int wait = socket_wait(s, deadline);
@@ -222,11 +230,6 @@ static int attempt_until(fmq_socket *s, struct attempt *a, int timeout_ms)
     }
     socket_leave(s);
     return rc;
-}
-
-static int run_send(struct fmq_socket *s, struct attempt *a)
-{
-    return send_locked(s, a->part, a->count, a->more);
 }
 
 int fmq_send(fmq_socket *s, struct msg *parts, uint32_t n, bool more, int timeout_ms)
@@ -437,6 +440,41 @@ int fmq_poll_one(fmq_socket *s, int events, int timeout_ms)
             break;
         }
     }
+    socket_leave(s);
+    return rc;
+}
+
+/* ---- subscribers ---- */
+
+static int subscribers_locked(struct fmq_socket *s, const void *topic, size_t len)
+{
+    if (s->ops->subscribers)
+        return s->ops->subscribers(s, topic, len);
+    detail_set("a %s socket has no subscribers", s->ops->name);
+    return -ENOTSUP;
+}
+
+static int run_subscribers(struct fmq_socket *s, struct attempt *a)
+{
+    int n = subscribers_locked(s, a->topic, a->topic_len);
+    return n >= 0 && (uint32_t)n < a->count ? -EAGAIN : n;
+}
+
+int fmq_wait_subscribers(fmq_socket *s, const void *topic, size_t len, uint32_t n, int timeout_ms)
+{
+    struct attempt a = {.run = run_subscribers, .count = n, .topic = topic, .topic_len = len};
+    return attempt_until(s, &a, timeout_ms);
+}
+
+int fmq_subscribers(fmq_socket *s, const void *topic, size_t len, bool watch)
+{
+    detail_clear();
+    int rc = socket_enter(s);
+    if (rc)
+        return rc;
+    rc = subscribers_locked(s, topic, len);
+    if (rc >= 0)
+        watch_subscribers(s, watch);
     socket_leave(s);
     return rc;
 }

@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "core/ctx.h"
 #include "core/endpoint.h"
+#include "core/inspect.h"
 #include "core/monitor.h"
 #include "os/net.h"
 
@@ -124,6 +125,7 @@ static void end_now(struct conn *c, enum conn_end how, int error)
     list_remove(&c->in_endpoint);
     s->conn_count--;
     io_bury(s, &c->io);
+    inspect_conn_ended(c);
     c->pipe = NULL;
     c->endpoint = NULL;
     choose_solo(s);
@@ -138,8 +140,7 @@ static void end_now(struct conn *c, enum conn_end how, int error)
         if (connecter && retry && !(s->opt.immediate && !ep->closing)) {
             pipe_lost(p);
         } else {
-            outq_fini(&p->out);
-            outq_init(&p->out, s->ctx->pool);
+            pipe_discard(p);
             if (connecter && ep->pipe == p)
                 ep->pipe = NULL;
             p->endpoint = NULL;
@@ -223,8 +224,10 @@ void conn_write(struct conn *c)
         mutex_lock(&s->lock);
         c->writing = false;
         c->inflight = 0;
-        if (sent > 0)
+        if (sent > 0) {
+            c->bytes_out += (uint64_t)sent;
             peer_sent(&c->peer, out_of(c), (size_t)sent);
+        }
         if (c->end_wanted != CONN_END_NONE) {
             end_now(c, c->end_wanted, c->end_error);
             return;
@@ -339,6 +342,7 @@ static int on_ready(struct conn *c)
         memcpy(p->identity, peer->remote_identity, peer->remote_identity_len);
         p->identity_len = peer->remote_identity_len;
     }
+    p->peer_type = peer->remote_type;
     meta_unref(p->meta);
     p->meta = peer->meta;
     if (p->meta)
@@ -373,6 +377,7 @@ static void process(struct conn *c)
     struct fmq_socket *s = c->socket;
     struct pipe *p = c->pipe;
     uint32_t before = p ? p->in.msgs : 0;
+    uint32_t counted = before; /* of p->in in msgs_in: the pattern may read meanwhile */
     int rc;
     for (;;) {
         if (p) {
@@ -406,7 +411,7 @@ static void process(struct conn *c)
                 return;
             }
             p = c->pipe;
-            before = p->in.msgs;
+            before = counted = p->in.msgs;
             break;
         case PEER_EV_FRAME:
             if (!p || p->hung_up || msgring_push(&p->in, &ev.msg))
@@ -414,14 +419,21 @@ static void process(struct conn *c)
             break;
         default:
             if (p && !p->hung_up && s->ops->command) {
+                p->msgs_in += p->in.msgs - counted;
                 s->ops->command(s, p, ev.kind, ev.data, ev.len);
+                counted = p->in.msgs;
                 socket_notify(s);
             }
         }
     }
-    if (p && p->conflate)
-        while (p->in.msgs > 1)
+    if (p)
+        p->msgs_in += p->in.msgs - counted;
+    if (p && p->conflate) {
+        while (p->in.msgs > 1) {
             pipe_skip(p);
+            pipe_count_drops(p, 1);
+        }
+    }
     if (p) {
         keep_warm(c);
         pipe_arrived(p, before);
@@ -444,6 +456,7 @@ static void received(struct conn *c, ssize_t n)
     if (c->io.dead)
         return;
     if (n > 0) {
+        c->bytes_in += (uint64_t)n;
         peer_recv_done(&c->peer, (size_t)n, clock_now());
         process(c);
         return;
@@ -570,6 +583,7 @@ struct conn *conn_new(struct fmq_socket *s, struct endpoint *ep, int fd, struct 
         return NULL;
     }
     outq_init(&c->no_out, s->ctx->pool);
+    c->since = clock_unix();
     c->io.fd = fd;
     c->io.ready = conn_ready;
     c->io.bury = bury;

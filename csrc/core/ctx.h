@@ -42,6 +42,8 @@ struct fmq_ctx {
     unsigned cpus[64];
     unsigned cpu_count;
     char name_prefix[17];
+
+    struct fmq_socket_stats gone; /* what sockets that are no more have counted */
 };
 
 /* Goes up in every child of a fork: handles of an older generation are dead. */

@@ -69,9 +69,16 @@ struct watch {
     struct wakeup signal[2]; /* POLLIN, POLLOUT */
     unsigned count[2];       /* who wants to hear of it */
     bool shown[2];
-    bool waits_out;       /* FD's holder was last told that the socket is not writable */
+    bool waits_out;            /* FD's holder was last told that the socket is not writable */
+    bool tells_subscribers;    /* FD shows that the subscriptions of a publisher changed ... */
+    unsigned seen_subscribers; /* ... since this value of subscription_changes */
     bool merged;          /* FD is signal[0] alone: the system has no descriptor for a poller */
     struct poller *outer; /* FD: the socket's poller and both signals in one */
+};
+
+/* What is left of peers that are no more. */
+struct tally {
+    uint64_t msgs_in, msgs_out, bytes_in, bytes_out, reconnects;
 };
 
 /* What socket_leave has to do; checked as one word on the fast path. */
@@ -150,7 +157,12 @@ struct fmq_socket {
     char last_endpoint[512];
     uint8_t next_identity[255]; /* CONNECT_ROUTING_ID for the next connect */
     uint8_t next_identity_len;
+
+    /* Statistics, see inspect.c. */
     uint64_t drops;
+    uint64_t send_waits;
+    unsigned subscription_changes; /* publishers: counts what may change who is reached */
+    struct tally gone;             /* of pipes and connections that are no more */
 };
 
 /* ---- entering and leaving ---- */
@@ -226,6 +238,8 @@ void pipe_lost(struct pipe *p);
 void pipe_hangup(struct pipe *p);
 void pipe_free(struct pipe *p);
 void pipe_arrived(struct pipe *p, uint32_t msgs_before); /* after pushing to p->in */
+/* Throws away what is queued to be sent. */
+void pipe_discard(struct pipe *p);
 void pipe_drained(struct pipe *p); /* `out` shrank: tell the pattern if owed */
 
 void socket_terminate(struct fmq_socket *s); /* context shutdown */

@@ -42,6 +42,9 @@ void watch_update(struct fmq_socket *s)
         bool show = w->count[i] && (events & event_of[i]);
         if (i == IN && w->merged && w->waits_out && (events & FMQ_POLLOUT))
             show = true;
+        if (i == IN && w->tells_subscribers && w->seen_subscribers != s->subscription_changes &&
+            w->signal[i].rfd >= 0)
+            show = true;
         if (show == w->shown[i])
             continue;
         w->shown[i] = show;
@@ -95,6 +98,13 @@ void watch_told(struct fmq_socket *s, int events)
         return;
     w->waits_out = waits;
     w->count[OUT] += waits ? 1u : -1u;
+    s->work |= WORK_WATCHED;
+}
+
+void watch_subscribers(struct fmq_socket *s, bool on)
+{
+    s->watch.tells_subscribers = on;
+    s->watch.seen_subscribers = s->subscription_changes;
     s->work |= WORK_WATCHED;
 }
 

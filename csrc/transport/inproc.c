@@ -10,6 +10,7 @@
  */
 #include "core/inproc.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -34,6 +35,7 @@ struct link_end {
     struct pipe *pipe;         /* guarded by socket's lock */
     struct msgring queue;      /* towards this end */
     uint32_t put;              /* messages ever queued; written by the other end's socket */
+    uint64_t bytes;            /* of them */
     atomic_uint taken;         /* messages ever received from here */
     atomic_uint hwm;           /* of `queue` and what was taken from it unread; 0: none */
     atomic_bool writer_blocked;
@@ -167,10 +169,12 @@ int inproc_write(struct pipe *p, struct msg *parts, uint32_t n)
 {
     struct inproc_link *l = p->link;
     struct link_end *to = &l->end[!p->side];
+    uint64_t bytes = 0;
     for (uint32_t i = 0; i < n; i++) {
         int rc = parts[i].kind == MSG_SLICE ? msg_detach(&parts[i]) : msg_own(&parts[i]);
         if (rc)
             return rc;
+        bytes += msg_size(&parts[i]);
     }
     mutex_lock(&l->lock);
     if (to->closed) {
@@ -180,6 +184,9 @@ int inproc_write(struct pipe *p, struct msg *parts, uint32_t n)
         return 0;
     }
     if (to->conflate && to->queue.len) {
+        p->msgs_out -= to->queue.msgs;
+        pipe_count_drops(p, to->queue.msgs);
+        to->put -= to->queue.msgs;
         msgring_fini(&to->queue);
         msgring_init(&to->queue);
     }
@@ -199,6 +206,7 @@ int inproc_write(struct pipe *p, struct msg *parts, uint32_t n)
         return -ENOMEM;
     }
     to->put++;
+    to->bytes += bytes;
     if (to->idle) {
         to->idle = false;
         note(l, !p->side, EV_READABLE, false);
@@ -218,6 +226,7 @@ void inproc_refill(struct pipe *p)
         struct msgring empty = p->in;
         p->in = e->queue;
         e->queue = empty;
+        p->msgs_in += p->in.msgs;
         if (e->conflate)
             atomic_store(&e->taken, e->put - p->in.msgs);
     }
@@ -246,6 +255,38 @@ uint32_t inproc_out_msgs(const struct pipe *p)
 {
     struct link_end *to = &p->link->end[!p->side];
     return to->put - atomic_load(&to->taken);
+}
+
+uint32_t inproc_in_msgs(const struct pipe *p)
+{
+    struct link_end *e = &p->link->end[p->side];
+    mutex_lock(&p->link->lock);
+    uint32_t waiting = e->queue.msgs + p->in.msgs;
+    mutex_unlock(&p->link->lock);
+    return waiting;
+}
+
+void inproc_add_bytes(const struct pipe *p, struct fmq_counters *count)
+{
+    struct inproc_link *l = p->link;
+    mutex_lock(&l->lock);
+    count->bytes_recvd += l->end[p->side].bytes;
+    count->bytes_sent += l->end[!p->side].bytes;
+    mutex_unlock(&l->lock);
+}
+
+void inproc_describe(const struct pipe *p, struct fmq_peer *out)
+{
+    struct inproc_link *l = p->link;
+    snprintf(out->endpoint, sizeof(out->endpoint), "inproc://%s", l->name);
+    out->accepted = p->side == 1;
+    mutex_lock(&l->lock);
+    const struct link_end *there = &l->end[!p->side];
+    if (there->socket)
+        out->type = there->socket->type;
+    if (p->ready)
+        snprintf(out->address, sizeof(out->address), "inproc://%.150s", l->name);
+    mutex_unlock(&l->lock);
 }
 
 void inproc_update_hwm(struct pipe *p)
@@ -283,6 +324,8 @@ void inproc_detach(struct pipe *p)
     e->closed = true;
     e->socket = NULL;
     e->pipe = NULL;
+    p->bytes_in += e->bytes;
+    p->bytes_out += l->end[!p->side].bytes;
     msgring_fini(&e->queue);
     msgring_init(&e->queue);
     note(l, !p->side, EV_CLOSED, true);
@@ -337,6 +380,7 @@ static void drain_all(struct inproc_link *l, struct pipe *p)
         msgring_pop(q, &m);
         msgring_push(&p->in, &m);
     }
+    p->msgs_in += p->in.msgs - before;
     mutex_unlock(&l->lock);
     pipe_arrived(p, before);
 }

@@ -59,6 +59,7 @@ from .socket import (
     XPub,
     XSub,
 )
+from .stats import ContextStats, Peer, PeerState, SocketStats
 from .stopwatch import Stopwatch
 
 DRAFT_API = False
@@ -89,6 +90,7 @@ __all__ = [  # noqa: PLE0604 (names of constants are strings)
     "Again",
     "BatchError",
     "Context",
+    "ContextStats",
     "ContextTerminated",
     "Dealer",
     "DraftFDWarning",
@@ -98,6 +100,8 @@ __all__ = [  # noqa: PLE0604 (names of constants are strings)
     "MessageTracker",
     "NotDone",
     "Pair",
+    "Peer",
+    "PeerState",
     "Poller",
     "Pub",
     "Pull",
@@ -106,6 +110,7 @@ __all__ = [  # noqa: PLE0604 (names of constants are strings)
     "Req",
     "Router",
     "Socket",
+    "SocketStats",
     "Stopwatch",
     "Stream",
     "Sub",

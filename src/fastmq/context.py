@@ -16,6 +16,7 @@ from . import _core
 from .constants import ContextOption, Errno, SocketOption
 from .error import PendingSocket, TermTimeout, ZMQError
 from .socket import SOCKET_CLASSES, Socket
+from .stats import ContextStats
 
 _SocketT = TypeVar("_SocketT", bound=Socket, covariant=True)
 _AnySocket = TypeVar("_AnySocket", bound=Socket)
@@ -156,6 +157,11 @@ class Context(_core.Context, Generic[_SocketT]):
             if linger is not None and linger >= 0:
                 self._linger(linger)
         self.term(timeout)
+
+    def stats(self) -> ContextStats:
+        """What all sockets of the context have sent, received and dropped so far, and what the
+        context holds now. RuntimeError: the context was terminated."""
+        return ContextStats(*self._stats())
 
     # -- sockets --
 

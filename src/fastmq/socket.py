@@ -17,6 +17,7 @@ from . import _core
 from .constants import Errno, Event, SocketOption, SocketType
 from .error import ZMQBindError, ZMQError
 from .options import SocketOptions
+from .stats import Peer, SocketStats, make_peer
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -304,6 +305,17 @@ class Socket(_core.Socket, SocketOptions):
         """Ends monitoring: MONITOR_STOPPED is the last event."""
         self._monitor_socket = None
         self.monitor(None, 0)
+
+    # -- looking inside --
+
+    def peers(self) -> list[Peer]:
+        """Every peer of the socket, connected or not, with what it has sent and received. Cheap
+        enough to be asked for every second; does not look at the network."""
+        return [make_peer(fields) for fields in self._peers()]
+
+    def stats(self) -> SocketStats:
+        """What the socket has sent, received and dropped so far, and what it holds now."""
+        return SocketStats(*self._stats())
 
     # -- messages in other forms --
 
