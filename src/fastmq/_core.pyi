@@ -109,16 +109,29 @@ class Socket:
         *,
         timeout: float | None = ...,
     ) -> MessageTracker | None: ...
+    @overload
     def send_multipart(
         self,
         msg_parts: Iterable[Buffer | Frame],
-        flags: int = 0,
-        copy: bool = True,
-        track: bool = False,
+        flags: int = ...,
         *,
-        routing_id: int | None = None,
-        group: str | None = None,
-        timeout: float | None = None,
+        copy: Literal[False],
+        track: Literal[True],
+        routing_id: int | None = ...,
+        group: str | None = ...,
+        timeout: float | None = ...,
+    ) -> MessageTracker: ...
+    @overload
+    def send_multipart(
+        self,
+        msg_parts: Iterable[Buffer | Frame],
+        flags: int = ...,
+        copy: bool = ...,
+        track: bool = ...,
+        *,
+        routing_id: int | None = ...,
+        group: str | None = ...,
+        timeout: float | None = ...,
     ) -> MessageTracker | None: ...
     def send_many(
         self,
@@ -219,6 +232,16 @@ class Socket:
         copy: Literal[True] = ...,
         flags: int = ...,
     ) -> list[list[bytes]]: ...
+    @overload
+    def recv_many(
+        self,
+        max: int = ...,
+        *,
+        multipart: Literal[True],
+        copy: Literal[False],
+        timeout: float | None = ...,
+        flags: int = ...,
+    ) -> list[list[Frame]]: ...
     @overload
     def recv_many(
         self,
