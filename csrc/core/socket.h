@@ -74,6 +74,9 @@ struct watch {
     unsigned seen_subscribers; /* ... since this value of subscription_changes */
     bool merged;          /* FD is signal[0] alone: the system has no descriptor for a poller */
     struct poller *outer; /* FD: the socket's poller and both signals in one */
+    struct poller *loop;  /* fmq_watch: the socket's poller and the signals of loop_events */
+    int loop_events;
+    unsigned loop_seen; /* socket->changes when FMQ_POLLCHANGE was asked for */
 };
 
 /* What is left of peers that are no more. */
