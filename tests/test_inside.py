@@ -4,7 +4,6 @@
 import dataclasses
 import errno
 import os
-import select
 import signal
 import socket as pysocket
 import threading
@@ -620,31 +619,3 @@ def test_signal_handlers_run_during_the_wait(make):
         timer.join()
     finally:
         signal.signal(signal.SIGUSR1, old)
-
-
-@two_transports
-def test_fd_tells_a_watcher_of_every_change_of_subscribers(publisher, make, endpoint):
-    endpoint.bind(publisher)
-    fd = publisher.get(zmq.FD)
-    publisher.get(zmq.EVENTS)
-
-    def changed():
-        return select.select([fd], [], [], WAIT_MS / 1000)[0] == [fd]
-
-    sub = subscriber(make, publisher)
-    assert publisher._subscribers(b"a", True) == 0
-
-    def wait_until(count):
-        # Each turn is woken by the descriptor alone; a wake-up may be about the connection itself.
-        while publisher._subscribers(b"a", True) != count:
-            assert changed(), f"not woken while waiting for {count}"
-
-    sub.subscribe(b"a")
-    wait_until(1)
-    sub.unsubscribe(b"a")
-    wait_until(0)
-    sub.subscribe(b"")
-    wait_until(1)
-    sub.close()
-    wait_until(0)
-    assert publisher._subscribers() == 0

@@ -483,17 +483,13 @@ int fmq_poll_one(fmq_socket *s, int events, int timeout_ms)
 
 /* ---- subscribers ---- */
 
-static int subscribers_locked(struct fmq_socket *s, const void *topic, size_t len)
-{
-    if (s->ops->subscribers)
-        return s->ops->subscribers(s, topic, len);
-    detail_set("a %s socket has no subscribers", s->ops->name);
-    return -ENOTSUP;
-}
-
 static int run_subscribers(struct fmq_socket *s, struct attempt *a)
 {
-    int n = subscribers_locked(s, a->topic, a->topic_len);
+    if (!s->ops->subscribers) {
+        detail_set("a %s socket has no subscribers", s->ops->name);
+        return -ENOTSUP;
+    }
+    int n = s->ops->subscribers(s, a->topic, a->topic_len);
     return n >= 0 && (uint32_t)n < a->count ? -EAGAIN : n;
 }
 
@@ -501,19 +497,6 @@ int fmq_wait_subscribers(fmq_socket *s, const void *topic, size_t len, uint32_t 
 {
     struct attempt a = {.run = run_subscribers, .count = n, .topic = topic, .topic_len = len};
     return attempt_until(s, &a, timeout_ms);
-}
-
-int fmq_subscribers(fmq_socket *s, const void *topic, size_t len, bool watch)
-{
-    detail_clear();
-    int rc = socket_enter(s);
-    if (rc)
-        return rc;
-    rc = subscribers_locked(s, topic, len);
-    if (rc >= 0)
-        watch_subscribers(s, watch);
-    socket_leave(s);
-    return rc;
 }
 
 /* ---- endpoints ---- */

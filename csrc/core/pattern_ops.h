@@ -92,8 +92,8 @@ struct pattern_ops {
     int (*getopt)(struct fmq_socket *s, int option, int64_t *num);
     /* ROUTER: POLLIN and POLLOUT of the peer with that id, -EHOSTUNREACH: none. NULL: -ENOTSUP. */
     int (*peer_state)(struct fmq_socket *s, const void *id, size_t len);
-    /* PUB, XPUB: as fmq_subscribers tells. NULL: -ENOTSUP. Whoever waits for it is told by
-     * subscription_changes and socket_notify. */
+    /* PUB, XPUB: how many peers a message of that topic would reach, see fmq_wait_subscribers.
+     * NULL: -ENOTSUP. When that may have changed, the pattern or the core calls socket_notify. */
     int (*subscribers)(struct fmq_socket *s, const void *topic, size_t len);
     /* Adds what the pattern knows of a peer (its id, its subscriptions). May be NULL. */
     void (*describe)(struct fmq_socket *s, struct pipe *pipe, struct fmq_peer *out);

@@ -69,9 +69,7 @@ struct watch {
     struct wakeup signal[2]; /* POLLIN, POLLOUT */
     unsigned count[2];       /* who wants to hear of it */
     bool shown[2];
-    bool waits_out;            /* FD's holder was last told that the socket is not writable */
-    bool tells_subscribers;    /* FD shows that the subscriptions of a publisher changed ... */
-    unsigned seen_subscribers; /* ... since this value of subscription_changes */
+    bool waits_out;       /* FD's holder was last told that the socket is not writable */
     bool merged;          /* FD is signal[0] alone: the system has no descriptor for a poller */
     struct poller *outer; /* FD: the socket's poller and both signals in one */
     struct poller *loop;  /* fmq_watch: the socket's poller and the signals of loop_events */
@@ -164,8 +162,7 @@ struct fmq_socket {
     /* Statistics, see inspect.c. */
     uint64_t drops;
     uint64_t send_waits;
-    unsigned subscription_changes; /* publishers: counts what may change who is reached */
-    struct tally gone;             /* of pipes and connections that are no more */
+    struct tally gone; /* of pipes and connections that are no more */
 };
 
 /* ---- entering and leaving ---- */

@@ -43,14 +43,13 @@ void watch_update(struct fmq_socket *s)
     bool changed = (w->loop_events & FMQ_POLLCHANGE) &&
                    w->loop_seen != atomic_load_explicit(&s->changes, memory_order_relaxed);
     bool loop_out = (w->loop_events & FMQ_POLLOUT) && (events & FMQ_POLLOUT);
+    /* Who waits for changes alone counts in OUT, and is not to be told that there is room. */
+    unsigned idle_out = (w->loop_events & (FMQ_POLLOUT | FMQ_POLLCHANGE)) == FMQ_POLLCHANGE;
     for (int i = IN; i <= OUT; i++) {
-        bool show = w->count[i] && (events & event_of[i]);
+        bool show = w->count[i] > (i == OUT ? idle_out : 0) && (events & event_of[i]);
         if (i == IN && w->merged)
             show = show || loop_out || changed || (w->waits_out && (events & FMQ_POLLOUT));
         if (i == OUT && changed)
-            show = true;
-        if (i == IN && w->tells_subscribers && w->seen_subscribers != s->subscription_changes &&
-            w->signal[i].rfd >= 0)
             show = true;
         if (show == w->shown[i])
             continue;
@@ -183,13 +182,6 @@ void watch_told(struct fmq_socket *s, int events)
         return;
     w->waits_out = waits;
     w->count[OUT] += waits ? 1u : -1u;
-    s->work |= WORK_WATCHED;
-}
-
-void watch_subscribers(struct fmq_socket *s, bool on)
-{
-    s->watch.tells_subscribers = on;
-    s->watch.seen_subscribers = s->subscription_changes;
     s->work |= WORK_WATCHED;
 }
 

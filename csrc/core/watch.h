@@ -24,9 +24,6 @@ int watch_signal_fd(const struct fmq_socket *s, int event);
 int watch_export(struct fmq_socket *s, int *fd);
 /* FD's holder was told `events`: when it is not writable, becoming so will be shown. Lock held. */
 void watch_told(struct fmq_socket *s, int events);
-/* FD shows readability when the subscriptions at a publisher changed since the last such call. Lock
- * held. */
-void watch_subscribers(struct fmq_socket *s, bool on);
 /* Nobody can be inside any more. */
 void watch_fini(struct fmq_socket *s);
 

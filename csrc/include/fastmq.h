@@ -189,10 +189,10 @@ int fmq_events(fmq_socket *s);
 int fmq_poll_one(fmq_socket *s, int events, int timeout_ms);
 
 /*
- * For an event loop: a descriptor that is readable while one of `events` (FMQ_POLLIN, FMQ_POLLOUT) is
- * so, or the network is worth a look (fmq_events). Several calls: the last one counts. It stays open
- * until a call with 0 events, even if the socket is closed meanwhile; then it is readable for good.
- * -ENOTSOCK: closed before the first call, -EMFILE.
+ * For an event loop: a descriptor that is readable while one of `events` (FMQ_POLLIN, FMQ_POLLOUT)
+ * is so, or the network is worth a look (fmq_events). Several calls: the last one counts. It stays
+ * open until a call with 0 events, even if the socket is closed meanwhile; then it is readable for
+ * good. -ENOTSOCK: closed before the first call, -EMFILE.
  */
 int fmq_watch(fmq_socket *s, int events, int *fd);
 
@@ -269,13 +269,10 @@ struct fmq_context_stats {
 int fmq_ctx_stats(fmq_ctx *ctx, struct fmq_context_stats *out);
 
 /*
- * PUB and XPUB: how many connected peers a message of that topic would reach now, each counted
- * once. With an empty topic: how many have any subscription at all. -ENOTSUP on other types.
- * watch: from now on FD shows readability as soon as the answer may have changed, until the next
- * call; false ends that.
+ * PUB and XPUB: waits until a message of that topic would reach at least n connected peers, each
+ * counted once, and returns how many it would reach. With an empty topic every peer counts that has
+ * any subscription at all. n 0: does not wait. -EAGAIN: too few in time, -ENOTSUP on other types.
  */
-int fmq_subscribers(fmq_socket *s, const void *topic, size_t len, bool watch);
-/* Waits until there are at least n of them and returns how many; -EAGAIN in time there were not. */
 int fmq_wait_subscribers(fmq_socket *s, const void *topic, size_t len, uint32_t n, int timeout_ms);
 
 /* ---- poll sets ---- */

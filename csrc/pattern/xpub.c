@@ -137,13 +137,6 @@ static void xpub_fini(struct fmq_socket *s)
 
 /* ---- subscriptions ---- */
 
-/* Who would get a message may have changed: tells those who wait for subscribers. */
-static void reach_changed(struct fmq_socket *s)
-{
-    s->subscription_changes++;
-    socket_notify(s);
-}
-
 /* 0 or -ENOMEM, then nothing changed. */
 static int change_subscription(struct fmq_socket *s, struct xpub_pipe *xp, const void *topic,
                                size_t len, bool add)
@@ -168,7 +161,7 @@ static int change_subscription(struct fmq_socket *s, struct xpub_pipe *xp, const
         change = (int)topics_remove(table, who, topic, len);
     }
     if (change > TOPICS_SAME && !me->manual)
-        reach_changed(s);
+        socket_notify(s); /* somebody may wait for subscribers */
     bool tell = change >= 0 && (me->manual || change == TOPICS_EDGE ||
                                 (add ? me->verbose_add : me->verbose_cancel));
     if (note && tell)
@@ -195,7 +188,6 @@ static void end_subscriptions(struct fmq_socket *s, struct xpub_pipe *xp, struct
                 note_post(me, note);
         }
         topics_drop(table, m);
-        reach_changed(s);
     }
 }
 
@@ -304,7 +296,6 @@ static int xpub_attach(struct fmq_socket *s, struct pipe *p)
 static int xpub_connected(struct fmq_socket *s, struct pipe *p)
 {
     struct xpub *me = s->state;
-    reach_changed(s);
     if (!me->has_welcome)
         return 0;
     return pipe_write_control(p, msg_data(&me->welcome), msg_size(&me->welcome));
@@ -316,7 +307,6 @@ static void xpub_lost(struct fmq_socket *s, struct pipe *p)
     struct xpub_pipe *xp = p->state;
     end_subscriptions(s, xp, &me->topics, &xp->topics, false, !me->manual, xp);
     end_subscriptions(s, xp, &me->asked, &xp->asked, false, true, xp);
-    reach_changed(s);
     xp->round++;
 }
 
@@ -497,7 +487,7 @@ static int decide(struct fmq_socket *s, const void *topic, size_t len, bool add)
         return 0; /* the subscriber is gone: nothing to decide */
     struct xpub_pipe *xp = me->last->state;
     struct member *m = NULL;
-    reach_changed(s);
+    socket_notify(s);
     if (!add) {
         topics_remove(&me->topics, &xp->topics, topic, len);
         return 0;

@@ -432,8 +432,7 @@ cdef class _Station:
             events |= FMQ_POLLIN
         if self.senders:
             events |= self.wanted & (FMQ_POLLOUT | FMQ_POLLCHANGE)
-        if polled & FMQ_POLLOUT:
-            events |= FMQ_POLLOUT
+        events |= polled & (FMQ_POLLOUT | FMQ_POLLCHANGE)
         if events == 0:
             return self.unwatch()
         if events != self.wanted:
@@ -524,7 +523,7 @@ cdef class _Station:
                 continue
             if events < 0:
                 future.set_exception(error_of(events))
-            elif events & mask:
+            elif events & mask or mask & FMQ_POLLCHANGE:
                 future.set_result(events & mask)
             else:
                 left.append((mask, future))
@@ -672,11 +671,12 @@ cdef _Waits waits_of(Socket socket):
 
 
 def poll_later(Socket socket, int flags, future):
-    """Gives a Future of the running loop its result when the socket is ready for one of flags."""
+    """Gives a Future of the running loop its result when the socket is ready for one of flags, or
+    with FMQ_POLLCHANGE among them when anything about it may have changed since this call."""
     cdef _Station station = waits_of(socket).station()
     station.pollers = [row for row in station.pollers if not row[1].done()]
     station.pollers.append((flags, future))
-    station.watch(station.wanted | (flags & (FMQ_POLLIN | FMQ_POLLOUT)))
+    station.watch(station.wanted | (flags & (FMQ_POLLIN | FMQ_POLLOUT | FMQ_POLLCHANGE)))
 
 
 # ---- sockets ----

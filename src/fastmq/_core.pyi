@@ -261,7 +261,6 @@ class Socket:
     def wait_for_subscribers(
         self, n: int = 1, topic: str | Buffer = b"", timeout: float | None = None
     ) -> int: ...
-    def _subscribers(self, topic: str | Buffer = b"", watch: bool = False) -> int: ...
 
 @disjoint_base
 class PollSet:

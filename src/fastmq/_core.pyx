@@ -1576,24 +1576,6 @@ cdef class Socket:
             fail(rc)
         return rc
 
-    def _subscribers(self, topic=b"", bint watch=False):
-        """How many peers a message of topic would reach, as wait_for_subscribers counts them.
-
-        watch: from now on FD is readable as soon as the answer may have changed, until the next
-        call of this; a call without watch ends it. So an event loop needs no polling.
-        """
-        cdef bytes name = topic_bytes(topic)
-        cdef const char *p = name
-        cdef size_t size = <size_t>len(name)
-        cdef int rc
-        if self.s is NULL:
-            unusable()
-        with nogil:
-            rc = fmq_subscribers(self.s, p, size, watch)
-        if rc < 0:
-            fail(rc)
-        return rc
-
 
 cdef bytes topic_bytes(object topic):
     if isinstance(topic, str):

@@ -195,7 +195,6 @@ cdef extern from "fastmq.h" nogil:
     int fmq_peers(fmq_socket *s, fmq_peer *rows, int max)
     int fmq_stats(fmq_socket *s, fmq_socket_stats *out)
     int fmq_ctx_stats(fmq_ctx *ctx, fmq_context_stats *out)
-    int fmq_subscribers(fmq_socket *s, const void *topic, size_t len, bint watch)
     int fmq_wait_subscribers(fmq_socket *s, const void *topic, size_t len, uint32_t n,
                              int timeout_ms)
 
