@@ -381,7 +381,7 @@ cdef class _Station:
         """Puts a waiter at the end, and those that are done out of the way."""
         cdef _Waiter old
         cdef Py_ssize_t n
-        while queue and (<_Waiter>queue[-1]).future.done():
+        while queue and (<_Waiter>queue[len(queue) - 1]).future.done():
             old = <_Waiter>queue.pop()
             old.leave()
             old.future = None
