@@ -73,3 +73,7 @@ async def until(what: str, condition: Callable[[], bool]) -> None:
         if asyncio.get_running_loop().time() > deadline:
             pytest.fail(f"{what}: not so within {SOON:g} s")
         await asyncio.sleep(0.001)
+
+
+if HAS_UVLOOP:
+    new_loop("uvloop").close()  # its first loop opens descriptors that stay
