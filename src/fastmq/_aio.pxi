@@ -381,7 +381,7 @@ cdef class _Station:
         """Puts a waiter at the end, and those that are done out of the way."""
         cdef _Waiter old
         cdef Py_ssize_t n
-        while queue and (<_Waiter>queue[-1]).future.done():
+        while queue and (<_Waiter>queue[len(queue) - 1]).future.done():
             old = <_Waiter>queue.pop()
             old.leave()
             old.future = None
@@ -732,7 +732,7 @@ cdef class AsyncSocket(Socket):
         w.future.waiter = w
         station.watch(station.wanted | events)
         if ms > 0:
-            w.timer = station.loop.call_later(ms / 1000, w.expire)
+            w.timer = station.loop.call_later(ms / 1000.0, w.expire)
         station.add(queue, w)
         return w.future
 
@@ -986,7 +986,7 @@ cdef class AsyncSocket(Socket):
         future = Future_(loop=station.loop)
         poll_later(self, flags, future)
         if ms > 0:
-            timer = station.loop.call_later(ms / 1000, poll_expired, future)
+            timer = station.loop.call_later(ms / 1000.0, poll_expired, future)
             future.add_done_callback(lambda _: timer.cancel())
         return future
 
