@@ -148,7 +148,7 @@ def _wake(future: Future[Any]) -> None:
         future.set_result(None)
 
 
-class _AsyncSocket(_Async, _core.AsyncSocket, Socket):  # type: ignore[misc]
+class _AsyncSocket(_Async, _core.AsyncSocket, Socket[Future[Any]]):  # type: ignore[misc]
     """A socket whose verbs return Futures. What can be done at once is done at once: then the Future
     is finished already, and awaiting it does not go through the loop."""
 
