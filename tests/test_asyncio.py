@@ -114,47 +114,46 @@ async def test_a_receive_that_finds_a_message_is_done_at_once(pair: Any) -> None
     assert a.send(b"third").done()
 
 
+@pytest.mark.parametrize("wait", [True, False], ids=["waiting", "there"])
 @in_loops
-async def test_every_form_of_a_message_passes(pair: Any) -> None:
+async def test_every_form_of_a_message_passes(pair: Any, wait: bool) -> None:
     a, b = pair(zmq.PUSH, zmq.PULL)
-    # Once waiting and once with the message there.
-    for wait in (True, False):
 
-        async def both(received: Callable[[], Any], sent: Any, wait: bool = wait) -> Any:
-            if wait:
-                future = received()
-                assert not future.done()
-                await sent()
-                return await soon(future)
+    async def both(received: Callable[[], Any], sent: Any) -> Any:
+        if wait:
+            future = received()
+            assert not future.done()
             await sent()
-            await soon(b.poll())
-            return await soon(received())
+            return await soon(future)
+        await sent()
+        await soon(b.poll())
+        return await soon(received())
 
-        assert await both(lambda: b.recv(), lambda: a.send(b"x")) == b"x"
-        frame = await both(lambda: b.recv(copy=False), lambda: a.send(b"x"))
-        assert isinstance(frame, zmq.Frame) and frame.bytes == b"x"
-        parts = [b"1", b"", b"3"]
-        assert await both(b.recv_multipart, lambda: a.send_multipart(parts)) == parts
-        frames = await both(
-            lambda: b.recv_multipart(copy=False), lambda: a.send_multipart(parts, copy=False)
-        )
-        assert [f.bytes for f in frames] == parts
-        assert [f.more for f in frames] == [True, True, False]
-        assert await both(b.recv_string, lambda: a.send_string("grün")) == "grün"
-        latin = lambda: a.send_string("grün", encoding="latin-1")  # noqa: E731
-        assert await both(lambda: b.recv_string(encoding="latin-1"), latin) == "grün"
-        assert await both(b.recv_json, lambda: a.send_json({"a": [1]})) == {"a": [1]}
-        assert await both(b.recv_pyobj, lambda: a.send_pyobj((1, {2}))) == (1, {2})
-        serialize = lambda obj: [b"p", pickle.dumps(obj)]  # noqa: E731
-        assert await both(
-            lambda: b.recv_serialized(lambda got: pickle.loads(got[1])),
-            lambda: a.send_serialized("obj", serialize),
-        ) == ("obj")
-        buffer = bytearray(8)
-        assert await both(lambda: b.recv_into(buffer), lambda: a.send(b"hello")) == 5
-        assert buffer == b"hello\0\0\0"
-        assert await both(lambda: b.recv_into(buffer, nbytes=2), lambda: a.send(b"ABC")) == 3
-        assert buffer == b"ABllo\0\0\0"
+    assert await both(lambda: b.recv(), lambda: a.send(b"x")) == b"x"
+    frame = await both(lambda: b.recv(copy=False), lambda: a.send(b"x"))
+    assert isinstance(frame, zmq.Frame) and frame.bytes == b"x"
+    parts = [b"1", b"", b"3"]
+    assert await both(b.recv_multipart, lambda: a.send_multipart(parts)) == parts
+    frames = await both(
+        lambda: b.recv_multipart(copy=False), lambda: a.send_multipart(parts, copy=False)
+    )
+    assert [f.bytes for f in frames] == parts
+    assert [f.more for f in frames] == [True, True, False]
+    assert await both(b.recv_string, lambda: a.send_string("grün")) == "grün"
+    latin = lambda: a.send_string("grün", encoding="latin-1")  # noqa: E731
+    assert await both(lambda: b.recv_string(encoding="latin-1"), latin) == "grün"
+    assert await both(b.recv_json, lambda: a.send_json({"a": [1]})) == {"a": [1]}
+    assert await both(b.recv_pyobj, lambda: a.send_pyobj((1, {2}))) == (1, {2})
+    serialize = lambda obj: [b"p", pickle.dumps(obj)]  # noqa: E731
+    assert await both(
+        lambda: b.recv_serialized(lambda got: pickle.loads(got[1])),
+        lambda: a.send_serialized("obj", serialize),
+    ) == ("obj")
+    buffer = bytearray(8)
+    assert await both(lambda: b.recv_into(buffer), lambda: a.send(b"hello")) == 5
+    assert buffer == b"hello\0\0\0"
+    assert await both(lambda: b.recv_into(buffer, nbytes=2), lambda: a.send(b"ABC")) == 3
+    assert buffer == b"ABllo\0\0\0"
 
 
 @in_loops
@@ -699,7 +698,7 @@ async def test_objects_over_one_handle_wait_in_one_queue(pair: Any) -> None:
 @in_loops
 async def test_monitors_are_awaited(tcp: Any) -> None:
     monitor_utils = submodule("utils.monitor")
-    a, b = tcp(zmq.PUSH, zmq.PULL)
+    _, b = tcp(zmq.PUSH, zmq.PULL)
     monitor = b.get_monitor_socket()
     assert isinstance(monitor, za.Socket)
     assert b.get_monitor_socket() is monitor

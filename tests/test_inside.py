@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Peers, statistics, and waiting for subscribers."""
 
+import asyncio
 import dataclasses
 import errno
 import os
@@ -23,7 +24,8 @@ from helpers import (
     wait_readable,
     wait_writable,
 )
-from target import IS_FASTMQ, open_engine_fds, zmq
+from loops import SOON, in_loops, turns
+from target import IS_FASTMQ, open_engine_fds, submodule, zmq
 
 if not IS_FASTMQ:
     pytest.skip("fastmq only: peers, stats, wait_for_subscribers", allow_module_level=True)
@@ -75,7 +77,7 @@ def test_a_peer_counts_messages_bytes_and_queues(make, endpoint):
     for body in (b"a", b"bc", b""):
         push.send(body)
     push.send_multipart([b"d" * 100_000, b"e"])
-    eventually("four messages there", lambda: pull.peers()[0].messages_received == 4)
+    eventually("four messages there", lambda: pull.stats().messages_received == 4)
     there = pull.peers()[0]
     assert there.queued_in == 4
     assert there.messages_sent == 0
@@ -619,3 +621,74 @@ def test_signal_handlers_run_during_the_wait(make):
         timer.join()
     finally:
         signal.signal(signal.SIGUSR1, old)
+
+
+# ---- subscribers, awaited ----
+
+
+@pytest.fixture
+def apub(ctx, make):
+    """A publisher of the asyncio kind over a socket of `make`, which closes it."""
+    pub = make(zmq.XPUB)
+    pub.bind("tcp://127.0.0.1:*")
+    asynchronous = submodule("asyncio").Socket.from_socket(pub)
+    yield asynchronous
+    asynchronous.close()
+
+
+@in_loops
+async def test_tasks_await_different_subscribers(apub, make):
+    tasks = [
+        asyncio.ensure_future(apub.wait_for_subscribers(n, topic, timeout=SOON * 1000))
+        for n, topic in ((1, b"aa"), (1, b"b"), (2, b""))
+    ]
+    await turns()
+    assert not any(task.done() for task in tasks)
+    sub = subscriber(make, apub, b"a")
+    assert await tasks[0] == 1
+    assert not tasks[1].done() and not tasks[2].done()
+    subscriber(make, apub, b"")
+    assert await tasks[1] == 1
+    assert await tasks[2] == 2
+    sub.close()
+
+
+@in_loops
+async def test_an_awaited_wait_ends_in_time_and_when_cancelled(apub):
+    with pytest.raises(zmq.Again):
+        await apub.wait_for_subscribers(timeout=20)
+    with pytest.raises(zmq.Again):
+        await apub.wait_for_subscribers(timeout=0)
+    assert await apub.wait_for_subscribers(0) == 0
+    task = asyncio.ensure_future(apub.wait_for_subscribers())
+    await turns()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    with pytest.raises(ValueError, match="n must be"):
+        await apub.wait_for_subscribers(-1)
+
+
+@in_loops
+async def test_an_awaited_wait_costs_no_processor_time(apub, make):
+    """Neither while nothing happens nor while a writable publisher sends."""
+    subscriber(make, apub, b"a")
+    await apub.wait_for_subscribers(timeout=SOON * 1000)
+    task = asyncio.ensure_future(apub.wait_for_subscribers(2))
+    await turns()
+    before = time.process_time()
+    for _ in range(5):
+        await apub.send(b"message")
+        await asyncio.sleep(0.04)
+    assert time.process_time() - before < 0.1, "busy while it waits"
+    assert not task.done()
+    task.cancel()
+
+
+@in_loops
+async def test_the_end_of_the_socket_ends_an_awaited_wait(apub):
+    task = asyncio.ensure_future(apub.wait_for_subscribers())
+    await turns()
+    apub.close()
+    with pytest.raises((asyncio.CancelledError, zmq.ZMQError)):
+        await task

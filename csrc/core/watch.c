@@ -25,6 +25,9 @@ int watch_add(struct fmq_socket *s, int events)
         w->count[i] += events & event_of[i] ? 1u : 0;
     atomic_fetch_add(&s->watchers, 1);
     s->work |= WORK_WATCHED;
+    /* What was posted before there was a watcher has signalled nothing. */
+    if (atomic_load(&s->mailbox))
+        socket_run_mail(s);
     return 0;
 }
 

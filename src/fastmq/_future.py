@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ._core import Buffer, Frame
+    from .frame import MessageTracker
 
 _T = TypeVar("_T")
 _SocketT = TypeVar("_SocketT", bound="_AsyncSocket")
@@ -148,9 +149,9 @@ def _wake(future: Future[Any]) -> None:
         future.set_result(None)
 
 
-class _AsyncSocket(_Async, _core.AsyncSocket, Socket[Future[Any]]):  # type: ignore[misc]
-    """A socket whose verbs return Futures. What can be done at once is done at once: then the Future
-    is finished already, and awaiting it does not go through the loop."""
+class _AsyncSocket(_Async, _core.AsyncSocket, Socket[Future[Any]]):
+    """A socket whose verbs return Futures. What can be done at once is done at once: then the
+    Future is finished already, and awaiting it does not go through the loop."""
 
     _poller_class: type[_AsyncPoller] = _AsyncPoller
 
@@ -218,11 +219,10 @@ class _AsyncSocket(_Async, _core.AsyncSocket, Socket[Future[Any]]):  # type: ign
             timer = loop.call_at(deadline, _wake, changed) if limited else None
             _core.poll_later(self, _POLLCHANGE, changed)
             try:
-                count = _core.Socket.wait_for_subscribers(self, 0, topic)
-                if count >= n:
-                    return count
+                return _core.Socket.wait_for_subscribers(self, n, topic, 0)
+            except Again:
                 if limited and loop.time() >= deadline:
-                    raise Again
+                    raise
                 await changed
             finally:
                 if timer is not None:
@@ -233,6 +233,42 @@ class _AsyncSocket(_Async, _core.AsyncSocket, Socket[Future[Any]]):  # type: ign
 
     def _deserialize(self, recvd: Any, load: Callable[[Any], Any]) -> Any:
         return _core.load_into(recvd, load)
+
+    if TYPE_CHECKING:
+
+        def send_serialized(  # type: ignore[override]
+            self,
+            msg: Any,
+            serialize: Callable[[Any], Sequence[Buffer | Frame]],
+            flags: int = 0,
+            copy: bool = True,
+            **kwargs: Any,
+        ) -> Future[MessageTracker | None]: ...
+        def recv_serialized(
+            self,
+            deserialize: Callable[[list[Any]], _T],
+            flags: int = 0,
+            copy: bool = True,
+            **kwargs: Any,
+        ) -> Future[_T]: ...
+        def send_string(  # type: ignore[override]
+            self, u: str, flags: int = 0, copy: bool = True, encoding: str = "utf-8", **kwargs: Any
+        ) -> Future[MessageTracker | None]: ...
+        def recv_string(  # type: ignore[override]
+            self, flags: int = 0, encoding: str = "utf-8", **kwargs: Any
+        ) -> Future[str]: ...
+
+        send_unicode = send_string  # type: ignore[assignment]
+        recv_unicode = recv_string  # type: ignore[assignment]
+
+        def send_pyobj(  # type: ignore[override]
+            self, obj: Any, flags: int = 0, protocol: int = -1, **kwargs: Any
+        ) -> Future[MessageTracker | None]: ...
+        def recv_pyobj(self, flags: int = 0, **kwargs: Any) -> Future[Any]: ...
+        def send_json(  # type: ignore[override]
+            self, obj: Any, flags: int = 0, **kwargs: Any
+        ) -> Future[MessageTracker | None]: ...
+        def recv_json(self, flags: int = 0, **kwargs: Any) -> Future[Any]: ...
 
     async def send_many(  # type: ignore[override]
         self,

@@ -38,8 +38,8 @@ class Poller(_future._AsyncPoller):
 class Socket(_future._AsyncSocket):
     """A socket of any type whose verbs return asyncio Futures.
 
-    Usable in `async with`, which closes it, and in `async for`, which receives until it is closed or
-    its context ends. One socket may be used from several loops.
+    Usable in `async with`, which closes it, and in `async for`, which receives until it is closed
+    or its context ends. One socket may be used from several loops.
     """
 
     _poller_class = Poller
