@@ -189,10 +189,10 @@ int fmq_events(fmq_socket *s);
 int fmq_poll_one(fmq_socket *s, int events, int timeout_ms);
 
 /*
- * For an event loop: a descriptor that is readable while one of `events` (FMQ_POLLIN, FMQ_POLLOUT) is
- * so, or the network is worth a look (fmq_events). Several calls: the last one counts. It stays open
- * until a call with 0 events, even if the socket is closed meanwhile; then it is readable for good.
- * -ENOTSOCK: closed before the first call, -EMFILE.
+ * For an event loop: a descriptor that is readable while one of `events` (FMQ_POLLIN, FMQ_POLLOUT)
+ * is so, or the network is worth a look (fmq_events). Several calls: the last one counts. It stays
+ * open until a call with 0 events, even if the socket is closed meanwhile; then it is readable for
+ * good. -ENOTSOCK: closed before the first call, -EMFILE.
  */
 int fmq_watch(fmq_socket *s, int events, int *fd);
 
