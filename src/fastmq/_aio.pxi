@@ -26,6 +26,9 @@ cdef enum:
     SEND_MESSAGE
     # Fewer finished waiters than this may stay in a queue.
     CROWD = 64
+    # See AsyncSocket.look.
+    MAX_LUCK = 8
+    SOBER = 64
 
 
 def set_asyncio(future, pending, get_running_loop, no_loop, queue):
@@ -568,6 +571,7 @@ cdef class _Waits:
     cdef list stations
     cdef int receiving      # waiters in all queues
     cdef int sending
+    cdef int luck           # > 0: looks at the network before waiting have found something
     cdef object returned    # deque of (part, whether more follow) to be received first, or None
 
     cdef _Station station(self):
@@ -666,6 +670,7 @@ cdef _Waits waits_of(Socket socket):
         waits.handle = socket.handle
         waits.s = socket.s
         waits.stations = []
+        waits.luck = MAX_LUCK // 2
         socket.handle.waits = waits
     return socket.handle.waits
 
@@ -713,7 +718,7 @@ cdef class AsyncSocket(Socket):
             if waits.returned is not None:
                 return finished_in(station.loop, waits.take_back(w))
             try:
-                value = take(self.s, w, True, &rc)
+                value = self.look(waits, w, &rc)
             except Exception as e:
                 return failed_in(station.loop, e)
             if rc >= 0:
@@ -726,6 +731,28 @@ cdef class AsyncSocket(Socket):
         if ms == 0:
             return failed_in(station.loop, make_error(-EAGAIN))
         return self.wait(station, station.receivers, w, ms, FMQ_POLLIN)
+
+    cdef object look(self, _Waits waits, _Waiter w, int *rc):
+        """As take. It looks at the network, which costs a system call, only while that often saves
+        the way through the loop; but what is queued to be sent must not wait longer than this."""
+        value = take(self.s, w, False, rc)
+        if rc[0] != -EAGAIN:
+            return value
+        if waits.luck > 0:
+            value = take(self.s, w, True, rc)
+            if rc[0] >= 0:
+                waits.luck = min(waits.luck + 2, MAX_LUCK)
+            else:
+                waits.luck -= 1
+                if waits.luck == 0:
+                    waits.luck = -SOBER
+            return value
+        waits.luck += 1
+        if waits.luck == 0:
+            waits.luck = 1
+        with nogil:
+            fmq_flush(self.s)
+        return None
 
     cdef object wait(self, _Station station, object queue, _Waiter w, int ms, int events):
         w.future = Pending(loop=station.loop)
