@@ -380,7 +380,6 @@ static void process(struct conn *c)
     struct fmq_socket *s = c->socket;
     struct pipe *p = c->pipe;
     uint32_t before = p ? p->in.msgs : 0;
-    uint32_t counted = before; /* of p->in in msgs_in: the pattern may read meanwhile */
     int rc;
     for (;;) {
         if (p) {
@@ -414,7 +413,7 @@ static void process(struct conn *c)
                 return;
             }
             p = c->pipe;
-            before = counted = p->in.msgs;
+            before = p->in.msgs;
             break;
         case PEER_EV_FRAME:
             if (!p || p->hung_up || msgring_push(&p->in, &ev.msg))
@@ -422,18 +421,17 @@ static void process(struct conn *c)
             break;
         default:
             if (p && !p->hung_up && s->ops->command) {
-                p->msgs_in += p->in.msgs - counted;
+                pipe_arrived(p, before); /* what came before it */
                 s->ops->command(s, p, ev.kind, ev.data, ev.len);
-                counted = p->in.msgs;
+                before = p->in.msgs;
                 socket_notify(s);
             }
         }
     }
-    if (p)
-        p->msgs_in += p->in.msgs - counted;
     if (p && p->conflate) {
         while (p->in.msgs > 1) {
             pipe_skip(p);
+            p->msgs_in++;
             pipe_count_drops(p, 1);
         }
     }

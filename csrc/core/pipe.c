@@ -312,6 +312,7 @@ void pipe_arrived(struct pipe *p, uint32_t msgs_before)
     struct fmq_socket *s = p->socket;
     if (p->in.msgs <= msgs_before)
         return;
+    p->msgs_in += p->in.msgs - msgs_before;
     if (msgs_before == 0 && p->attached)
         s->ops->readable(s, p);
     socket_notify(s);
@@ -322,8 +323,10 @@ void pipe_made_room(struct pipe *p)
 {
     if (p->link) {
         inproc_taken(p, 1);
-        if (p->in.msgs == 0)
+        if (p->in.msgs == 0) {
             inproc_refill(p);
+            p->msgs_in += p->in.msgs;
+        }
     } else if (p->paused && p->conn && p->in.msgs <= p->in_hwm / 2) {
         conn_resume(p->conn);
     }
@@ -374,6 +377,7 @@ int pipe_inject(struct pipe *p, const void *data, size_t len)
     }
     if (p->link)
         inproc_injected(p);
+    p->msgs_in--; /* it has not come from the peer */
     pipe_arrived(p, before);
     return 0;
 }

@@ -169,12 +169,10 @@ int inproc_write(struct pipe *p, struct msg *parts, uint32_t n)
 {
     struct inproc_link *l = p->link;
     struct link_end *to = &l->end[!p->side];
-    uint64_t bytes = 0;
     for (uint32_t i = 0; i < n; i++) {
         int rc = parts[i].kind == MSG_SLICE ? msg_detach(&parts[i]) : msg_own(&parts[i]);
         if (rc)
             return rc;
-        bytes += msg_size(&parts[i]);
     }
     mutex_lock(&l->lock);
     if (to->closed) {
@@ -198,15 +196,17 @@ int inproc_write(struct pipe *p, struct msg *parts, uint32_t n)
             parts[done].flags &= (uint8_t)~PART_MORE;
         if (to->queue.len == to->queue.cap && msgring_grow(&to->queue))
             break;
+        to->bytes += msg_size(&parts[done]);
         msgring_push(&to->queue, &parts[done]);
     }
     if (done < n) { /* takes back the beginning: the parts stay the caller's */
         to->queue.len -= done;
+        while (done--)
+            to->bytes -= msg_size(&parts[done]);
         mutex_unlock(&l->lock);
         return -ENOMEM;
     }
     to->put++;
-    to->bytes += bytes;
     if (to->idle) {
         to->idle = false;
         note(l, !p->side, EV_READABLE, false);
@@ -226,7 +226,6 @@ void inproc_refill(struct pipe *p)
         struct msgring empty = p->in;
         p->in = e->queue;
         e->queue = empty;
-        p->msgs_in += p->in.msgs;
         if (e->conflate)
             atomic_store(&e->taken, e->put - p->in.msgs);
     }
@@ -380,7 +379,6 @@ static void drain_all(struct inproc_link *l, struct pipe *p)
         msgring_pop(q, &m);
         msgring_push(&p->in, &m);
     }
-    p->msgs_in += p->in.msgs - before;
     mutex_unlock(&l->lock);
     pipe_arrived(p, before);
 }
