@@ -88,6 +88,8 @@ int watch_export(struct fmq_socket *s, int *fd)
             w->outer = NULL;
             return rc;
         }
+        /* Who asked for EVENTS before FD waits for room from now on. */
+        watch_told(s, s->ops->events(s));
     }
     /* Where pollers have no descriptor, what the background thread reads is shown all the same. */
     *fd = poller_fd(w->outer);
