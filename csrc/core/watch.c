@@ -177,6 +177,21 @@ int fmq_watch(fmq_socket *s, int events, int *fd)
     return rc;
 }
 
+int fmq_watch_came(fmq_socket *s)
+{
+    int rc = socket_enter(s);
+    if (rc)
+        return rc;
+    s->last_use = clock_now();
+    if (!s->driving && atomic_exchange(&s->wake_set, false)) {
+        wakeup_drain(&s->wake);
+        if (socket_has_mail(s))
+            socket_run_mail(s);
+    }
+    socket_leave(s);
+    return 0;
+}
+
 void watch_told(struct fmq_socket *s, int events)
 {
     struct watch *w = &s->watch;
