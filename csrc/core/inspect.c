@@ -52,10 +52,12 @@ static void add_pipe(const struct pipe *p, struct fmq_counters *count)
 {
     uint64_t queued = pipe_out_msgs(p);
     count->queued_to_send += queued;
-    count->queued_to_recv += p->link ? inproc_in_msgs(p) : p->in.msgs;
+    /* Over inproc what arrived waits in the link, too, and is not in msgs_in yet. */
+    uint64_t waiting = p->link ? inproc_in_msgs(p) : p->in.msgs;
+    count->queued_to_recv += waiting;
     /* Subscriptions that travel as messages are queued without having been counted. */
     count->msgs_sent += p->msgs_out > queued ? p->msgs_out - queued : 0;
-    count->msgs_recvd += p->msgs_in;
+    count->msgs_recvd += p->msgs_in + (waiting - p->in.msgs);
     count->bytes_sent += p->bytes_out;
     count->bytes_recvd += p->bytes_in;
     count->reconnects += p->connections ? p->connections - 1 : 0;

@@ -127,6 +127,7 @@ struct fmq_socket {
 
     bool driving;
     atomic_bool asleep;   /* the driving thread sleeps: who posts work must signal `wake` */
+    atomic_bool wake_set; /* `wake` was signalled for mail and not drained since */
     atomic_uint watchers; /* FD exported, poll sets: posted work must signal `wake` */
     struct watch watch;
     unsigned waiters; /* threads in cond_wait */

@@ -90,6 +90,8 @@ int watch_export(struct fmq_socket *s, int *fd)
             w->outer = NULL;
             return rc;
         }
+        /* Who asked for EVENTS before FD waits for room from now on. */
+        watch_told(s, s->ops->events(s));
     }
     /* Where pollers have no descriptor, what the background thread reads is shown all the same. */
     *fd = poller_fd(w->outer);
@@ -158,6 +160,9 @@ int fmq_watch(fmq_socket *s, int events, int *fd)
         return -FMQ_EFORKED;
     mutex_lock(&s->lock);
     bool first = w->loop_events == 0;
+    /* Asking anew hides a change from those who asked before. */
+    bool hidden = (w->loop_events & events & FMQ_POLLCHANGE) &&
+                  w->loop_seen != atomic_load_explicit(&s->changes, memory_order_relaxed);
     int rc = first && s->closed ? -ENOTSOCK : 0;
     if (rc == 0 && events && !w->loop)
         rc = loop_make(s);
@@ -174,7 +179,22 @@ int fmq_watch(fmq_socket *s, int events, int *fd)
     socket_leave(s);
     if (rc == 0 && !first && !events)
         socket_unref(s);
-    return rc;
+    return rc == 0 && hidden ? 1 : rc;
+}
+
+int fmq_watch_came(fmq_socket *s)
+{
+    int rc = socket_enter(s);
+    if (rc)
+        return rc;
+    s->last_use = clock_now();
+    if (!s->driving && atomic_exchange(&s->wake_set, false)) {
+        wakeup_drain(&s->wake);
+        if (socket_has_mail(s))
+            socket_run_mail(s);
+    }
+    socket_leave(s);
+    return 0;
 }
 
 void watch_told(struct fmq_socket *s, int events)

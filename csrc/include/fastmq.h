@@ -192,9 +192,12 @@ int fmq_poll_one(fmq_socket *s, int events, int timeout_ms);
  * For an event loop: a descriptor that is readable while one of `events` (FMQ_POLLIN, FMQ_POLLOUT)
  * is so, or the network is worth a look (fmq_events). Several calls: the last one counts. It stays
  * open until a call with 0 events, even if the socket is closed meanwhile; then it is readable for
- * good. -ENOTSOCK: closed before the first call, -EMFILE.
+ * good. -ENOTSOCK: closed before the first call, -EMFILE. With FMQ_POLLCHANGE in this call and the
+ * last one, 1 tells that something changed in between, which the descriptor does not show any more.
  */
 int fmq_watch(fmq_socket *s, int events, int *fd);
+/* The loop says that it has come: the background thread leaves the socket to it for a while. */
+int fmq_watch_came(fmq_socket *s);
 
 /* Event messages go to a PAIR bound at `endpoint` ("inproc://..."), NULL stops. version 1 or 2.
  * `type` of the monitor socket: FMQ_PAIR, or for version 2 also FMQ_PUB, FMQ_PUSH. */

@@ -406,8 +406,11 @@ cdef class _Station:
 
     cdef int serve(self) except -1:
         """Gives all waiters what there is for them."""
-        cdef bint idle = self.first(self.receivers) is None
+        cdef bint idle
         cdef bint nobody
+        with nogil:
+            fmq_watch_came(self.waits.s)
+        idle = self.first(self.receivers) is None
         if not idle:
             self.serve_receivers()
         nobody = idle
@@ -576,8 +579,10 @@ cdef class _Waits:
 
     cdef _Station station(self):
         """The one of the running loop."""
+        return self.station_in(current_loop())
+
+    cdef _Station station_in(self, object loop):
         cdef _Station found
-        loop = current_loop()
         if self.here is not None and self.here.loop is loop:
             return self.here
         for found in list(self.stations):
@@ -608,6 +613,10 @@ cdef class _Waits:
         rc = fmq_watch(self.s, events, &fd)
         if rc < 0 and events:
             fail(rc)
+        if rc > 0:  # a change that has not been shown, and now will not be: whoever waits looks
+            for station in self.stations:
+                if station.wanted & FMQ_POLLCHANGE and not station.loop.is_closed():
+                    station.loop.call_soon_threadsafe(station)
         return fd
 
     cdef int events(self):
@@ -665,7 +674,7 @@ cdef _Waits waits_of(Socket socket):
         unusable()
     if socket.handle.waits is None:
         if Future_ is None:
-            raise RuntimeError("import fastmq.asyncio first")
+            from fastmq import _future  # it calls set_asyncio
         waits = _Waits()
         waits.handle = socket.handle
         waits.s = socket.s
@@ -675,13 +684,39 @@ cdef _Waits waits_of(Socket socket):
     return socket.handle.waits
 
 
-def poll_later(Socket socket, int flags, future):
-    """Gives a Future of the running loop its result when the socket is ready for one of flags, or
-    with FMQ_POLLCHANGE among them when anything about it may have changed since this call."""
-    cdef _Station station = waits_of(socket).station()
+def poll_later(Socket socket, int flags, future, loop):
+    """Gives a Future its result, an event mask, when the socket is ready for one of flags, or with
+    FMQ_POLLCHANGE among them when anything about it may have changed since this call. The loop and
+    the Future may be of another kind than asyncio's that has the same methods."""
+    cdef _Station station = waits_of(socket).station_in(loop)
     station.pollers = [row for row in station.pollers if not row[1].done()]
     station.pollers.append((flags, future))
     station.watch(station.wanted | (flags & (FMQ_POLLIN | FMQ_POLLOUT | FMQ_POLLCHANGE)))
+
+
+def poll_no_more(Socket socket, loop):
+    """Forgets the Futures of poll_later that are done, and lets the descriptor go if nobody is
+    left."""
+    cdef _Station station
+    if socket.s is NULL or socket.handle.waits is None:
+        return
+    for station in list((<_Waits>socket.handle.waits).stations):
+        if station.loop is loop:
+            if loop.is_closed():
+                station.end()
+            station.pollers = [row for row in station.pollers if not row[1].done()]
+            if not station.pollers and station.first(station.receivers) is None \
+                    and station.first(station.senders) is None:
+                station.unwatch()
+
+
+def poll_end(Socket socket):
+    """The socket was closed: whoever waits for it in a loop of this thread is told."""
+    cdef _Station station
+    if socket.s is NULL or socket.handle.waits is None:
+        return
+    for station in list((<_Waits>socket.handle.waits).stations):
+        station.end()
 
 
 # ---- sockets ----
@@ -1011,7 +1046,7 @@ cdef class AsyncSocket(Socket):
         if events & flags or ms == 0:
             return finished_in(station.loop, events & flags)
         future = Future_(loop=station.loop)
-        poll_later(self, flags, future)
+        poll_later(self, flags, future, station.loop)
         if ms > 0:
             timer = station.loop.call_later(ms / 1000.0, poll_expired, future)
             future.add_done_callback(lambda _: timer.cancel())

@@ -124,7 +124,7 @@ class _AsyncPoller(_Async, Poller):
             try:
                 for member, flags in self.sockets:
                     if isinstance(member, _core.Socket):
-                        _core.poll_later(member, flags, happened)
+                        _core.poll_later(member, flags, happened, loop)
                         continue
                     if flags & POLLIN:
                         loop.add_reader(member, _wake, happened)
@@ -217,7 +217,7 @@ class _AsyncSocket(_Async, _core.AsyncSocket, Socket[Future[Any]]):
             # First the watch, then the look: no change can come between the two unseen.
             changed: Future[Any] = loop.create_future()
             timer = loop.call_at(deadline, _wake, changed) if limited else None
-            _core.poll_later(self, _POLLCHANGE, changed)
+            _core.poll_later(self, _POLLCHANGE, changed, loop)
             try:
                 return _core.Socket.wait_for_subscribers(self, n, topic, 0)
             except Again:
