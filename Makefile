@@ -11,7 +11,7 @@ PYTEST_ARGS ?=
 
 # What the installed package is made from; the Python files are used where they lie.
 BUILD_INPUTS := pyproject.toml setup.py $(shell find csrc src \
-                -name '*.[ch]' -o -name '*.def' -o -name '*.pyx' -o -name '*.pxd')
+                -name '*.[ch]' -o -name '*.def' -o -name '*.pyx' -o -name '*.px[di]')
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-fast test-asan bench budget ctest tsan fuzz lint format types clean
@@ -63,8 +63,9 @@ format: $(VENV)/.dev ## ruff, clang-format: put it right
 	$(BIN)/ruff format .
 	$(C_FILES) | xargs -0 $(BIN)/clang-format -i
 
-types: $(VENV)/.dev ## mypy, and the stub against the built module
+types: $(VENV)/.dev ## mypy and pyright, and the stub against the built module
 	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/stubtest --mypy-config-file pyproject.toml --allowlist tests/stubtest_allow.txt \
 	    --ignore-unused-allowlist fastmq._core
 

@@ -23,7 +23,8 @@ void socket_post(struct fmq_socket *s, struct cmd *cmd, bool urgent)
         cmd->next = head;
     while (!atomic_compare_exchange_weak(&s->mailbox, &head, cmd));
     if (atomic_exchange(&s->asleep, false) || urgent || atomic_load(&s->watchers))
-        wakeup_signal(&s->wake);
+        if (!atomic_exchange(&s->wake_set, true)) /* whoever takes that back looks at the mail */
+            wakeup_signal(&s->wake);
 }
 
 void socket_run_mail(struct fmq_socket *s)
@@ -54,7 +55,10 @@ static void wake_ready(struct io *io, uint32_t events)
 {
     (void)events;
     struct fmq_socket *s = LIST_ENTRY(io, struct fmq_socket, wake_io);
+    atomic_store(&s->wake_set, false);
     wakeup_drain(&s->wake);
+    if (atomic_load(&s->mailbox))
+        socket_run_mail(s);
 }
 
 /* ---- entering and leaving ---- */

@@ -73,6 +73,14 @@ struct watch {
     bool waits_out;       /* FD's holder was last told that the socket is not writable */
     bool merged;          /* FD is signal[0] alone: the system has no descriptor for a poller */
     struct poller *outer; /* FD: the socket's poller and both signals in one */
+    struct poller *loop;  /* fmq_watch: the socket's poller and the signals of loop_events */
+    int loop_events;
+    unsigned loop_seen; /* socket->changes when FMQ_POLLCHANGE was asked for */
+};
+
+/* What is left of peers that are no more. */
+struct tally {
+    uint64_t msgs_in, msgs_out, bytes_in, bytes_out, reconnects;
 };
 
 /* What socket_leave has to do; checked as one word on the fast path. */
@@ -120,6 +128,7 @@ struct fmq_socket {
 
     bool driving;
     atomic_bool asleep;   /* the driving thread sleeps: who posts work must signal `wake` */
+    atomic_bool wake_set; /* `wake` was signalled for mail and not drained since */
     atomic_uint watchers; /* FD exported, poll sets: posted work must signal `wake` */
     struct watch watch;
     unsigned waiters; /* threads in cond_wait */
@@ -138,6 +147,7 @@ struct fmq_socket {
     struct list dr_dirty, dr_look, dr_sockets, dr_grave;
     struct heap_node dr_deadline;
     uint64_t dr_next_look;
+    uint64_t dr_fired; /* when its poller fired while an event loop watched it */
     uint32_t dr_seen_sleep;
     uint32_t dr_interval_ms;
     atomic_bool forgotten; /* the driver stopped looking: tell it when the sleeper returns */
@@ -155,7 +165,11 @@ struct fmq_socket {
     char last_endpoint[512];
     uint8_t next_identity[255]; /* CONNECT_ROUTING_ID for the next connect */
     uint8_t next_identity_len;
+
+    /* Statistics, see inspect.c. */
     uint64_t drops;
+    uint64_t send_waits;
+    struct tally gone; /* of pipes and connections that are no more */
 };
 
 /* ---- entering and leaving ---- */
@@ -261,6 +275,8 @@ void pipe_lost(struct pipe *p);
 void pipe_hangup(struct pipe *p);
 void pipe_free(struct pipe *p);
 void pipe_arrived(struct pipe *p, uint32_t msgs_before); /* after pushing to p->in */
+/* Throws away what is queued to be sent. */
+void pipe_discard(struct pipe *p);
 void pipe_drained(struct pipe *p); /* `out` shrank: tell the pattern if owed */
 
 void socket_terminate(struct fmq_socket *s); /* context shutdown */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/watch.h"
 
+#include "core/ctx.h"
+
 enum { IN, OUT };
 
 static const int event_of[2] = {FMQ_POLLIN, FMQ_POLLOUT};
@@ -19,6 +21,10 @@ int watch_add(struct fmq_socket *s, int events)
             return rc;
     }
     atomic_fetch_add(&s->watchers, 1);
+    s->work |= WORK_WATCHED;
+    /* What was posted before there was a watcher has signalled nothing. */
+    if (atomic_load(&s->mailbox))
+        socket_run_mail(s);
     return 0;
 }
 
@@ -40,9 +46,16 @@ void watch_update(struct fmq_socket *s)
     struct watch *w = &s->watch;
     int stop = atomic_load_explicit(&s->stop, memory_order_relaxed);
     int events = stop ? FMQ_POLLIN | FMQ_POLLOUT : s->ops->events(s);
+    bool changed = (w->loop_events & FMQ_POLLCHANGE) &&
+                   w->loop_seen != atomic_load_explicit(&s->changes, memory_order_relaxed);
+    bool loop_out = (w->loop_events & FMQ_POLLOUT) && (events & FMQ_POLLOUT);
+    /* Who waits for changes alone counts in OUT, and is not to be told that there is room. */
+    unsigned idle_out = (w->loop_events & (FMQ_POLLOUT | FMQ_POLLCHANGE)) == FMQ_POLLCHANGE;
     for (int i = IN; i <= OUT; i++) {
-        bool show = w->count[i] && (events & event_of[i]);
-        if (i == IN && w->merged && w->waits_out && (events & FMQ_POLLOUT))
+        bool show = w->count[i] > (i == OUT ? idle_out : 0) && (events & event_of[i]);
+        if (i == IN && w->merged)
+            show = show || loop_out || changed || (w->waits_out && (events & FMQ_POLLOUT));
+        if (i == OUT && changed)
             show = true;
         if (show == w->shown[i])
             continue;
@@ -81,12 +94,115 @@ int watch_export(struct fmq_socket *s, int *fd)
             return rc;
         }
         watch_want(s, FMQ_POLLIN, true);
+        /* Who asked for EVENTS before FD waits for room from now on. */
+        watch_told(s, s->ops->events(s));
     }
     /* Where pollers have no descriptor, what the background thread reads is shown all the same. */
     *fd = poller_fd(w->outer);
     w->merged = *fd < 0;
     if (w->merged)
         *fd = w->signal[IN].rfd;
+    return 0;
+}
+
+/* The signals that the loop's poller holds for these events. */
+static int loop_signals(int events)
+{
+    return (events & FMQ_POLLIN) | (events & (FMQ_POLLOUT | FMQ_POLLCHANGE) ? FMQ_POLLOUT : 0);
+}
+
+static int loop_make(struct fmq_socket *s)
+{
+    struct watch *w = &s->watch;
+    int rc = poller_create(&w->loop);
+    if (rc)
+        return rc;
+    w->merged = poller_fd(w->loop) < 0;
+    if ((rc = make_signal(s, IN)) == 0)
+        rc = poller_add_child(w->loop, s->poller, POLLER_IN, s);
+    if (rc) {
+        poller_destroy(w->loop);
+        w->loop = NULL;
+    }
+    return rc;
+}
+
+/* Makes the loop's poller show `events` instead of what it showed. */
+static int loop_change(struct fmq_socket *s, int events)
+{
+    struct watch *w = &s->watch;
+    int before = loop_signals(w->loop_events);
+    int after = loop_signals(events);
+    int rc = after && after != before ? watch_add(s, after) : 0;
+    if (rc)
+        return rc;
+    if (after != before)
+        watch_want(s, after, true);
+    for (int i = IN; i <= OUT; i++) {
+        if (!(after & ~before & event_of[i]))
+            continue;
+        rc = poller_add(w->loop, w->signal[i].rfd, POLLER_IN, s);
+        if (rc) {
+            if (i == OUT && (after & ~before & FMQ_POLLIN))
+                poller_del(w->loop, w->signal[IN].rfd);
+            watch_want(s, after, false);
+            watch_remove(s);
+            return rc;
+        }
+    }
+    for (int i = IN; i <= OUT; i++)
+        if (before & ~after & event_of[i])
+            poller_del(w->loop, w->signal[i].rfd);
+    if (before && after != before) {
+        watch_want(s, before, false);
+        watch_remove(s);
+    }
+    w->loop_events = events;
+    w->loop_seen = atomic_load_explicit(&s->changes, memory_order_relaxed);
+    return 0;
+}
+
+int fmq_watch(fmq_socket *s, int events, int *fd)
+{
+    struct watch *w = &s->watch;
+    if (s->fork_generation != ctx_fork_generation)
+        return -FMQ_EFORKED;
+    mutex_lock(&s->lock);
+    bool first = w->loop_events == 0;
+    /* Asking anew hides a change from those who asked before. */
+    bool hidden = (w->loop_events & events & FMQ_POLLCHANGE) &&
+                  w->loop_seen != atomic_load_explicit(&s->changes, memory_order_relaxed);
+    int rc = first && s->closed ? -ENOTSOCK : 0;
+    if (rc == 0 && events && !w->loop)
+        rc = loop_make(s);
+    if (rc == 0 && w->loop)
+        rc = loop_change(s, events);
+    if (rc == 0 && first && events)
+        socket_ref(s);
+    if (rc == 0 && events)
+        *fd = w->merged ? w->signal[IN].rfd : poller_fd(w->loop);
+    if (!s->finished)
+        s->work |= WORK_WATCHED;
+    else
+        watch_update(s);
+    socket_leave(s);
+    if (rc == 0 && !first && !events)
+        socket_unref(s);
+    return rc == 0 && hidden ? 1 : rc;
+}
+
+int fmq_watch_came(fmq_socket *s)
+{
+    int rc = socket_enter(s);
+    if (rc)
+        return rc;
+    s->last_use = clock_now();
+    if (!s->driving && atomic_exchange(&s->wake_set, false)) {
+        wakeup_drain(&s->wake);
+        if (socket_has_mail(s))
+            socket_run_mail(s);
+    }
+    socket_leave(s);
     return 0;
 }
 
@@ -107,6 +223,9 @@ void watch_fini(struct fmq_socket *s)
     if (w->outer)
         poller_destroy(w->outer);
     w->outer = NULL;
+    if (w->loop)
+        poller_destroy(w->loop);
+    w->loop = NULL;
     wakeup_fini(&w->signal[IN]);
     wakeup_fini(&w->signal[OUT]);
 }

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
-from collections.abc import Iterable, Sequence
+from asyncio import AbstractEventLoop, Future
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from threading import Event
-from typing import Any, Literal, SupportsIndex, overload
+from typing import Any, Literal, NoReturn, SupportsIndex, overload
 
 from typing_extensions import Buffer as Buffer
 from typing_extensions import Self, disjoint_base
@@ -50,6 +52,7 @@ class Context:
     def get(self, option: int) -> int: ...
     def shutdown(self) -> None: ...
     def pending(self) -> list[tuple[int, bool, int, str]]: ...
+    def _stats(self) -> tuple[Any, ...]: ...
     def _linger(self, ms: int) -> None: ...
     def _term(self, timeout: float | None = None) -> bool: ...
 
@@ -108,16 +111,29 @@ class Socket:
         *,
         timeout: float | None = ...,
     ) -> MessageTracker | None: ...
+    @overload
     def send_multipart(
         self,
         msg_parts: Iterable[Buffer | Frame],
-        flags: int = 0,
-        copy: bool = True,
-        track: bool = False,
+        flags: int = ...,
         *,
-        routing_id: int | None = None,
-        group: str | None = None,
-        timeout: float | None = None,
+        copy: Literal[False],
+        track: Literal[True],
+        routing_id: int | None = ...,
+        group: str | None = ...,
+        timeout: float | None = ...,
+    ) -> MessageTracker: ...
+    @overload
+    def send_multipart(
+        self,
+        msg_parts: Iterable[Buffer | Frame],
+        flags: int = ...,
+        copy: bool = ...,
+        track: bool = ...,
+        *,
+        routing_id: int | None = ...,
+        group: str | None = ...,
+        timeout: float | None = ...,
     ) -> MessageTracker | None: ...
     def send_many(
         self,
@@ -223,6 +239,16 @@ class Socket:
         self,
         max: int = ...,
         *,
+        multipart: Literal[True],
+        copy: Literal[False],
+        timeout: float | None = ...,
+        flags: int = ...,
+    ) -> list[list[Frame]]: ...
+    @overload
+    def recv_many(
+        self,
+        max: int = ...,
+        *,
         timeout: float | None = ...,
         copy: bool = ...,
         multipart: bool = ...,
@@ -232,6 +258,161 @@ class Socket:
     def __next__(self) -> bytes | list[bytes]: ...
     def poll(self, timeout: float | None = None, flags: int = 1) -> int: ...
     def peer_state(self, peer: Buffer) -> int: ...
+    def _peers(self) -> list[tuple[Any, ...]]: ...
+    def _stats(self) -> tuple[Any, ...]: ...
+    def wait_for_subscribers(
+        self, n: int = 1, topic: str | Buffer = b"", timeout: float | None = None
+    ) -> int: ...
+
+@disjoint_base
+class AsyncSocket(Socket):
+    @overload  # type: ignore[override]
+    def send(  # pyright: ignore[reportOverlappingOverload]
+        self,
+        data: Buffer | Frame,
+        flags: int = ...,
+        copy: bool = ...,
+        *,
+        track: Literal[True],
+        routing_id: int | None = ...,
+        group: str | None = ...,
+        timeout: float | None = ...,
+    ) -> Future[MessageTracker]: ...
+    @overload
+    def send(
+        self,
+        data: Buffer | Frame,
+        flags: int = ...,
+        copy: bool = ...,
+        track: bool = ...,
+        routing_id: int | None = ...,
+        group: str | None = ...,
+        *,
+        timeout: float | None = ...,
+    ) -> Future[MessageTracker | None]: ...
+    def send_multipart(  # type: ignore[override]
+        self,
+        msg_parts: Iterable[Buffer | Frame],
+        flags: int = 0,
+        copy: bool = True,
+        track: bool = False,
+        *,
+        routing_id: int | None = None,
+        group: str | None = None,
+        timeout: float | None = None,
+    ) -> Future[MessageTracker | None]: ...
+    @overload  # type: ignore[override]
+    def recv(
+        self,
+        flags: int = ...,
+        copy: Literal[True] = ...,
+        track: bool = ...,
+        *,
+        timeout: float | None = ...,
+    ) -> Future[bytes]: ...
+    @overload
+    def recv(
+        self,
+        flags: int = ...,
+        *,
+        copy: Literal[False],
+        track: bool = ...,
+        timeout: float | None = ...,
+    ) -> Future[Frame]: ...
+    @overload
+    def recv(
+        self,
+        flags: int,
+        copy: Literal[False],
+        track: bool = ...,
+        *,
+        timeout: float | None = ...,
+    ) -> Future[Frame]: ...
+    @overload
+    def recv(
+        self,
+        flags: int = ...,
+        copy: bool = ...,
+        track: bool = ...,
+        *,
+        timeout: float | None = ...,
+    ) -> Future[bytes] | Future[Frame]: ...
+    @overload  # type: ignore[override]
+    def recv_multipart(
+        self,
+        flags: int = ...,
+        copy: Literal[True] = ...,
+        track: bool = ...,
+        *,
+        timeout: float | None = ...,
+    ) -> Future[list[bytes]]: ...
+    @overload
+    def recv_multipart(
+        self,
+        flags: int = ...,
+        *,
+        copy: Literal[False],
+        track: bool = ...,
+        timeout: float | None = ...,
+    ) -> Future[list[Frame]]: ...
+    @overload
+    def recv_multipart(
+        self,
+        flags: int,
+        copy: Literal[False],
+        track: bool = ...,
+        *,
+        timeout: float | None = ...,
+    ) -> Future[list[Frame]]: ...
+    @overload
+    def recv_multipart(
+        self,
+        flags: int = ...,
+        copy: bool = ...,
+        track: bool = ...,
+        *,
+        timeout: float | None = ...,
+    ) -> Future[list[bytes]] | Future[list[Frame]]: ...
+    def recv_into(  # type: ignore[override]
+        self,
+        buffer: Buffer,
+        /,
+        *,
+        nbytes: SupportsIndex = 0,
+        flags: int = 0,
+        timeout: float | None = None,
+    ) -> Future[int]: ...
+    @overload  # type: ignore[override]
+    def recv_many(
+        self,
+        max: int = ...,
+        *,
+        multipart: Literal[True],
+        timeout: float | None = ...,
+        copy: Literal[True] = ...,
+        flags: int = ...,
+    ) -> Future[list[list[bytes]]]: ...
+    @overload
+    def recv_many(
+        self,
+        max: int = ...,
+        *,
+        timeout: float | None = ...,
+        copy: bool = ...,
+        multipart: bool = ...,
+        flags: int = ...,
+    ) -> Future[list[Any]]: ...
+    def __iter__(self) -> NoReturn: ...
+    def __next__(self) -> NoReturn: ...
+    def __aiter__(self) -> Self: ...
+    def __anext__(self) -> Future[bytes | list[bytes]]: ...
+    def _send_batch(
+        self, source: Iterator[Any], limit: int, flags: int
+    ) -> tuple[int, tuple[Any] | None, Exception | None]: ...
+    def poll(  # type: ignore[override]
+        self, timeout: float | None = None, flags: int = 1
+    ) -> Future[int]: ...
+    def _end_waits(self) -> None: ...
 
 @disjoint_base
 class PollSet:
@@ -248,6 +429,18 @@ def wait_released(timeout_ms: int) -> None: ...
 def orphans_sending() -> bool: ...
 def is_exiting() -> bool: ...
 def at_exit() -> None: ...
+def set_asyncio(
+    future: type[Future[Any]],
+    pending: type[Future[Any]],
+    get_running_loop: Callable[[], AbstractEventLoop],
+    no_loop: Callable[[], AbstractEventLoop],
+    queue: type[deque[Any]],
+) -> None: ...
+def poll_later(socket: Socket, flags: int, future: Any, loop: Any) -> None: ...
+def poll_no_more(socket: Socket, loop: Any) -> None: ...
+def poll_end(socket: Socket) -> None: ...
+def poll_expired(future: Future[int]) -> None: ...
+def load_into(future: Future[Any], load: Callable[[Any], Any]) -> Future[Any]: ...
 def strerror(errno: int) -> str: ...
 def zmq_errno() -> int: ...
 def has(capability: str) -> bool: ...

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: MIT
+"""1,000 asyncio sockets that wait at once, a task each; messages received a second."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import resource
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fastmq.cli.worker import Task
+
+CASES: dict[str, dict[str, Any]] = {
+    f"{transport} 64 B, 1000 sockets": {
+        "transport": transport,
+        "size": 64,
+        "count": 1000,
+        "solo": True,
+        "loop": "asyncio",
+    }
+    for transport in ("inproc", "tcp")
+}
+METRICS = {"rate": ("msg/s", "higher")}
+
+
+def solo(zmq: Any, task: Task) -> Any:
+    """In each round all sockets wait before the first message is sent."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+    async def main() -> dict[str, float]:
+        aio = importlib.import_module(zmq.__name__ + ".asyncio")
+        with aio.Context() as context, ExitStack() as stack:
+            context.max_sockets = 2 * task.count + 10
+            pulls = [stack.enter_context(context.socket(zmq.PULL)) for _ in range(task.count)]
+            pushes = [stack.enter_context(context.socket(zmq.PUSH)) for _ in range(task.count)]
+            for n, (pull, push) in enumerate(zip(pulls, pushes, strict=True)):
+                address = "tcp://127.0.0.1:*" if task.transport == "tcp" else f"inproc://{n}"
+                pull.bind(address)
+                push.connect(pull.last_endpoint.rstrip(b"\0").decode())
+            payload, clock = b"x" * task.size, time.perf_counter
+            rounds = received = 0
+
+            async def receive(pull: Any) -> None:
+                nonlocal received
+                while await pull.recv():
+                    received += 1
+
+            tasks = [asyncio.ensure_future(receive(pull)) for pull in pulls]
+
+            async def measure(seconds: float) -> float:
+                nonlocal rounds
+                before, start = received, clock()
+                while (took := clock() - start) < seconds:
+                    rounds += 1
+                    for push in pushes:
+                        await push.send(payload)
+                    while received < rounds * task.count:
+                        await asyncio.sleep(0)
+                return (received - before) / took
+
+            await measure(task.seconds * 0.2)
+            rate = await measure(task.seconds)
+            for push in pushes:
+                await push.send(b"")
+            await asyncio.gather(*tasks)
+            return {"rate": rate}
+
+    return task.run(main())
