@@ -257,10 +257,11 @@ static int set_security(struct options *o, int id, int64_t num, const void *valu
     return rc;
 }
 
-/* NULL: not one of these. */
-static const uint8_t *get_security(const struct options *o, int id, size_t *len)
+/* Keys read as Z85, written to `text`. NULL: not one of these. */
+static const void *get_security(const struct options *o, int id, char text[40], size_t *len)
 {
-    *len = CRYPTO_KEY;
+    const uint8_t *key = NULL;
+    bool has = false;
     switch (id) {
     case OPT_PLAIN_USERNAME:
         *len = o->plain_username_len;
@@ -272,14 +273,23 @@ static const uint8_t *get_security(const struct options *o, int id, size_t *len)
         *len = o->zap_domain_len;
         return o->zap_domain;
     case OPT_CURVE_PUBLICKEY:
-        return o->curve_public;
+        key = o->curve_public;
+        has = o->has_curve_public;
+        break;
     case OPT_CURVE_SECRETKEY:
-        return o->curve_secret;
+        key = o->curve_secret;
+        has = o->has_curve_secret;
+        break;
     case OPT_CURVE_SERVERKEY:
-        return o->curve_server;
+        key = o->curve_server;
+        has = o->has_curve_server;
+        break;
     default:
         return NULL;
     }
+    z85_encode(text, key, CRYPTO_KEY);
+    *len = has ? 40 : 0;
+    return text;
 }
 
 /* ---- the socket's own ---- */
@@ -653,6 +663,7 @@ int fmq_get_bytes(fmq_socket *s, int option, void *value, size_t *len)
         return rc;
     const void *from = NULL;
     size_t size = 0;
+    char text[40];
     switch (option) {
     case OPT_ROUTING_ID:
         from = s->opt.routing_id;
@@ -667,7 +678,7 @@ int fmq_get_bytes(fmq_socket *s, int option, void *value, size_t *len)
         size = strlen(s->opt.bind_to_device);
         break;
     default:
-        from = get_security(&s->opt, option, &size);
+        from = get_security(&s->opt, option, text, &size);
         rc = from ? 0 : -EINVAL;
     }
     if (rc == 0 && size > *len)
