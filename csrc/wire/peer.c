@@ -577,7 +577,8 @@ static bool is_command(const struct peer *p, uint8_t flags)
 static int big_begin(struct peer *p, const struct frame_head *h)
 {
     size_t have = peer_avail(p) - h->head;
-    size_t cap = h->size < PEER_EAGER_MAX ? h->size : PEER_EAGER_MAX;
+    size_t eager = PEER_EAGER_MAX + p->overhead;
+    size_t cap = h->size < eager ? h->size : eager;
     if (cap < have)
         cap = have;
     struct blob *b = blob_pooled(p->cfg.pool, cap);
