@@ -375,6 +375,15 @@ static int on_ready(struct conn *c)
     return 0;
 }
 
+/* The peer failed. What it has still to say in a handshake (its greeting, ERROR) tells the other
+ * side why. */
+static void break_off(struct conn *c)
+{
+    if (!c->was_ready && c->peer.own.bytes)
+        conn_write(c);
+    conn_end(c, CONN_END_BROKEN, 0);
+}
+
 /* Whether the peer may come in is for somebody else to say. It is not read meanwhile, so that it
  * cannot pile up bytes here. */
 static void ask_about(struct conn *c)
@@ -399,7 +408,6 @@ void conn_judged(struct conn *c, enum conn_verdict verdict, uint32_t code, struc
         return;
     case CONN_DENIED:
         peer_refuse(&c->peer, code);
-        conn_write(c); /* its last words */
         break;
     case CONN_BAD_ANSWER:
         peer_fail(&c->peer, PEER_FAIL_PROTOCOL, code);
@@ -408,7 +416,7 @@ void conn_judged(struct conn *c, enum conn_verdict verdict, uint32_t code, struc
         peer_fail(&c->peer, PEER_FAIL_NO_DETAIL, code);
         break;
     }
-    conn_end(c, CONN_END_BROKEN, 0);
+    break_off(c);
 }
 
 /* Decodes what is buffered, up to RCVHWM. */
@@ -478,7 +486,7 @@ static void process(struct conn *c)
     if (ttl != CLOCK_NEVER && (!c->timer.node.linked || ttl < c->timer.node.key))
         timer_set(s, &c->timer, ttl);
     if (rc == -EPROTO)
-        conn_end(c, CONN_END_BROKEN, 0);
+        break_off(c);
     else if (peer_wants_write(&c->peer, out_of(c)) && !c->blocked && !c->writing) {
         c->dirty = true; /* handshake commands, PONG */
         want_attention(c);

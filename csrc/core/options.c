@@ -603,6 +603,9 @@ int fmq_set_bytes(fmq_socket *s, int option, const void *value, size_t len)
                    r->info.min, r->info.max, len);
         return -EINVAL;
     }
+    rc = zap_prepare(s, option);
+    if (rc)
+        return rc;
     rc = socket_enter(s);
     if (rc)
         return rc;

@@ -341,10 +341,12 @@ int zap_ask(struct conn *c)
     /* A password has to be judged by somebody, and ENFORCE_DOMAIN wants to know in which domain. */
     if (plain && o->zap_enforce_domain && !o->zap_domain_len)
         return -EFAULT;
-    /* Registered under the registry's lock before the option that leads here was set. */
-    struct fmq_socket *z = s->ctx->zap;
-    if (!z || !inproc_is_bound(s->ctx, HANDLER))
+    if (!inproc_is_bound(s->ctx, HANDLER))
         return plain || o->zap_enforce_domain ? -EFAULT : 1;
+    /* Made before the option that leads here was set (zap_prepare). */
+    struct fmq_socket *z = s->ctx->zap;
+    if (!z)
+        return -EFAULT;
     struct zap_request *r = mem_zalloc(sizeof(*r));
     if (!r)
         return -ENOMEM;
