@@ -109,13 +109,27 @@ static int take_properties(struct plain *n, struct peer *p, const uint8_t *args,
     return rc;
 }
 
+/* libzmq 4.3.5 writes the command's name as five bytes of which the first is 0x5e: a hexadecimal
+ * escape in its source swallows the E. */
+static bool is_error(const uint8_t *body, size_t len, const uint8_t **args, size_t *args_len)
+{
+    static const char misspelt[] = "^RROR";
+    if (command_is(body, len, "ERROR", args, args_len))
+        return true;
+    if (len < 5 || memcmp(body, misspelt, 5) != 0)
+        return false;
+    *args = body + 5;
+    *args_len = len - 5;
+    return true;
+}
+
 static int plain_process(struct mechanism *m, struct peer *p, const uint8_t *body, size_t len)
 {
     struct plain *n = (struct plain *)m;
     const uint8_t *args;
     size_t args_len;
     bool client = n->state == C_WAIT_WELCOME || n->state == C_WAIT_READY;
-    if (client && command_is(body, len, "ERROR", &args, &args_len))
+    if (client && is_error(body, len, &args, &args_len))
         return command_read_error(p, args, args_len);
     switch (n->state) {
     case S_WAIT_HELLO:

@@ -535,6 +535,9 @@ TEST(handshake_commands_of_wrong_size_or_order_are_named)
         {PEER_MECH_PLAIN, false, "\7WELCOME!", 9, PROTO_ZMTP_MALFORMED_WELCOME},
         {PEER_MECH_PLAIN, false, "\5READY", 6, PROTO_ZMTP_UNEXPECTED_COMMAND},
         {PEER_MECH_PLAIN, false, "\5ERROR\5", 7, PROTO_ZMTP_MALFORMED_ERROR},
+        {PEER_MECH_PLAIN, false, "^RROR\5", 6, PROTO_ZMTP_MALFORMED_ERROR},
+        {PEER_MECH_PLAIN, false, "^RROR", 5, PROTO_ZMTP_MALFORMED_ERROR},
+        {PEER_MECH_PLAIN, false, "^RRO", 4, PROTO_ZMTP_UNEXPECTED_COMMAND},
         {PEER_MECH_PLAIN, false, "", 0, PROTO_ZMTP_UNEXPECTED_COMMAND},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {

@@ -4,7 +4,7 @@
 import pytest
 from helpers import HANDSHAKE_FAILURES, Endpoint, nothing_arrives, recv_multipart
 from security import Keys, curve_client, curve_server, needs_curve, plain_client
-from target import zmq
+from target import submodule, zmq
 
 PASSWORDS = {"admin": "secret"}
 
@@ -28,7 +28,6 @@ def judge(request, _shared_libzmq, ctx, keys, server):
         yield
         _shared_libzmq.ask("authenticate_no_more")
         return
-    from target import submodule
 
     one = submodule("auth.thread").ThreadAuthenticator(ctx)
     one.start()
