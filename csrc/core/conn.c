@@ -24,10 +24,10 @@ static struct outq *out_of(struct conn *c)
     return c->pipe ? &c->pipe->out : &c->no_out;
 }
 
-/* At RCVHWM: not read. */
+/* Not read: at RCVHWM, or while somebody is asked about the peer. */
 static bool paused(const struct conn *c)
 {
-    return c->pipe && c->pipe->paused;
+    return c->zap || (c->pipe && c->pipe->paused);
 }
 
 static void want_attention(struct conn *c)
@@ -387,16 +387,14 @@ static void break_off(struct conn *c)
     conn_end(c, CONN_END_BROKEN, 0);
 }
 
-/* Whether the peer may come in is for somebody else to say. It is not read meanwhile, so that it
- * cannot pile up bytes here. */
+/* Whether the peer may come in is for somebody else to say. It is not read meanwhile (paused), so
+ * that it cannot pile up bytes here. */
 static void ask_about(struct conn *c)
 {
     int rc = zap_ask(c);
-    if (rc == 0)
-        c->paused = true;
-    else if (rc > 0)
+    if (rc > 0)
         peer_auth(&c->peer, NULL);
-    else
+    else if (rc < 0)
         peer_fail(&c->peer, PEER_FAIL_NO_DETAIL, (uint32_t)-rc);
 }
 
