@@ -15,8 +15,8 @@ CASES: dict[str, dict[str, Any]] = {
 METRICS = {"rate": ("msg/s", "higher"), "cpu": ("us CPU/msg, both ends", "lower")}
 
 # Keys of this benchmark alone.
-SERVER = (b'=83YNhu#$r{c9{*^OR<UU#71XiV(M-]5H?%e7RsR', b'mUBrp*RJdDTt4O9<awJFlh&p^Kx}VLFHxuDM>}#u')
-CLIENT = (b'Zy$@4LW^*$29[Kr=0T@5^a+J-I^>l#/U-aw75r/p', b'@UH5$[DTTHjW&*PMQt.hKQN#=RZRDZX:=oT2Ju[8')
+SERVER = (b"=83YNhu#$r{c9{*^OR<UU#71XiV(M-]5H?%e7RsR", b"mUBrp*RJdDTt4O9<awJFlh&p^Kx}VLFHxuDM>}#u")
+CLIENT = (b"Zy$@4LW^*$29[Kr=0T@5^a+J-I^>l#/U-aw75r/p", b"@UH5$[DTTHjW&*PMQt.hKQN#=RZRDZX:=oT2Ju[8")
 
 
 def as_server(socket: Any) -> None:

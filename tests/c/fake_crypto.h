@@ -16,7 +16,7 @@
 #define FAKE_KEY 32
 #define FAKE_MAC 16
 
-static uint64_t fake_state = 1;
+static _Thread_local uint64_t fake_state = 1;
 /* Fuzzing: every box opens, and contents pass as they are, so that inputs get past the boxes. */
 static bool fake_lenient;
 

@@ -102,9 +102,7 @@ class Authenticator:
         self.log.debug("Denying %s", ",".join(addresses))
         self._denied.update(addresses)
 
-    def configure_plain(
-        self, domain: str = "*", passwords: dict[str, str] | None = None
-    ) -> None:
+    def configure_plain(self, domain: str = "*", passwords: dict[str, str] | None = None) -> None:
         """Let in who shows one of these names with its password: {name: password}.
 
         The dict is used as it is, so that later changes to it count.
@@ -128,9 +126,7 @@ class Authenticator:
         self.credentials_providers.pop(domain, None)
         self.allow_any = "*" in self._any
 
-    def configure_curve_callback(
-        self, domain: str = "*", credentials_provider: Any = None
-    ) -> None:
+    def configure_curve_callback(self, domain: str = "*", credentials_provider: Any = None) -> None:
         """Ask an object: its method callback(domain, key) says whether the owner may come in.
 
         key is 40 bytes of Z85. The method may be a coroutine. Replaces what was configured for the
@@ -209,9 +205,7 @@ class Authenticator:
             return b"200", b"OK", user
         return b"400", reason, user
 
-    def _authenticate_plain(
-        self, domain: str, username: str, password: str
-    ) -> tuple[bool, bytes]:
+    def _authenticate_plain(self, domain: str, username: str, password: str) -> tuple[bool, bytes]:
         users = _policy(self.passwords, domain)
         if users is None:
             return False, b"Invalid domain"
@@ -248,9 +242,7 @@ class Authenticator:
         user_id: str = "anonymous",
     ) -> None:
         user = user_id.encode(self.encoding, "replace") if status_code == b"200" else b""
-        self.zap_socket.send_multipart(
-            [VERSION, request_id, status_code, status_text, user, b""]
-        )
+        self.zap_socket.send_multipart([VERSION, request_id, status_code, status_text, user, b""])
 
 
 def _policy(policies: dict[str, Any], domain: str) -> Any:
@@ -259,9 +251,7 @@ def _policy(policies: dict[str, Any], domain: str) -> Any:
 
 def _listed(addresses: set[str], address: str) -> bool:
     """ipc peers are "localhost" with their user, group and process behind it."""
-    return address in addresses or (
-        address.startswith("localhost:") and "localhost" in addresses
-    )
+    return address in addresses or (address.startswith("localhost:") and "localhost" in addresses)
 
 
 __all__ = ["CURVE_ALLOW_ANY", "Authenticator"]
