@@ -13,24 +13,26 @@ static int make_signal(struct fmq_socket *s, int which)
 
 int watch_add(struct fmq_socket *s, int events)
 {
-    struct watch *w = &s->watch;
     for (int i = IN; i <= OUT; i++) {
         int rc = events & event_of[i] ? make_signal(s, i) : 0;
         if (rc)
             return rc;
     }
-    for (int i = IN; i <= OUT; i++)
-        w->count[i] += events & event_of[i] ? 1u : 0;
     atomic_fetch_add(&s->watchers, 1);
-    s->work |= WORK_WATCHED;
     return 0;
 }
 
-void watch_remove(struct fmq_socket *s, int events)
+void watch_remove(struct fmq_socket *s)
+{
+    atomic_fetch_sub(&s->watchers, 1);
+}
+
+void watch_want(struct fmq_socket *s, int events, bool want)
 {
     for (int i = IN; i <= OUT; i++)
-        s->watch.count[i] -= events & event_of[i] ? 1u : 0;
-    atomic_fetch_sub(&s->watchers, 1);
+        if (events & event_of[i])
+            s->watch.count[i] += want ? 1u : -1u;
+    s->work |= WORK_WATCHED;
 }
 
 void watch_update(struct fmq_socket *s)
@@ -78,6 +80,7 @@ int watch_export(struct fmq_socket *s, int *fd)
             w->outer = NULL;
             return rc;
         }
+        watch_want(s, FMQ_POLLIN, true);
     }
     /* Where pollers have no descriptor, what the background thread reads is shown all the same. */
     *fd = poller_fd(w->outer);
