@@ -66,9 +66,18 @@ def receiver(socket: Any, task: Task) -> Callable[[int], None]:
     return copying if task.copy else sharing
 
 
-def run_server(zmq: Any, task: Task, receiver: Callable[..., Callable[[int], None]]) -> None:
-    """The receiving role: tells how long each announced lot took, and the CPU time it cost."""
+def run_server(
+    zmq: Any,
+    task: Task,
+    receiver: Callable[..., Callable[[int], None]],
+    prepare: Callable[[Any], None] = lambda socket: None,
+) -> None:
+    """The receiving role: tells how long each announced lot took, and the CPU time it cost.
+
+    `prepare` is given the socket before it is bound.
+    """
     with zmq.Context() as context, context.socket(zmq.PULL) as pull:
+        prepare(pull)
         task.bind(pull)
         receive = receiver(pull, task)
         while n := task.hear():
@@ -80,9 +89,14 @@ def run_server(zmq: Any, task: Task, receiver: Callable[..., Callable[[int], Non
 
 
 def run_client(
-    zmq: Any, task: Task, sender: Callable[..., Callable[[int], None]]
+    zmq: Any,
+    task: Task,
+    sender: Callable[..., Callable[[int], None]],
+    prepare: Callable[[Any], None] = lambda socket: None,
 ) -> dict[str, float]:
+    """Connects a PUSH and sends lots; `prepare` is given it before it connects."""
     with zmq.Context() as context, context.socket(zmq.PUSH) as push:
+        prepare(push)
         task.connect(push)
         return lots(task, sender(push, task))
 

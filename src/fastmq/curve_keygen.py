@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: MIT
+"""New CURVE keys from the command line: `python -m fastmq curve-keygen`, or this module itself."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from . import curve_keypair
+from .auth import create_certificates
+from .error import ZMQError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument(
+        "name",
+        nargs="?",
+        help="write NAME.key and NAME.key_secret (readable by you alone) instead of printing",
+    )
+    parser.add_argument("--dir", default=".", help="where the files go (default: here)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print a pair of keys, or write it to files; the exit status."""
+    try:
+        if options.name:
+            for path in create_certificates(options.dir, options.name):
+                print(path)
+            return 0
+        public, secret = curve_keypair()
+    except (OSError, ValueError, ZMQError) as e:
+        print(f"curve-keygen: {e}", file=sys.stderr)
+        return 1
+    print(f"public: {public.decode()}")
+    print(f"secret: {secret.decode()}")
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The module as a program; the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m fastmq.curve_keygen", description="Make a pair of CURVE keys."
+    )
+    add_arguments(parser)
+    return run(parser.parse_args(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
