@@ -13,6 +13,7 @@
 #include "core/socket.h"
 #include "core/watch.h"
 #include "msg/meta.h"
+#include "os/net.h"
 
 enum home { HOME_FIELD, HOME_SOCKET, HOME_PATTERN, HOME_ABSENT };
 
@@ -130,6 +131,27 @@ void options_fini(struct options *o)
 }
 
 /* ---- the socket's own ---- */
+
+/* Tried out on a descriptor, so that a name that the system does not have is refused here and not
+ * in every attempt to connect. */
+static int set_congestion(struct options *o, const void *value, size_t len)
+{
+    char name[sizeof(o->tcp_congestion)] = "";
+    memcpy(name, value, len);
+    if (name[0]) {
+        int fd = net_socket(AF_INET, SOCK_STREAM);
+        if (fd < 0)
+            return fd;
+        int rc = net_congestion(fd, name);
+        net_close(fd);
+        if (rc) {
+            detail_set("this system offers no congestion control '%s'", name);
+            return -EINVAL;
+        }
+    }
+    memcpy(o->tcp_congestion, name, sizeof(name));
+    return 0;
+}
 
 static int set_blob(struct blob_opt *b, const void *value, size_t len)
 {
@@ -285,6 +307,8 @@ static int set_special(struct fmq_socket *s, int id, int64_t num, const void *va
         if (len)
             memcpy(o->bind_to_device, value, len);
         return 0;
+    case OPT_TCP_CONGESTION:
+        return set_congestion(o, value, len);
     case OPT_METADATA:
         return add_metadata(o, value, len);
     case OPT_HELLO_MSG:
@@ -503,6 +527,10 @@ int fmq_get_bytes(fmq_socket *s, int option, void *value, size_t *len)
     case OPT_BINDTODEVICE:
         from = s->opt.bind_to_device;
         size = strlen(s->opt.bind_to_device);
+        break;
+    case OPT_TCP_CONGESTION:
+        from = s->opt.tcp_congestion;
+        size = strlen(s->opt.tcp_congestion);
         break;
     default:
         rc = -EINVAL;

@@ -33,6 +33,7 @@ struct options {
     uint8_t routing_id[255];
     uint8_t routing_id_len;
     char bind_to_device[16];
+    char tcp_congestion[16];  /* empty: the system's, but see transport/tcp.c */
     struct blob_opt metadata; /* in meta.h's encoding */
     struct blob_opt hello_msg, disconnect_msg, hiccup_msg;
     struct cidr *accept_filters;
