@@ -15,7 +15,6 @@ cdef object Pending = None         # fastmq._future.Pending: a Future whose mess
 cdef object running_loop = None    # asyncio.get_running_loop
 cdef object fallback_loop = None   # called when no loop runs: warns, returns a loop or raises
 cdef object deque = None
-cdef object reader_home = None     # fastmq._future.reader_home: what has add_reader for a loop
 
 cdef enum:
     TAKE_PART
@@ -32,13 +31,12 @@ cdef enum:
     SOBER = 64
 
 
-def set_asyncio(future, pending, get_running_loop, no_loop, queue, home):
+def set_asyncio(future, pending, get_running_loop, no_loop, queue):
     """Gives this module what it needs of asyncio, which it does not import by itself."""
-    global Future_, Pending, running_loop, fallback_loop, deque, reader_home
+    global Future_, Pending, running_loop, fallback_loop, deque
     Future_, Pending = future, pending
     running_loop, fallback_loop = get_running_loop, no_loop
     deque = queue
-    reader_home = home
 
 
 cdef object current_loop():
@@ -335,7 +333,6 @@ cdef class _Station:
     cdef _Waits waits
     cdef object loop
     cdef int fd
-    cdef object home       # where fd is watched: the loop, or what it watches many with
     cdef int wanted        # FMQ_POLL* that the engine shows for it; 0: not with the loop
     cdef object receivers  # deque of _Waiter
     cdef object senders
@@ -353,8 +350,7 @@ cdef class _Station:
         try:
             self.fd = self.waits.watch(self.fd)
             if before == 0:
-                self.home = reader_home(self.loop)
-                self.home.add_reader(self.fd, self)
+                self.loop.add_reader(self.fd, self)
         except BaseException:
             self.wanted = before
             self.waits.watch(self.fd)
@@ -367,7 +363,7 @@ cdef class _Station:
         self.wanted = 0
         try:
             if not self.loop.is_closed():
-                self.home.remove_reader(self.fd)
+                self.loop.remove_reader(self.fd)
         finally:
             self.waits.watch(self.fd)
         return 0

@@ -4,13 +4,11 @@
 from __future__ import annotations
 
 import asyncio
-import select
 import warnings
 from asyncio import Future
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
-from weakref import WeakKeyDictionary, ref
 
 from . import _core
 from .constants import POLLIN, POLLOUT
@@ -29,8 +27,6 @@ _SocketT = TypeVar("_SocketT", bound="_AsyncSocket")
 
 # A long send_many lets other tasks run after this many messages.
 _TURN = 1000
-# So many sockets a loop watches one by one.
-_FEW = 32
 
 
 class Pending(Future[_T]):
@@ -72,75 +68,7 @@ def _no_running_loop() -> asyncio.AbstractEventLoop:
     return asyncio.get_event_loop()
 
 
-class _Crowd:
-    """Watches many sockets for an asyncio loop through one descriptor: what a loop does for each of
-    its descriptors costs more than what a socket does."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = ref(loop)
-        self._epoll: Any = None
-        self._callbacks: dict[int, Callable[[], Any]] = {}
-        self.alone = 0  # sockets that the loop watches itself
-
-    def add_reader(self, fd: int, callback: Callable[[], Any]) -> None:
-        if self._epoll is None:
-            self._epoll = select.epoll()
-            loop = self._loop()
-            assert loop is not None
-            loop.add_reader(self._epoll.fileno(), self._serve)
-        self._epoll.register(fd, select.EPOLLIN)
-        self._callbacks[fd] = callback
-
-    def remove_reader(self, fd: int) -> None:
-        if self._callbacks.pop(fd, None) is None:
-            return
-        self._epoll.unregister(fd)
-        if not self._callbacks:
-            loop = self._loop()
-            if loop is not None:
-                loop.remove_reader(self._epoll.fileno())
-            self._epoll.close()
-            self._epoll = None
-
-    def _serve(self) -> None:
-        if self._epoll is None:
-            return
-        for fd, _ in self._epoll.poll(0, len(self._callbacks)):
-            callback = self._callbacks.get(fd)  # gone if another one has closed it
-            if callback is not None:
-                callback()
-
-
-class _Alone:
-    """A loop that watches a socket's descriptor itself."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, crowd: _Crowd) -> None:
-        self._loop = loop
-        self._crowd = crowd
-
-    def add_reader(self, fd: int, callback: Callable[[], Any]) -> None:
-        self._loop.add_reader(fd, callback)
-        self._crowd.alone += 1
-
-    def remove_reader(self, fd: int) -> None:
-        self._crowd.alone -= 1
-        self._loop.remove_reader(fd)
-
-
-_crowds: WeakKeyDictionary[Any, _Crowd] = WeakKeyDictionary()
-
-
-def reader_home(loop: Any) -> Any:
-    """What a socket's descriptor is to be watched with in a loop: the loop while there are few."""
-    if not hasattr(select, "epoll") or not isinstance(loop, asyncio.AbstractEventLoop):
-        return loop
-    crowd = _crowds.get(loop)
-    if crowd is None:
-        crowd = _crowds[loop] = _Crowd(loop)
-    return _Alone(loop, crowd) if crowd.alone < _FEW else crowd
-
-
-_core.set_asyncio(Future, Pending, asyncio.get_running_loop, _no_running_loop, deque, reader_home)
+_core.set_asyncio(Future, Pending, asyncio.get_running_loop, _no_running_loop, deque)
 
 
 class _Async:
