@@ -63,8 +63,9 @@ format: $(VENV)/.dev ## ruff, clang-format: put it right
 	$(BIN)/ruff format .
 	$(C_FILES) | xargs -0 $(BIN)/clang-format -i
 
-types: $(VENV)/.dev ## mypy, and the stub against the built module
+types: $(VENV)/.dev ## mypy and pyright, and the stub against the built module
 	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/stubtest --mypy-config-file pyproject.toml --allowlist tests/stubtest_allow.txt \
 	    --ignore-unused-allowlist fastmq._core
 

@@ -192,6 +192,7 @@ struct attempt {
     bool more;
     struct parts *out;
     struct meta **meta;
+    uint32_t tries; /* sending: so far, to count those that have to wait */
 };
 
 static int attempt_once(fmq_socket *s, struct attempt *a)
@@ -231,12 +232,14 @@ static int attempt_until(fmq_socket *s, struct attempt *a, int timeout_ms)
 
 static int run_send(struct fmq_socket *s, struct attempt *a)
 {
+    s->send_waits += a->tries++ == 1;
     return send_locked(s, a->part, a->count, a->more);
 }
 
 int fmq_send(fmq_socket *s, struct msg *parts, uint32_t n, bool more, int timeout_ms)
 {
     struct attempt a = {.run = run_send, .part = parts, .count = n, .more = more};
+    a.tries = timeout_ms ? 0 : 2; /* without a timeout it tries twice and does not wait */
     return attempt_until(s, &a, timeout_ms);
 }
 
@@ -473,6 +476,35 @@ int fmq_poll_one(fmq_socket *s, int events, int timeout_ms)
             rc = wait;
             break;
         }
+    }
+    socket_leave(s);
+    return rc;
+}
+
+/* ---- subscribers ---- */
+
+int fmq_wait_subscribers(fmq_socket *s, const void *topic, size_t len, uint32_t n, int timeout_ms)
+{
+    uint64_t deadline = deadline_of(timeout_ms);
+    detail_clear();
+    int rc = socket_enter(s);
+    if (rc)
+        return rc;
+    if (!s->ops->subscribers) {
+        detail_set("a %s socket has no subscribers", s->ops->name);
+        rc = -ENOTSUP;
+    }
+    for (bool last = false; rc == 0;) {
+        int count = s->ops->subscribers(s, topic, len);
+        if ((uint32_t)count >= n || last) {
+            rc = (uint32_t)count >= n ? count : -EAGAIN;
+            break;
+        }
+        int wait = socket_wait(s, deadline);
+        if (wait == -EAGAIN)
+            last = true;
+        else
+            rc = wait;
     }
     socket_leave(s);
     return rc;

@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "core/ctx.h"
 #include "core/endpoint.h"
+#include "core/inspect.h"
 #include "core/monitor.h"
 #include "os/net.h"
 
@@ -130,6 +131,7 @@ static void end_now(struct conn *c, enum conn_end how, int error)
     list_remove(&c->in_endpoint);
     s->conn_count--;
     io_bury(s, &c->io);
+    inspect_conn_ended(c);
     c->pipe = NULL;
     c->endpoint = NULL;
     choose_solo(s);
@@ -145,8 +147,7 @@ static void end_now(struct conn *c, enum conn_end how, int error)
         if (connecter && retry && !(s->opt.immediate && !ep->closing)) {
             pipe_lost(p);
         } else {
-            outq_fini(&p->out);
-            outq_init(&p->out, s->ctx->pool);
+            pipe_discard(p);
             if (connecter && ep->pipe == p)
                 ep->pipe = NULL;
             p->endpoint = NULL;
@@ -225,8 +226,10 @@ void conn_write(struct conn *c)
         mutex_lock(&s->lock);
         c->writing = false;
         c->inflight = 0;
-        if (sent > 0)
+        if (sent > 0) {
+            c->bytes_out += (uint64_t)sent;
             peer_sent(&c->peer, out_of(c), (size_t)sent);
+        }
         if (c->end_wanted != CONN_END_NONE) {
             end_now(c, c->end_wanted, c->end_error);
             return;
@@ -342,6 +345,7 @@ static int on_ready(struct conn *c)
         memcpy(p->identity, peer->remote_identity, peer->remote_identity_len);
         p->identity_len = peer->remote_identity_len;
     }
+    p->peer_type = peer->remote_type;
     meta_unref(p->meta);
     p->meta = peer->meta;
     if (p->meta)
@@ -417,14 +421,20 @@ static void process(struct conn *c)
             break;
         default:
             if (p && !p->hung_up && s->ops->command) {
+                pipe_arrived(p, before); /* what came before it */
                 s->ops->command(s, p, ev.kind, ev.data, ev.len);
+                before = p->in.msgs;
                 socket_notify(s);
             }
         }
     }
-    if (p && p->conflate)
-        while (p->in.msgs > 1)
+    if (p && p->conflate) {
+        while (p->in.msgs > 1) {
             pipe_skip(p);
+            p->msgs_in++;
+            pipe_count_drops(p, 1);
+        }
+    }
     if (p) {
         keep_warm(c);
         pipe_arrived(p, before);
@@ -447,6 +457,7 @@ static void received(struct conn *c, ssize_t n)
     if (c->io.dead)
         return;
     if (n > 0) {
+        c->bytes_in += (uint64_t)n;
         peer_recv_done(&c->peer, (size_t)n, clock_now());
         process(c);
         return;
@@ -573,6 +584,7 @@ struct conn *conn_new(struct fmq_socket *s, struct endpoint *ep, int fd, struct 
         return NULL;
     }
     outq_init(&c->no_out, s->ctx->pool);
+    c->since = clock_unix();
     c->io.fd = fd;
     c->io.ready = conn_ready;
     c->io.bury = bury;

@@ -59,6 +59,8 @@ struct conn {
     enum conn_end end_wanted; /* close as soon as nobody is in a system call on it */
     int end_error;
     size_t inflight; /* bytes in the write under way */
+    uint64_t bytes_in, bytes_out;
+    int64_t since; /* Unix time, ns */
     char *local_name;
     char *remote_name;
 };

@@ -10,6 +10,7 @@
 #include "core/deadlist.h"
 #include "core/driver.h"
 #include "core/inproc.h"
+#include "core/inspect.h"
 #include "core/socket.h"
 #include "os/clock.h"
 #include "os/net.h"
@@ -325,6 +326,7 @@ void ctx_forget(struct fmq_ctx *ctx, struct fmq_socket *s)
 {
     mutex_lock(&ctx->lock);
     list_remove(&s->in_ctx);
+    inspect_add(s, &ctx->gone); /* nobody is inside any more: no lock of its own is needed */
     mutex_unlock(&ctx->lock);
 }
 

@@ -42,6 +42,8 @@ struct fmq_ctx {
     unsigned cpus[64];
     unsigned cpu_count;
     char name_prefix[17];
+
+    struct fmq_socket_stats gone; /* what sockets that are no more have counted */
 };
 
 int ctx_start_drivers(struct fmq_ctx *ctx); /* lock held */

@@ -440,6 +440,11 @@ int driver_create(struct driver **out, struct fmq_ctx *ctx, int index)
     return 0;
 }
 
+unsigned driver_descriptors(const struct driver *d)
+{
+    return (unsigned)(poller_fd(d->poller) >= 0) + 1u + (d->wake.wfd != d->wake.rfd);
+}
+
 void driver_destroy(struct driver *d)
 {
     mutex_lock(&d->lock);

@@ -31,6 +31,8 @@ int driver_create(struct driver **out, struct fmq_ctx *ctx, int index);
 /* Ends the thread; every socket must have been removed. */
 void driver_destroy(struct driver *d);
 
+unsigned driver_descriptors(const struct driver *d);
+
 int driver_add(struct driver *d, struct fmq_socket *s);
 /* The driver drops its reference as soon as it can no longer hold an event for the socket. */
 void driver_remove(struct driver *d, struct fmq_socket *s);

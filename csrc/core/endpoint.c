@@ -566,8 +566,7 @@ void endpoint_close(struct endpoint *ep, bool now)
     if (p) {
         ep->pipe = NULL;
         p->endpoint = NULL;
-        outq_fini(&p->out);
-        outq_init(&p->out, s->ctx->pool);
+        pipe_discard(p);
         pipe_hangup(p);
     }
     if (ep->io.fd >= 0)

@@ -29,6 +29,11 @@ void inproc_taken(struct pipe *p, uint32_t msgs); /* the program received so man
 void inproc_injected(struct pipe *p);
 void inproc_detach(struct pipe *p); /* our end is gone; tells the other */
 uint32_t inproc_out_msgs(const struct pipe *p);
+/* Sent to us and not yet received by the program. */
+uint32_t inproc_in_msgs(const struct pipe *p);
 void inproc_update_hwm(struct pipe *p);
+/* inspect.c's view */
+void inproc_add_bytes(const struct pipe *p, struct fmq_counters *count);
+void inproc_describe(const struct pipe *p, struct fmq_peer *out);
 
 #endif

@@ -18,6 +18,7 @@
 
 #include "msg/msg.h"
 
+struct fmq_peer;
 struct fmq_socket;
 struct pipe;
 enum peer_event_kind;
@@ -91,6 +92,11 @@ struct pattern_ops {
     int (*getopt)(struct fmq_socket *s, int option, int64_t *num);
     /* ROUTER: POLLIN and POLLOUT of the peer with that id, -EHOSTUNREACH: none. NULL: -ENOTSUP. */
     int (*peer_state)(struct fmq_socket *s, const void *id, size_t len);
+    /* PUB, XPUB: how many peers a message of that topic would reach, see fmq_wait_subscribers.
+     * NULL: -ENOTSUP. When that may have changed, the pattern or the core calls socket_notify. */
+    int (*subscribers)(struct fmq_socket *s, const void *topic, size_t len);
+    /* Adds what the pattern knows of a peer (its id, its subscriptions). May be NULL. */
+    void (*describe)(struct fmq_socket *s, struct pipe *pipe, struct fmq_peer *out);
 };
 
 /* registry.c: the one file that names every pattern. NULL: no such type. */

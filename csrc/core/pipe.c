@@ -8,6 +8,7 @@
 #include "core/ctx.h"
 #include "core/endpoint.h"
 #include "core/inproc.h"
+#include "core/inspect.h"
 
 /* Subscriptions travel as messages whose first byte says which. */
 #define SUBSCRIBE_BYTE 1
@@ -31,6 +32,7 @@ struct pipe *pipe_new(struct fmq_socket *s, int *err)
     p->in_hwm = (uint32_t)s->opt.rcvhwm;
     p->out_hwm = (uint32_t)s->opt.sndhwm;
     outq_init(&p->out, s->ctx->pool);
+    p->peer_type = -1;
     list_init(&p->in_node);
     list_init(&p->out_node);
     list_init(&p->dead_node);
@@ -51,6 +53,8 @@ int pipe_connected(struct pipe *p)
 {
     struct fmq_socket *s = p->socket;
     p->ready = true;
+    p->since = clock_unix();
+    p->connections++;
     int rc = s->ops->connected ? s->ops->connected(s, p) : 0;
     if (rc && rc != -EAGAIN)
         return rc;
@@ -67,10 +71,10 @@ void pipe_lost(struct pipe *p)
 {
     struct fmq_socket *s = p->socket;
     p->ready = false;
+    p->since = 0;
     msgring_rollback(&p->in);
     if (p->raw) {
-        outq_fini(&p->out);
-        outq_init(&p->out, s->ctx->pool);
+        pipe_discard(p);
     } else {
         outq_rewind(&p->out);
     }
@@ -81,6 +85,20 @@ void pipe_lost(struct pipe *p)
     if (s->opt.hiccup_msg.len)
         pipe_inject(p, s->opt.hiccup_msg.data, s->opt.hiccup_msg.len);
     pipe_drained(p);
+}
+
+void pipe_count_drops(struct pipe *p, uint64_t n)
+{
+    p->drops += n;
+    p->socket->drops += n;
+}
+
+void pipe_discard(struct pipe *p)
+{
+    p->msgs_out -= p->out.msgs;
+    pipe_count_drops(p, p->out.msgs);
+    outq_fini(&p->out);
+    outq_init(&p->out, p->socket->ctx->pool);
 }
 
 static void queue_reap(struct pipe *p)
@@ -123,9 +141,11 @@ void pipe_free(struct pipe *p)
     list_remove(&p->out_node);
     list_remove(&p->dead_node);
     list_remove(&p->in_socket);
+    inspect_pipe_ended(p);
     msgring_fini(&p->in);
     outq_fini(&p->out);
     meta_unref(p->meta);
+    mem_free(p->remote_name);
     mem_free(p->state);
     mem_free(p);
 }
@@ -158,8 +178,12 @@ int pipe_write(struct pipe *p, struct msg *parts, uint32_t n)
     if (p->link) {
         rc = inproc_write(p, parts, n);
     } else {
-        if (p->conflate)
+        if (p->conflate) {
+            uint32_t before = p->out.msgs;
             outq_drop_pending(&p->out, p->conn ? p->conn->inflight : 0);
+            p->msgs_out -= before - p->out.msgs;
+            pipe_count_drops(p, before - p->out.msgs);
+        }
         rc = p->raw ? outq_put_raw(&p->out, parts) : outq_put(&p->out, parts, n);
         if (rc == 0 && p->conn)
             conn_wrote(p->conn);
@@ -200,11 +224,14 @@ int pipe_write_control(struct pipe *p, const void *data, size_t len)
         rc = inproc_write(p, &m, 1);
     else
         rc = p->raw ? outq_put_raw(&p->out, &m) : outq_put(&p->out, &m, 1);
-    if (rc)
+    if (rc) {
         msg_drop(&m);
-    else if (p->conn)
+        return rc;
+    }
+    p->msgs_out++;
+    if (p->conn)
         conn_wrote(p->conn);
-    return rc;
+    return 0;
 }
 
 int pipe_put_subscription(struct pipe *p, const void *topic, size_t len, bool add)
@@ -305,8 +332,10 @@ void pipe_made_room(struct pipe *p)
 {
     if (p->link) {
         inproc_taken(p, 1);
-        if (p->in.msgs == 0)
+        if (p->in.msgs == 0) {
             inproc_refill(p);
+            p->msgs_in += p->in.msgs;
+        }
     } else if (p->paused && p->conn && p->in.msgs <= p->in_hwm / 2) {
         conn_resume(p->conn);
     }
@@ -357,6 +386,7 @@ int pipe_inject(struct pipe *p, const void *data, size_t len)
     }
     if (p->link)
         inproc_injected(p);
+    p->msgs_in--; /* it has not come from the peer */
     pipe_arrived(p, before);
     return 0;
 }

@@ -59,8 +59,18 @@ struct pipe {
     bool paused;       /* its connection is not read: `in` is at in_hwm */
     bool conflate;     /* keep the newest message only, each way */
     bool raw;
-    uint64_t msgs_in, msgs_out, drops; /* statistics: whole messages */
+
+    /* Statistics, see inspect.c. Whole messages; those still queued have been counted. */
+    uint64_t msgs_in, msgs_out, drops;
+    uint64_t bytes_in, bytes_out; /* of connections that ended */
+    int64_t since;                /* Unix time of the present connection, ns */
+    uint32_t connections;         /* made so far */
+    int peer_type;                /* of the present or last connection; -1: not known */
+    char *remote_name;            /* of the last connection, once that has ended */
 };
+
+/* n messages that were written to the pipe, or would have been, are thrown away. */
+void pipe_count_drops(struct pipe *p, uint64_t n);
 
 /* Room for one more message now? When not, the pattern's `writable` will be called later. */
 bool pipe_can_write(struct pipe *p);

@@ -78,6 +78,11 @@ struct watch {
     unsigned loop_seen; /* socket->changes when FMQ_POLLCHANGE was asked for */
 };
 
+/* What is left of peers that are no more. */
+struct tally {
+    uint64_t msgs_in, msgs_out, bytes_in, bytes_out, reconnects;
+};
+
 /* What socket_leave has to do; checked as one word on the fast path. */
 #define WORK_FLUSH 1u    /* look at the connections on `attention` */
 #define WORK_REAP 2u     /* pipes are on dead_pipes, or graves to be emptied */
@@ -160,7 +165,11 @@ struct fmq_socket {
     char last_endpoint[512];
     uint8_t next_identity[255]; /* CONNECT_ROUTING_ID for the next connect */
     uint8_t next_identity_len;
+
+    /* Statistics, see inspect.c. */
     uint64_t drops;
+    uint64_t send_waits;
+    struct tally gone; /* of pipes and connections that are no more */
 };
 
 /* ---- entering and leaving ---- */
@@ -266,6 +275,8 @@ void pipe_lost(struct pipe *p);
 void pipe_hangup(struct pipe *p);
 void pipe_free(struct pipe *p);
 void pipe_arrived(struct pipe *p, uint32_t msgs_before); /* after pushing to p->in */
+/* Throws away what is queued to be sent. */
+void pipe_discard(struct pipe *p);
 void pipe_drained(struct pipe *p); /* `out` shrank: tell the pattern if owed */
 
 void socket_terminate(struct fmq_socket *s); /* context shutdown */

@@ -21,6 +21,7 @@ int watch_add(struct fmq_socket *s, int events)
             return rc;
     }
     atomic_fetch_add(&s->watchers, 1);
+    s->work |= WORK_WATCHED;
     /* What was posted before there was a watcher has signalled nothing. */
     if (atomic_load(&s->mailbox))
         socket_run_mail(s);
@@ -48,8 +49,10 @@ void watch_update(struct fmq_socket *s)
     bool changed = (w->loop_events & FMQ_POLLCHANGE) &&
                    w->loop_seen != atomic_load_explicit(&s->changes, memory_order_relaxed);
     bool loop_out = (w->loop_events & FMQ_POLLOUT) && (events & FMQ_POLLOUT);
+    /* Who waits for changes alone counts in OUT, and is not to be told that there is room. */
+    unsigned idle_out = (w->loop_events & (FMQ_POLLOUT | FMQ_POLLCHANGE)) == FMQ_POLLCHANGE;
     for (int i = IN; i <= OUT; i++) {
-        bool show = w->count[i] && (events & event_of[i]);
+        bool show = w->count[i] > (i == OUT ? idle_out : 0) && (events & event_of[i]);
         if (i == IN && w->merged)
             show = show || loop_out || changed || (w->waits_out && (events & FMQ_POLLOUT));
         if (i == OUT && changed)
@@ -133,6 +136,8 @@ static int loop_change(struct fmq_socket *s, int events)
     int rc = after && after != before ? watch_add(s, after) : 0;
     if (rc)
         return rc;
+    if (after != before)
+        watch_want(s, after, true);
     for (int i = IN; i <= OUT; i++) {
         if (!(after & ~before & event_of[i]))
             continue;
@@ -140,6 +145,7 @@ static int loop_change(struct fmq_socket *s, int events)
         if (rc) {
             if (i == OUT && (after & ~before & FMQ_POLLIN))
                 poller_del(w->loop, w->signal[IN].rfd);
+            watch_want(s, after, false);
             watch_remove(s);
             return rc;
         }
@@ -147,10 +153,10 @@ static int loop_change(struct fmq_socket *s, int events)
     for (int i = IN; i <= OUT; i++)
         if (before & ~after & event_of[i])
             poller_del(w->loop, w->signal[i].rfd);
-    if (before && after != before)
+    if (before && after != before) {
+        watch_want(s, before, false);
         watch_remove(s);
-    watch_want(s, before, false);
-    watch_want(s, after, true);
+    }
     w->loop_events = events;
     w->loop_seen = atomic_load_explicit(&s->changes, memory_order_relaxed);
     return 0;
@@ -163,6 +169,9 @@ int fmq_watch(fmq_socket *s, int events, int *fd)
         return -FMQ_EFORKED;
     mutex_lock(&s->lock);
     bool first = w->loop_events == 0;
+    /* Asking anew hides a change from those who asked before. */
+    bool hidden = (w->loop_events & events & FMQ_POLLCHANGE) &&
+                  w->loop_seen != atomic_load_explicit(&s->changes, memory_order_relaxed);
     int rc = first && s->closed ? -ENOTSOCK : 0;
     if (rc == 0 && events && !w->loop)
         rc = loop_make(s);
@@ -179,7 +188,7 @@ int fmq_watch(fmq_socket *s, int events, int *fd)
     socket_leave(s);
     if (rc == 0 && !first && !events)
         socket_unref(s);
-    return rc;
+    return rc == 0 && hidden ? 1 : rc;
 }
 
 int fmq_watch_came(fmq_socket *s)

@@ -192,7 +192,8 @@ int fmq_poll_one(fmq_socket *s, int events, int timeout_ms);
  * For an event loop: a descriptor that is readable while one of `events` (FMQ_POLLIN, FMQ_POLLOUT)
  * is so, or the network is worth a look (fmq_events). Several calls: the last one counts. It stays
  * open until a call with 0 events, even if the socket is closed meanwhile; then it is readable for
- * good. -ENOTSOCK: closed before the first call, -EMFILE.
+ * good. -ENOTSOCK: closed before the first call, -EMFILE. With FMQ_POLLCHANGE in this call and the
+ * last one, 1 tells that something changed in between, which the descriptor does not show any more.
  */
 int fmq_watch(fmq_socket *s, int events, int *fd);
 /* The loop says that it has come, and will make another call on the socket at once: the background
@@ -208,6 +209,75 @@ int fmq_monitor_stats(fmq_socket *s);
 
 /* ROUTER: what the peer of that id is ready for (POLLIN/POLLOUT). -EHOSTUNREACH: unknown. */
 int fmq_peer_state(fmq_socket *s, const void *id, size_t len);
+
+/* ---- looking inside ---- */
+
+enum fmq_link {
+    FMQ_LINK_CONNECTING,  /* no connection: being made, waited for, or lost and tried again */
+    FMQ_LINK_HANDSHAKING, /* connected, and not told yet who the peer is */
+    FMQ_LINK_READY,
+    FMQ_LINK_CLOSING /* nothing new is sent; what is queued is still sent or received */
+};
+
+/* Messages and bytes since a socket, a peer, or a context came into being. */
+struct fmq_counters {
+    uint64_t msgs_sent;   /* handed to the kernel, or taken by the inproc peer */
+    uint64_t msgs_recvd;  /* arrived, whether or not the program has received them */
+    uint64_t bytes_sent;  /* through descriptors: framing, handshakes, heartbeats and all; over */
+    uint64_t bytes_recvd; /* inproc the parts of messages as soon as they are queued */
+    uint64_t drops;       /* messages that were thrown away */
+    uint64_t queued_to_send; /* now: messages that are not handed over yet */
+    uint64_t queued_to_recv; /* now: messages that the program has not received yet */
+    uint64_t reconnects;     /* connections that were made again after a loss */
+};
+
+struct fmq_peer {
+    enum fmq_link link;
+    bool accepted;      /* it connected to us; false: we connect to it */
+    int type;           /* its socket type; -1: not known */
+    char endpoint[280]; /* ours: as bound or connected, in its final form */
+    char address[160];  /* where it really is; "" while there is no connection */
+    uint8_t identity[255];
+    uint8_t identity_len;
+    int64_t since_ns; /* Unix time at which the present connection was made; 0: there is none */
+    uint64_t rtt_ns;  /* last round trip of a heartbeat; 0: none yet */
+    int64_t subscriptions; /* on PUB and XPUB: topics it is subscribed to; -1 elsewhere */
+    struct fmq_counters count;
+};
+
+/*
+ * Describes the peers of a socket, connected or not: fills up to max rows, returns how many there
+ * are. Does not look at the network.
+ */
+int fmq_peers(fmq_socket *s, struct fmq_peer *rows, int max);
+
+struct fmq_socket_stats {
+    struct fmq_counters count; /* over all peers, former ones too */
+    uint64_t send_waits;       /* sends that had to wait for room or for a peer */
+    uint32_t peers;            /* connected now, their handshake done */
+    uint32_t descriptors;      /* that the socket holds */
+    int64_t subscriptions;     /* SUB, XSUB: topics subscribed to; PUB, XPUB: topics that some peer
+                                * is subscribed to; -1: the type has none */
+};
+int fmq_stats(fmq_socket *s, struct fmq_socket_stats *out);
+
+struct fmq_context_stats {
+    struct fmq_counters count; /* over all sockets, former ones too */
+    uint64_t send_waits;
+    uint32_t sockets; /* that have not ended; a socket's monitor is one more */
+    uint32_t peers;
+    uint32_t descriptors; /* that the sockets and the background threads hold */
+    uint64_t pool_bytes;  /* memory of buffers for sending and receiving, in use and spare */
+    uint64_t pool_spare;  /* the spare part of it */
+};
+int fmq_ctx_stats(fmq_ctx *ctx, struct fmq_context_stats *out);
+
+/*
+ * PUB and XPUB: waits until a message of that topic would reach at least n connected peers, each
+ * counted once, and returns how many it would reach. With an empty topic every peer counts that has
+ * any subscription at all. n 0: does not wait. -EAGAIN: too few in time, -ENOTSUP on other types.
+ */
+int fmq_wait_subscribers(fmq_socket *s, const void *topic, size_t len, uint32_t n, int timeout_ms);
 
 /* ---- poll sets ---- */
 

@@ -27,6 +27,8 @@ struct pool {
         _Atomic(struct chunk *) slot[SLOTS];
     } cls[CLASSES];
     _Atomic(struct blob *) blobs[BLOB_SLOTS];
+    /* Bytes; touched only where memory is allocated, freed, or a blob kept. */
+    atomic_size_t chunk_bytes, blob_bytes;
 };
 
 int pool_create(struct pool **out)
@@ -110,6 +112,7 @@ struct chunk *chunk_get(struct pool *p, size_t cap)
         k->size_class = c;
         k->pool = p;
         k->cap = size;
+        atomic_fetch_add_explicit(&p->chunk_bytes, size, memory_order_relaxed);
     }
     atomic_init(&k->refs, 1);
     atomic_fetch_add_explicit(&p->refs, 1, memory_order_relaxed);
@@ -135,8 +138,24 @@ void chunk_recycle(struct chunk *k)
             atomic_fetch_sub_explicit(&p->cls[c].held, 1, memory_order_relaxed);
         }
     }
+    if (k)
+        atomic_fetch_sub_explicit(&p->chunk_bytes, k->cap, memory_order_relaxed);
     mem_free(k);
     pool_unref(p);
+}
+
+size_t pool_memory(struct pool *p, size_t *spare)
+{
+    size_t blobs = atomic_load_explicit(&p->blob_bytes, memory_order_relaxed);
+    size_t chunks = atomic_load_explicit(&p->chunk_bytes, memory_order_relaxed);
+    *spare = blobs;
+    for (unsigned c = 0; c < CLASSES; c++) {
+        for (unsigned i = 0; i < class_slots[c]; i++) {
+            if (atomic_load_explicit(&p->cls[c].slot[i], memory_order_relaxed))
+                *spare += class_cap[c];
+        }
+    }
+    return chunks + blobs;
 }
 
 struct blob *pool_take_blob(struct pool *p, size_t size)
@@ -147,6 +166,7 @@ struct blob *pool_take_blob(struct pool *p, size_t size)
         struct blob *b = atomic_exchange_explicit(&p->blobs[i], NULL, memory_order_acquire);
         if (!b)
             continue;
+        atomic_fetch_sub_explicit(&p->blob_bytes, b->cap, memory_order_relaxed);
         pool_ref(p);
         if (b->cap >= size && b->cap / 2 <= size)
             return b;
@@ -158,12 +178,16 @@ struct blob *pool_take_blob(struct pool *p, size_t size)
 void pool_keep_blob(struct pool *p, struct blob *b)
 {
     if (b->cap <= BLOB_KEEP_MAX && !atomic_load_explicit(&p->closed, memory_order_relaxed)) {
+        size_t size = b->cap; /* counted first: once in its slot it may be taken */
+        atomic_fetch_add_explicit(&p->blob_bytes, size, memory_order_relaxed);
         for (unsigned i = 0; b && i < BLOB_SLOTS; i++) {
             struct blob *none = NULL;
             if (atomic_compare_exchange_strong_explicit(&p->blobs[i], &none, b,
                                                         memory_order_release, memory_order_relaxed))
                 b = NULL;
         }
+        if (b)
+            atomic_fetch_sub_explicit(&p->blob_bytes, size, memory_order_relaxed);
     }
     mem_free(b);
     pool_unref(p);

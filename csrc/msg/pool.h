@@ -40,6 +40,10 @@ struct blob *pool_take_blob(struct pool *p, size_t size);
 /* Takes the memory back, and the reference that the blob had on the pool. */
 void pool_keep_blob(struct pool *p, struct blob *b);
 
+/* Bytes of the memory that it manages: chunks, in use and spare, and spare blobs. *spare: of that,
+ * what waits for use. Other threads go on meanwhile, so the figures are of a moment. */
+size_t pool_memory(struct pool *p, size_t *spare);
+
 static inline void chunk_ref(struct chunk *c, unsigned n)
 {
     atomic_fetch_add_explicit(&c->refs, n, memory_order_relaxed);

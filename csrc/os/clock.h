@@ -19,4 +19,7 @@ void clock_setup(void);
  */
 uint64_t clock_now(void);
 
+/* The time of day: ns since 1970. Jumps when the system's clock is set. */
+int64_t clock_unix(void);
+
 #endif

@@ -264,3 +264,10 @@ void clock_setup(void)
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, setup);
 }
+
+int64_t clock_unix(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * (int64_t)NS_PER_S + t.tv_nsec;
+}

@@ -47,9 +47,8 @@ static void push_detach(struct fmq_socket *s, struct pipe *p)
 
 static void push_readable(struct fmq_socket *s, struct pipe *p)
 {
-    (void)s;
     while (pipe_can_read(p)) /* a PULL has nothing to say */
-        pipe_skip(p);
+        route_skip(s, p);
 }
 
 static void push_writable(struct fmq_socket *s, struct pipe *p)

@@ -123,8 +123,9 @@ static int reply_envelope(const struct req *me, const struct msg *v, uint32_t n)
 
 /* Appends the body of the reply that is waited for and drops all else on the way. -EAGAIN: not
  * there. */
-static int req_fetch(struct req *me, struct parts *out, struct pipe **from)
+static int req_fetch(struct fmq_socket *s, struct parts *out, struct pipe **from)
 {
+    struct req *me = s->state;
     struct pipe *p;
     while ((p = fairq_next(&me->in))) {
         uint32_t start = out->len;
@@ -138,6 +139,8 @@ static int req_fetch(struct req *me, struct parts *out, struct pipe **from)
             return 0;
         }
         parts_truncate(out, start);
+        s->drops++;
+        p->drops++;
         if (envelope < 0)
             route_expel(p);
     }
@@ -150,16 +153,19 @@ static void req_readable(struct fmq_socket *s, struct pipe *p)
     struct req *me = s->state;
     fairq_add(&me->in, p);
     if (me->waiting && !me->reply.parts.len)
-        req_fetch(me, &me->reply.parts, &me->reply.from);
+        req_fetch(s, &me->reply.parts, &me->reply.from);
 }
 
 /* Replies that came before the request was made answer something else. */
-static int req_drop_stale(struct req *me)
+static int req_drop_stale(struct fmq_socket *s)
 {
+    struct req *me = s->state;
     struct pipe *from;
     int rc;
-    while ((rc = req_fetch(me, &me->reply.parts, &from)) == 0)
-        parts_clear(&me->reply.parts);
+    if (me->reply.parts.len)
+        route_drop(s, me->reply.from, &me->reply.parts);
+    while ((rc = req_fetch(s, &me->reply.parts, &from)) == 0)
+        route_drop(s, from, &me->reply.parts);
     parts_clear(&me->reply.parts);
     me->reply.from = NULL;
     return rc == -EAGAIN ? 0 : rc;
@@ -179,7 +185,7 @@ static int req_send(struct fmq_socket *s, struct parts *m)
     struct req *me = s->state;
     int rc = req_send_check(s, NULL);
     if (rc == 0)
-        rc = req_drop_stale(me);
+        rc = req_drop_stale(s);
     if (rc)
         return rc;
     uint32_t id = me->id + 1, n = 0;
@@ -210,7 +216,7 @@ static int req_recv(struct fmq_socket *s, struct parts *out, struct pipe **from)
     struct req *me = s->state;
     if (!me->waiting)
         return -FMQ_EFSM;
-    int rc = me->reply.parts.len ? found_take(&me->reply, out, from) : req_fetch(me, out, from);
+    int rc = me->reply.parts.len ? found_take(&me->reply, out, from) : req_fetch(s, out, from);
     if (rc == 0) {
         me->waiting = false;
         me->asked = NULL;
@@ -222,7 +228,7 @@ static int req_events(struct fmq_socket *s)
 {
     struct req *me = s->state;
     if (me->waiting && !me->reply.parts.len)
-        req_fetch(me, &me->reply.parts, &me->reply.from);
+        req_fetch(s, &me->reply.parts, &me->reply.from);
     return (me->reply.parts.len ? FMQ_POLLIN : 0) |
            (req_send_check(s, NULL) == 0 ? FMQ_POLLOUT : 0);
 }
@@ -322,13 +328,14 @@ static uint32_t request_envelope(const struct pipe *p)
 }
 
 /* Appends the body of the next request and keeps its envelope. */
-static int rep_fetch(struct rep *me, struct parts *out, struct pipe **from)
+static int rep_fetch(struct fmq_socket *s, struct parts *out, struct pipe **from)
 {
+    struct rep *me = s->state;
     struct pipe *p;
     while ((p = fairq_next(&me->in))) {
         uint32_t n = request_envelope(p), start = out->len;
         if (n == 0) {
-            pipe_skip(p);
+            route_skip(s, p);
             fairq_rotate(&me->in, p);
             continue;
         }
@@ -388,7 +395,7 @@ static int rep_recv(struct fmq_socket *s, struct parts *out, struct pipe **from)
     struct rep *me = s->state;
     if (me->replying)
         return -FMQ_EFSM;
-    int rc = me->request.parts.len ? found_take(&me->request, out, from) : rep_fetch(me, out, from);
+    int rc = me->request.parts.len ? found_take(&me->request, out, from) : rep_fetch(s, out, from);
     if (rc)
         return rc;
     me->asker = *from && !(*from)->hung_up ? *from : NULL;
@@ -402,7 +409,7 @@ static int rep_events(struct fmq_socket *s)
     if (me->replying)
         return FMQ_POLLOUT;
     if (!me->request.parts.len)
-        rep_fetch(me, &me->request.parts, &me->request.from);
+        rep_fetch(s, &me->request.parts, &me->request.from);
     return me->request.parts.len ? FMQ_POLLIN : 0;
 }
 

@@ -16,10 +16,17 @@ void route_drop(struct fmq_socket *s, struct pipe *p, struct parts *m)
     parts_clear(m);
 }
 
+void route_skip(struct fmq_socket *s, struct pipe *p)
+{
+    s->drops++;
+    p->drops++;
+    pipe_skip(p);
+}
+
 void route_expel(struct pipe *p)
 {
     while (pipe_can_read(p))
-        pipe_skip(p);
+        route_skip(p->socket, p);
     fairq_remove(p);
     pipe_close(p);
 }

@@ -35,6 +35,9 @@ static inline void route_detach(struct pipe *p)
 /* Drops the message because that pipe cannot take it (NULL: there is no pipe), and counts that. */
 void route_drop(struct fmq_socket *s, struct pipe *p, struct parts *m);
 
+/* Drops the oldest received message, which the program shall not see, and counts that. */
+void route_skip(struct fmq_socket *s, struct pipe *p);
+
 /* Drops what the pipe holds unread and closes it: its peer broke the pattern's rules. */
 void route_expel(struct pipe *p);
 

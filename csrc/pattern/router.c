@@ -189,11 +189,11 @@ static void router_lost(struct fmq_socket *s, struct pipe *p)
 }
 
 /* Nothing more is received from a pipe whose id another one has. */
-static void deafen(struct pipe *p)
+static void deafen(struct fmq_socket *s, struct pipe *p)
 {
     fairq_remove(p);
     while (p->hung_up && pipe_can_read(p))
-        pipe_skip(p);
+        route_skip(s, p);
 }
 
 static void router_hangup(struct fmq_socket *s, struct pipe *p)
@@ -202,7 +202,7 @@ static void router_hangup(struct fmq_socket *s, struct pipe *p)
     unserve(s->state, p);
     tell(s->state, p, false);
     if (!rp->heard && list_empty(&rp->former))
-        deafen(p);
+        deafen(s, p);
 }
 
 static void router_detach(struct fmq_socket *s, struct pipe *p)
@@ -300,7 +300,7 @@ static int router_recv(struct fmq_socket *s, struct parts *out, struct pipe **fr
         list_remove(&former->node);
         mem_free(former);
         if (list_empty(&rp->former) && !rp->heard)
-            deafen(p);
+            deafen(s, p);
     }
     *from = p;
     return 0;
@@ -322,6 +322,15 @@ int router_peer_state(struct fmq_socket *s, const void *id, size_t len)
     if (!p)
         return -EHOSTUNREACH;
     return (pipe_can_read(p) ? FMQ_POLLIN : 0) | (pipe_can_write(p) ? FMQ_POLLOUT : 0);
+}
+
+/* The peer as the program addresses it: also by an id that is ours. */
+static void router_describe(struct fmq_socket *s, struct pipe *p, struct fmq_peer *out)
+{
+    const struct router_pipe *rp = p->state;
+    (void)s;
+    memcpy(out->identity, rp->id.bytes, rp->id.len);
+    out->identity_len = rp->id.len;
 }
 
 /* ---- options and table ---- */
@@ -363,6 +372,7 @@ static int router_getopt(struct fmq_socket *s, int option, int64_t *num)
         .setopt = router_setopt,                                                                   \
         .getopt = router_getopt,                                                                   \
         .peer_state = router_peer_state,                                                           \
+        .describe = router_describe,                                                               \
     }
 
 const struct pattern_ops pattern_router = ROUTER_OPS(false);

@@ -180,6 +180,14 @@ static int stream_events(struct fmq_socket *s)
     return (fairq_next(&me->in) ? FMQ_POLLIN : 0) | (balancer_ready(&me->out) ? FMQ_POLLOUT : 0);
 }
 
+static void stream_describe(struct fmq_socket *s, struct pipe *p, struct fmq_peer *out)
+{
+    const struct stream_pipe *sp = p->state;
+    (void)s;
+    memcpy(out->identity, sp->id.bytes, sp->id.len);
+    out->identity_len = sp->id.len;
+}
+
 static int stream_setopt(struct fmq_socket *s, int option, int64_t num, const void *value,
                          size_t len)
 {
@@ -214,4 +222,5 @@ const struct pattern_ops pattern_stream = {
     .recv = stream_recv,
     .events = stream_events,
     .setopt = stream_setopt,
+    .describe = stream_describe,
 };

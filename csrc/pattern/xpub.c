@@ -160,6 +160,8 @@ static int change_subscription(struct fmq_socket *s, struct xpub_pipe *xp, const
     } else {
         change = (int)topics_remove(table, who, topic, len);
     }
+    if (change > TOPICS_SAME && !me->manual)
+        socket_notify(s); /* somebody may wait for subscribers */
     bool tell = change >= 0 && (me->manual || change == TOPICS_EDGE ||
                                 (add ? me->verbose_add : me->verbose_cancel));
     if (note && tell)
@@ -213,8 +215,15 @@ static int digest(struct fmq_socket *s, struct xpub_pipe *xp, struct parts *m)
         parts_cut(m, at, 1);
         end--;
     }
-    if (m->len == 0 || s->type == FMQ_PUB)
+    if (m->len == 0) {
+        xp->pipe->msgs_in--; /* no message of the peer's program */
         return 0;
+    }
+    if (s->type == FMQ_PUB) {
+        s->drops++;
+        xp->pipe->drops++;
+        return 0;
+    }
     struct note *note = note_new(xp, m->len, true);
     if (!note)
         return -ENOMEM;
@@ -469,14 +478,16 @@ static int set_welcome(struct xpub *me, const void *value, size_t len)
 }
 
 /* XPUB_MANUAL: the program's decision about whom it last received from. */
-static int decide(struct xpub *me, const void *topic, size_t len, bool add)
+static int decide(struct fmq_socket *s, const void *topic, size_t len, bool add)
 {
+    struct xpub *me = s->state;
     if (!me->manual)
         return -EINVAL;
     if (!me->last)
         return 0; /* the subscriber is gone: nothing to decide */
     struct xpub_pipe *xp = me->last->state;
     struct member *m = NULL;
+    socket_notify(s);
     if (!add) {
         topics_remove(&me->topics, &xp->topics, topic, len);
         return 0;
@@ -515,9 +526,9 @@ static int xpub_setopt(struct fmq_socket *s, int option, int64_t num, const void
     case OPT_XPUB_WELCOME_MSG:
         return set_welcome(me, value, len);
     case OPT_SUBSCRIBE:
-        return decide(me, value, len, true);
+        return decide(s, value, len, true);
     case OPT_UNSUBSCRIBE:
-        return decide(me, value, len, false);
+        return decide(s, value, len, false);
     default:
         return -EINVAL;
     }
@@ -530,6 +541,36 @@ static int xpub_getopt(struct fmq_socket *s, int option, int64_t *num)
         return -EINVAL;
     *num = (int64_t)me->topics.trie.len;
     return 0;
+}
+
+/* ---- looking inside ---- */
+
+static int xpub_subscribers(struct fmq_socket *s, const void *topic, size_t len)
+{
+    struct xpub *me = s->state;
+    if (!list_empty(&me->in.pipes))
+        read_rest(s);
+    me->sending++;
+    me->out.count = 0;
+    if (len)
+        trie_match(&me->topics.trie, topic, len, aim_members, me);
+    int n = 0;
+    LIST_FOR(it, &me->out.pipes)
+    {
+        const struct pipe *p = LIST_ENTRY(it, struct pipe, out_node);
+        const struct xpub_pipe *xp = p->state;
+        bool reached = len == 0 ? xp->topics.count > 0
+                                : (xp->matched == me->sending) != s->opt.invert_matching;
+        n += p->ready && reached;
+    }
+    return n;
+}
+
+static void xpub_describe(struct fmq_socket *s, struct pipe *p, struct fmq_peer *out)
+{
+    const struct xpub_pipe *xp = p->state;
+    (void)s;
+    out->subscriptions = xp->topics.count;
 }
 
 /* ---- tables ---- */
@@ -565,6 +606,8 @@ const struct pattern_ops pattern_xpub = {
     .events = xpub_events,
     .setopt = xpub_setopt,
     .getopt = xpub_getopt,
+    .subscribers = xpub_subscribers,
+    .describe = xpub_describe,
 };
 
 const struct pattern_ops pattern_pub = {
@@ -590,4 +633,6 @@ const struct pattern_ops pattern_pub = {
     .events = xpub_events,
     .setopt = xpub_setopt,
     .getopt = xpub_getopt,
+    .subscribers = xpub_subscribers,
+    .describe = xpub_describe,
 };

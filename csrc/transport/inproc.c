@@ -10,6 +10,7 @@
  */
 #include "core/inproc.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -34,6 +35,7 @@ struct link_end {
     struct pipe *pipe;         /* guarded by socket's lock */
     struct msgring queue;      /* towards this end */
     uint32_t put;              /* messages ever queued; written by the other end's socket */
+    uint64_t bytes;            /* of them */
     atomic_uint taken;         /* messages ever received from here */
     atomic_uint hwm;           /* of `queue` and what was taken from it unread; 0: none */
     atomic_bool writer_blocked;
@@ -180,6 +182,9 @@ int inproc_write(struct pipe *p, struct msg *parts, uint32_t n)
         return 0;
     }
     if (to->conflate && to->queue.len) {
+        p->msgs_out -= to->queue.msgs;
+        pipe_count_drops(p, to->queue.msgs);
+        to->put -= to->queue.msgs;
         msgring_fini(&to->queue);
         msgring_init(&to->queue);
     }
@@ -191,10 +196,13 @@ int inproc_write(struct pipe *p, struct msg *parts, uint32_t n)
             parts[done].flags &= (uint8_t)~PART_MORE;
         if (to->queue.len == to->queue.cap && msgring_grow(&to->queue))
             break;
+        to->bytes += msg_size(&parts[done]);
         msgring_push(&to->queue, &parts[done]);
     }
     if (done < n) { /* takes back the beginning: the parts stay the caller's */
         to->queue.len -= done;
+        while (done--)
+            to->bytes -= msg_size(&parts[done]);
         mutex_unlock(&l->lock);
         return -ENOMEM;
     }
@@ -248,6 +256,38 @@ uint32_t inproc_out_msgs(const struct pipe *p)
     return to->put - atomic_load(&to->taken);
 }
 
+uint32_t inproc_in_msgs(const struct pipe *p)
+{
+    struct link_end *e = &p->link->end[p->side];
+    mutex_lock(&p->link->lock);
+    uint32_t waiting = e->queue.msgs + p->in.msgs;
+    mutex_unlock(&p->link->lock);
+    return waiting;
+}
+
+void inproc_add_bytes(const struct pipe *p, struct fmq_counters *count)
+{
+    struct inproc_link *l = p->link;
+    mutex_lock(&l->lock);
+    count->bytes_recvd += l->end[p->side].bytes;
+    count->bytes_sent += l->end[!p->side].bytes;
+    mutex_unlock(&l->lock);
+}
+
+void inproc_describe(const struct pipe *p, struct fmq_peer *out)
+{
+    struct inproc_link *l = p->link;
+    snprintf(out->endpoint, sizeof(out->endpoint), "inproc://%s", l->name);
+    out->accepted = p->side == 1;
+    mutex_lock(&l->lock);
+    const struct link_end *there = &l->end[!p->side];
+    if (there->socket)
+        out->type = there->socket->type;
+    if (p->ready)
+        snprintf(out->address, sizeof(out->address), "inproc://%.150s", l->name);
+    mutex_unlock(&l->lock);
+}
+
 void inproc_update_hwm(struct pipe *p)
 {
     struct inproc_link *l = p->link;
@@ -283,6 +323,8 @@ void inproc_detach(struct pipe *p)
     e->closed = true;
     e->socket = NULL;
     e->pipe = NULL;
+    p->bytes_in += e->bytes;
+    p->bytes_out += l->end[!p->side].bytes;
     msgring_fini(&e->queue);
     msgring_init(&e->queue);
     note(l, !p->side, EV_CLOSED, true);

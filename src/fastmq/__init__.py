@@ -26,7 +26,6 @@ from ._version import (
     zmq_version_info,
 )
 from .constants import *  # noqa: F403
-from .constants import __all__ as _constant_names
 from .context import Context
 from .error import (
     Again,
@@ -59,14 +58,15 @@ from .socket import (
     XPub,
     XSub,
 )
+from .stats import ContextStats, Peer, PeerState, SocketStats
 from .stopwatch import Stopwatch
 
 DRAFT_API = False
 PYZMQ_DRAFT_API = False
 IPC_PATH_MAX_LEN = 107
 
-SyncContext = Context
-SyncSocket = Socket
+SyncSocket = Socket[bytes]
+SyncContext = Context[Socket[bytes]]
 
 
 def get_includes() -> list[str]:
@@ -79,8 +79,7 @@ def get_library_dirs() -> list[str]:
     return [str(_Path(__file__).parent)]
 
 
-__all__ = [  # noqa: PLE0604 (names of constants are strings)
-    *_constant_names,
+__all__ = [
     "COPY_THRESHOLD",
     "DRAFT_API",
     "IPC_PATH_MAX_LEN",
@@ -89,6 +88,7 @@ __all__ = [  # noqa: PLE0604 (names of constants are strings)
     "Again",
     "BatchError",
     "Context",
+    "ContextStats",
     "ContextTerminated",
     "Dealer",
     "DraftFDWarning",
@@ -98,6 +98,8 @@ __all__ = [  # noqa: PLE0604 (names of constants are strings)
     "MessageTracker",
     "NotDone",
     "Pair",
+    "Peer",
+    "PeerState",
     "Poller",
     "Pub",
     "Pull",
@@ -106,6 +108,7 @@ __all__ = [  # noqa: PLE0604 (names of constants are strings)
     "Req",
     "Router",
     "Socket",
+    "SocketStats",
     "Stopwatch",
     "Stream",
     "Sub",
@@ -143,3 +146,4 @@ __all__ = [  # noqa: PLE0604 (names of constants are strings)
     "zmq_version",
     "zmq_version_info",
 ]
+__all__ += constants.__all__

@@ -438,8 +438,7 @@ cdef class _Station:
             events |= FMQ_POLLIN
         if self.senders:
             events |= self.wanted & (FMQ_POLLOUT | FMQ_POLLCHANGE)
-        if polled & FMQ_POLLOUT:
-            events |= FMQ_POLLOUT
+        events |= polled & (FMQ_POLLOUT | FMQ_POLLCHANGE)
         if events == 0:
             return self.unwatch()
         if events != self.wanted:
@@ -530,7 +529,7 @@ cdef class _Station:
                 continue
             if events < 0:
                 future.set_exception(error_of(events))
-            elif events & mask:
+            elif events & mask or mask & FMQ_POLLCHANGE:
                 future.set_result(events & mask)
             else:
                 left.append((mask, future))
@@ -614,6 +613,10 @@ cdef class _Waits:
         rc = fmq_watch(self.s, events, &fd)
         if rc < 0 and events:
             fail(rc)
+        if rc > 0:  # a change that has not been shown, and now will not be: whoever waits looks
+            for station in self.stations:
+                if station.wanted & FMQ_POLLCHANGE and not station.loop.is_closed():
+                    station.loop.call_soon_threadsafe(station)
         return fd
 
     cdef int events(self):
@@ -682,12 +685,13 @@ cdef _Waits waits_of(Socket socket):
 
 
 def poll_later(Socket socket, int flags, future, loop):
-    """Gives a Future its result, an event mask, when the socket is ready for one of flags. The loop
-    and the Future may be of another kind than asyncio's that has the same methods."""
+    """Gives a Future its result, an event mask, when the socket is ready for one of flags, or with
+    FMQ_POLLCHANGE among them when anything about it may have changed since this call. The loop and
+    the Future may be of another kind than asyncio's that has the same methods."""
     cdef _Station station = waits_of(socket).station_in(loop)
     station.pollers = [row for row in station.pollers if not row[1].done()]
     station.pollers.append((flags, future))
-    station.watch(station.wanted | (flags & (FMQ_POLLIN | FMQ_POLLOUT)))
+    station.watch(station.wanted | (flags & (FMQ_POLLIN | FMQ_POLLOUT | FMQ_POLLCHANGE)))
 
 
 def poll_no_more(Socket socket, loop):

@@ -52,6 +52,7 @@ class Context:
     def get(self, option: int) -> int: ...
     def shutdown(self) -> None: ...
     def pending(self) -> list[tuple[int, bool, int, str]]: ...
+    def _stats(self) -> tuple[Any, ...]: ...
     def _linger(self, ms: int) -> None: ...
     def _term(self, timeout: float | None = None) -> bool: ...
 
@@ -110,16 +111,29 @@ class Socket:
         *,
         timeout: float | None = ...,
     ) -> MessageTracker | None: ...
+    @overload
     def send_multipart(
         self,
         msg_parts: Iterable[Buffer | Frame],
-        flags: int = 0,
-        copy: bool = True,
-        track: bool = False,
+        flags: int = ...,
         *,
-        routing_id: int | None = None,
-        group: str | None = None,
-        timeout: float | None = None,
+        copy: Literal[False],
+        track: Literal[True],
+        routing_id: int | None = ...,
+        group: str | None = ...,
+        timeout: float | None = ...,
+    ) -> MessageTracker: ...
+    @overload
+    def send_multipart(
+        self,
+        msg_parts: Iterable[Buffer | Frame],
+        flags: int = ...,
+        copy: bool = ...,
+        track: bool = ...,
+        *,
+        routing_id: int | None = ...,
+        group: str | None = ...,
+        timeout: float | None = ...,
     ) -> MessageTracker | None: ...
     def send_many(
         self,
@@ -225,6 +239,16 @@ class Socket:
         self,
         max: int = ...,
         *,
+        multipart: Literal[True],
+        copy: Literal[False],
+        timeout: float | None = ...,
+        flags: int = ...,
+    ) -> list[list[Frame]]: ...
+    @overload
+    def recv_many(
+        self,
+        max: int = ...,
+        *,
         timeout: float | None = ...,
         copy: bool = ...,
         multipart: bool = ...,
@@ -234,11 +258,16 @@ class Socket:
     def __next__(self) -> bytes | list[bytes]: ...
     def poll(self, timeout: float | None = None, flags: int = 1) -> int: ...
     def peer_state(self, peer: Buffer) -> int: ...
+    def _peers(self) -> list[tuple[Any, ...]]: ...
+    def _stats(self) -> tuple[Any, ...]: ...
+    def wait_for_subscribers(
+        self, n: int = 1, topic: str | Buffer = b"", timeout: float | None = None
+    ) -> int: ...
 
 @disjoint_base
 class AsyncSocket(Socket):
     @overload  # type: ignore[override]
-    def send(
+    def send(  # pyright: ignore[reportOverlappingOverload]
         self,
         data: Buffer | Frame,
         flags: int = ...,

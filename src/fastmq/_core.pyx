@@ -724,6 +724,18 @@ cdef class Context:
             for i in range(min(n, 64))
         ]
 
+    def _stats(self):
+        """The fields of fastmq.ContextStats."""
+        cdef fmq_ctx *h = self.need()
+        cdef fmq_context_stats stats
+        cdef int rc
+        with nogil:
+            rc = fmq_ctx_stats(h, &stats)
+        if rc < 0:
+            fail(rc)
+        return (*counters(&stats.count), stats.send_waits, stats.sockets, stats.peers,
+                stats.descriptors, stats.pool_bytes, stats.pool_spare)
+
 
 def orphans_sending():
     """Frees what has ended of the contexts without owner; True while one is left."""
@@ -1491,6 +1503,107 @@ cdef class Socket:
         if rc < 0:
             fail(rc)
         return rc
+
+
+    # -- looking inside --
+
+    def _peers(self):
+        """A list of the fields of fastmq.Peer."""
+        cdef fmq_peer *rows
+        cdef int room = 16
+        cdef int n, i
+        if self.s is NULL:
+            unusable()
+        while True:
+            rows = <fmq_peer *>PyMem_Malloc(<size_t>room * sizeof(fmq_peer))
+            if rows is NULL:
+                raise MemoryError()
+            try:
+                with nogil:
+                    n = fmq_peers(self.s, rows, room)
+                if n < 0:
+                    fail(n)
+                if n <= room:
+                    return [peer_fields(&rows[i]) for i in range(n)]
+                room = n + 16  # others may come meanwhile
+            finally:
+                PyMem_Free(rows)
+
+    def _stats(self):
+        """The fields of fastmq.SocketStats."""
+        cdef fmq_socket_stats stats
+        cdef int rc
+        if self.s is NULL:
+            unusable()
+        with nogil:
+            rc = fmq_stats(self.s, &stats)
+        if rc < 0:
+            fail(rc)
+        return (*counters(&stats.count), stats.send_waits, stats.peers,
+                None if stats.subscriptions < 0 else stats.subscriptions, stats.descriptors)
+
+    def wait_for_subscribers(self, n=1, topic=b"", timeout=None):
+        """PUB and XPUB: waits until a message of `topic` would reach at least n connected peers,
+        and returns how many it would reach, each peer counted once.
+
+        A peer is reached when one of its subscriptions is a prefix of topic; with an empty topic
+        every peer that has a subscription counts, whatever it is for. n 0: the count as it is.
+        timeout: ms, None for ever. Raises Again when there were too few in time,
+        ContextTerminated, ZMQError.
+        """
+        cdef bytes name = topic_bytes(topic)
+        cdef const char *p = name
+        cdef size_t size = <size_t>len(name)
+        cdef uint32_t wanted
+        cdef int ms = as_timeout(timeout)
+        cdef int64_t deadline
+        cdef int rc
+        if self.s is NULL:
+            unusable()
+        if not isinstance(n, int):
+            raise TypeError(f"n must be int, not {type(n).__name__}")
+        if not 0 <= n <= INT32_MAX:
+            raise ValueError(f"n must be between 0 and {INT32_MAX}, not {n}")
+        wanted = n
+        deadline = deadline_of(ms)
+        while True:
+            with nogil:
+                rc = fmq_wait_subscribers(self.s, p, size, wanted, ms)
+            if rc != -EINTR:
+                break
+            ms = interrupted(deadline, ms)
+        if rc < 0:
+            fail(rc)
+        return rc
+
+
+cdef bytes topic_bytes(object topic):
+    if isinstance(topic, str):
+        return topic.encode()
+    try:
+        return topic if PyBytes_CheckExact(topic) else memoryview(topic).tobytes()
+    except TypeError:
+        raise TypeError(f"topic must be bytes or str, not {type(topic).__name__}") from None
+
+
+cdef tuple counters(fmq_counters *c):
+    return (c.msgs_sent, c.msgs_recvd, c.bytes_sent, c.bytes_recvd, c.drops, c.queued_to_send,
+            c.queued_to_recv, c.reconnects)
+
+
+cdef tuple peer_fields(fmq_peer *p):
+    return (
+        (<bytes>p.endpoint).decode("utf-8", "replace"),
+        (<bytes>p.address).decode("utf-8", "replace"),
+        p.accepted != 0,
+        <int>p.link,
+        p.type,
+        PyBytes_FromStringAndSize(<const char *>p.identity, p.identity_len),
+        None if p.since_ns == 0 else p.since_ns / 1e9,
+        None if p.rtt_ns == 0 else p.rtt_ns / 1e6,
+        None if p.subscriptions < 0 else p.subscriptions,
+        *counters(&p.count),
+    )
 
 
 cdef object take_at(parts *p, uint32_t i, meta *props, bint copy, bint track):

@@ -150,6 +150,55 @@ cdef extern from "fastmq.h" nogil:
     int fmq_monitor_stats(fmq_socket *s)
     int fmq_peer_state(fmq_socket *s, const void *id, size_t len)
 
+    # ---- looking inside ----
+    enum fmq_link:
+        pass
+
+    struct fmq_counters:
+        uint64_t msgs_sent
+        uint64_t msgs_recvd
+        uint64_t bytes_sent
+        uint64_t bytes_recvd
+        uint64_t drops
+        uint64_t queued_to_send
+        uint64_t queued_to_recv
+        uint64_t reconnects
+
+    struct fmq_peer:
+        fmq_link link
+        bint accepted
+        int type
+        char *endpoint
+        char *address
+        uint8_t *identity
+        uint8_t identity_len
+        int64_t since_ns
+        uint64_t rtt_ns
+        int64_t subscriptions
+        fmq_counters count
+
+    struct fmq_socket_stats:
+        fmq_counters count
+        uint64_t send_waits
+        uint32_t peers
+        uint32_t descriptors
+        int64_t subscriptions
+
+    struct fmq_context_stats:
+        fmq_counters count
+        uint64_t send_waits
+        uint32_t sockets
+        uint32_t peers
+        uint32_t descriptors
+        uint64_t pool_bytes
+        uint64_t pool_spare
+
+    int fmq_peers(fmq_socket *s, fmq_peer *rows, int max)
+    int fmq_stats(fmq_socket *s, fmq_socket_stats *out)
+    int fmq_ctx_stats(fmq_ctx *ctx, fmq_context_stats *out)
+    int fmq_wait_subscribers(fmq_socket *s, const void *topic, size_t len, uint32_t n,
+                             int timeout_ms)
+
     # ---- poll sets ----
     int fmq_pollset_new(fmq_pollset **out)
     void fmq_pollset_free(fmq_pollset *p)

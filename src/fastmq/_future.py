@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import _core
 from .constants import POLLIN, POLLOUT
-from .error import ZMQError, batch_error
+from .error import Again, ZMQError, batch_error
 from .poll import Poller
 from .socket import Socket
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _SocketT = TypeVar("_SocketT", bound="_AsyncSocket")
 
+# Of poll_later: anything may have changed. A number of the engine's (FMQ_POLLCHANGE).
+_POLLCHANGE = 16
 # A long send_many lets other tasks run after this many messages.
 _TURN = 1000
 
@@ -147,7 +149,7 @@ def _wake(future: Future[Any]) -> None:
         future.set_result(None)
 
 
-class _AsyncSocket(_Async, _core.AsyncSocket, Socket):
+class _AsyncSocket(_Async, _core.AsyncSocket, Socket[Future[Any]]):
     """A socket whose verbs return Futures. What can be done at once is done at once: then the
     Future is finished already, and awaiting it does not go through the loop."""
 
@@ -203,6 +205,29 @@ class _AsyncSocket(_Async, _core.AsyncSocket, Socket):
         return monitor
 
     getsockopt = _core.AsyncSocket.get
+
+    async def wait_for_subscribers(  # type: ignore[override]
+        self, n: int = 1, topic: str | Buffer = b"", timeout: float | None = None
+    ) -> int:
+        """As fastmq.Socket.wait_for_subscribers; other tasks run meanwhile."""
+        loop = self._get_loop()
+        limited = timeout is not None and timeout >= 0
+        deadline = loop.time() + (timeout or 0) / 1000
+        while True:
+            # First the watch, then the look: no change can come between the two unseen.
+            changed: Future[Any] = loop.create_future()
+            timer = loop.call_at(deadline, _wake, changed) if limited else None
+            _core.poll_later(self, _POLLCHANGE, changed, loop)
+            try:
+                return _core.Socket.wait_for_subscribers(self, n, topic, 0)
+            except Again:
+                if limited and loop.time() >= deadline:
+                    raise
+                await changed
+            finally:
+                if timer is not None:
+                    timer.cancel()
+                changed.cancel()
 
     # -- messages in other forms --
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno as _errno
 from enum import Enum, IntEnum, IntFlag
+from typing import Final
 
 _HAUSNUMERO = 156384712
 
@@ -384,29 +385,29 @@ THREAD_AFFINITY_CPU_ADD: ContextOption = ContextOption.THREAD_AFFINITY_CPU_ADD
 THREAD_AFFINITY_CPU_REMOVE: ContextOption = ContextOption.THREAD_AFFINITY_CPU_REMOVE
 THREAD_NAME_PREFIX: ContextOption = ContextOption.THREAD_NAME_PREFIX
 
-PAIR: SocketType = SocketType.PAIR
-PUB: SocketType = SocketType.PUB
-SUB: SocketType = SocketType.SUB
-REQ: SocketType = SocketType.REQ
-REP: SocketType = SocketType.REP
-DEALER: SocketType = SocketType.DEALER
-ROUTER: SocketType = SocketType.ROUTER
-PULL: SocketType = SocketType.PULL
-PUSH: SocketType = SocketType.PUSH
-XPUB: SocketType = SocketType.XPUB
-XSUB: SocketType = SocketType.XSUB
-STREAM: SocketType = SocketType.STREAM
-XREQ: SocketType = SocketType.XREQ
-XREP: SocketType = SocketType.XREP
-SERVER: SocketType = SocketType.SERVER
-CLIENT: SocketType = SocketType.CLIENT
-RADIO: SocketType = SocketType.RADIO
-DISH: SocketType = SocketType.DISH
-GATHER: SocketType = SocketType.GATHER
-SCATTER: SocketType = SocketType.SCATTER
-DGRAM: SocketType = SocketType.DGRAM
-PEER: SocketType = SocketType.PEER
-CHANNEL: SocketType = SocketType.CHANNEL
+PAIR: Final = SocketType.PAIR
+PUB: Final = SocketType.PUB
+SUB: Final = SocketType.SUB
+REQ: Final = SocketType.REQ
+REP: Final = SocketType.REP
+DEALER: Final = SocketType.DEALER
+ROUTER: Final = SocketType.ROUTER
+PULL: Final = SocketType.PULL
+PUSH: Final = SocketType.PUSH
+XPUB: Final = SocketType.XPUB
+XSUB: Final = SocketType.XSUB
+STREAM: Final = SocketType.STREAM
+XREQ: Final = SocketType.DEALER
+XREP: Final = SocketType.ROUTER
+SERVER: Final = SocketType.SERVER
+CLIENT: Final = SocketType.CLIENT
+RADIO: Final = SocketType.RADIO
+DISH: Final = SocketType.DISH
+GATHER: Final = SocketType.GATHER
+SCATTER: Final = SocketType.SCATTER
+DGRAM: Final = SocketType.DGRAM
+PEER: Final = SocketType.PEER
+CHANNEL: Final = SocketType.CHANNEL
 
 HWM: SocketOption = SocketOption.HWM
 AFFINITY: SocketOption = SocketOption.AFFINITY

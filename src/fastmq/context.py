@@ -9,16 +9,28 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
-from typing import Any, ClassVar, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast, overload
 from weakref import WeakSet
 
 from . import _core
 from .constants import ContextOption, Errno, SocketOption
 from .error import PendingSocket, TermTimeout, ZMQError
 from .socket import SOCKET_CLASSES, Socket
+from .stats import ContextStats
 
-_SocketT = TypeVar("_SocketT", bound=Socket, covariant=True)
-_AnySocket = TypeVar("_AnySocket", bound=Socket)
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from typing_extensions import TypeVar as _DefaultTypeVar
+
+    from . import socket as _types
+    from .constants import SocketType
+
+    _SocketT = _DefaultTypeVar("_SocketT", bound=Socket[Any], default=Socket[bytes], covariant=True)
+else:
+    _SocketT = TypeVar("_SocketT", bound=Socket, covariant=True)
+
+_MadeT = TypeVar("_MadeT")
 _ContextT = TypeVar("_ContextT", bound="Context[Any]")
 
 # BLOCKY is an option of contexts although ZeroMQ numbers it among those of sockets.
@@ -157,6 +169,11 @@ class Context(_core.Context, Generic[_SocketT]):
                 self._linger(linger)
         self.term(timeout)
 
+    def stats(self) -> ContextStats:
+        """What all sockets of the context have sent, received and dropped so far, and what the
+        context holds now. RuntimeError: the context was terminated."""
+        return ContextStats(*self._stats())
+
     # -- sockets --
 
     def _add_socket(self, socket: Any) -> None:
@@ -165,12 +182,102 @@ class Context(_core.Context, Generic[_SocketT]):
     def _rm_socket(self, socket: Any) -> None:
         self._sockets.discard(socket)
 
+    @overload
+    def socket(
+        self: Context[Socket[bytes]],
+        socket_type: Literal[SocketType.PAIR],
+        socket_class: None = None,
+        **kwargs: Any,
+    ) -> _types.Pair: ...
+    @overload
+    def socket(
+        self: Context[Socket[bytes]],
+        socket_type: Literal[SocketType.PUB],
+        socket_class: None = None,
+        **kwargs: Any,
+    ) -> _types.Pub: ...
+    @overload
+    def socket(
+        self: Context[Socket[bytes]],
+        socket_type: Literal[SocketType.SUB],
+        socket_class: None = None,
+        **kwargs: Any,
+    ) -> _types.Sub: ...
+    @overload
+    def socket(
+        self: Context[Socket[bytes]],
+        socket_type: Literal[SocketType.REQ],
+        socket_class: None = None,
+        **kwargs: Any,
+    ) -> _types.Req: ...
+    @overload
+    def socket(
+        self: Context[Socket[bytes]],
+        socket_type: Literal[SocketType.REP],
+        socket_class: None = None,
+        **kwargs: Any,
+    ) -> _types.Rep: ...
+    @overload
+    def socket(
+        self: Context[Socket[bytes]],
+        socket_type: Literal[SocketType.DEALER],
+        socket_class: None = None,
+        **kwargs: Any,
+    ) -> _types.Dealer: ...
+    @overload
+    def socket(
+        self: Context[Socket[bytes]],
+        socket_type: Literal[SocketType.ROUTER],
+        socket_class: None = None,
+        **kwargs: Any,
+    ) -> _types.Router: ...
+    @overload
+    def socket(
+        self: Context[Socket[bytes]],
+        socket_type: Literal[SocketType.PULL],
+        socket_class: None = None,
+        **kwargs: Any,
+    ) -> _types.Pull: ...
+    @overload
+    def socket(
+        self: Context[Socket[bytes]],
+        socket_type: Literal[SocketType.PUSH],
+        socket_class: None = None,
+        **kwargs: Any,
+    ) -> _types.Push: ...
+    @overload
+    def socket(
+        self: Context[Socket[bytes]],
+        socket_type: Literal[SocketType.XPUB],
+        socket_class: None = None,
+        **kwargs: Any,
+    ) -> _types.XPub: ...
+    @overload
+    def socket(
+        self: Context[Socket[bytes]],
+        socket_type: Literal[SocketType.XSUB],
+        socket_class: None = None,
+        **kwargs: Any,
+    ) -> _types.XSub: ...
+    @overload
+    def socket(
+        self: Context[Socket[bytes]],
+        socket_type: Literal[SocketType.STREAM],
+        socket_class: None = None,
+        **kwargs: Any,
+    ) -> _types.Stream: ...
+    @overload
+    def socket(
+        self, socket_type: int, socket_class: Callable[..., _MadeT], **kwargs: Any
+    ) -> _MadeT: ...
+    @overload
+    def socket(self, socket_type: int, socket_class: None = None, **kwargs: Any) -> _SocketT: ...
     def socket(
         self,
         socket_type: int,
         socket_class: Callable[..., Any] | None = None,
         **kwargs: Any,
-    ) -> _SocketT:
+    ) -> Any:
         """A new socket, of the class of its type (fastmq.REQ: a fastmq.Req).
 
         socket_class: another class, called with the context and the type. Keywords are options
@@ -187,7 +294,7 @@ class Context(_core.Context, Generic[_SocketT]):
                 socket_class = SOCKET_CLASSES.get(socket_type, Socket)
         socket = socket_class(self, socket_type, **kwargs)
         self._add_socket(socket)
-        return cast(_SocketT, socket)
+        return socket
 
     def _apply_defaults(self, socket: Any, given: dict[str, Any]) -> None:
         """Sets the options on a new socket of this context. A default that the socket's type has

@@ -17,16 +17,23 @@ from . import _core
 from .constants import Errno, Event, SocketOption, SocketType
 from .error import ZMQBindError, ZMQError
 from .options import SocketOptions
+from .stats import Peer, SocketStats, make_peer
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+    from typing_extensions import TypeVar as _DefaultTypeVar
 
     from ._core import Buffer
     from .context import Context
     from .frame import Frame, MessageTracker
 
+    # What recv returns: Socket[bytes] receives at once, Socket[Future[Any]] later.
+    _ReturnT = _DefaultTypeVar("_ReturnT", default=Any, covariant=True)
+else:
+    _ReturnT = TypeVar("_ReturnT", covariant=True)
+
 _T = TypeVar("_T")
-_SocketT = TypeVar("_SocketT", bound="Socket")
+_SocketT = TypeVar("_SocketT", bound="Socket[Any]")
 
 _monitor_numbers = itertools.count(1)
 # What send takes by keyword, as against the arguments of a serializer.
@@ -54,7 +61,7 @@ class _SocketContext(Generic[_SocketT]):
         undo(self.addr)
 
 
-class Socket(_core.Socket, SocketOptions):
+class Socket(_core.Socket, SocketOptions, Generic[_ReturnT]):
     """A socket of any type; Context.socket makes one of the class of its type.
 
     ctx_or_socket: the Context, or another socket to share the handle of. socket_type: a SocketType.
@@ -73,10 +80,10 @@ class Socket(_core.Socket, SocketOptions):
 
     def __init__(
         self,
-        ctx_or_socket: Context[Any] | Socket | None = None,
+        ctx_or_socket: Context[Any] | Socket[Any] | None = None,
         socket_type: int | None = None,
         *,
-        shadow: Socket | int = 0,
+        shadow: Socket[Any] | int = 0,
         copy_threshold: int | None = None,
         **options: Any,
     ) -> None:
@@ -137,7 +144,7 @@ class Socket(_core.Socket, SocketOptions):
         return f"<{name}({kind}) at {hex(id(self))}{' closed' if self.closed else ''}>"
 
     @classmethod
-    def shadow(cls, address: int | Socket) -> Self:
+    def shadow(cls, address: int | Socket[Any]) -> Self:
         """A socket over the handle of another one; closing either closes both."""
         return cls(shadow=address)
 
@@ -273,11 +280,11 @@ class Socket(_core.Socket, SocketOptions):
         """SUB: takes back one subscribe to the same topic."""
         self.set(SocketOption.UNSUBSCRIBE, topic.encode() if isinstance(topic, str) else topic)
 
-    def join(self, group: str | bytes) -> None:
+    def join(self, group: str | bytes) -> NoReturn:
         """DISH: no such socket yet, always ZMQError(ENOTSUP)."""
         raise ZMQError(Errno.ENOTSUP, "Operation not supported: only DISH sockets join groups")
 
-    def leave(self, group: str | bytes) -> None:
+    def leave(self, group: str | bytes) -> NoReturn:
         """DISH: no such socket yet, always ZMQError(ENOTSUP)."""
         raise ZMQError(Errno.ENOTSUP, "Operation not supported: only DISH sockets leave groups")
 
@@ -304,6 +311,17 @@ class Socket(_core.Socket, SocketOptions):
         """Ends monitoring: MONITOR_STOPPED is the last event."""
         self._monitor_socket = None
         self.monitor(None, 0)
+
+    # -- looking inside --
+
+    def peers(self) -> list[Peer]:
+        """Every peer of the socket, connected or not, with what it has sent and received. Cheap
+        enough to be asked for every second; does not look at the network."""
+        return [make_peer(fields) for fields in self._peers()]
+
+    def stats(self) -> SocketStats:
+        """What the socket has sent, received and dropped so far, and what it holds now."""
+        return SocketStats(*self._stats())
 
     # -- messages in other forms --
 
@@ -384,35 +402,58 @@ class Socket(_core.Socket, SocketOptions):
 
 
 if TYPE_CHECKING:
+    # What a type of socket lacks raises ZMQError, and is typed so.
 
-    class _NoRecv(Socket):
-        """Types of sockets that cannot receive: the verbs raise ZMQError(ENOTSUP)."""
-
+    class _NoRecv(Socket[bytes]):
         def recv(self, *args: Any, **kwargs: Any) -> NoReturn: ...
         def recv_multipart(self, *args: Any, **kwargs: Any) -> NoReturn: ...
         def recv_into(self, *args: Any, **kwargs: Any) -> NoReturn: ...
         def recv_many(self, *args: Any, **kwargs: Any) -> NoReturn: ...
         def recv_string(self, *args: Any, **kwargs: Any) -> NoReturn: ...
+        def recv_unicode(self, *args: Any, **kwargs: Any) -> NoReturn: ...
         def recv_json(self, *args: Any, **kwargs: Any) -> NoReturn: ...
         def recv_pyobj(self, *args: Any, **kwargs: Any) -> NoReturn: ...
         def recv_serialized(self, *args: Any, **kwargs: Any) -> NoReturn: ...
+        def __next__(self) -> NoReturn: ...
 
-    class _NoSend(Socket):
-        """Types of sockets that cannot send: the verbs raise ZMQError(ENOTSUP)."""
-
+    class _NoSend(Socket[bytes]):
         def send(self, *args: Any, **kwargs: Any) -> NoReturn: ...
         def send_multipart(self, *args: Any, **kwargs: Any) -> NoReturn: ...
         def send_many(self, *args: Any, **kwargs: Any) -> NoReturn: ...
         def send_string(self, *args: Any, **kwargs: Any) -> NoReturn: ...
+        def send_unicode(self, *args: Any, **kwargs: Any) -> NoReturn: ...
         def send_json(self, *args: Any, **kwargs: Any) -> NoReturn: ...
         def send_pyobj(self, *args: Any, **kwargs: Any) -> NoReturn: ...
         def send_serialized(self, *args: Any, **kwargs: Any) -> NoReturn: ...
 
+    class _NoTopics(Socket[bytes]):
+        def subscribe(self, topic: str | bytes) -> NoReturn: ...
+        def unsubscribe(self, topic: str | bytes) -> NoReturn: ...
+
+    class _NoSubscribers(Socket[bytes]):
+        def wait_for_subscribers(self, *args: Any, **kwargs: Any) -> NoReturn: ...
+
+    class _NoPeerState(Socket[bytes]):
+        def peer_state(self, peer: Buffer) -> NoReturn: ...
+
+    class _BothWays(_NoTopics, _NoSubscribers, _NoPeerState): ...
+
+    class _OnlySends(_BothWays, _NoRecv): ...
+
+    class _OnlyReceives(_BothWays, _NoSend): ...
+
+    class _Publishes(_NoRecv, _NoTopics, _NoPeerState): ...
+
+    class _Subscribes(_NoSend, _NoSubscribers, _NoPeerState): ...
+
+    class _Routes(_NoTopics, _NoSubscribers): ...
+
 else:
-    _NoRecv = _NoSend = Socket
+    _BothWays = _OnlySends = _OnlyReceives = Socket
+    _Publishes = _Subscribes = _Routes = _NoPeerState = Socket
 
 
-class Pair(Socket):
+class Pair(_BothWays):
     """Exactly one peer, both ways, no order of sending and receiving.
 
     Peers: PAIR. A bound PAIR refuses a second peer. send waits when the peer is absent or its
@@ -422,7 +463,7 @@ class Pair(Socket):
     _type = SocketType.PAIR
 
 
-class Pub(_NoRecv):
+class Pub(_Publishes):
     """Sends every message to all peers that subscribed to how it begins.
 
     Peers: SUB, XSUB. send never waits: a message that nobody wants, or that a peer's full queue
@@ -432,7 +473,7 @@ class Pub(_NoRecv):
     _type = SocketType.PUB
 
 
-class Sub(_NoSend):
+class Sub(_Subscribes):
     """Receives what its subscriptions let through, fairly from all peers.
 
     Peers: PUB, XPUB. Nothing arrives before subscribe(prefix); b"" subscribes to everything.
@@ -442,7 +483,7 @@ class Sub(_NoSend):
     _type = SocketType.SUB
 
 
-class Req(Socket):
+class Req(_BothWays):
     """Sends a request, receives its reply, and so on in turn.
 
     Peers: REP, ROUTER. Requests go round robin to the peers; send waits when there is none. A verb
@@ -453,7 +494,7 @@ class Req(Socket):
     _type = SocketType.REQ
 
 
-class Rep(Socket):
+class Rep(_BothWays):
     """Receives a request, sends its reply, and so on in turn.
 
     Peers: REQ, DEALER. Requests are taken fairly from all peers, the reply goes to the one that
@@ -463,7 +504,7 @@ class Rep(Socket):
     _type = SocketType.REP
 
 
-class Dealer(Socket):
+class Dealer(_BothWays):
     """Sends round robin to its peers and receives fairly from all, in any order.
 
     Peers: ROUTER, REP, DEALER. send waits when no peer has room. To a REP a message begins with an
@@ -473,7 +514,7 @@ class Dealer(Socket):
     _type = SocketType.DEALER
 
 
-class Router(Socket):
+class Router(_Routes):
     """Receives fairly from all peers, each message led by the routing id of its peer; sends to the
     peer that the first part names.
 
@@ -484,7 +525,7 @@ class Router(Socket):
     _type = SocketType.ROUTER
 
 
-class Pull(_NoSend):
+class Pull(_OnlyReceives):
     """Receives fairly from all peers.
 
     Peers: PUSH. Sending raises ZMQError(ENOTSUP).
@@ -493,7 +534,7 @@ class Pull(_NoSend):
     _type = SocketType.PULL
 
 
-class Push(_NoRecv):
+class Push(_OnlySends):
     """Sends each message to one peer, round robin among those with room.
 
     Peers: PULL. send waits when no peer has room. Receiving raises ZMQError(ENOTSUP).
@@ -502,7 +543,7 @@ class Push(_NoRecv):
     _type = SocketType.PUSH
 
 
-class XPub(Socket):
+class XPub(_NoPeerState):
     """A PUB that receives its peers' subscriptions: a byte 1 (or 0: unsubscribed) and the topic.
 
     Peers: SUB, XSUB. XPUB_VERBOSE, XPUB_VERBOSER, XPUB_MANUAL, XPUB_NODROP and XPUB_WELCOME_MSG
@@ -512,7 +553,7 @@ class XPub(Socket):
     _type = SocketType.XPUB
 
 
-class XSub(Socket):
+class XSub(_BothWays):
     """A SUB that subscribes by sending messages: a byte 1 (or 0: unsubscribe) and the topic.
 
     Peers: PUB, XPUB. Other messages go to all peers as they are.
@@ -521,7 +562,7 @@ class XSub(Socket):
     _type = SocketType.XSUB
 
 
-class Stream(Socket):
+class Stream(_BothWays):
     """Raw TCP: every message is the routing id of a connection and a piece of its bytes.
 
     Peers: any TCP program. An empty piece tells of a connection made or lost (STREAM_NOTIFY);
@@ -531,7 +572,7 @@ class Stream(Socket):
     _type = SocketType.STREAM
 
 
-SOCKET_CLASSES: dict[int, type[Socket]] = {
+SOCKET_CLASSES: dict[int, type[Socket[Any]]] = {
     SocketType.PAIR: Pair,
     SocketType.PUB: Pub,
     SocketType.SUB: Sub,

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include "msg/msg.h"
 #include "msg/pool.h"
 
 TEST(chunk_is_at_least_as_large_as_asked)
@@ -84,3 +85,30 @@ TEST(pool_without_memory_says_so)
     pool_release(p);
 }
 #endif
+
+TEST(pool_tells_how_much_memory_it_has_and_how_much_waits)
+{
+    struct pool *p;
+    size_t spare;
+    CHECK_EQ(pool_create(&p), 0);
+    CHECK_EQ(pool_memory(p, &spare), 0);
+    CHECK_EQ(spare, 0);
+    struct chunk *small = chunk_get(p, CHUNK_SMALL), *huge = chunk_get(p, CHUNK_LARGE + 1);
+    CHECK_EQ(pool_memory(p, &spare), CHUNK_SMALL + CHUNK_LARGE + 1);
+    CHECK_EQ(spare, 0);
+    chunk_unref(small, 1);
+    chunk_unref(huge, 1); /* of no class: not kept */
+    CHECK_EQ(pool_memory(p, &spare), CHUNK_SMALL);
+    CHECK_EQ(spare, CHUNK_SMALL);
+    struct msg m;
+    msg_init_own_blob(&m, blob_pooled(p, 100000), 100000);
+    CHECK_EQ(pool_memory(p, &spare), CHUNK_SMALL);
+    msg_drop(&m);
+    size_t with_blob = pool_memory(p, &spare);
+    CHECK(with_blob >= CHUNK_SMALL + 100000);
+    CHECK_EQ(spare, with_blob);
+    msg_init_own_blob(&m, blob_pooled(p, 100000), 100000); /* the spare one */
+    CHECK_EQ(pool_memory(p, &spare), CHUNK_SMALL);
+    msg_drop(&m);
+    pool_release(p);
+}

@@ -608,3 +608,52 @@ TEST(xsub_hands_out_all_that_arrives)
     CHECK_EQ(ready(s), OUT);
     fake_end(s);
 }
+
+/* ---- counting ---- */
+
+static int reached(struct fmq_socket *s, const char *topic)
+{
+    return s->ops->subscribers(s, topic, strlen(topic));
+}
+
+TEST(pub_counts_whom_a_topic_would_reach_each_peer_once)
+{
+    struct fmq_socket *s = fake_socket(&pattern_pub);
+    struct fake *a = fake_peer(s), *b = fake_peer(s);
+    fake_peer(s);
+    CHECK_EQ(reached(s, ""), 0);
+    unsigned changes = atomic_load(&s->changes);
+    peer_says(a, "^ab");
+    CHECK(atomic_load(&s->changes) != changes);
+    peer_says(a, "^a");
+    peer_commands(b, PEER_EV_SUBSCRIBE, "abc");
+    CHECK_EQ(reached(s, ""), 2);
+    CHECK_EQ(reached(s, "a"), 1);
+    CHECK_EQ(reached(s, "ab"), 1);
+    CHECK_EQ(reached(s, "abcd"), 2);
+    CHECK_EQ(reached(s, "b"), 0);
+    s->opt.invert_matching = true;
+    CHECK_EQ(reached(s, "ab"), 2); /* b, and who has no subscription at all */
+    s->opt.invert_matching = false;
+    fake_hangup(b);
+    CHECK_EQ(reached(s, "abcd"), 1);
+    peer_says(a, "~a");
+    CHECK_EQ(reached(s, "a"), 0);
+    changes = atomic_load(&s->changes);
+    peer_says(a, "~zzz");
+    CHECK_EQ(atomic_load(&s->changes), changes);
+    fake_end(s);
+}
+
+TEST(pub_counts_what_peers_say_to_nobody_as_dropped_and_subscriptions_not)
+{
+    struct fmq_socket *s = fake_socket(&pattern_pub);
+    struct fake *a = fake_peer(s);
+    a->pipe.msgs_in = 2;
+    peer_says(a, "^ab");
+    peer_says(a, "hello");
+    CHECK_EQ(a->pipe.msgs_in, 1);
+    CHECK_EQ(a->pipe.drops, 1);
+    CHECK_EQ(s->drops, 1);
+    fake_end(s);
+}

@@ -76,6 +76,7 @@ TEST(push_drops_what_a_peer_says)
     struct fake *a = fake_peer(s);
     peer_says(a, "hello");
     CHECK(!pipe_can_read(&a->pipe));
+    CHECK_EQ(s->drops, 1);
     fake_end(s);
 }
 

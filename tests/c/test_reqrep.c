@@ -75,6 +75,7 @@ TEST(req_drops_stale_replies_before_a_new_request)
     peer_says(a, "|unasked");
     CHECK_EQ(ready(s), OUT);
     CHECK_EQ(user_sends(s, "q"), 0);
+    CHECK_EQ(s->drops, 1);
     CHECK_STR(user_gets(s), "(again)");
     peer_says(a, "|ok");
     CHECK_STR(user_gets(s), "ok");
@@ -266,6 +267,8 @@ TEST(rep_drops_requests_without_delimiter_or_body)
     peer_says(a, "x|");
     CHECK_EQ(ready(s), 0);
     CHECK_STR(user_gets(s), "(again)");
+    CHECK_EQ(s->drops, 4);
+    CHECK_EQ(a->pipe.drops, 4);
     peer_says(a, "bad");
     peer_says(a, "|good");
     CHECK_EQ(ready(s), IN);

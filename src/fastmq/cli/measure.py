@@ -232,11 +232,13 @@ def run_once(case: Case, module: str, seconds: float, timeout: float = 60) -> Va
         ]
         for thread in threads:
             thread.start()
+        waiting_for = ""
         try:
             for role in roles:
+                waiting_for = role.role
                 role.process.wait(timeout)
         except subprocess.TimeoutExpired:
-            failures = [f"{role.role} did not end in {timeout:g} s"]
+            failures = [f"{waiting_for} did not end in {timeout:g} s"]
         else:
             failures = []
         for role in roles:

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/inspect.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "core/conn.h"
+#include "core/ctx.h"
+#include "core/driver.h"
+#include "core/endpoint.h"
+#include "core/inproc.h"
+#include "core/option_ids.h"
+#include "core/watch.h"
+
+/* ---- what outlives connections and pipes ---- */
+
+void inspect_conn_ended(struct conn *c)
+{
+    struct pipe *p = c->pipe;
+    if (!p) { /* it did not get through its handshake */
+        c->socket->gone.bytes_in += c->bytes_in;
+        c->socket->gone.bytes_out += c->bytes_out;
+        return;
+    }
+    p->bytes_in += c->bytes_in;
+    p->bytes_out += c->bytes_out;
+    mem_free(p->remote_name);
+    p->remote_name = c->remote_name; /* the connection's own words have been said */
+    c->remote_name = NULL;
+}
+
+void inspect_pipe_ended(struct pipe *p)
+{
+    struct tally *gone = &p->socket->gone;
+    gone->msgs_in += p->msgs_in;
+    gone->msgs_out += p->msgs_out;
+    gone->bytes_in += p->bytes_in;
+    gone->bytes_out += p->bytes_out;
+    gone->reconnects += p->connections ? p->connections - 1 : 0;
+}
+
+/* ---- counting ---- */
+
+static void add_conn(const struct conn *c, struct fmq_counters *count)
+{
+    count->bytes_sent += c->bytes_out;
+    count->bytes_recvd += c->bytes_in;
+}
+
+static void add_pipe(const struct pipe *p, struct fmq_counters *count)
+{
+    uint64_t queued = pipe_out_msgs(p);
+    count->queued_to_send += queued;
+    /* Over inproc what arrived waits in the link, too, and is not in msgs_in yet. */
+    uint64_t waiting = p->link ? inproc_in_msgs(p) : p->in.msgs;
+    count->queued_to_recv += waiting;
+    /* Subscriptions that travel as messages are queued without having been counted. */
+    count->msgs_sent += p->msgs_out > queued ? p->msgs_out - queued : 0;
+    count->msgs_recvd += p->msgs_in + (waiting - p->in.msgs);
+    count->bytes_sent += p->bytes_out;
+    count->bytes_recvd += p->bytes_in;
+    count->reconnects += p->connections ? p->connections - 1 : 0;
+    if (p->link)
+        inproc_add_bytes(p, count);
+    if (p->conn)
+        add_conn(p->conn, count);
+}
+
+static void add_counters(struct fmq_counters *to, const struct fmq_counters *from)
+{
+    to->msgs_sent += from->msgs_sent;
+    to->msgs_recvd += from->msgs_recvd;
+    to->bytes_sent += from->bytes_sent;
+    to->bytes_recvd += from->bytes_recvd;
+    to->drops += from->drops;
+    to->queued_to_send += from->queued_to_send;
+    to->queued_to_recv += from->queued_to_recv;
+    to->reconnects += from->reconnects;
+}
+
+static uint32_t wakeup_fds(const struct wakeup *w)
+{
+    return (w->rfd >= 0) + (w->wfd >= 0 && w->wfd != w->rfd);
+}
+
+static uint32_t poller_fds(const struct poller *p)
+{
+    return p && poller_fd(p) >= 0;
+}
+
+static uint32_t descriptors(const struct fmq_socket *s)
+{
+    uint32_t n = poller_fds(s->poller) + poller_fds(s->watch.outer) + wakeup_fds(&s->wake) +
+                 wakeup_fds(&s->watch.signal[0]) + wakeup_fds(&s->watch.signal[1]);
+    LIST_FOR(it, &s->conns)
+    n += LIST_ENTRY(it, struct conn, in_socket)->io.fd >= 0;
+    LIST_FOR(it, &s->endpoints)
+    n += LIST_ENTRY(it, struct endpoint, in_socket)->io.fd >= 0;
+    return n;
+}
+
+void inspect_add(struct fmq_socket *s, struct fmq_socket_stats *out)
+{
+    struct fmq_counters *count = &out->count;
+    count->msgs_sent += s->gone.msgs_out;
+    count->msgs_recvd += s->gone.msgs_in;
+    count->bytes_sent += s->gone.bytes_out;
+    count->bytes_recvd += s->gone.bytes_in;
+    count->reconnects += s->gone.reconnects;
+    count->drops += s->drops;
+    out->send_waits += s->send_waits;
+    LIST_FOR(it, &s->pipes)
+    {
+        const struct pipe *p = LIST_ENTRY(it, struct pipe, in_socket);
+        add_pipe(p, count);
+        out->peers += p->ready && !p->hung_up;
+    }
+    LIST_FOR(it, &s->conns)
+    {
+        const struct conn *c = LIST_ENTRY(it, struct conn, in_socket);
+        if (!c->pipe)
+            add_conn(c, count);
+    }
+    if (!s->finished)
+        out->descriptors += descriptors(s);
+}
+
+int fmq_stats(fmq_socket *s, struct fmq_socket_stats *out)
+{
+    memset(out, 0, sizeof(*out));
+    int rc = socket_enter(s);
+    if (rc)
+        return rc;
+    inspect_add(s, out);
+    int64_t topics;
+    bool any = s->ops->getopt && s->ops->getopt(s, OPT_TOPICS_COUNT, &topics) == 0;
+    out->subscriptions = any ? topics : -1;
+    socket_leave(s);
+    return 0;
+}
+
+int fmq_ctx_stats(fmq_ctx *ctx, struct fmq_context_stats *out)
+{
+    memset(out, 0, sizeof(*out));
+    if (fmq_ctx_forked(ctx))
+        return -FMQ_EFORKED;
+    struct fmq_socket_stats sum = {0};
+    mutex_lock(&ctx->lock);
+    add_counters(&sum.count, &ctx->gone.count);
+    sum.send_waits = ctx->gone.send_waits;
+    LIST_FOR(it, &ctx->sockets)
+    {
+        struct fmq_socket *s = LIST_ENTRY(it, struct fmq_socket, in_ctx);
+        mutex_lock(&s->lock);
+        out->sockets += !s->finished;
+        inspect_add(s, &sum);
+        mutex_unlock(&s->lock);
+    }
+    for (int i = 0; i < ctx->driver_count; i++)
+        out->descriptors += driver_descriptors(ctx->drivers[i]);
+    mutex_unlock(&ctx->lock);
+    out->count = sum.count;
+    out->send_waits = sum.send_waits;
+    out->peers = sum.peers;
+    out->descriptors += sum.descriptors;
+    size_t spare;
+    out->pool_bytes = pool_memory(ctx->pool, &spare);
+    out->pool_spare = spare;
+    return 0;
+}
+
+/* ---- describing ---- */
+
+static void name_endpoint(const struct endpoint *ep, const struct conn *c, struct fmq_peer *out)
+{
+    const char *name = ep ? ep->name : !c ? "" : c->bound ? c->local_name : c->remote_name;
+    snprintf(out->endpoint, sizeof(out->endpoint), "%s", name);
+}
+
+static void name_address(const struct conn *c, struct fmq_peer *out)
+{
+    const struct endpoint *ep = c->endpoint;
+    struct net_addr addr;
+    if (ep && ep->transport && net_peer_addr(c->io.fd, &addr) == 0)
+        ep->transport->peer_name(&addr, out->address, sizeof(out->address));
+    else
+        snprintf(out->address, sizeof(out->address), "%s", c->remote_name);
+}
+
+static void describe_conn(const struct conn *c, struct fmq_peer *out)
+{
+    out->link = c->end_wanted != CONN_END_NONE ? FMQ_LINK_CLOSING
+                : c->peer.ready                ? FMQ_LINK_READY
+                                               : FMQ_LINK_HANDSHAKING;
+    out->accepted = c->bound;
+    out->type = c->peer.ready ? c->peer.remote_type : -1;
+    out->since_ns = c->since;
+    out->rtt_ns = c->peer.last_rtt_ns;
+    name_endpoint(c->endpoint, c, out);
+    name_address(c, out);
+}
+
+static void describe_pipe(struct fmq_socket *s, struct pipe *p, struct fmq_peer *out)
+{
+    out->accepted = !p->endpoint;
+    out->type = p->peer_type;
+    if (p->link)
+        inproc_describe(p, out);
+    else if (p->conn)
+        describe_conn(p->conn, out);
+    else
+        name_endpoint(p->endpoint, NULL, out);
+    if (p->hung_up || p->close_wanted)
+        out->link = FMQ_LINK_CLOSING;
+    else if (p->ready)
+        out->link = FMQ_LINK_READY;
+    if (out->link == FMQ_LINK_CLOSING && !out->address[0] && p->remote_name)
+        snprintf(out->address, sizeof(out->address), "%s", p->remote_name);
+    if (p->since)
+        out->since_ns = p->since;
+    memcpy(out->identity, p->identity, p->identity_len);
+    out->identity_len = p->identity_len;
+    add_pipe(p, &out->count);
+    out->count.drops = p->drops;
+    if (s->ops->describe)
+        s->ops->describe(s, p, out);
+}
+
+static struct fmq_peer *next_row(struct fmq_peer *rows, int max, int *count)
+{
+    int at = (*count)++;
+    if (at >= max)
+        return NULL;
+    memset(&rows[at], 0, sizeof(rows[at]));
+    rows[at].type = -1;
+    rows[at].subscriptions = -1;
+    return &rows[at];
+}
+
+int fmq_peers(fmq_socket *s, struct fmq_peer *rows, int max)
+{
+    int rc = socket_enter(s);
+    if (rc)
+        return rc;
+    int count = 0;
+    struct fmq_peer *row;
+    LIST_FOR(it, &s->pipes)
+    {
+        if ((row = next_row(rows, max, &count)))
+            describe_pipe(s, LIST_ENTRY(it, struct pipe, in_socket), row);
+    }
+    /* Accepted and not through the handshake; or connecting with IMMEDIATE, which has no pipe
+     * before. */
+    LIST_FOR(it, &s->conns)
+    {
+        const struct conn *c = LIST_ENTRY(it, struct conn, in_socket);
+        if (!c->pipe && (row = next_row(rows, max, &count))) {
+            describe_conn(c, row);
+            add_conn(c, &row->count);
+        }
+    }
+    LIST_FOR(it, &s->endpoints)
+    {
+        const struct endpoint *ep = LIST_ENTRY(it, struct endpoint, in_socket);
+        if (!ep->bound && !ep->pipe && !ep->conn && (row = next_row(rows, max, &count))) {
+            row->link = ep->closing ? FMQ_LINK_CLOSING : FMQ_LINK_CONNECTING;
+            name_endpoint(ep, NULL, row);
+        }
+    }
+    socket_leave(s);
+    return count;
+}
