@@ -33,7 +33,7 @@ def waits_let_others_run() -> None:
         pull, push = pair(ctx, zmq.PULL, zmq.PUSH)
         ran = []
         ticker = gevent.spawn(lambda: [ran.append(gevent.sleep(0.001)) for _ in range(5)])
-        late = gevent.spawn_later(0.05, push.send, b"x")
+        late = gevent.spawn(lambda: ticker.join() or push.send(b"x"))
         assert pull.recv() == b"x"
         assert len(ran) == 5, ran
         gevent.joinall([ticker, late], raise_error=True)

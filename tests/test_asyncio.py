@@ -404,6 +404,31 @@ async def test_a_thousand_sockets_wait_at_once(actx: Any) -> None:
         sock.close(0)
 
 
+@in_loops
+async def test_many_sockets_of_one_loop_come_and_go(actx: Any) -> None:
+    pushes, pulls = [], []
+    for _ in range(100):
+        push, pull = actx.socket(zmq.PUSH), actx.socket(zmq.PULL)
+        pull.bind("inproc://" + unique("crowd"))
+        push.connect(pull.last_endpoint.decode().rstrip("\0"))
+        pushes.append(push)
+        pulls.append(pull)
+    for _ in range(3):
+        waiting = [pull.recv() for pull in pulls]
+        await turns()
+        for pull in pulls[50:]:
+            pull.close()
+        for push in pushes[:50]:
+            await push.send(b"x")
+        assert await soon(asyncio.gather(*waiting[:50])) == [b"x"] * 50
+        assert all(future.cancelled() for future in waiting[50:])
+        for n in range(50, 100):
+            pulls[n] = actx.socket(zmq.PULL)
+            pulls[n].bind("inproc://" + unique("crowd"))
+    for sock in (*pushes, *pulls):
+        sock.close(0)
+
+
 # ---- time ----
 
 

@@ -193,16 +193,17 @@ int fmq_watch(fmq_socket *s, int events, int *fd)
 
 int fmq_watch_came(fmq_socket *s)
 {
-    int rc = socket_enter(s);
-    if (rc)
-        return rc;
+    if (s->fork_generation != ctx_fork_generation)
+        return -FMQ_EFORKED;
+    mutex_lock(&s->lock);
     s->last_use = clock_now();
-    if (!s->driving && atomic_exchange(&s->wake_set, false)) {
+    if (!s->driving && !s->finished && atomic_exchange(&s->wake_set, false)) {
         wakeup_drain(&s->wake);
         if (socket_has_mail(s))
             socket_run_mail(s);
     }
-    socket_leave(s);
+    /* The signals are not set here: the call that follows at once mostly takes what came. */
+    mutex_unlock(&s->lock);
     return 0;
 }
 

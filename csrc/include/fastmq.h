@@ -223,7 +223,8 @@ int fmq_poll_one(fmq_socket *s, int events, int timeout_ms);
  * last one, 1 tells that something changed in between, which the descriptor does not show any more.
  */
 int fmq_watch(fmq_socket *s, int events, int *fd);
-/* The loop says that it has come: the background thread leaves the socket to it for a while. */
+/* The loop says that it has come, and will make another call on the socket at once: the background
+ * thread leaves the socket to it for a while. */
 int fmq_watch_came(fmq_socket *s);
 
 /* Event messages go to a PAIR bound at `endpoint` ("inproc://..."), NULL stops. version 1 or 2.
