@@ -242,7 +242,13 @@ class PollSet:
     def wait(self, timeout: float | None = None) -> list[tuple[Any, int]]: ...
 
 def run_proxy(
-    frontend: Socket, backend: Socket, capture: Socket | None = None, control: Socket | None = None
+    frontend: Socket,
+    backend: Socket,
+    capture: Socket | None = None,
+    control: Socket | None = None,
+    prefix_in: bytes | None = None,
+    prefix_out: bytes | None = None,
+    swap_ids: bool = False,
 ) -> None: ...
 def wait_released(timeout_ms: int) -> None: ...
 def orphans_sending() -> bool: ...
