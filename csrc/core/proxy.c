@@ -56,7 +56,8 @@ static int move(struct lane *l, fmq_socket *capture)
         int out = fmq_events(l->to);
         if (out < 0)
             return out;
-        if (!(out & FMQ_POLLOUT)) {
+        /* A socket that answers itself (REP) may send only after it has received. */
+        if (!(out & FMQ_POLLOUT) && l->from != l->to) {
             l->waits_out = true;
             return 0;
         }

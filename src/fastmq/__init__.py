@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path as _Path
 
-from . import constants, error, utils
+from . import backend, constants, error, sugar, utils
 from ._core import (
     COPY_THRESHOLD,
     curve_keypair,
@@ -120,6 +120,7 @@ __all__ = [  # noqa: PLE0604 (names of constants are strings)
     "ZMQVersionError",
     "__revision__",
     "__version__",
+    "backend",
     "constants",
     "curve_keypair",
     "curve_public",
@@ -137,6 +138,7 @@ __all__ = [  # noqa: PLE0604 (names of constants are strings)
     "pyzmq_version_info",
     "select",
     "strerror",
+    "sugar",
     "utils",
     "zmq_errno",
     "zmq_poll",

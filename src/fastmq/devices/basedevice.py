@@ -9,9 +9,9 @@ from multiprocessing import Process
 from typing import Any, ClassVar
 
 from .. import _core
-from ..constants import DeviceType
+from ..constants import DeviceType, Errno
 from ..context import Context
-from ..error import ContextTerminated, ZMQBindError
+from ..error import ZMQBindError, ZMQError
 from ..socket import Socket
 
 _RESERVE_TRIES = 20
@@ -73,19 +73,23 @@ class Device:
         self.out_type = out_type
         self.daemon = True
         self._ends = {"in": _End(in_type), "out": _End(out_type)}
+        if out_type < 0:
+            self._ends["out"] = self._ends["in"]
         self._reserved: set[str] = set()
+        self._context: Context[Any] | None = None
         self._sockets: list[Socket] = []
         self._ended = threading.Event()
 
     def __getstate__(self) -> dict[str, Any]:
         # What a process that runs the device needs of it.
         state = dict(self.__dict__)
-        for name in ("_ended", "_sockets", "launcher"):
+        for name in ("_context", "_ended", "_sockets", "launcher"):
             state.pop(name, None)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+        self._context = None
         self._sockets = []
         self._ended = threading.Event()
 
@@ -142,12 +146,12 @@ class Device:
 
     def _setup_sockets(self) -> list[Socket]:
         """Makes the sockets, in the order in which the setters were given their names."""
-        context = self.context_factory()
-        for name, end in self._ends.items():
-            if name == "out" and end.kind < 0:
-                self._sockets.append(self._sockets[0])
-            else:
-                self._sockets.append(end.make(context))
+        self._context = self.context_factory()
+        made: dict[int, Socket] = {}
+        for end in self._ends.values():
+            if id(end) not in made:
+                made[id(end)] = end.make(self._context)
+            self._sockets.append(made[id(end)])
         return self._sockets
 
     def _close_sockets(self) -> None:
@@ -161,11 +165,12 @@ class Device:
         _core.run_proxy(front, back)
 
     def run(self) -> None:
-        """Runs the device in this thread; returns when its context was terminated."""
+        """Runs the device in this thread; returns when its context was terminated or destroyed."""
         try:
             self.run_device()
-        except ContextTerminated:
-            pass
+        except ZMQError as e:
+            if e.errno not in (Errno.ETERM, Errno.ENOTSOCK):
+                raise
         finally:
             self._close_sockets()
             self._ended.set()
@@ -212,6 +217,12 @@ class ProcessDevice(BackgroundDevice):
 
     _launch_class = Process
     context_factory = Context
+
+    def run(self) -> None:
+        """Runs the device in this process; returns when a steerable one was told TERMINATE."""
+        super().run()
+        if self._context is not None and isinstance(self.context_factory, type):
+            self._context.term()
 
     @property
     def done(self) -> bool:

@@ -15,7 +15,10 @@ from typing import Any
 
 from ..constants import PUB
 from ..context import Context
+from ..error import Again
 from ..socket import Socket
+
+_CLOSE_MS = 1000
 
 TOPIC_DELIM = "::"
 """Separates a topic at the beginning of a log message from the rest."""
@@ -37,8 +40,8 @@ class PUBHandler(logging.Handler):
     by dots as far as there are such.
 
     interface_or_socket: an endpoint to bind a PUB of the handler's own to, or a socket that is
-    bound or connected already. context: of the own socket, Context.instance() unless given.
-    Closing the handler closes its own socket only.
+    bound or connected already. context: of the own socket; a new one unless given.
+    Closing the handler closes and ends what it made itself.
     """
 
     ctx: Context[Any]
@@ -53,17 +56,20 @@ class PUBHandler(logging.Handler):
         super().__init__()
         self.root_topic = root_topic
         self.formatters = {level: logging.Formatter(fmt) for level, fmt in _FORMATS.items()}
-        self._own = not isinstance(interface_or_socket, Socket)
+        self._own_socket = not isinstance(interface_or_socket, Socket)
+        self._own_context = self._own_socket and context is None
         if isinstance(interface_or_socket, Socket):
             self.socket = interface_or_socket
             self.ctx = self.socket.context
         else:
-            self.ctx = Context.instance() if context is None else context
+            self.ctx = Context() if context is None else context
             self.socket = self.ctx.socket(PUB)
             try:
                 self.socket.bind(interface_or_socket)
             except BaseException:
                 self.socket.close(0)
+                if self._own_context:
+                    self.ctx.term()
                 raise
 
     @property
@@ -118,10 +124,16 @@ class PUBHandler(logging.Handler):
             self.handleError(record)
 
     def close(self) -> None:
-        """Closes the handler, and the socket if it made it."""
+        """Closes the handler, and what it made itself. Messages that are still queued have
+        _CLOSE_MS to go out, unless LINGER is shorter."""
         super().close()
-        if self._own:
+        if self._own_socket:
             self.socket.close()
+        if self._own_context:
+            try:
+                self.ctx.term(timeout=_CLOSE_MS)
+            except Again:
+                self.ctx.destroy(linger=0)
 
 
 def _joined(topic: str, msg: object) -> str:
