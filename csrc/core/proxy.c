@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <errno.h>
 #include <string.h>
 
 #include "fastmq.h"
@@ -158,6 +159,8 @@ int fmq_proxy(fmq_socket *front, fmq_socket *back, fmq_socket *capture, fmq_sock
         back, front, &state->stats[4], &state->stats[2], &state->prefix_out, state->swap_ids, false,
     };
     bool single = front == back;
+    if (capture && fmq_closed(capture)) /* nothing waits for it, so nothing else would tell */
+        return -ENOTSOCK;
     fmq_pollset *set;
     int rc = fmq_pollset_new(&set);
     if (rc)

@@ -97,7 +97,9 @@ def try_passwordless_ssh(server: str, keyfile: str | None, paramiko: bool | None
     if _use_paramiko(paramiko):
         try:
             _paramiko_client(server, keyfile, None).close()
-        except _paramiko().AuthenticationException:
+        except _paramiko().BadHostKeyException:
+            raise
+        except _paramiko().SSHException:  # refused, or there is no key to offer
             return False
         return True
     command = [*_ssh_command(server, keyfile, None), "exit"]
