@@ -14,7 +14,7 @@ BUILD_INPUTS := pyproject.toml setup.py $(shell find csrc src \
                 -name '*.[ch]' -o -name '*.def' -o -name '*.pyx' -o -name '*.pxd')
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-asan bench ctest tsan fuzz lint format types clean
+.PHONY: help run test test-fast test-asan bench budget ctest tsan fuzz lint format types clean
 .DELETE_ON_ERROR:
 
 help: ## these lines
@@ -40,6 +40,9 @@ test-asan: $(VENV)-asan/.test ## pytest on an extension built with the address s
 
 bench: $(VENV)/.bench ## every benchmark beside pyzmq, several rounds: keep the machine quiet
 	$(BIN)/python bench/run.py $(BENCH_ARGS)
+
+budget: ## instructions a message on the engine's paths, against bench/budget.json
+	$(PYTHON) bench/budget.py $(BUDGET_ARGS)
 
 ctest: ## the engine's C tests under the address and undefined-behaviour sanitizers
 	$(MAKE) -C tests/c check MODES=asan

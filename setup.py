@@ -18,16 +18,20 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError, LinkError
 
 ROOT = Path(__file__).resolve().parent
 FOLDERS = ("base", "os", "msg", "wire", "core", "pattern", "transport")
 CYTHON_SOURCE = "src/fastmq/_core.pyx"
+# A message passes through small functions of several files.
+LTO = ["-flto"]
 WARNINGS = [
     "-Wall",
     "-Wextra",
@@ -128,7 +132,25 @@ class BuildExt(build_ext):  # type: ignore[misc]
         self.compiler.compile = self.compile_in_parallel
         super().build_extensions()
 
+    def can_optimise_when_linking(self) -> bool:
+        """Whether compiler and linker know -flto: not every clang on Linux has the plug-in."""
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder) / "probe.c"
+            source.write_text("int probe(void); int probe(void) { return 1; }\n", encoding="utf-8")
+            try:
+                objects = self.compiler.object_filenames([str(source)], output_dir=folder)
+                self.compiler._compile(objects[0], str(source), ".c", ["-c"], LTO, [])
+                self.compiler.link_shared_object(
+                    objects, str(Path(folder) / "probe.so"), extra_postargs=LTO
+                )
+            except (CompileError, LinkError):
+                return False
+        return True
+
     def build_extension(self, ext: Extension) -> None:
+        if not (flag("FASTMQ_DEBUG") or sanitize_flags()) and self.can_optimise_when_linking():
+            ext.extra_compile_args += LTO
+            ext.extra_link_args += [*LTO, "-O3"]
         # Here and not in setup(): reading the metadata must not need Cython.
         ext.sources = [
             self.cythonize(source) if source.endswith(".pyx") else source for source in ext.sources

@@ -7,16 +7,15 @@
     python bench/run.py --modules zmq zmq         how far two equal sides differ here
 
 The scenarios are those of `python -m fastmq perf` and the files of bench/scenarios/; both are
-described in src/fastmq/cli/scenarios/__init__.py. A case may name a program of bench/c/ and its
-arguments as "beside": it is built when needed and runs in the same rounds, for comparison with
-what the machine can do at all.
+described in src/fastmq/cli/scenarios/__init__.py. A case may name programs of bench/c/ and their
+arguments as "beside": they are built when needed and run in the same rounds, for comparison with
+what the machine can do at all, and with what the engine does without Python.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import time
@@ -29,36 +28,30 @@ BUILD = HERE.parent / "build" / "bench"
 
 
 def build(program: str) -> Path:
-    """The program bench/c/<program>.c, compiled if it is older than its source."""
-    source, made = HERE / "c" / f"{program}.c", BUILD / program
-    if not made.exists() or made.stat().st_mtime < source.stat().st_mtime:
-        made.parent.mkdir(parents=True, exist_ok=True)
-        compiler = os.environ.get("CC", "cc").split()
-        subprocess.run(
-            [*compiler, "-std=gnu11", "-O2", "-o", str(made), str(source), "-pthread"], check=True
-        )
-    return made
+    """The program bench/c/<program>.c, made anew if it is older than its sources."""
+    subprocess.run(["make", "-s", "-C", str(HERE / "c"), program], check=True, stdout=sys.stderr)
+    return BUILD / program
 
 
-def beside(case: measure.Case) -> dict[str, measure.Values]:
-    """What the C program of a case says: a JSON object of the case's metrics."""
-    command = case.scenario.cases[case.name].get("beside")
-    if not command:
-        return {}
-    label = f"C {command[0]}"
-    try:
-        said = subprocess.run(
-            [str(build(command[0])), *command[1:]],
-            check=True,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        case.errors[label] = str(error)
-        return {}
-    values: measure.Values = json.loads(said.stdout)
-    return {label: values}
+def beside(case: measure.Case, seconds: float) -> dict[str, measure.Values]:
+    """What the C programs of a case say: each a JSON object of the case's metrics."""
+    found: dict[str, measure.Values] = {}
+    for program, *arguments in case.scenario.cases[case.name].get("beside", []):
+        label = f"C {program}"
+        if label in case.errors:
+            continue
+        try:
+            said = subprocess.run(
+                [str(build(program)), *arguments, str(seconds)],
+                check=True,
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
+            found[label] = json.loads(said.stdout)
+        except (OSError, subprocess.SubprocessError, ValueError) as error:
+            case.errors[label] = str(error)
+    return found
 
 
 def main() -> int:

@@ -167,11 +167,16 @@ int fmq_try_send_bytes(fmq_socket *s, const void *data, size_t size, void *objec
     int rc = socket_try_enter(s);
     if (rc)
         return rc;
-    struct msg m;
-    msg_init_borrowed(&m, data, size, object);
-    rc = send_locked(s, &m, 1, more);
-    if (rc)
-        msg_drop(&m);
+    if (s->ops->pick && !more && list_empty(&s->tx_partials)) {
+        struct pipe *p = s->ops->pick(s);
+        rc = p ? pipe_write_bytes(p, data, size, object) : -EAGAIN;
+    } else {
+        struct msg m;
+        msg_init_borrowed(&m, data, size, object);
+        rc = send_locked(s, &m, 1, more);
+        if (rc)
+            msg_drop(&m);
+    }
     socket_leave(s);
     return rc;
 }
@@ -285,8 +290,50 @@ static int recv_locked(struct fmq_socket *s, struct parts *out, struct meta **me
     return rc;
 }
 
+/* The first part of a message that was received whole; the others wait for the thread's next calls.
+ */
+static int begin_partial(struct fmq_socket *s, struct parts *whole, struct pipe *from,
+                         struct msg *out, struct meta **meta)
+{
+    if (whole->len > 1) {
+        struct partial *p = partial_new(&s->rx_partials);
+        if (!p || parts_grow(&p->parts, whole->len)) {
+            if (p)
+                partial_free(p);
+            parts_fini(whole);
+            return -ENOMEM;
+        }
+        memcpy(p->parts.v, whole->v, whole->len * sizeof(struct msg));
+        p->parts.len = whole->len;
+        p->next = 1;
+        p->meta = meta_of(from);
+    }
+    *out = whole->v[0];
+    if (meta)
+        *meta = meta_of(from);
+    whole->len = 0;
+    parts_fini(whole);
+    return 0;
+}
+
 static int recv_part_locked(struct fmq_socket *s, struct msg *out, struct meta **meta)
 {
+    struct pipe *from = NULL;
+    struct parts whole;
+    int rc;
+    if (s->ops->turn && list_empty(&s->rx_partials)) {
+        from = s->ops->turn(s);
+        if (!from)
+            return -EAGAIN;
+        if (pipe_read_single(from, out)) {
+            if (meta)
+                *meta = meta_of(from);
+            return 0;
+        }
+        parts_init(&whole);
+        rc = pipe_read(from, &whole);
+        return rc ? rc : begin_partial(s, &whole, from, out, meta);
+    }
     struct partial *p = list_empty(&s->rx_partials) ? NULL : partial_find(&s->rx_partials);
     if (p) {
         *out = p->parts.v[p->next++];
@@ -303,31 +350,9 @@ static int recv_part_locked(struct fmq_socket *s, struct msg *out, struct meta *
     }
     if (!s->ops->receives)
         return no_direction(s, "receive");
-    struct parts whole;
     parts_init(&whole);
-    struct pipe *from = NULL;
-    int rc = s->ops->recv(s, &whole, &from);
-    if (rc)
-        return rc;
-    if (whole.len > 1) {
-        p = partial_new(&s->rx_partials);
-        if (!p || parts_grow(&p->parts, whole.len)) {
-            if (p)
-                partial_free(p);
-            parts_fini(&whole);
-            return -ENOMEM;
-        }
-        memcpy(p->parts.v, whole.v, whole.len * sizeof(struct msg));
-        p->parts.len = whole.len;
-        p->next = 1;
-        p->meta = meta_of(from);
-    }
-    *out = whole.v[0];
-    if (meta)
-        *meta = meta_of(from);
-    whole.len = 0;
-    parts_fini(&whole);
-    return 0;
+    rc = s->ops->recv(s, &whole, &from);
+    return rc ? rc : begin_partial(s, &whole, from, out, meta);
 }
 
 static int take_part(struct fmq_socket *s, struct attempt *a)
@@ -343,9 +368,21 @@ static int take_message(struct fmq_socket *s, struct attempt *a)
 static int take_many(struct fmq_socket *s, struct attempt *a)
 {
     uint32_t count = 0;
+    bool plain = s->ops->turn && list_empty(&s->rx_partials);
     while (count < a->count) {
-        int rc = recv_locked(s, a->out, NULL);
+        int rc = 0;
+        struct pipe *p = plain ? s->ops->turn(s) : NULL;
+        if (!plain)
+            rc = recv_locked(s, a->out, NULL);
+        else if (!p)
+            rc = -EAGAIN;
+        else if (a->out->len == a->out->cap)
+            rc = parts_grow(a->out, 1);
         if (rc)
+            return count ? (int)count : rc;
+        if (p && pipe_read_single(p, &a->out->v[a->out->len]))
+            a->out->len++;
+        else if (p && (rc = pipe_read(p, a->out)) != 0)
             return count ? (int)count : rc;
         count++;
     }

@@ -23,6 +23,12 @@ static struct outq *out_of(struct conn *c)
     return c->pipe ? &c->pipe->out : &c->no_out;
 }
 
+/* At RCVHWM: not read. */
+static bool paused(const struct conn *c)
+{
+    return c->pipe && c->pipe->paused;
+}
+
 static void want_attention(struct conn *c)
 {
     if (!list_linked(&c->attention))
@@ -80,7 +86,7 @@ static void choose_solo(struct fmq_socket *s)
     s->solo = NULL;
     if (s->conn_count == 1 && !list_empty(&s->conns)) {
         struct conn *c = LIST_ENTRY(s->conns.next, struct conn, in_socket);
-        if (c->peer.ready && !c->paused && !c->io.dead)
+        if (c->peer.ready && !paused(c) && !c->io.dead)
             s->solo = c;
     }
 }
@@ -135,6 +141,7 @@ static void end_now(struct conn *c, enum conn_end how, int error)
         retry = p && !outq_empty(&p->out); /* within LINGER: only to send what is left */
     if (p) {
         p->conn = NULL;
+        p->paused = false;
         if (connecter && retry && !(s->opt.immediate && !ep->closing)) {
             pipe_lost(p);
         } else {
@@ -182,13 +189,8 @@ bool conn_pending(const struct conn *c)
 
 /* ---- writing ---- */
 
-void conn_wrote(struct conn *c)
+void conn_wrote_first(struct conn *c)
 {
-    if (c->dirty) {
-        if (c->pipe->out.bytes >= FLUSH_BYTES && !c->writing && !c->blocked)
-            c->socket->work |= WORK_FLUSH;
-        return;
-    }
     if (c->blocked || c->writing || !c->peer.ready)
         return; /* goes out when the kernel, the writer or the handshake says so */
     c->dirty = true;
@@ -235,7 +237,7 @@ void conn_write(struct conn *c)
                 c->blocked = true;
                 io_watch(s, &c->io, POLLER_IN);
                 shutdown(fd, SHUT_WR);
-                if (c->paused)
+                if (paused(c))
                     end_now(c, CONN_END_LOST, (int)-sent);
                 return;
             }
@@ -245,13 +247,13 @@ void conn_write(struct conn *c)
         if ((size_t)(sent > 0 ? sent : 0) < total) {
             if (!c->blocked) {
                 c->blocked = true;
-                io_watch(s, &c->io, POLLER_OUT | (c->paused ? 0 : POLLER_IN));
+                io_watch(s, &c->io, POLLER_OUT | (paused(c) ? 0 : POLLER_IN));
             }
             break;
         }
         if (c->blocked) {
             c->blocked = false;
-            io_watch(s, &c->io, c->paused ? 0 : POLLER_IN);
+            io_watch(s, &c->io, paused(c) ? 0 : POLLER_IN);
         }
         if (!peer_wants_write(&c->peer, out_of(c)))
             break;
@@ -275,11 +277,12 @@ bool conn_attend(struct conn *c, bool flush)
     if (c->resume) {
         c->resume = false;
         if (!c->reading) {
-            c->paused = false;
+            if (c->pipe)
+                c->pipe->paused = false;
             process(c);
             if (c->io.dead)
                 return false;
-            if (!c->paused) {
+            if (!paused(c)) {
                 io_watch(c->socket, &c->io, POLLER_IN | (c->blocked ? POLLER_OUT : 0));
                 choose_solo(c->socket);
             }
@@ -377,8 +380,8 @@ static void process(struct conn *c)
     for (;;) {
         if (p) {
             if (p->in_hwm && p->in.msgs >= p->in_hwm && !p->conflate) {
-                if (!c->paused) {
-                    c->paused = true;
+                if (!p->paused) {
+                    p->paused = true;
                     choose_solo(s);
                     if (c->peer.ping_gap) /* its PINGs go unread for now, and it must not despair */
                         tick(c, clock_now());
@@ -464,7 +467,7 @@ static void conn_ready(struct io *io, uint32_t events)
     }
     if (!(events & (POLLER_IN | POLLER_ERR)))
         return;
-    if (c->paused) {
+    if (paused(c)) {
         /* At RCVHWM: TCP pushes back. A peer that is gone is noticed when reading goes on. */
         io_watch(s, &c->io, c->blocked ? POLLER_OUT : 0);
         if (events & POLLER_ERR && !c->blocked)
@@ -488,7 +491,7 @@ bool conn_spin(struct conn *c, uint64_t until)
     struct fmq_socket *s = c->socket;
     uint8_t *buf;
     size_t len;
-    if (c->reading || c->paused || c->io.dead || peer_recv_buf(&c->peer, &buf, &len))
+    if (c->reading || paused(c) || c->io.dead || peer_recv_buf(&c->peer, &buf, &len))
         return false;
     c->reading = true;
     mutex_unlock(&s->lock);
@@ -519,7 +522,7 @@ static void tick(struct conn *c, uint64_t now)
         conn_end(c, CONN_END_BROKEN, 0);
         return;
     }
-    if (c->paused && c->peer.ping_gap) {
+    if (paused(c) && c->peer.ping_gap) {
         peer_reassure(&c->peer);
         if (now + c->peer.ping_gap / 2 < next)
             next = now + c->peer.ping_gap / 2;

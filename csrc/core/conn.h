@@ -50,7 +50,6 @@ struct conn {
     bool reading;
     bool writing;
     bool blocked;             /* the kernel takes no more now: POLLER_OUT is watched */
-    bool paused;              /* at RCVHWM: not read */
     enum conn_end end_wanted; /* close as soon as nobody is in a system call on it */
     int end_error;
     size_t inflight; /* bytes in the write under way */
@@ -61,8 +60,16 @@ struct conn {
 /* Takes over the descriptor, also on failure. `pipe` on connecting sockets. NULL: no memory. */
 struct conn *conn_new(struct fmq_socket *s, struct endpoint *ep, int fd, struct pipe *pipe,
                       const char *local_name, const char *remote_name);
+void conn_wrote_first(struct conn *c);
+
 /* More was appended to the pipe's `out`. */
-void conn_wrote(struct conn *c);
+static inline void conn_wrote(struct conn *c)
+{
+    if (!c->dirty)
+        conn_wrote_first(c);
+    else if (c->pipe->out.bytes >= FLUSH_BYTES && !c->writing && !c->blocked)
+        c->socket->work |= WORK_FLUSH;
+}
 /* Its pipe's reader made room. */
 void conn_resume(struct conn *c);
 /* Looks at a connection on the attention list; `flush`: writes whatever is queued, else only much

@@ -44,9 +44,6 @@ struct fmq_ctx {
     char name_prefix[17];
 };
 
-/* Goes up in every child of a fork: handles of an older generation are dead. */
-extern unsigned ctx_fork_generation;
-
 int ctx_start_drivers(struct fmq_ctx *ctx); /* lock held */
 /* The socket's lock is held. */
 void ctx_socket_finished(struct fmq_ctx *ctx, struct fmq_socket *s);

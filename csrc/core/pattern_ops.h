@@ -73,6 +73,13 @@ struct pattern_ops {
     /* Appends one whole message to `out` and names the pipe it came from (NULL: none). -EAGAIN:
      * none there; `out` is unchanged. On -ENOMEM the message stays. */
     int (*recv)(struct fmq_socket *s, struct parts *out, struct pipe **from);
+    /*
+     * The short ways of patterns for which any pipe will do; NULL elsewhere. `pick`: the pipe that
+     * takes a message now, as `send` would choose it; `turn`: the pipe whose oldest message comes
+     * next, as `recv` would. NULL: none, -EAGAIN. They count as that pipe's turn.
+     */
+    struct pipe *(*pick)(struct fmq_socket *s);
+    struct pipe *(*turn)(struct fmq_socket *s);
     /* FMQ_POLLIN and FMQ_POLLOUT as they stand. */
     int (*events)(struct fmq_socket *s);
 

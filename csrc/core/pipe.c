@@ -169,6 +169,25 @@ int pipe_write(struct pipe *p, struct msg *parts, uint32_t n)
     return rc;
 }
 
+int pipe_write_bytes(struct pipe *p, const void *data, size_t size, void *object)
+{
+    if (size > OUTQ_COPY_MAX || p->link || p->raw || p->conflate) {
+        struct msg m;
+        msg_init_borrowed(&m, data, size, object);
+        int rc = pipe_write(p, &m, 1);
+        if (rc)
+            msg_drop(&m);
+        return rc;
+    }
+    int rc = outq_put_copy(&p->out, data, size);
+    if (rc)
+        return rc;
+    p->msgs_out++;
+    if (p->conn)
+        conn_wrote(p->conn);
+    return 0;
+}
+
 int pipe_write_control(struct pipe *p, const void *data, size_t len)
 {
     if (p->hung_up)
@@ -218,15 +237,8 @@ int pipe_write_shared(struct pipe *p, struct msg *parts, uint32_t n)
 {
     if (!pipe_can_write(p))
         return -EAGAIN;
-    if (!p->link && n == 1 && !p->conflate && !p->raw && msg_size(parts) <= OUTQ_COPY_MAX) {
-        int rc = outq_put_copy(&p->out, msg_data(parts), msg_size(parts));
-        if (rc == 0) {
-            p->msgs_out++;
-            if (p->conn)
-                conn_wrote(p->conn);
-        }
-        return rc;
-    }
+    if (n == 1 && !p->link && msg_size(parts) <= OUTQ_COPY_MAX)
+        return pipe_write_bytes(p, msg_data(parts), msg_size(parts), NULL);
     struct parts copy;
     parts_init(&copy);
     int rc = 0;
@@ -279,14 +291,14 @@ void pipe_arrived(struct pipe *p, uint32_t msgs_before)
     socket_notify(s);
 }
 
-/* After `taken` messages left p->in: make room known to whoever fills it. */
-static void made_room(struct pipe *p, uint32_t taken)
+/* Makes room known to whoever fills `in`. */
+void pipe_made_room(struct pipe *p)
 {
     if (p->link) {
-        inproc_taken(p, taken);
+        inproc_taken(p, 1);
         if (p->in.msgs == 0)
             inproc_refill(p);
-    } else if (p->conn && p->conn->paused && p->in.msgs <= p->in_hwm / 2) {
+    } else if (p->paused && p->conn && p->in.msgs <= p->in_hwm / 2) {
         conn_resume(p->conn);
     }
     if (p->in.msgs == 0 && p->hung_up)
@@ -306,8 +318,8 @@ int pipe_read(struct pipe *p, struct parts *out)
     }
     for (uint32_t i = 0; i < n; i++)
         msgring_pop(r, &out->v[out->len++]);
-    if (p->link || p->hung_up || (p->conn && p->conn->paused))
-        made_room(p, 1);
+    if (p->link || p->hung_up || p->paused)
+        pipe_made_room(p);
     return 0;
 }
 
@@ -318,7 +330,8 @@ void pipe_skip(struct pipe *p)
         msgring_pop(&p->in, &m);
         msg_drop(&m);
     } while (m.flags & PART_MORE);
-    made_room(p, 1);
+    if (p->link || p->hung_up || p->paused)
+        pipe_made_room(p);
 }
 
 int pipe_inject(struct pipe *p, const void *data, size_t len)

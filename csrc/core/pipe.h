@@ -56,6 +56,7 @@ struct pipe {
     bool close_wanted; /* pipe_close was called: done when the pattern has returned */
     bool hung_up;      /* no writing any more; freed when `in` is empty */
     bool full;         /* a write was refused at the HWM: `writable` is owed */
+    bool paused;       /* its connection is not read: `in` is at in_hwm */
     bool conflate;     /* keep the newest message only, each way */
     bool raw;
     uint64_t msgs_in, msgs_out, drops; /* statistics: whole messages */
@@ -63,6 +64,8 @@ struct pipe {
 
 /* Room for one more message now? When not, the pattern's `writable` will be called later. */
 bool pipe_can_write(struct pipe *p);
+/* As pipe_write for one part that the caller lends, `object` as in msg_init_borrowed. */
+int pipe_write_bytes(struct pipe *p, const void *data, size_t size, void *object);
 /*
  * Queues one whole message of n parts. Consumes them on success. -EAGAIN at the HWM or when hung
  * up, -ENOMEM; the parts then stay the caller's. The core writes it out when the pattern has
@@ -80,6 +83,9 @@ int pipe_put_subscription(struct pipe *p, const void *topic, size_t len, bool ad
  * afterwards). 0, -EAGAIN, -ENOMEM. */
 int pipe_write_shared(struct pipe *p, struct msg *parts, uint32_t n);
 
+/* After a message was taken from `in`, where somebody may wait for that. */
+void pipe_made_room(struct pipe *p);
+
 static inline bool pipe_can_read(const struct pipe *p)
 {
     return p->in.msgs > 0;
@@ -90,6 +96,16 @@ static inline bool pipe_can_read(const struct pipe *p)
  * make more received bytes available, so look at pipe_can_read again afterwards.
  */
 int pipe_read(struct pipe *p, struct parts *out);
+/* As pipe_read for the first part of the message, if it is its only one; else false. */
+static inline bool pipe_read_single(struct pipe *p, struct msg *out)
+{
+    if (msgring_peek(&p->in)->flags & PART_MORE)
+        return false;
+    msgring_pop(&p->in, out);
+    if (p->link || p->hung_up || p->paused)
+        pipe_made_room(p);
+    return true;
+}
 /* Drops the oldest whole message. */
 void pipe_skip(struct pipe *p);
 /* Puts a message made here in front of the reader (DISCONNECT_MSG, notifications): a single part.

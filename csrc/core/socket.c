@@ -59,33 +59,15 @@ static void wake_ready(struct io *io, uint32_t events)
 
 /* ---- entering and leaving ---- */
 
-static int enter_locked(struct fmq_socket *s)
+int socket_enter_slow(struct fmq_socket *s)
 {
     int stop = atomic_load_explicit(&s->stop, memory_order_relaxed);
     if (stop) {
         socket_leave(s);
         return -stop;
     }
-    if (socket_has_mail(s))
-        socket_run_mail(s);
+    socket_run_mail(s);
     return 0;
-}
-
-int socket_enter(struct fmq_socket *s)
-{
-    if (s->fork_generation != ctx_fork_generation)
-        return -FMQ_EFORKED;
-    mutex_lock(&s->lock);
-    return enter_locked(s);
-}
-
-int socket_try_enter(struct fmq_socket *s)
-{
-    if (s->fork_generation != ctx_fork_generation)
-        return -FMQ_EFORKED;
-    if (!mutex_try(&s->lock))
-        return -EBUSY;
-    return enter_locked(s);
 }
 
 /* Goes through the attention list. Entries may be closed by other threads while a write has the

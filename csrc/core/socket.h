@@ -155,11 +155,43 @@ struct fmq_socket {
 
 /* ---- entering and leaving ---- */
 
-/* Takes the lock and looks at the mailbox. 0, or the negative stop code with the lock not held. */
-int socket_enter(struct fmq_socket *s);
-/* As socket_enter but -EBUSY instead of waiting for the lock. */
-int socket_try_enter(struct fmq_socket *s);
+/* Goes up in every child of a fork: handles of an older generation are dead. */
+extern unsigned ctx_fork_generation;
+
+/* The rest of entering, with the lock held, when there is mail or the socket was stopped. */
+int socket_enter_slow(struct fmq_socket *s);
 void socket_leave_slow(struct fmq_socket *s, bool flush_all);
+
+static inline bool socket_has_mail(struct fmq_socket *s)
+{
+    return atomic_load_explicit(&s->mailbox, memory_order_acquire) != NULL;
+}
+
+static inline int socket_entered(struct fmq_socket *s)
+{
+    if (atomic_load_explicit(&s->stop, memory_order_relaxed) || socket_has_mail(s))
+        return socket_enter_slow(s);
+    return 0;
+}
+
+/* Takes the lock and looks at the mailbox. 0, or the negative stop code with the lock not held. */
+static inline int socket_enter(struct fmq_socket *s)
+{
+    if (s->fork_generation != ctx_fork_generation)
+        return -FMQ_EFORKED;
+    mutex_lock(&s->lock);
+    return socket_entered(s);
+}
+
+/* As socket_enter but -EBUSY instead of waiting for the lock. */
+static inline int socket_try_enter(struct fmq_socket *s)
+{
+    if (s->fork_generation != ctx_fork_generation)
+        return -FMQ_EFORKED;
+    if (!mutex_try(&s->lock))
+        return -EBUSY;
+    return socket_entered(s);
+}
 
 /* Does what `work` says (flush policy, notifications, reaping) and lets the lock go. */
 static inline void socket_leave(struct fmq_socket *s)
@@ -190,11 +222,6 @@ void socket_ref(struct fmq_socket *s);
 void socket_unref(struct fmq_socket *s);
 
 /* ---- for the core's own parts, lock held ---- */
-
-static inline bool socket_has_mail(struct fmq_socket *s)
-{
-    return atomic_load_explicit(&s->mailbox, memory_order_acquire) != NULL;
-}
 
 /* Runs the commands that other threads posted, in their order. */
 void socket_run_mail(struct fmq_socket *s);

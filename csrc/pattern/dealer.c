@@ -72,16 +72,16 @@ static int dealer_send_check(struct fmq_socket *s, const struct msg *first)
     return balancer_ready(&me->out) ? 0 : -EAGAIN;
 }
 
-static int dealer_send(struct fmq_socket *s, struct parts *m)
+static struct pipe *dealer_pick(struct fmq_socket *s)
 {
     struct dealer *me = s->state;
-    return balancer_send(&me->out, m, NULL);
+    return balancer_turn(&me->out);
 }
 
-static int dealer_recv(struct fmq_socket *s, struct parts *out, struct pipe **from)
+static struct pipe *dealer_turn(struct fmq_socket *s)
 {
     struct dealer *me = s->state;
-    return fairq_recv(&me->in, out, from);
+    return fairq_turn(&me->in);
 }
 
 static int dealer_events(struct fmq_socket *s)
@@ -118,8 +118,10 @@ const struct pattern_ops pattern_dealer = {
     .readable = dealer_readable,
     .writable = dealer_writable,
     .send_check = dealer_send_check,
-    .send = dealer_send,
-    .recv = dealer_recv,
+    .pick = dealer_pick,
+    .turn = dealer_turn,
+    .send = route_send,
+    .recv = route_recv,
     .events = dealer_events,
     .setopt = dealer_setopt,
 };

@@ -59,39 +59,30 @@ static void pair_writable(struct fmq_socket *s, struct pipe *p)
     (void)p;
 }
 
+static struct pipe *pair_pick(struct fmq_socket *s)
+{
+    struct pair *me = s->state;
+    return me->peer && pipe_can_write(me->peer) ? me->peer : NULL;
+}
+
+/* It stays in front until it is dry: peers follow one another. */
+static struct pipe *pair_turn(struct fmq_socket *s)
+{
+    struct pair *me = s->state;
+    return fairq_next(&me->in);
+}
+
 static int pair_send_check(struct fmq_socket *s, const struct msg *first)
 {
-    struct pair *me = s->state;
     (void)first;
-    return me->peer && pipe_can_write(me->peer) ? 0 : -EAGAIN;
-}
-
-static int pair_send(struct fmq_socket *s, struct parts *m)
-{
-    struct pair *me = s->state;
-    if (!me->peer)
-        return -EAGAIN;
-    int rc = pipe_write(me->peer, m->v, m->len);
-    if (rc == 0)
-        m->len = 0;
-    return rc;
-}
-
-static int pair_recv(struct fmq_socket *s, struct parts *out, struct pipe **from)
-{
-    struct pair *me = s->state;
-    struct pipe *p = fairq_next(&me->in);
-    if (!p)
-        return -EAGAIN;
-    *from = p;
-    return pipe_read(p, out); /* stays in front until it is dry: peers follow one another */
+    return pair_pick(s) ? 0 : -EAGAIN;
 }
 
 static int pair_events(struct fmq_socket *s)
 {
     struct pair *me = s->state;
     return (fairq_next(&me->in) ? FMQ_POLLIN : 0) |
-           (pair_send_check(s, NULL) == 0 ? FMQ_POLLOUT : 0);
+           (pair_pick(s) ? FMQ_POLLOUT : 0);
 }
 
 const struct pattern_ops pattern_pair = {
@@ -108,7 +99,9 @@ const struct pattern_ops pattern_pair = {
     .readable = pair_readable,
     .writable = pair_writable,
     .send_check = pair_send_check,
-    .send = pair_send,
-    .recv = pair_recv,
+    .pick = pair_pick,
+    .turn = pair_turn,
+    .send = route_send,
+    .recv = route_recv,
     .events = pair_events,
 };

@@ -65,10 +65,10 @@ static int push_send_check(struct fmq_socket *s, const struct msg *first)
     return balancer_ready(&me->out) ? 0 : -EAGAIN;
 }
 
-static int push_send(struct fmq_socket *s, struct parts *m)
+static struct pipe *push_pick(struct fmq_socket *s)
 {
     struct push *me = s->state;
-    return balancer_send(&me->out, m, NULL);
+    return balancer_turn(&me->out);
 }
 
 static int push_events(struct fmq_socket *s)
@@ -119,10 +119,10 @@ static void pull_writable(struct fmq_socket *s, struct pipe *p)
     (void)p;
 }
 
-static int pull_recv(struct fmq_socket *s, struct parts *out, struct pipe **from)
+static struct pipe *pull_turn(struct fmq_socket *s)
 {
     struct pull *me = s->state;
-    return fairq_recv(&me->in, out, from);
+    return fairq_turn(&me->in);
 }
 
 static int pull_events(struct fmq_socket *s)
@@ -161,7 +161,8 @@ const struct pattern_ops pattern_push = {
     .readable = push_readable,
     .writable = push_writable,
     .send_check = push_send_check,
-    .send = push_send,
+    .pick = push_pick,
+    .send = route_send,
     .recv = no_recv,
     .events = push_events,
 };
@@ -178,6 +179,7 @@ const struct pattern_ops pattern_pull = {
     .readable = pull_readable,
     .writable = pull_writable,
     .send = no_send,
-    .recv = pull_recv,
+    .turn = pull_turn,
+    .recv = route_recv,
     .events = pull_events,
 };

@@ -23,54 +23,37 @@ void route_expel(struct pipe *p)
     pipe_close(p);
 }
 
-/* ---- fair queue ---- */
-
-int fairq_recv(struct fairq *q, struct parts *out, struct pipe **from)
-{
-    struct pipe *p = fairq_next(q);
-    if (!p)
-        return -EAGAIN;
-    *from = p;
-    return fairq_take(q, p, out);
-}
-
 /* ---- load balancer ---- */
-
-static struct pipe *balancer_next(struct balancer *b)
-{
-    while (!list_empty(&b->pipes)) {
-        struct pipe *p = LIST_ENTRY(b->pipes.next, struct pipe, out_node);
-        if (pipe_can_write(p))
-            return p;
-        balancer_remove(p);
-    }
-    return NULL;
-}
-
-bool balancer_ready(struct balancer *b)
-{
-    return balancer_next(b) != NULL;
-}
 
 int balancer_send(struct balancer *b, struct parts *m, struct pipe **to)
 {
-    struct pipe *p;
-    while ((p = balancer_next(b))) {
-        int rc = pipe_write(p, m->v, m->len);
-        if (rc == -EAGAIN) {
-            balancer_remove(p);
-            continue;
-        }
-        if (rc)
-            return rc;
+    struct pipe *p = balancer_turn(b);
+    int rc = p ? pipe_write(p, m->v, m->len) : -EAGAIN;
+    if (rc)
+        return rc;
+    m->len = 0;
+    *to = p;
+    return 0;
+}
+
+/* ---- any pipe ---- */
+
+int route_send(struct fmq_socket *s, struct parts *m)
+{
+    struct pipe *p = s->ops->pick(s);
+    int rc = p ? pipe_write(p, m->v, m->len) : -EAGAIN;
+    if (rc == 0)
         m->len = 0;
-        list_remove(&p->out_node);
-        list_push_back(&b->pipes, &p->out_node);
-        if (to)
-            *to = p;
-        return 0;
-    }
-    return -EAGAIN;
+    return rc;
+}
+
+int route_recv(struct fmq_socket *s, struct parts *out, struct pipe **from)
+{
+    struct pipe *p = s->ops->turn(s);
+    if (!p)
+        return -EAGAIN;
+    *from = p;
+    return pipe_read(p, out);
 }
 
 /* ---- fan-out ---- */

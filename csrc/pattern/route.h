@@ -89,8 +89,16 @@ static inline int fairq_take(struct fairq *q, struct pipe *p, struct parts *out)
     return rc;
 }
 
-/* Both in one: 0, -EAGAIN or -ENOMEM. */
-int fairq_recv(struct fairq *q, struct parts *out, struct pipe **from);
+/* The pipe whose turn it is, which goes to the back of the queue; NULL: none has a message. */
+static inline struct pipe *fairq_turn(struct fairq *q)
+{
+    struct pipe *p = fairq_next(q);
+    if (p && p->in_node.next != p->in_node.prev) {
+        list_remove(&p->in_node);
+        list_push_back(&q->pipes, &p->in_node);
+    }
+    return p;
+}
 
 /* ---- out: every writable pipe in turn ---- */
 
@@ -114,9 +122,36 @@ static inline void balancer_remove(struct pipe *p)
     list_remove(&p->out_node);
 }
 
+/* The pipe whose turn it is; NULL: none has room. */
+static inline struct pipe *balancer_next(struct balancer *b)
+{
+    while (!list_empty(&b->pipes)) {
+        struct pipe *p = LIST_ENTRY(b->pipes.next, struct pipe, out_node);
+        if (pipe_can_write(p))
+            return p;
+        balancer_remove(p);
+    }
+    return NULL;
+}
+
+/* The same, and it goes to the back of the line. */
+static inline struct pipe *balancer_turn(struct balancer *b)
+{
+    struct pipe *p = balancer_next(b);
+    if (p && p->out_node.next != p->out_node.prev) {
+        list_remove(&p->out_node);
+        list_push_back(&b->pipes, &p->out_node);
+    }
+    return p;
+}
+
 /* Whether balancer_send would find a pipe. */
-bool balancer_ready(struct balancer *b);
-/* 0: the message is gone, *to (may be NULL) tells where. -EAGAIN, -ENOMEM: all is as it was. */
+static inline bool balancer_ready(struct balancer *b)
+{
+    return balancer_next(b) != NULL;
+}
+
+/* 0: the message is gone, *to tells where. -EAGAIN, -ENOMEM: all is as it was. */
 int balancer_send(struct balancer *b, struct parts *m, struct pipe **to);
 
 /* ---- out: to many ---- */
@@ -144,6 +179,11 @@ void fanout_aim_all(struct fanout *f);
 bool fanout_all_writable(struct fanout *f);
 /* Sends to the targets; who has no room misses the message. 0, or -ENOMEM when nobody got it. */
 int fanout_send(struct fmq_socket *s, struct fanout *f, struct parts *m);
+
+/* ---- send and recv of patterns that have pick and turn ---- */
+
+int route_send(struct fmq_socket *s, struct parts *m);
+int route_recv(struct fmq_socket *s, struct parts *out, struct pipe **from);
 
 /* ---- parts ---- */
 

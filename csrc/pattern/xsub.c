@@ -159,10 +159,10 @@ static int xsub_send(struct fmq_socket *s, struct parts *m)
     return fanout_send(s, &me->out, m);
 }
 
-static int xsub_recv(struct fmq_socket *s, struct parts *out, struct pipe **from)
+static struct pipe *xsub_turn(struct fmq_socket *s)
 {
     struct xsub *me = s->state;
-    return fairq_recv(&me->in, out, from);
+    return fairq_turn(&me->in);
 }
 
 static int xsub_events(struct fmq_socket *s)
@@ -221,14 +221,10 @@ static int sub_send(struct fmq_socket *s, struct parts *m)
     return -ENOTSUP;
 }
 
-static int sub_recv(struct fmq_socket *s, struct parts *out, struct pipe **from)
+static struct pipe *sub_turn(struct fmq_socket *s)
 {
     struct xsub *me = s->state;
-    struct pipe *p = sub_next(s);
-    if (!p)
-        return -EAGAIN;
-    *from = p;
-    return fairq_take(&me->in, p, out);
+    return sub_next(s) ? fairq_turn(&me->in) : NULL;
 }
 
 static int sub_events(struct fmq_socket *s)
@@ -266,7 +262,8 @@ const struct pattern_ops pattern_xsub = {
     .readable = xsub_readable,
     .writable = xsub_writable,
     .send = xsub_send,
-    .recv = xsub_recv,
+    .turn = xsub_turn,
+    .recv = route_recv,
     .events = xsub_events,
     .setopt = xsub_setopt,
     .getopt = xsub_getopt,
@@ -287,7 +284,8 @@ const struct pattern_ops pattern_sub = {
     .readable = xsub_readable,
     .writable = xsub_writable,
     .send = sub_send,
-    .recv = sub_recv,
+    .turn = sub_turn,
+    .recv = route_recv,
     .events = sub_events,
     .setopt = sub_setopt,
     .getopt = xsub_getopt,

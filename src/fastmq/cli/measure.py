@@ -59,6 +59,12 @@ class Scenario:
         cases: dict[str, dict[str, Any]] = self.module.CASES
         return cases
 
+    @property
+    def sweep(self) -> str | None:
+        """The parameter that grows from case to case, if that is what the scenario shows."""
+        name: str | None = getattr(self.module, "SWEEP", None)
+        return name
+
 
 @dataclass
 class Case:
@@ -91,13 +97,28 @@ def load(folder: Path | None = None) -> list[Scenario]:
     return [Scenario(path, worker.load_scenario(str(path))) for path in paths]
 
 
-def select(scenarios: Iterable[Scenario], wanted: Sequence[str]) -> list[Case]:
-    """The cases whose "scenario/case" contains one of the wanted words; all when none is given."""
+def select(
+    scenarios: Iterable[Scenario], wanted: Sequence[str], sweeps: bool = False
+) -> list[Case]:
+    """The cases whose "scenario/case" contains one of the wanted words; all when none is given.
+
+    A sweep takes long: unless `sweeps`, a word must be in the name of its scenario.
+    """
+
+    def chosen(scenario: Scenario, name: str) -> bool:
+        quiet = scenario.sweep is None or sweeps
+        if not wanted:
+            return quiet
+        return any(
+            word in f"{scenario.name}/{name}" and (quiet or word.partition("/")[0] in scenario.name)
+            for word in wanted
+        )
+
     return [
         Case(scenario, name)
         for scenario in scenarios
         for name in scenario.cases
-        if not wanted or any(word in f"{scenario.name}/{name}" for word in wanted)
+        if chosen(scenario, name)
     ]
 
 
@@ -223,12 +244,13 @@ def compare(
     modules: dict[str, str],
     rounds: int,
     seconds: float,
-    beside: Callable[[Case], dict[str, Values]] | None = None,
+    beside: Callable[[Case, float], dict[str, Values]] | None = None,
     step: Callable[[Case, str], None] | None = None,
 ) -> None:
     """Fill the cases: `rounds` times each with each module, given as label -> module.
 
-    beside: measures what is no module (a C program, say) once a round: label -> values
+    beside: measures what is no module (a C program, say) once a round, for so many seconds:
+        label -> values
     step: called before each run with the case and the label
     """
     for case in cases:
@@ -246,7 +268,7 @@ def compare(
                 except MeasureError as error:
                     case.errors[label] = str(error)
             if beside:
-                for label, values in beside(case).items():
+                for label, values in beside(case, seconds).items():
                     case.add(label, values)
 
 
@@ -297,7 +319,9 @@ def as_json(cases: Sequence[Case], base: str) -> list[dict[str, Any]]:
         {
             "scenario": case.scenario.name,
             "case": case.name,
+            "title": case.scenario.title,
             "params": case.scenario.cases[case.name],
+            "sweep": case.scenario.sweep,
             "errors": case.errors,
             "metrics": {
                 metric: {

@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser, rounds: int, seconds: float) 
 def run(
     options: argparse.Namespace,
     scenarios: Sequence[measure.Scenario] | None = None,
-    beside: Callable[[measure.Case], dict[str, measure.Values]] | None = None,
+    beside: Callable[[measure.Case, float], dict[str, measure.Values]] | None = None,
     save: Path | None = None,
 ) -> int:
     """Measure and print; 0, or 1 when a case failed, or 2 when there is nothing to measure.

@@ -13,6 +13,7 @@ import importlib
 import importlib.util
 import json
 import os
+import resource
 import signal
 import sys
 import time
@@ -71,6 +72,15 @@ class Task:
         """Connect each socket to the address that the other role's bind told for it."""
         for socket, address in zip(sockets, self.hear(), strict=True):
             socket.connect(address)
+
+    @staticmethod
+    def allow_files(n: int) -> None:
+        """Let the process hold n descriptors, where its soft limit is lower."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if hard != resource.RLIM_INFINITY and n > hard:
+            raise RuntimeError(f"{n} open files are needed; the limit here is {hard} (ulimit -Hn)")
+        if soft != resource.RLIM_INFINITY and n > soft:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (n, hard))
 
     def time_calls(self, call: Callable[[], Any]) -> dict[str, float]:
         """Call again and again for `seconds`, after a warm-up of a fifth; p50 and p99 in us."""

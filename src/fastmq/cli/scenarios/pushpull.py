@@ -19,6 +19,7 @@ CASES: dict[str, dict[str, Any]] = {
         "size": size,
         "copy": True,
         "solo": transport == "inproc",
+        "beside": [["engine", "pushpull", transport, str(size)]],
     }
     for transport in ("tcp", "ipc", "inproc")
     for label, size in SIZES.items()

@@ -10,8 +10,16 @@ if TYPE_CHECKING:
     from fastmq.cli.worker import Task
 
 CASES: dict[str, dict[str, Any]] = {
-    "tcp 64 B": {"transport": "tcp", "size": 64, "beside": ["pingpong", "64"]},
-    "ipc 64 B": {"transport": "ipc", "size": 64},
+    "tcp 64 B": {
+        "transport": "tcp",
+        "size": 64,
+        "beside": [["pingpong", "64"], ["engine", "reqrep", "tcp", "64"]],
+    },
+    "ipc 64 B": {
+        "transport": "ipc",
+        "size": 64,
+        "beside": [["engine", "reqrep", "ipc", "64"]],
+    },
     "inproc 64 B, two threads": {"transport": "inproc", "size": 64, "solo": True},
 }
 METRICS = {"p50": ("us", "lower"), "p99": ("us", "lower")}
