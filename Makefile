@@ -11,7 +11,7 @@ PYTEST_ARGS ?=
 
 # What the installed package is made from; the Python files are used where they lie.
 BUILD_INPUTS := pyproject.toml setup.py $(shell find csrc src \
-                -name '*.[ch]' -o -name '*.def' -o -name '*.pyx' -o -name '*.pxd')
+                -name '*.[ch]' -o -name '*.def' -o -name '*.pyx' -o -name '*.px[di]')
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-fast test-asan bench budget ctest tsan fuzz lint format types clean

@@ -72,6 +72,9 @@ struct watch {
     bool waits_out;       /* FD's holder was last told that the socket is not writable */
     bool merged;          /* FD is signal[0] alone: the system has no descriptor for a poller */
     struct poller *outer; /* FD: the socket's poller and both signals in one */
+    struct poller *loop;  /* fmq_watch: the socket's poller and the signals of loop_events */
+    int loop_events;
+    unsigned loop_seen; /* socket->changes when FMQ_POLLCHANGE was asked for */
 };
 
 /* What socket_leave has to do; checked as one word on the fast path. */

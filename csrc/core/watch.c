@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/watch.h"
 
+#include "core/ctx.h"
+
 enum { IN, OUT };
 
 static const int event_of[2] = {FMQ_POLLIN, FMQ_POLLOUT};
@@ -23,6 +25,9 @@ int watch_add(struct fmq_socket *s, int events)
         w->count[i] += events & event_of[i] ? 1u : 0;
     atomic_fetch_add(&s->watchers, 1);
     s->work |= WORK_WATCHED;
+    /* What was posted before there was a watcher has signalled nothing. */
+    if (atomic_load(&s->mailbox))
+        socket_run_mail(s);
     return 0;
 }
 
@@ -38,9 +43,14 @@ void watch_update(struct fmq_socket *s)
     struct watch *w = &s->watch;
     int stop = atomic_load_explicit(&s->stop, memory_order_relaxed);
     int events = stop ? FMQ_POLLIN | FMQ_POLLOUT : s->ops->events(s);
+    bool changed = (w->loop_events & FMQ_POLLCHANGE) &&
+                   w->loop_seen != atomic_load_explicit(&s->changes, memory_order_relaxed);
+    bool loop_out = (w->loop_events & FMQ_POLLOUT) && (events & FMQ_POLLOUT);
     for (int i = IN; i <= OUT; i++) {
         bool show = w->count[i] && (events & event_of[i]);
-        if (i == IN && w->merged && w->waits_out && (events & FMQ_POLLOUT))
+        if (i == IN && w->merged)
+            show = show || loop_out || changed || (w->waits_out && (events & FMQ_POLLOUT));
+        if (i == OUT && changed)
             show = true;
         if (show == w->shown[i])
             continue;
@@ -87,6 +97,84 @@ int watch_export(struct fmq_socket *s, int *fd)
     return 0;
 }
 
+/* The signals that the loop's poller holds for these events. */
+static int loop_signals(int events)
+{
+    return (events & FMQ_POLLIN) | (events & (FMQ_POLLOUT | FMQ_POLLCHANGE) ? FMQ_POLLOUT : 0);
+}
+
+static int loop_make(struct fmq_socket *s)
+{
+    struct watch *w = &s->watch;
+    int rc = poller_create(&w->loop);
+    if (rc)
+        return rc;
+    w->merged = poller_fd(w->loop) < 0;
+    if ((rc = make_signal(s, IN)) == 0)
+        rc = poller_add_child(w->loop, s->poller, POLLER_IN, s);
+    if (rc) {
+        poller_destroy(w->loop);
+        w->loop = NULL;
+    }
+    return rc;
+}
+
+/* Makes the loop's poller show `events` instead of what it showed. */
+static int loop_change(struct fmq_socket *s, int events)
+{
+    struct watch *w = &s->watch;
+    int before = loop_signals(w->loop_events);
+    int after = loop_signals(events);
+    int rc = after && after != before ? watch_add(s, after) : 0;
+    if (rc)
+        return rc;
+    for (int i = IN; i <= OUT; i++) {
+        if (!(after & ~before & event_of[i]))
+            continue;
+        rc = poller_add(w->loop, w->signal[i].rfd, POLLER_IN, s);
+        if (rc) {
+            if (i == OUT && (after & ~before & FMQ_POLLIN))
+                poller_del(w->loop, w->signal[IN].rfd);
+            watch_remove(s, after);
+            return rc;
+        }
+    }
+    for (int i = IN; i <= OUT; i++)
+        if (before & ~after & event_of[i])
+            poller_del(w->loop, w->signal[i].rfd);
+    if (before && after != before)
+        watch_remove(s, before);
+    w->loop_events = events;
+    w->loop_seen = atomic_load_explicit(&s->changes, memory_order_relaxed);
+    return 0;
+}
+
+int fmq_watch(fmq_socket *s, int events, int *fd)
+{
+    struct watch *w = &s->watch;
+    if (s->fork_generation != ctx_fork_generation)
+        return -FMQ_EFORKED;
+    mutex_lock(&s->lock);
+    bool first = w->loop_events == 0;
+    int rc = first && s->closed ? -ENOTSOCK : 0;
+    if (rc == 0 && events && !w->loop)
+        rc = loop_make(s);
+    if (rc == 0 && w->loop)
+        rc = loop_change(s, events);
+    if (rc == 0 && first && events)
+        socket_ref(s);
+    if (rc == 0 && events)
+        *fd = w->merged ? w->signal[IN].rfd : poller_fd(w->loop);
+    if (!s->finished)
+        s->work |= WORK_WATCHED;
+    else
+        watch_update(s);
+    socket_leave(s);
+    if (rc == 0 && !first && !events)
+        socket_unref(s);
+    return rc;
+}
+
 void watch_told(struct fmq_socket *s, int events)
 {
     struct watch *w = &s->watch;
@@ -104,6 +192,9 @@ void watch_fini(struct fmq_socket *s)
     if (w->outer)
         poller_destroy(w->outer);
     w->outer = NULL;
+    if (w->loop)
+        poller_destroy(w->loop);
+    w->loop = NULL;
     wakeup_fini(&w->signal[IN]);
     wakeup_fini(&w->signal[OUT]);
 }

@@ -56,6 +56,7 @@ enum {
 #define FMQ_POLLOUT 2
 #define FMQ_POLLERR 4
 #define FMQ_POLLPRI 8
+#define FMQ_POLLCHANGE 16 /* fmq_watch only: anything that changed since the call */
 
 typedef struct fmq_ctx fmq_ctx;
 typedef struct fmq_socket fmq_socket;
@@ -186,6 +187,14 @@ int fmq_flush(fmq_socket *s);
 int fmq_events(fmq_socket *s);
 /* Waits for one of `events`; returns the mask or a negative errno (0 on timeout). */
 int fmq_poll_one(fmq_socket *s, int events, int timeout_ms);
+
+/*
+ * For an event loop: a descriptor that is readable while one of `events` (FMQ_POLLIN, FMQ_POLLOUT)
+ * is so, or the network is worth a look (fmq_events). Several calls: the last one counts. It stays
+ * open until a call with 0 events, even if the socket is closed meanwhile; then it is readable for
+ * good. -ENOTSOCK: closed before the first call, -EMFILE.
+ */
+int fmq_watch(fmq_socket *s, int events, int *fd);
 
 /* Event messages go to a PAIR bound at `endpoint` ("inproc://..."), NULL stops. version 1 or 2.
  * `type` of the monitor socket: FMQ_PAIR, or for version 2 also FMQ_PUB, FMQ_PUSH. */

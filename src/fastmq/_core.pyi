@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
-from collections.abc import Iterable, Sequence
+from asyncio import AbstractEventLoop, Future
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from threading import Event
-from typing import Any, Literal, SupportsIndex, overload
+from typing import Any, Literal, NoReturn, SupportsIndex, overload
 
 from typing_extensions import Buffer as Buffer
 from typing_extensions import Self, disjoint_base
@@ -234,6 +236,156 @@ class Socket:
     def peer_state(self, peer: Buffer) -> int: ...
 
 @disjoint_base
+class AsyncSocket(Socket):
+    @overload  # type: ignore[override]
+    def send(
+        self,
+        data: Buffer | Frame,
+        flags: int = ...,
+        copy: bool = ...,
+        *,
+        track: Literal[True],
+        routing_id: int | None = ...,
+        group: str | None = ...,
+        timeout: float | None = ...,
+    ) -> Future[MessageTracker]: ...
+    @overload
+    def send(
+        self,
+        data: Buffer | Frame,
+        flags: int = ...,
+        copy: bool = ...,
+        track: bool = ...,
+        routing_id: int | None = ...,
+        group: str | None = ...,
+        *,
+        timeout: float | None = ...,
+    ) -> Future[MessageTracker | None]: ...
+    def send_multipart(  # type: ignore[override]
+        self,
+        msg_parts: Iterable[Buffer | Frame],
+        flags: int = 0,
+        copy: bool = True,
+        track: bool = False,
+        *,
+        routing_id: int | None = None,
+        group: str | None = None,
+        timeout: float | None = None,
+    ) -> Future[MessageTracker | None]: ...
+    @overload  # type: ignore[override]
+    def recv(
+        self,
+        flags: int = ...,
+        copy: Literal[True] = ...,
+        track: bool = ...,
+        *,
+        timeout: float | None = ...,
+    ) -> Future[bytes]: ...
+    @overload
+    def recv(
+        self,
+        flags: int = ...,
+        *,
+        copy: Literal[False],
+        track: bool = ...,
+        timeout: float | None = ...,
+    ) -> Future[Frame]: ...
+    @overload
+    def recv(
+        self,
+        flags: int,
+        copy: Literal[False],
+        track: bool = ...,
+        *,
+        timeout: float | None = ...,
+    ) -> Future[Frame]: ...
+    @overload
+    def recv(
+        self,
+        flags: int = ...,
+        copy: bool = ...,
+        track: bool = ...,
+        *,
+        timeout: float | None = ...,
+    ) -> Future[bytes] | Future[Frame]: ...
+    @overload  # type: ignore[override]
+    def recv_multipart(
+        self,
+        flags: int = ...,
+        copy: Literal[True] = ...,
+        track: bool = ...,
+        *,
+        timeout: float | None = ...,
+    ) -> Future[list[bytes]]: ...
+    @overload
+    def recv_multipart(
+        self,
+        flags: int = ...,
+        *,
+        copy: Literal[False],
+        track: bool = ...,
+        timeout: float | None = ...,
+    ) -> Future[list[Frame]]: ...
+    @overload
+    def recv_multipart(
+        self,
+        flags: int,
+        copy: Literal[False],
+        track: bool = ...,
+        *,
+        timeout: float | None = ...,
+    ) -> Future[list[Frame]]: ...
+    @overload
+    def recv_multipart(
+        self,
+        flags: int = ...,
+        copy: bool = ...,
+        track: bool = ...,
+        *,
+        timeout: float | None = ...,
+    ) -> Future[list[bytes]] | Future[list[Frame]]: ...
+    def recv_into(  # type: ignore[override]
+        self,
+        buffer: Buffer,
+        /,
+        *,
+        nbytes: SupportsIndex = 0,
+        flags: int = 0,
+        timeout: float | None = None,
+    ) -> Future[int]: ...
+    @overload  # type: ignore[override]
+    def recv_many(
+        self,
+        max: int = ...,
+        *,
+        multipart: Literal[True],
+        timeout: float | None = ...,
+        copy: Literal[True] = ...,
+        flags: int = ...,
+    ) -> Future[list[list[bytes]]]: ...
+    @overload
+    def recv_many(
+        self,
+        max: int = ...,
+        *,
+        timeout: float | None = ...,
+        copy: bool = ...,
+        multipart: bool = ...,
+        flags: int = ...,
+    ) -> Future[list[Any]]: ...
+    def __iter__(self) -> NoReturn: ...
+    def __next__(self) -> NoReturn: ...
+    def __aiter__(self) -> Self: ...
+    def __anext__(self) -> Future[bytes | list[bytes]]: ...
+    def _send_batch(
+        self, source: Iterator[Any], limit: int, flags: int
+    ) -> tuple[int, tuple[Any] | None, Exception | None]: ...
+    def poll(  # type: ignore[override]
+        self, timeout: float | None = None, flags: int = 1
+    ) -> Future[int]: ...
+    def _end_waits(self) -> None: ...
+
+@disjoint_base
 class PollSet:
     def __init__(self) -> None: ...
     def add(self, key: Any, events: int) -> None: ...
@@ -254,6 +406,16 @@ def wait_released(timeout_ms: int) -> None: ...
 def orphans_sending() -> bool: ...
 def is_exiting() -> bool: ...
 def at_exit() -> None: ...
+def set_asyncio(
+    future: type[Future[Any]],
+    pending: type[Future[Any]],
+    get_running_loop: Callable[[], AbstractEventLoop],
+    no_loop: Callable[[], AbstractEventLoop],
+    queue: type[deque[Any]],
+) -> None: ...
+def poll_later(socket: Socket, flags: int, future: Future[Any]) -> None: ...
+def poll_expired(future: Future[int]) -> None: ...
+def load_into(future: Future[Any], load: Callable[[Any], Any]) -> Future[Any]: ...
 def strerror(errno: int) -> str: ...
 def zmq_errno() -> int: ...
 def has(capability: str) -> bool: ...

@@ -790,6 +790,7 @@ cdef class _SocketHandle:
 
     cdef fmq_socket *s
     cdef _ContextHandle context
+    cdef object waits        # _Waits, once an event loop has to do with it; see _aio.pxi
     cdef object __weakref__
 
     def __dealloc__(self):
@@ -1724,6 +1725,9 @@ def option_table():
                      bool(info.access & FMQ_OPT_GET), bool(info.access & FMQ_OPT_SET),
                      info.min, info.max))
         i += 1
+
+
+include "_aio.pxi"
 
 
 msg_set_object_hooks(core_ref, hook_release)

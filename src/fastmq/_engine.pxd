@@ -59,6 +59,7 @@ cdef extern from "fastmq.h" nogil:
     const int FMQ_POLLIN
     const int FMQ_POLLOUT
     const int FMQ_POLLERR
+    const int FMQ_POLLCHANGE
 
     struct fmq_ctx:
         pass
@@ -143,6 +144,7 @@ cdef extern from "fastmq.h" nogil:
     int fmq_flush(fmq_socket *s)
     int fmq_events(fmq_socket *s)
     int fmq_poll_one(fmq_socket *s, int events, int timeout_ms)
+    int fmq_watch(fmq_socket *s, int events, int *fd)
     int fmq_monitor(fmq_socket *s, const char *endpoint, uint64_t events, int version, int type)
     int fmq_monitor_stats(fmq_socket *s)
     int fmq_peer_state(fmq_socket *s, const void *id, size_t len)

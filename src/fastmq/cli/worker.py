@@ -17,7 +17,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, TextIO
 
 SCENARIOS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "scenarios")
@@ -97,6 +97,14 @@ class Task:
             samples.append(after - now)
             now = after
         return self.percentiles(samples)
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Run a coroutine in the kind of event loop that the case names: asyncio or uvloop."""
+        if self.get("loop") == "uvloop":
+            module: Any = importlib.import_module("uvloop")
+        else:
+            module = importlib.import_module("asyncio")
+        return module.run(coroutine)
 
     @staticmethod
     def percentiles(samples_ns: list[int]) -> dict[str, float]:

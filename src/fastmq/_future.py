@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: MIT
+"""What fastmq.asyncio and fastmq.eventloop.future stand on: sockets and pollers with Futures."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from asyncio import Future
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from . import _core
+from .constants import POLLIN, POLLOUT
+from .error import ZMQError, batch_error
+from .poll import Poller
+from .socket import Socket
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from ._core import Buffer, Frame
+    from .frame import MessageTracker
+
+_T = TypeVar("_T")
+_SocketT = TypeVar("_SocketT", bound="_AsyncSocket")
+
+# A long send_many lets other tasks run after this many messages.
+_TURN = 1000
+
+
+class Pending(Future[_T]):
+    """A Future of a call that waits.
+
+    When the task that awaits it is cancelled after it was done but before the task has run again,
+    the message it holds goes back to the socket.
+    """
+
+    __slots__ = ("waiter",)
+
+    waiter: Any
+
+    def __await__(self) -> Generator[Any, None, _T]:
+        if not self.done():
+            waiter = self.waiter
+            waiter.enter()
+            self._asyncio_future_blocking = True
+            try:
+                yield self
+            except BaseException:
+                waiter.abandon()
+                raise
+            if not self.done():
+                raise RuntimeError("the Future was resumed before it was done")
+            waiter.delivered()
+        return self.result()
+
+    __iter__ = __await__
+
+
+def _no_running_loop() -> asyncio.AbstractEventLoop:
+    """The loop of a caller that is in none."""
+    warnings.warn(
+        "No running event loop. Use fastmq.asyncio from within a running loop.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return asyncio.get_event_loop()
+
+
+_core.set_asyncio(Future, Pending, asyncio.get_running_loop, _no_running_loop, deque)
+
+
+class _Async:
+    """Names that pyzmq's asynchronous classes have in common."""
+
+    _Future = Future
+
+    def _default_loop(self) -> asyncio.AbstractEventLoop:
+        try:
+            return asyncio.get_running_loop()
+        except RuntimeError:
+            return _no_running_loop()
+
+    def _get_loop(self) -> asyncio.AbstractEventLoop:
+        return self._default_loop()
+
+
+class _AsyncPoller(_Async, Poller):
+    """A Poller whose poll returns a Future."""
+
+    _socket_class: type[_AsyncSocket]
+
+    def poll(  # type: ignore[override]
+        self, timeout: float | None = -1
+    ) -> Future[list[tuple[Any, int]]]:
+        """A Future of the ready members as (socket, events) in the order of registering; of an
+        empty list when timeout (ms, None or negative for ever) passed."""
+        loop = self._get_loop()
+        try:
+            ready = super().poll(0)
+        except Exception as e:
+            failed: Future[list[tuple[Any, int]]] = loop.create_future()
+            failed.set_exception(e)
+            return failed
+        if ready or timeout == 0:
+            done: Future[list[tuple[Any, int]]] = loop.create_future()
+            done.set_result(ready)
+            return done
+        return loop.create_task(self._wait(loop, timeout))
+
+    async def _wait(
+        self, loop: asyncio.AbstractEventLoop, timeout: float | None
+    ) -> list[tuple[Any, int]]:
+        """Waits until a member is ready. Another task may have been faster: then it goes on."""
+        limited = timeout is not None and timeout > 0
+        deadline = loop.time() + (timeout or 0) / 1000
+        while True:
+            happened: Future[Any] = loop.create_future()
+            timer = loop.call_at(deadline, _wake, happened) if limited else None
+            undo: list[tuple[Callable[[Any], Any], Any]] = []
+            try:
+                for member, flags in self.sockets:
+                    if isinstance(member, _core.Socket):
+                        _core.poll_later(member, flags, happened)
+                        continue
+                    if flags & POLLIN:
+                        loop.add_reader(member, _wake, happened)
+                        undo.append((loop.remove_reader, member))
+                    if flags & POLLOUT:
+                        loop.add_writer(member, _wake, happened)
+                        undo.append((loop.remove_writer, member))
+                await happened
+            finally:
+                if timer is not None:
+                    timer.cancel()
+                for forget, member in undo:
+                    forget(member)
+                happened.cancel()
+            ready = Poller.poll(self, 0)
+            if ready or (limited and loop.time() >= deadline):
+                return ready
+
+
+def _wake(future: Future[Any]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+class _AsyncSocket(_Async, _core.AsyncSocket, Socket):
+    """A socket whose verbs return Futures. What can be done at once is done at once: then the
+    Future is finished already, and awaiting it does not go through the loop."""
+
+    _poller_class: type[_AsyncPoller] = _AsyncPoller
+
+    def __init__(
+        self,
+        context: Any = None,
+        socket_type: int | None = None,
+        io_loop: Any = None,
+        _from_socket: Socket | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if _from_socket is not None:
+            context = _from_socket
+        if io_loop is not None:
+            warnings.warn(
+                f"{type(self).__name__}(io_loop) is deprecated: the running loop is used",
+                DeprecationWarning,
+                stacklevel=3,
+            )
+        Socket.__init__(self, context, socket_type, **kwargs)
+
+    @classmethod
+    def from_socket(cls: type[_SocketT], socket: Socket, io_loop: Any = None) -> _SocketT:
+        """An asynchronous socket over the handle of another one."""
+        return cls(_from_socket=socket, io_loop=io_loop)
+
+    @property
+    def _shadow_sock(self) -> Socket:
+        """The same socket with blocking verbs."""
+        return Socket.shadow(self)
+
+    # -- life --
+
+    def close(self, linger: int | None = None) -> None:
+        """Closes the socket, see fastmq.Socket.close. Futures that wait are cancelled; an
+        `async for` over the socket ends."""
+        self._end_waits()
+        Socket.close(self, linger)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *args: object) -> None:
+        self.close()
+
+    def get_monitor_socket(self, events: int | None = None, addr: str | None = None) -> Any:
+        """As fastmq.Socket.get_monitor_socket; the PAIR is asynchronous, too."""
+        monitor = Socket.get_monitor_socket(self, events, addr)
+        if not isinstance(monitor, _AsyncSocket):
+            monitor = self._monitor_socket = type(self)(monitor)
+        return monitor
+
+    getsockopt = _core.AsyncSocket.get
+
+    # -- messages in other forms --
+
+    def _deserialize(self, recvd: Any, load: Callable[[Any], Any]) -> Any:
+        return _core.load_into(recvd, load)
+
+    if TYPE_CHECKING:
+
+        def send_serialized(  # type: ignore[override]
+            self,
+            msg: Any,
+            serialize: Callable[[Any], Sequence[Buffer | Frame]],
+            flags: int = 0,
+            copy: bool = True,
+            **kwargs: Any,
+        ) -> Future[MessageTracker | None]: ...
+        def recv_serialized(
+            self,
+            deserialize: Callable[[list[Any]], _T],
+            flags: int = 0,
+            copy: bool = True,
+            **kwargs: Any,
+        ) -> Future[_T]: ...
+        def send_string(  # type: ignore[override]
+            self, u: str, flags: int = 0, copy: bool = True, encoding: str = "utf-8", **kwargs: Any
+        ) -> Future[MessageTracker | None]: ...
+        def recv_string(  # type: ignore[override]
+            self, flags: int = 0, encoding: str = "utf-8", **kwargs: Any
+        ) -> Future[str]: ...
+
+        send_unicode = send_string  # type: ignore[assignment]
+        recv_unicode = recv_string  # type: ignore[assignment]
+
+        def send_pyobj(  # type: ignore[override]
+            self, obj: Any, flags: int = 0, protocol: int = -1, **kwargs: Any
+        ) -> Future[MessageTracker | None]: ...
+        def recv_pyobj(self, flags: int = 0, **kwargs: Any) -> Future[Any]: ...
+        def send_json(  # type: ignore[override]
+            self, obj: Any, flags: int = 0, **kwargs: Any
+        ) -> Future[MessageTracker | None]: ...
+        def recv_json(self, flags: int = 0, **kwargs: Any) -> Future[Any]: ...
+
+    async def send_many(  # type: ignore[override]
+        self,
+        messages: Iterable[Buffer | Frame | Sequence[Buffer | Frame]],
+        flags: int = 0,
+        *,
+        timeout: float | None = None,
+    ) -> int:
+        """Sends each of an iterable of messages and returns how many they were.
+
+        Parameters and errors as for fastmq.Socket.send_many; other tasks run between batches. A
+        cancellation has the number of messages that are on their way as its attribute `sent`.
+        """
+        loop = self._get_loop()
+        deadline = None if timeout is None or timeout < 0 else loop.time() + timeout / 1000
+        source = iter(messages)
+        sent = 0
+        try:
+            while True:
+                count, blocked, error = self._send_batch(source, _TURN, flags)
+                sent += count
+                if error is not None:
+                    raise error
+                if not blocked:
+                    if count < _TURN:
+                        return sent
+                    await asyncio.sleep(0)
+                    continue
+                left = timeout if deadline is None else max(0, (deadline - loop.time()) * 1000)
+                message = blocked[0]
+                send: Any = self.send_multipart if isinstance(message, (list, tuple)) else self.send
+                await send(message, flags, timeout=left)
+                sent += 1
+        except ZMQError as e:
+            raise batch_error(e, sent) from e
+        except BaseException as e:
+            e.sent = sent  # type: ignore[attr-defined]
+            raise

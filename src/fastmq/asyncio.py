@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: MIT
+"""Sockets for asyncio: every verb that may wait returns a Future.
+
+    ctx = fastmq.asyncio.Context()
+    async with ctx.socket(fastmq.REP) as rep:
+        rep.bind("tcp://127.0.0.1:5555")
+        async for request in rep:
+            await rep.send(b"re: " + request)
+
+Works with every loop that has add_reader: asyncio's selector loop, uvloop.
+"""
+
+from __future__ import annotations
+
+import asyncio as _asyncio
+import warnings
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from . import _future
+from .context import Context as _Context
+from .error import TermTimeout
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+# How long a context that ends may hold up the loop; what takes longer waits in a thread.
+_TERM_AT_ONCE_MS = 20
+
+
+class ProactorSelectorThreadWarning(RuntimeWarning):
+    """Kept for pyzmq's sake: never given."""
+
+
+class Poller(_future._AsyncPoller):
+    """A Poller whose poll returns a Future."""
+
+
+class Socket(_future._AsyncSocket):
+    """A socket of any type whose verbs return asyncio Futures.
+
+    Usable in `async with`, which closes it, and in `async for`, which receives until it is closed
+    or its context ends. One socket may be used from several loops.
+    """
+
+    _poller_class = Poller
+
+
+Poller._socket_class = Socket
+
+
+class Context(_Context[Socket]):
+    """A Context whose sockets are asynchronous; also for `async with`."""
+
+    _socket_class = Socket
+    _instance: ClassVar[Any] = None  # not shared with fastmq.Context
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(self, *args: object) -> None:
+        """Closes the sockets and ends the context. While it waits for LINGER other tasks run."""
+        try:
+            self.destroy(timeout=_TERM_AT_ONCE_MS)
+        except TermTimeout:
+            await _asyncio.get_running_loop().run_in_executor(None, self.term)
+
+
+class ZMQEventLoop(_asyncio.SelectorEventLoop):
+    """Deprecated: every event loop will do."""
+
+    def __init__(self, selector: Any = None) -> None:
+        _deprecated("ZMQEventLoop")
+        super().__init__(selector)
+
+
+def install() -> None:
+    """Deprecated: there is nothing to install."""
+    _deprecated("install()")
+
+
+def _deprecated(name: str) -> None:
+    warnings.warn(
+        f"fastmq.asyncio.{name} is not needed: sockets work with every event loop",
+        DeprecationWarning,
+        stacklevel=3,
+    )
+
+
+__all__ = ["Context", "Poller", "Socket", "ZMQEventLoop", "install"]
