@@ -164,9 +164,7 @@ def test_the_metadata_tells_of_a_pyzmq():
         else:
             raise AssertionError
     """)
-    found = re.fullmatch(
-        r"pyzmq-(.*)\.dist-info", next(Path(compat.PATH).glob("*.dist-info")).name
-    )
+    found = re.fullmatch(r"pyzmq-(.*)\.dist-info", next(Path(compat.PATH).glob("*.dist-info")).name)
     assert found[1] == zmq.pyzmq_version()
     metadata = Path(compat.PATH, found[0], "METADATA").read_text()
     assert f"Version: {zmq.pyzmq_version()}\n" in metadata

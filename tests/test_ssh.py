@@ -206,7 +206,9 @@ def test_without_ssh_there_is_a_clear_error(monkeypatch, tmp_path):
         ssh.open_tunnel("tcp://127.0.0.1:5", "host", paramiko=False)
 
 
-@pytest.mark.parametrize("address", ["ipc:///tmp/x", "tcp://host", "tcp://:5", "host:5", "tcp://a:b"])
+@pytest.mark.parametrize(
+    "address", ["ipc:///tmp/x", "tcp://host", "tcp://:5", "host:5", "tcp://a:b"]
+)
 def test_only_tcp_goes_through_a_tunnel(address):
     with pytest.raises(ValueError, match="tcp://host:port"):
         ssh.open_tunnel(address, "host")

@@ -40,7 +40,7 @@ ALLOWED = {
 
 @pytest.fixture(scope="module")
 def surface():
-    if PYTHON == sys.executable and importlib.util.find_spec("zmq") is None:
+    if sys.executable == PYTHON and importlib.util.find_spec("zmq") is None:
         pytest.skip("pyzmq is not installed")
     script = Path(__file__).with_name("surface.py")
     done = subprocess.run([PYTHON, str(script)], capture_output=True, timeout=60, check=False)

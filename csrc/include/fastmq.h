@@ -228,7 +228,8 @@ int fmq_pollset_wait(fmq_pollset *p, struct fmq_pollevent *out, int max, int tim
 
 /* ---- proxies ---- */
 
-/* A first frame for the copies that `capture` gets; data NULL: none. Borrowed while the proxy runs. */
+/* A first frame for the copies that `capture` gets; data NULL: none. Borrowed while the proxy runs.
+ */
 struct fmq_proxy_prefix {
     const void *data;
     size_t size;

@@ -102,9 +102,7 @@ class _Finder(importlib.abc.MetaPathFinder):
         spec.has_location = own.has_location
         return spec
 
-    def find_distributions(
-        self, context: Any = None
-    ) -> Iterable[importlib.metadata.Distribution]:
+    def find_distributions(self, context: Any = None) -> Iterable[importlib.metadata.Distribution]:
         name = getattr(context, "name", None)
         if name is None or name.lower() == "pyzmq":
             folder = Path(PATH) / f"pyzmq-{PYZMQ_VERSION}.dist-info"
@@ -155,9 +153,9 @@ def uninstall() -> None:
     if _finder in sys.meta_path:
         sys.meta_path.remove(_finder)
     for name, module in list(sys.modules.items()):
-        if name == _NAME or name.startswith(_NAME + "."):
-            if module is sys.modules.get(_own_name(name)):
-                del sys.modules[name]
+        is_zmq = name == _NAME or name.startswith(_NAME + ".")
+        if is_zmq and module is sys.modules.get(_own_name(name)):
+            del sys.modules[name]
     while PATH in sys.path:
         sys.path.remove(PATH)
     left = [part for part in _split(os.environ) if part != PATH]

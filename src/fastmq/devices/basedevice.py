@@ -9,7 +9,7 @@ from multiprocessing import Process
 from typing import Any, ClassVar
 
 from .. import _core
-from ..constants import DeviceType, Errno
+from ..constants import DeviceType, Errno, SocketType
 from ..context import Context
 from ..error import ZMQBindError, ZMQError
 from ..socket import Socket
@@ -100,7 +100,9 @@ class Device:
 
     def _reserve(self, end: str, address: str, *args: int, **kwargs: int) -> int:
         """A free port, noted as one to bind `end` to."""
-        with Context() as context, context.socket(self._ends[end].kind) as probe:
+        context: Context[Socket]
+        probe: Socket
+        with Context() as context, context.socket(SocketType.REQ) as probe:
             for _ in range(_RESERVE_TRIES):
                 port = probe.bind_to_random_port(address, *args, **kwargs)
                 chosen = f"{address}:{port}"

@@ -26,10 +26,8 @@ def monitored_queue(
             raise TypeError(f"{name} must be bytes, not {type(prefix).__name__}")
     if mon_socket is None:
         raise TypeError("mon_socket must be a Socket, not NoneType")
-    swap = all(
-        isinstance(end, _core.Socket) and end._number == SocketType.ROUTER
-        for end in (in_socket, out_socket)
-    )
+    ends: tuple[object, object] = (in_socket, out_socket)
+    swap = all(isinstance(end, Socket) and end._number == SocketType.ROUTER for end in ends)
     _core.run_proxy(in_socket, out_socket, mon_socket, None, in_prefix, out_prefix, swap)
 
 

@@ -90,6 +90,8 @@ def watch(socket: Socket, args: argparse.Namespace, out: TextIO) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
     args = _arguments(argv)
+    context: Context[Socket]
+    socket: Socket
     with Context() as context, context.socket(SUB) as socket:
         socket.linger = 0
         for topic in args.topic or [""]:
@@ -103,7 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             watch(socket, args, sys.stdout)
         except (KeyboardInterrupt, BrokenPipeError):
             # Nobody reads what is still buffered, and flushing it at exit would fail again.
-            sys.stdout = None  # type: ignore[assignment]
+            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     return 0
 
 

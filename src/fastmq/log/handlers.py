@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """A logging handler that publishes records, their level as topic.
 
-    handler = PUBHandler("tcp://127.0.0.1:12345")
-    handler.root_topic = "shop"
-    logging.getLogger().addHandler(handler)
-    logging.warning("low::five left")     # the message [b"shop.WARNING.low", b"... five left\n"]
+handler = PUBHandler("tcp://127.0.0.1:12345")
+handler.root_topic = "shop"
+logging.getLogger().addHandler(handler)
+logging.warning("low::five left")     # the message [b"shop.WARNING.low", b"... five left\n"]
 """
 
 from __future__ import annotations
@@ -83,10 +83,6 @@ class PUBHandler(logging.Handler):
 
     def setRootTopic(self, root_topic: str) -> None:  # noqa: N802
         """Sets root_topic."""
-        if isinstance(root_topic, bytes):
-            root_topic = root_topic.decode("utf-8")
-        if not isinstance(root_topic, str):
-            raise TypeError(f"root_topic must be str, not {type(root_topic).__name__}")
         self._root_topic = root_topic
 
     def setFormatter(  # noqa: N802

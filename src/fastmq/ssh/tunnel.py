@@ -39,7 +39,7 @@ _PASSWORD_TRIES = 3
 _DENIED = "Permission denied"
 _PASSWORD_VARIABLE = "FASTMQ_SSH_PASSWORD"
 
-# Answers what ssh asks for passwords and passphrases, and nothing else: not whether to trust a host.
+# Answers when ssh asks for a password or passphrase, but not whether to trust a host.
 _ASKPASS = f"""\
 #!/bin/sh
 case "$1" in
@@ -388,9 +388,9 @@ def paramiko_tunnel(
     the end of the program. timeout has no effect. Other arguments and errors as of open_tunnel.
     """
     _paramiko()
-    if not password and sys.stdin is not None and sys.stdin.isatty():
-        if not try_passwordless_ssh(server, keyfile, paramiko=True):
-            password = getpass.getpass(f"{server}'s password: ")
+    can_ask = not password and sys.stdin is not None and sys.stdin.isatty()
+    if can_ask and not try_passwordless_ssh(server, keyfile, paramiko=True):
+        password = getpass.getpass(f"{server}'s password: ")
     here, there = multiprocessing.Pipe(duplex=False)
     with here:
         process = multiprocessing.Process(

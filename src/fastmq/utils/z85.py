@@ -3,12 +3,7 @@
 
 from __future__ import annotations
 
-Z85CHARS = (
-    b"0123456789"
-    b"abcdefghijklmnopqrstuvwxyz"
-    b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-    b".-:+=^!/*?&<>()[]{}@%$#"
-)
+Z85CHARS = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
 """The characters, each at the place of its value."""
 Z85MAP = {character: value for value, character in enumerate(Z85CHARS)}
 """The value of each character."""
