@@ -100,9 +100,8 @@ class Device:
 
     def _reserve(self, end: str, address: str, *args: int, **kwargs: int) -> int:
         """A free port, noted as one to bind `end` to."""
-        context: Context[Socket]
-        probe: Socket
-        with Context() as context, context.socket(SocketType.REQ) as probe:
+        context: Context[Socket] = Context()
+        with context, context.socket(SocketType.REQ) as probe:
             for _ in range(_RESERVE_TRIES):
                 port = probe.bind_to_random_port(address, *args, **kwargs)
                 chosen = f"{address}:{port}"

@@ -90,9 +90,8 @@ def watch(socket: Socket, args: argparse.Namespace, out: TextIO) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
     args = _arguments(argv)
-    context: Context[Socket]
-    socket: Socket
-    with Context() as context, context.socket(SUB) as socket:
+    context: Context[Socket] = Context()
+    with context, context.socket(SUB) as socket:
         socket.linger = 0
         for topic in args.topic or [""]:
             socket.subscribe(topic)
