@@ -226,6 +226,11 @@ def test_monitored_queue_refuses_what_it_cannot_use(make):
             devices.monitored_queue(*arguments)
     with pytest.raises(TypeError, match="bytes"):
         devices.monitored_queue(a, b, mon, "in")
+
+
+@fastmq_only("does not look at the monitor before there is a message")
+def test_monitored_queue_refuses_a_closed_monitor(make):
+    a, b, mon = make(zmq.PULL), make(zmq.PUSH), make(zmq.PUB)
     mon.close()
     with raises_errno(zmq.ENOTSOCK):
         devices.monitored_queue(a, b, mon)
@@ -270,6 +275,7 @@ def test_a_device_is_pickled_with_its_notes():
     assert again.context_factory is zmq.Context
 
 
+@fastmq_only("says so in its documentation only")
 def test_device_is_a_deprecated_proxy(ctx, make):
     a, b = make(zmq.PULL), make(zmq.PUSH)
     a.close()

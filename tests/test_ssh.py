@@ -365,7 +365,7 @@ class ParamikoServer:
             transport = self.paramiko.Transport(connection)
             transport.add_server_key(self.key)
             self.transports.append(transport)
-            with contextlib.suppress(self.paramiko.SSHException, EOFError):
+            with contextlib.suppress(self.paramiko.SSHException, EOFError, OSError):
                 transport.start_server(server=self.interface())
                 self.run(self.serve, transport)
 

@@ -23,6 +23,11 @@ ALLOWED = {
     # How pyzmq is made, and of no use to a program.
     "zmq.sugar.attrsettr": "the base that turns options into attributes; fastmq writes them out",
     "zmq.utils.garbage.GarbageCollectorThread": "the engine needs no thread for it",
+    "zmq._typing": "an import of typing for old Pythons",
+    "zmq.Enum": "an import that slipped out, like the next two",
+    "zmq.IntEnum": "",
+    "zmq.IntFlag": "",
+    "zmq.asyncio.Socket.get": "pyzmq calls the parameter key here, and option in Socket",
     **{
         f"zmq.backend.{path}{name}": "has it in fastmq.Context or fastmq.Socket, the class below"
         for path in ("", "cython.", "cython._zmq.")
