@@ -8,6 +8,7 @@
 #define FOLLOWER_SLICE_NS (50 * NS_PER_MS)
 /* While a caller spins on one connection, all other descriptors are looked at this often. */
 #define FULL_POLL_NS (1 * NS_PER_MS)
+#define FULL_POLL_MAX_NS (20 * NS_PER_MS)
 #define POLL_BATCH 64
 #define SPIN_SCORE_MAX 8
 #define MAIL_SPINS_PER_CLOCK 16
@@ -192,9 +193,10 @@ int socket_wait(struct fmq_socket *s, uint64_t deadline)
     uint64_t start = clock_now();
     s->last_use = start;
     if (deadline == 0) {
-        if (s->solo && start - s->last_poll < FULL_POLL_NS)
-            conn_spin(s->solo, 0);
-        else
+        /* What the one connection has is enough, if all others were looked at not long ago. */
+        bool fresh = s->solo && start - s->last_poll < FULL_POLL_NS;
+        bool recent = s->solo && start - s->last_poll < FULL_POLL_MAX_NS;
+        if (!(recent && conn_spin(s->solo, 0)) && !fresh)
             drive_pass(s, 0);
         rc = -EAGAIN;
         goto out;

@@ -18,6 +18,9 @@
 #define IDLE_TICKS 10
 /* The look at a socket that stays leased comes ever later, up to this. */
 #define LOOK_MAX_MS 16u
+/* An event loop that handles its sockets is looked after this often, at first and at most. */
+#define LOOP_MIN_MS 8u
+#define LOOP_MAX_MS 256u
 /* Looks at a caller that sleeps on and on before the driver stops looking. */
 #define EVENT_BATCH 64
 
@@ -125,8 +128,8 @@ static void look_later(struct driver *d, struct fmq_socket *s, uint64_t now, uin
     mutex_unlock(&d->lock);
 }
 
-/* The socket's poller fired (now or while it was leased). */
-static void handle_ready(struct driver *d, struct fmq_socket *s, uint64_t now)
+/* The socket's poller fired: now, or earlier and the socket was left to somebody else. */
+static void handle_ready(struct driver *d, struct fmq_socket *s, uint64_t now, bool fired)
 {
     if (!mutex_try(&s->lock)) {
         look_later(d, s, now, TICK_NS);
@@ -155,7 +158,24 @@ static void handle_ready(struct driver *d, struct fmq_socket *s, uint64_t now)
         look_later(d, s, now, delay);
         return;
     }
-    if (now - s->last_use < LEASE_NS && !s->closed) {
+    if (!s->closed && (s->watch.loop_events & FMQ_POLLIN)) {
+        if (fired) { /* the loop is woken, too, and will come */
+            s->dr_fired = now;
+            if (s->dr_interval_ms < LOOP_MIN_MS)
+                s->dr_interval_ms = LOOP_MIN_MS;
+            uint64_t delay = s->dr_interval_ms * NS_PER_MS;
+            mutex_unlock(&s->lock);
+            look_later(d, s, now, delay);
+            return;
+        }
+        if (s->last_use > s->dr_fired) { /* it did */
+            if (s->dr_interval_ms < LOOP_MAX_MS)
+                s->dr_interval_ms *= 2;
+            poller_mod_child(d->poller, s->poller, POLLER_IN | POLLER_ONESHOT, s);
+            mutex_unlock(&s->lock);
+            return;
+        }
+    } else if (now - s->last_use < LEASE_NS && !s->closed) {
         if (s->dr_interval_ms < 2)
             s->dr_interval_ms = 2;
         uint64_t delay = s->dr_interval_ms * NS_PER_MS;
@@ -249,7 +269,7 @@ static void run_looks(struct driver *d, uint64_t now)
     /* driver_remove may take sockets off `due`, but never frees them before drop_graves. */
     for (struct list *n; (n = list_pop_front(&due));) {
         mutex_unlock(&d->lock);
-        handle_ready(d, LIST_ENTRY(n, struct fmq_socket, dr_look), now);
+        handle_ready(d, LIST_ENTRY(n, struct fmq_socket, dr_look), now, false);
         mutex_lock(&d->lock);
     }
     mutex_unlock(&d->lock);
@@ -339,7 +359,7 @@ static void driver_run(void *arg)
             if (events[i].data == d)
                 wakeup_drain(&d->wake);
             else
-                handle_ready(d, events[i].data, now);
+                handle_ready(d, events[i].data, now, true);
         }
         run_looks(d, now);
         run_deadlines(d, now);

@@ -136,6 +136,7 @@ struct fmq_socket {
     struct list dr_dirty, dr_look, dr_sockets, dr_grave;
     struct heap_node dr_deadline;
     uint64_t dr_next_look;
+    uint64_t dr_fired; /* when its poller fired while an event loop watched it */
     uint32_t dr_seen_sleep;
     uint32_t dr_interval_ms;
     atomic_bool forgotten; /* the driver stopped looking: tell it when the sleeper returns */

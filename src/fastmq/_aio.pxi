@@ -26,6 +26,9 @@ cdef enum:
     SEND_MESSAGE
     # Fewer finished waiters than this may stay in a queue.
     CROWD = 64
+    # See AsyncSocket.look.
+    MAX_LUCK = 8
+    SOBER = 64
 
 
 def set_asyncio(future, pending, get_running_loop, no_loop, queue):
@@ -569,12 +572,15 @@ cdef class _Waits:
     cdef list stations
     cdef int receiving      # waiters in all queues
     cdef int sending
+    cdef int luck           # > 0: looks at the network before waiting have found something
     cdef object returned    # deque of (part, whether more follow) to be received first, or None
 
     cdef _Station station(self):
         """The one of the running loop."""
+        return self.station_in(current_loop())
+
+    cdef _Station station_in(self, object loop):
         cdef _Station found
-        loop = current_loop()
         if self.here is not None and self.here.loop is loop:
             return self.here
         for found in list(self.stations):
@@ -662,21 +668,48 @@ cdef _Waits waits_of(Socket socket):
         unusable()
     if socket.handle.waits is None:
         if Future_ is None:
-            raise RuntimeError("import fastmq.asyncio first")
+            from fastmq import _future  # it calls set_asyncio
         waits = _Waits()
         waits.handle = socket.handle
         waits.s = socket.s
         waits.stations = []
+        waits.luck = MAX_LUCK // 2
         socket.handle.waits = waits
     return socket.handle.waits
 
 
-def poll_later(Socket socket, int flags, future):
-    """Gives a Future of the running loop its result when the socket is ready for one of flags."""
-    cdef _Station station = waits_of(socket).station()
+def poll_later(Socket socket, int flags, future, loop):
+    """Gives a Future its result, an event mask, when the socket is ready for one of flags. The loop
+    and the Future may be of another kind than asyncio's that has the same methods."""
+    cdef _Station station = waits_of(socket).station_in(loop)
     station.pollers = [row for row in station.pollers if not row[1].done()]
     station.pollers.append((flags, future))
     station.watch(station.wanted | (flags & (FMQ_POLLIN | FMQ_POLLOUT)))
+
+
+def poll_no_more(Socket socket, loop):
+    """Forgets the Futures of poll_later that are done, and lets the descriptor go if nobody is
+    left."""
+    cdef _Station station
+    if socket.s is NULL or socket.handle.waits is None:
+        return
+    for station in list((<_Waits>socket.handle.waits).stations):
+        if station.loop is loop:
+            if loop.is_closed():
+                station.end()
+            station.pollers = [row for row in station.pollers if not row[1].done()]
+            if not station.pollers and station.first(station.receivers) is None \
+                    and station.first(station.senders) is None:
+                station.unwatch()
+
+
+def poll_end(Socket socket):
+    """The socket was closed: whoever waits for it in a loop of this thread is told."""
+    cdef _Station station
+    if socket.s is NULL or socket.handle.waits is None:
+        return
+    for station in list((<_Waits>socket.handle.waits).stations):
+        station.end()
 
 
 # ---- sockets ----
@@ -713,7 +746,7 @@ cdef class AsyncSocket(Socket):
             if waits.returned is not None:
                 return finished_in(station.loop, waits.take_back(w))
             try:
-                value = take(self.s, w, True, &rc)
+                value = self.look(waits, w, &rc)
             except Exception as e:
                 return failed_in(station.loop, e)
             if rc >= 0:
@@ -726,6 +759,28 @@ cdef class AsyncSocket(Socket):
         if ms == 0:
             return failed_in(station.loop, make_error(-EAGAIN))
         return self.wait(station, station.receivers, w, ms, FMQ_POLLIN)
+
+    cdef object look(self, _Waits waits, _Waiter w, int *rc):
+        """As take. It looks at the network, which costs a system call, only while that often saves
+        the way through the loop; but what is queued to be sent must not wait longer than this."""
+        value = take(self.s, w, False, rc)
+        if rc[0] != -EAGAIN:
+            return value
+        if waits.luck > 0:
+            value = take(self.s, w, True, rc)
+            if rc[0] >= 0:
+                waits.luck = min(waits.luck + 2, MAX_LUCK)
+            else:
+                waits.luck -= 1
+                if waits.luck == 0:
+                    waits.luck = -SOBER
+            return value
+        waits.luck += 1
+        if waits.luck == 0:
+            waits.luck = 1
+        with nogil:
+            fmq_flush(self.s)
+        return None
 
     cdef object wait(self, _Station station, object queue, _Waiter w, int ms, int events):
         w.future = Pending(loop=station.loop)
@@ -984,7 +1039,7 @@ cdef class AsyncSocket(Socket):
         if events & flags or ms == 0:
             return finished_in(station.loop, events & flags)
         future = Future_(loop=station.loop)
-        poll_later(self, flags, future)
+        poll_later(self, flags, future, station.loop)
         if ms > 0:
             timer = station.loop.call_later(ms / 1000.0, poll_expired, future)
             future.add_done_callback(lambda _: timer.cancel())

@@ -122,7 +122,7 @@ class _AsyncPoller(_Async, Poller):
             try:
                 for member, flags in self.sockets:
                     if isinstance(member, _core.Socket):
-                        _core.poll_later(member, flags, happened)
+                        _core.poll_later(member, flags, happened, loop)
                         continue
                     if flags & POLLIN:
                         loop.add_reader(member, _wake, happened)

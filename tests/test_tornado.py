@@ -1,0 +1,302 @@
+# SPDX-License-Identifier: MIT
+"""fastmq.eventloop under tornado."""
+
+import asyncio
+import importlib
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from helpers import unique
+from loops import SOON, run, turns, until
+from target import fastmq_only, submodule, zmq
+
+tornado_ioloop = pytest.importorskip("tornado.ioloop")
+zmqstream = submodule("eventloop.zmqstream")
+
+
+@pytest.fixture
+def pair(make: Any) -> Callable[..., tuple[Any, Any]]:
+    def new(bound: int, connected: int, **options: Any) -> tuple[Any, Any]:
+        a, b = make(bound, **options), make(connected, **options)
+        a.bind("inproc://" + unique("tornado") if options else "tcp://127.0.0.1:*")
+        b.connect(a.last_endpoint.decode().rstrip("\0"))
+        return a, b
+
+    return new
+
+
+def test_messages_are_called_back_in_order(pair: Any) -> None:
+    pull, push = pair(zmq.PULL, zmq.PUSH)
+
+    async def main() -> None:
+        got: list[Any] = []
+        sent: list[Any] = []
+        receiver, sender = zmqstream.ZMQStream(pull), zmqstream.ZMQStream(push)
+        assert not receiver.receiving() and not sender.sending()
+        receiver.on_recv(got.append)
+        sender.on_send(lambda parts, status: sent.append((parts, status)))
+        assert receiver.receiving()
+        for i in range(100):
+            sender.send_multipart([b"%d" % i, b"x"])
+        assert sender.sending() and not sent
+        await until("all came", lambda: len(got) == 100)
+        assert got == [[b"%d" % i, b"x"] for i in range(100)]
+        assert [row[0] for row in sent] == got
+        assert all(status is None for _, status in sent)
+        receiver.close()
+        sender.close()
+        assert receiver.closed() and pull.closed
+
+    run(main())
+
+
+def test_every_form_of_a_message_is_sent(pair: Any) -> None:
+    pull, push = pair(zmq.PULL, zmq.PUSH)
+
+    async def main() -> None:
+        got: list[Any] = []
+        receiver, sender = zmqstream.ZMQStream(pull), zmqstream.ZMQStream(push)
+        receiver.on_recv_stream(lambda stream, parts: got.append((stream, parts)))
+        sender.send(b"1")
+        sender.send_string("grün")
+        sender.send_unicode("x", encoding="latin-1")
+        sender.send_json({"a": [1]})
+        sender.send_pyobj((1, 2))
+        await until("all came", lambda: len(got) == 5)
+        assert all(stream is receiver for stream, _ in got)
+        texts = [parts[0] for _, parts in got]
+        assert texts[:3] == [b"1", "grün".encode(), b"x"]
+        assert (
+            zmq.utils.jsonapi.loads(texts[3]) == {"a": [1]}
+            if hasattr(zmq.utils, "jsonapi")
+            else texts[3] == b'{"a": [1]}'
+        )
+        with pytest.raises(TypeError):
+            sender.send_string(b"bytes")
+        receiver.close()
+        sender.close()
+
+    run(main())
+
+
+def test_frames_are_called_back_on_demand(pair: Any) -> None:
+    pull, push = pair(zmq.PULL, zmq.PUSH)
+
+    async def main() -> None:
+        got: list[Any] = []
+        receiver = zmqstream.ZMQStream(pull)
+        receiver.on_recv(got.append, copy=False)
+        push.send_multipart([b"1", b"2"])
+        await until("it came", lambda: bool(got))
+        assert [part.bytes for part in got[0]] == [b"1", b"2"]
+        receiver.close()
+
+    run(main())
+
+
+def test_callbacks_may_be_coroutines_and_be_taken_away(pair: Any) -> None:
+    pull, push = pair(zmq.PULL, zmq.PUSH)
+
+    async def main() -> None:
+        got: list[Any] = []
+        receiver = zmqstream.ZMQStream(pull)
+
+        async def on_recv(parts: Any) -> None:
+            await asyncio.sleep(0)
+            got.append(parts)
+
+        receiver.on_recv(on_recv)
+        push.send(b"1")
+        await until("it came", lambda: got == [[b"1"]])
+        receiver.stop_on_recv()
+        assert not receiver.receiving()
+        push.send(b"2")
+        await asyncio.sleep(0.02)
+        assert got == [[b"1"]]
+        receiver.on_recv(on_recv)
+        await until("the next came", lambda: got == [[b"1"], [b"2"]])
+        receiver.close()
+
+    run(main())
+
+
+def test_sends_wait_for_room(pair: Any) -> None:
+    pull, push = pair(zmq.PULL, zmq.PUSH, hwm=2)
+
+    async def main() -> None:
+        sender = zmqstream.ZMQStream(push)
+        for i in range(20):
+            sender.send(b"%d" % i)
+        await asyncio.sleep(0.02)
+        assert sender.sending()
+        for i in range(20):
+            await until("one is there", lambda: pull.poll(0) != 0)
+            assert pull.recv() == b"%d" % i
+        sender.close()
+
+    run(main())
+
+
+def test_flush_handles_what_is_there_at_once(pair: Any) -> None:
+    pull, push = pair(zmq.PULL, zmq.PUSH)
+
+    async def main() -> None:
+        got: list[Any] = []
+        receiver, sender = zmqstream.ZMQStream(pull), zmqstream.ZMQStream(push)
+        for i in range(10):
+            sender.send(b"%d" % i)
+        assert sender.flush() == 10
+        assert not sender.sending()
+        assert pull.poll(SOON * 1000)
+        receiver.on_recv(got.append)
+        assert receiver.flush(limit=1) == 1
+        assert got == [[b"0"]]
+        await until("the rest came", lambda: len(got) == 10)
+        receiver.stop_on_recv()
+        push.send(b"thrown away")
+        assert pull.poll(SOON * 1000)
+        assert receiver.flush(zmq.POLLIN) == 1
+        assert len(got) == 10
+        sender.close()
+        receiver.close()
+
+    run(main())
+
+
+def test_the_end_is_called_back_and_calls_after_it_raise(pair: Any) -> None:
+    pull, _ = pair(zmq.PULL, zmq.PUSH)
+
+    async def main() -> None:
+        closed: list[bool] = []
+        stream = zmqstream.ZMQStream(pull)
+        stream.on_recv(lambda parts: None)
+        stream.set_close_callback(lambda: closed.append(True))
+        await turns()
+        stream.close()
+        stream.close()
+        assert closed == [True] and stream.closed() and pull.closed
+        with pytest.raises(OSError):
+            stream.on_recv(lambda parts: None)
+        with pytest.raises(OSError):
+            stream.flush()
+
+    run(main())
+
+
+@fastmq_only("pyzmq only warns")
+def test_a_socket_closed_elsewhere_closes_the_stream(pair: Any) -> None:
+    pull, _ = pair(zmq.PULL, zmq.PUSH)
+
+    async def main() -> None:
+        stream = zmqstream.ZMQStream(pull)
+        stream.on_recv(lambda parts: None)
+        await turns()
+        pull.close()
+        await until("the stream is closed", lambda: stream.socket is None)
+
+    run(main())
+
+
+def test_a_failing_callback_is_told_and_the_stream_goes_on(pair: Any, caplog: Any) -> None:
+    pull, push = pair(zmq.PULL, zmq.PUSH)
+
+    async def main() -> None:
+        got: list[Any] = []
+        told: list[Any] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        stream = zmqstream.ZMQStream(pull)
+
+        def callback(parts: Any) -> None:
+            got.append(parts)
+            if len(got) == 1:
+                raise RuntimeError("on purpose")
+
+        stream.on_recv(callback)
+        push.send(b"1")
+        push.send(b"2")
+        await until("both came", lambda: len(got) == 2)
+        assert "on purpose" in caplog.text
+        stream.close()
+
+    run(main())
+
+
+def test_a_stream_is_made_before_its_loop_runs_in_another_thread(pair: Any) -> None:
+    pull, push = pair(zmq.PULL, zmq.PUSH)
+    got: list[Any] = []
+    came = threading.Event()
+    loop = tornado_ioloop.IOLoop(make_current=False)
+    stream = zmqstream.ZMQStream(pull, loop)
+
+    def callback(parts: Any) -> None:
+        got.append(parts)
+        came.set()
+
+    stream.on_recv(callback)
+    thread = threading.Thread(target=loop.start)
+    thread.start()
+    try:
+        push.send(b"x")
+        assert came.wait(SOON)
+        assert got == [[b"x"]]
+    finally:
+        loop.add_callback(stream.close)
+        loop.add_callback(loop.stop)
+        thread.join()
+        loop.close(all_fds=False)
+
+
+def test_an_asynchronous_socket_is_taken_as_a_blocking_one(accounting: None) -> None:
+    za = submodule("asyncio")
+
+    async def main() -> None:
+        ctx = za.Context()
+        pull = ctx.socket(zmq.PULL)
+        with pytest.warns(RuntimeWarning):
+            stream = zmqstream.ZMQStream(pull)
+        assert type(stream.socket) is not za.Socket
+        stream.close()
+        ctx.term()
+
+    run(main())
+
+
+def test_tornado_futures_are_awaited(accounting: None) -> None:
+    future = submodule("eventloop.future")
+
+    async def main() -> None:
+        ctx = future.Context()
+        a, b = ctx.socket(zmq.PUSH), ctx.socket(zmq.PULL)
+        assert isinstance(a, future.Socket)
+        b.bind("inproc://" + unique("future"))
+        a.connect(b.last_endpoint.decode().rstrip("\0"))
+        poller = future.Poller()
+        poller.register(b, zmq.POLLIN)
+        await a.send(b"x")
+        assert dict(await poller.poll(SOON * 1000)) == {b: zmq.POLLIN}
+        assert await b.recv() == b"x"
+        waiting = b.recv()
+        waiting.cancel()
+        with pytest.raises(future.CancelledError):
+            await waiting
+        a.close()
+        b.close()
+        ctx.term()
+
+    loop = tornado_ioloop.IOLoop(make_current=False)
+    try:
+        loop.run_sync(main, timeout=SOON)
+    finally:
+        loop.close()
+
+
+def test_deprecated_modules_warn() -> None:
+    name = zmq.__name__ + ".eventloop.ioloop"
+    with pytest.warns(DeprecationWarning):
+        module = importlib.import_module(name)
+        importlib.reload(module)
+    with pytest.warns(DeprecationWarning):
+        module.install()
+    assert submodule("eventloop").IOLoop is tornado_ioloop.IOLoop
