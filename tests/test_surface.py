@@ -24,10 +24,18 @@ ALLOWED = {
     "zmq.sugar.attrsettr": "the base that turns options into attributes; fastmq writes them out",
     "zmq.utils.garbage.GarbageCollectorThread": "the engine needs no thread for it",
     "zmq._typing": "an import of typing for old Pythons",
-    "zmq.Enum": "an import that slipped out, like the next two",
-    "zmq.IntEnum": "",
-    "zmq.IntFlag": "",
-    "zmq.asyncio.Socket.get": "pyzmq calls the parameter key here, and option in Socket",
+    # Imports that slipped out.
+    **{
+        f"{path}.{name}": ""
+        for path in ("zmq", "zmq.green")
+        for name in ("Enum", "IntEnum", "IntFlag")
+    },
+    "zmq.green.core.TIMEOS": "an alias of gevent's Timeout",
+    # Calls the parameter key or opt here, and option in Socket itself.
+    "zmq.asyncio.Socket.get": "",
+    "zmq.eventloop.future.Socket.get": "",
+    "zmq.green.Socket.get": "",
+    "zmq.green.Socket.set": "",
     **{
         f"zmq.backend.{path}{name}": "has it in fastmq.Context or fastmq.Socket, the class below"
         for path in ("", "cython.", "cython._zmq.")
