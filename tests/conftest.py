@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 from helpers import Endpoint, Events, eventually, unique
+from security import Answer, Handler, ok
 from target import IS_FASTMQ, MODULE, open_engine_fds, zmq
 
 DEADLINE = 30.0
@@ -186,6 +187,20 @@ def watch(ctx: Any) -> Iterator[Callable[..., Events]]:
     yield new
     for events in made:
         events.close()
+
+
+@pytest.fixture
+def handler(ctx: Any) -> Iterator[Callable[..., Handler]]:
+    """Handlers of the test's context: handler(answer). Closed at the end."""
+    made: list[Handler] = []
+
+    def new(answer: Answer = ok) -> Handler:
+        made.append(Handler(ctx, answer))
+        return made[-1]
+
+    yield new
+    for one in made:
+        one.close()
 
 
 @pytest.fixture(params=Endpoint.KINDS)

@@ -7,6 +7,7 @@
 #include "core/ctx.h"
 #include "core/endpoint.h"
 #include "core/monitor.h"
+#include "core/zap.h"
 #include "os/net.h"
 
 #define IOV_MAX_PIECES 64
@@ -23,10 +24,10 @@ static struct outq *out_of(struct conn *c)
     return c->pipe ? &c->pipe->out : &c->no_out;
 }
 
-/* At RCVHWM: not read. */
+/* Not read: at RCVHWM, or while somebody is asked about the peer. */
 static bool paused(const struct conn *c)
 {
-    return c->pipe && c->pipe->paused;
+    return c->zap || (c->pipe && c->pipe->paused);
 }
 
 static void want_attention(struct conn *c)
@@ -120,6 +121,7 @@ static void end_now(struct conn *c, enum conn_end how, int error)
     enum peer_failure failure = c->peer.failure;
 
     tell_end(c, how, error);
+    zap_cancel(c);
     timer_cancel(s, &c->timer);
     list_remove(&c->attention);
     if (list_linked(&c->warm)) {
@@ -184,7 +186,8 @@ void conn_end(struct conn *c, enum conn_end how, int error)
 
 bool conn_pending(const struct conn *c)
 {
-    return c->pipe && !outq_empty(&c->pipe->out);
+    /* Once ready, the peer's own queue holds nothing but messages in another form. */
+    return c->pipe && (!outq_empty(&c->pipe->out) || (c->was_ready && c->peer.own.bytes));
 }
 
 /* ---- writing ---- */
@@ -217,7 +220,7 @@ void conn_write(struct conn *c)
         for (int i = 0; i < n; i++)
             total += iov[i].iov_len;
         c->writing = true;
-        c->inflight = total;
+        c->inflight = total > c->peer.own_offered ? total - c->peer.own_offered : 0;
         int fd = c->io.fd;
         mutex_unlock(&s->lock);
         ssize_t sent =
@@ -262,8 +265,7 @@ void conn_write(struct conn *c)
     if (c->pipe) {
         struct pipe *p = c->pipe;
         pipe_drained(p);
-        if (outq_empty(&p->out) &&
-            (p->hung_up || s->closed || (c->endpoint && c->endpoint->closing)))
+        if (!conn_pending(c) && (p->hung_up || s->closed || (c->endpoint && c->endpoint->closing)))
             end_now(c, CONN_END_CLOSED, 0);
     }
     if (s->closed)
@@ -307,13 +309,19 @@ void conn_resume(struct conn *c)
 
 /* ---- reading ---- */
 
+void conn_peer_address(const struct conn *c, char *buf, size_t size)
+{
+    buf[0] = 0;
+    if (c->endpoint && c->endpoint->transport)
+        c->endpoint->transport->peer_address(c->io.fd, buf, size);
+}
+
 static int on_ready(struct conn *c)
 {
     struct fmq_socket *s = c->socket;
     struct peer *peer = &c->peer;
-    char address[128] = "";
-    if (c->endpoint && c->endpoint->transport)
-        c->endpoint->transport->peer_address(c->io.fd, address, sizeof(address));
+    char address[128];
+    conn_peer_address(c, address, sizeof(address));
     if (peer->meta && address[0])
         meta_set(peer->meta, "Peer-Address", 12, address, strlen(address));
     c->was_ready = true;
@@ -370,6 +378,48 @@ static int on_ready(struct conn *c)
     return 0;
 }
 
+/* The peer failed. What it has still to say in a handshake (its greeting, ERROR) tells the other
+ * side why. */
+static void break_off(struct conn *c)
+{
+    if (!c->was_ready && c->peer.own.bytes)
+        conn_write(c);
+    conn_end(c, CONN_END_BROKEN, 0);
+}
+
+/* Whether the peer may come in is for somebody else to say. It is not read meanwhile (paused), so
+ * that it cannot pile up bytes here. */
+static void ask_about(struct conn *c)
+{
+    int rc = zap_ask(c);
+    if (rc > 0)
+        peer_auth(&c->peer, NULL);
+    else if (rc < 0)
+        peer_fail(&c->peer, PEER_FAIL_NO_DETAIL, (uint32_t)-rc);
+}
+
+void conn_judged(struct conn *c, enum conn_verdict verdict, uint32_t code, struct meta *granted)
+{
+    if (c->io.dead || c->end_wanted != CONN_END_NONE || !peer_auth_pending(&c->peer))
+        return;
+    switch (verdict) {
+    case CONN_ADMITTED:
+        peer_auth(&c->peer, granted);
+        conn_resume(c);
+        return;
+    case CONN_DENIED:
+        peer_refuse(&c->peer, code);
+        break;
+    case CONN_BAD_ANSWER:
+        peer_fail(&c->peer, PEER_FAIL_PROTOCOL, code);
+        break;
+    case CONN_UNANSWERED:
+        peer_fail(&c->peer, PEER_FAIL_NO_DETAIL, code);
+        break;
+    }
+    break_off(c);
+}
+
 /* Decodes what is buffered, up to RCVHWM. */
 static void process(struct conn *c)
 {
@@ -415,6 +465,9 @@ static void process(struct conn *c)
             if (!p || p->hung_up || msgring_push(&p->in, &ev.msg))
                 msg_drop(&ev.msg);
             break;
+        case PEER_EV_AUTH:
+            ask_about(c);
+            break;
         default:
             if (p && !p->hung_up && s->ops->command) {
                 s->ops->command(s, p, ev.kind, ev.data, ev.len);
@@ -434,7 +487,7 @@ static void process(struct conn *c)
     if (ttl != CLOCK_NEVER && (!c->timer.node.linked || ttl < c->timer.node.key))
         timer_set(s, &c->timer, ttl);
     if (rc == -EPROTO)
-        conn_end(c, CONN_END_BROKEN, 0);
+        break_off(c);
     else if (peer_wants_write(&c->peer, out_of(c)) && !c->blocked && !c->writing) {
         c->dirty = true; /* handshake commands, PONG */
         want_attention(c);
@@ -563,10 +616,12 @@ struct conn *conn_new(struct fmq_socket *s, struct endpoint *ep, int fd, struct 
         .heartbeat_ttl_ms = (uint32_t)o->heartbeat_ttl,
         .heartbeat_timeout_ms = o->heartbeat_timeout,
         .raw_max = 8192,
+
         .raw = s->ops->raw || (pipe && pipe->raw),
     };
     if (pipe)
         cfg.raw = pipe->raw;
+    options_security(o, &cfg.security);
     if (peer_init(&c->peer, &cfg, now)) {
         net_close(fd);
         mem_free(c);

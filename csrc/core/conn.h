@@ -31,6 +31,14 @@ enum conn_end {
     CONN_END_CLOSED  /* by our side, on purpose: no retry */
 };
 
+/* What an authenticator says of a peer. */
+enum conn_verdict {
+    CONN_ADMITTED,
+    CONN_DENIED,     /* code: 300, 400 or 500 */
+    CONN_BAD_ANSWER, /* code: a PROTO_ZAP_ code */
+    CONN_UNANSWERED  /* code: errno */
+};
+
 struct conn {
     struct io io;
     struct fmq_socket *socket;
@@ -52,7 +60,8 @@ struct conn {
     bool blocked;             /* the kernel takes no more now: POLLER_OUT is watched */
     enum conn_end end_wanted; /* close as soon as nobody is in a system call on it */
     int end_error;
-    size_t inflight; /* bytes in the write under way */
+    size_t inflight;         /* bytes of the pipe's queue in the write under way */
+    struct zap_request *zap; /* the question about the peer that waits for an answer */
     char *local_name;
     char *remote_name;
 };
@@ -83,6 +92,10 @@ void conn_end(struct conn *c, enum conn_end how, int error);
 void conn_write(struct conn *c);
 /* True while it has something that LINGER waits for. */
 bool conn_pending(const struct conn *c);
+/* What Peer-Address says; "" when unknown. */
+void conn_peer_address(const struct conn *c, char *buf, size_t size);
+/* The answer to a question about the peer has come. `granted` may be NULL. */
+void conn_judged(struct conn *c, enum conn_verdict verdict, uint32_t code, struct meta *granted);
 void conn_retire_buffers(struct conn *c);
 
 #endif

@@ -15,6 +15,7 @@
 #include "os/net.h"
 #include "os/poller.h"
 #include "os/random.h"
+#include "wire/crypto.h"
 
 #define OPT_IO_THREADS 1
 #define OPT_MAX_SOCKETS 2
@@ -294,6 +295,14 @@ int fmq_ctx_term(fmq_ctx *ctx, int timeout_ms)
     uint64_t handlers = clock_now() + 50 * NS_PER_MS;
     mutex_lock(&ctx->lock);
     while (atomic_load(&ctx->alive) > 0) {
+        if (ctx->zap && atomic_load(&ctx->alive) == 1) {
+            struct fmq_socket *zap = ctx->zap; /* nobody is left to be judged */
+            ctx->zap = NULL;
+            mutex_unlock(&ctx->lock);
+            fmq_socket_free(zap);
+            mutex_lock(&ctx->lock);
+            continue;
+        }
         uint64_t now = clock_now();
         if (now >= deadline) {
             mutex_unlock(&ctx->lock);
@@ -362,6 +371,8 @@ int fmq_ctx_pending(fmq_ctx *ctx, struct fmq_pending *rows, int max)
     LIST_FOR(n, &ctx->sockets)
     {
         struct fmq_socket *s = LIST_ENTRY(n, struct fmq_socket, in_ctx);
+        if (s == ctx->zap)
+            continue;
         mutex_lock(&s->lock);
         if (!s->finished) {
             if (count < max) {
@@ -405,5 +416,5 @@ int fmq_has(const char *capability)
     for (size_t i = 0; i < sizeof(have) / sizeof(have[0]); i++)
         if (strcmp(have[i], capability) == 0)
             return 1;
-    return 0;
+    return strcmp(capability, "curve") == 0 && crypto_get();
 }

@@ -34,6 +34,8 @@ struct fmq_ctx {
     struct mutex resolver_lock; /* a leaf: the making of the resolver */
     struct resolver *resolver;
 
+    struct fmq_socket *zap; /* talks to the authenticator; made when a socket may need it */
+
     struct mutex inproc_lock;  /* a leaf: taken under sockets' locks */
     struct map inproc_bound;   /* name -> struct inproc_name */
     struct map inproc_pending; /* name -> struct inproc_wait: connected before bind */

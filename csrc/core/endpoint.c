@@ -153,12 +153,15 @@ static int listen_stream(struct fmq_socket *s, const struct transport_ops *tr, c
 {
     if (!s->driver)
         return -FMQ_EMTHREAD;
+    int rc = options_check_security(&s->opt);
+    if (rc)
+        return rc;
     struct endpoint *ep = endpoint_new(s, text, true);
     if (!ep)
         return -ENOMEM;
     ep->transport = tr;
     char detail[256] = "";
-    int rc = tr->parse(&ep->address, rest, true, s->opt.ipv6, detail);
+    rc = tr->parse(&ep->address, rest, true, s->opt.ipv6, detail);
     if (rc) {
         if (detail[0])
             detail_set("%s", detail);
@@ -457,6 +460,9 @@ int endpoint_connect(struct fmq_socket *s, const char *text)
         return rc;
     if (tr && !s->driver)
         return -FMQ_EMTHREAD;
+    rc = tr ? options_check_security(&s->opt) : 0;
+    if (rc)
+        return rc;
     if (s->ops->dedup_connect && find_same(s, text, false, false))
         return 0;
     struct endpoint *ep = endpoint_new(s, text, false);
@@ -494,7 +500,7 @@ int endpoint_connect(struct fmq_socket *s, const char *text)
     list_push_back(&s->endpoints, &ep->in_socket);
     snprintf(s->last_endpoint, sizeof(s->last_endpoint), "%s", text);
     if (!tr) {
-        rc = inproc_connect(s, ep, rest);
+        rc = inproc_connect(s, ep->pipe, rest, false);
         if (rc) {
             pipe_free(ep->pipe);
             ep->pipe = NULL;
@@ -548,7 +554,7 @@ void endpoint_close(struct endpoint *ep, bool now)
         return;
     }
     struct pipe *p = ep->pipe;
-    if (!now && p && !p->link && !outq_empty(&p->out)) {
+    if (!now && p && !p->link && pipe_unsent(p)) {
         if (!ep->closing) {
             ep->closing = true;
             pipe_hangup(p);

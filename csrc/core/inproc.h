@@ -8,12 +8,13 @@
 
 #include "core/socket.h"
 
-struct endpoint;
 struct inproc_link;
 
 int inproc_bind(struct fmq_socket *s, const char *name);
 int inproc_unbind(struct fmq_socket *s, const char *name);
-int inproc_connect(struct fmq_socket *s, struct endpoint *ep, const char *name);
+/* p: a new pipe of s, attached. only_bound: -ENOENT instead of waiting for somebody to bind it. */
+int inproc_connect(struct fmq_socket *s, struct pipe *p, const char *name, bool only_bound);
+bool inproc_is_bound(struct fmq_ctx *ctx, const char *name);
 /* All names of a closing socket. */
 void inproc_unbind_all(struct fmq_socket *s);
 /* Frees the registry of a context that ended. */

@@ -8,11 +8,16 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/secret.h"
+#include "base/z85.h"
 #include "core/inproc.h"
 #include "core/option_ids.h"
 #include "core/socket.h"
 #include "core/watch.h"
+#include "core/zap.h"
 #include "msg/meta.h"
+#include "wire/crypto.h"
+#include "wire/peer.h"
 
 enum home { HOME_FIELD, HOME_SOCKET, HOME_PATTERN, HOME_ABSENT };
 
@@ -127,6 +132,164 @@ void options_fini(struct options *o)
     mem_free(o->ipc_pids);
     mem_free(o->ipc_uids);
     mem_free(o->ipc_gids);
+    secret_wipe(o->plain_password, sizeof(o->plain_password));
+    secret_wipe(o->curve_secret, sizeof(o->curve_secret));
+}
+
+/* ---- security ---- */
+
+void options_security(const struct options *o, struct peer_security *sec)
+{
+    memset(sec, 0, sizeof(*sec));
+    sec->mechanism = (enum peer_mechanism)o->mechanism;
+    sec->server = o->as_server;
+    sec->asks = zap_asks(o);
+    sec->username = o->plain_username;
+    sec->username_len = o->plain_username_len;
+    sec->password = o->plain_password;
+    sec->password_len = o->plain_password_len;
+    sec->public_key = o->has_curve_public ? o->curve_public : NULL;
+    sec->secret_key = o->curve_secret;
+    sec->server_key = o->curve_server;
+}
+
+int options_check_security(const struct options *o)
+{
+    if (o->mechanism != PEER_MECH_CURVE)
+        return 0;
+    if (!o->has_curve_secret) {
+        detail_set("CURVE needs CURVE_SECRETKEY");
+        return -EINVAL;
+    }
+    if (!o->as_server && !o->has_curve_server) {
+        detail_set("a CURVE client needs CURVE_SERVERKEY, the server's public key (or is this the "
+                   "server: CURVE_SERVER)");
+        return -EINVAL;
+    }
+    return 0;
+}
+
+static int check_crypto(void)
+{
+    if (crypto_get())
+        return 0;
+    detail_set("CURVE needs libsodium, which comes with the extra 'curve': pip install "
+               "'fastmq[curve]'");
+    return -ENOTSUP;
+}
+
+static void set_role(struct options *o, enum peer_mechanism mechanism, bool on)
+{
+    o->mechanism = on ? mechanism : PEER_MECH_NULL;
+    o->as_server = on;
+}
+
+/* 32 bytes as they are, or 40 characters of Z85 with or without a NUL. */
+static int set_key(struct options *o, const char *name, uint8_t *key, bool *has, const void *value,
+                   size_t len)
+{
+    uint8_t raw[CRYPTO_KEY];
+    int rc = check_crypto();
+    if (rc)
+        return rc;
+    if (len == CRYPTO_KEY)
+        memcpy(raw, value, CRYPTO_KEY);
+    else if ((len != 40 && (len != 41 || ((const char *)value)[40] != 0)) ||
+             z85_decode(raw, value, 40)) {
+        secret_wipe(raw, sizeof(raw));
+        detail_set("%s takes 32 bytes, or the 40 characters of their Z85 form", name);
+        return -EINVAL;
+    }
+    memcpy(key, raw, CRYPTO_KEY);
+    secret_wipe(raw, sizeof(raw));
+    *has = true;
+    o->mechanism = PEER_MECH_CURVE;
+    return 0;
+}
+
+static void set_short(uint8_t *to, uint8_t *to_len, const void *value, size_t len)
+{
+    secret_wipe(to, *to_len);
+    if (len)
+        memcpy(to, value, len);
+    *to_len = (uint8_t)len;
+}
+
+static int set_security(struct options *o, int id, int64_t num, const void *value, size_t len)
+{
+    int rc = 0;
+    switch (id) {
+    case OPT_PLAIN_SERVER:
+        set_role(o, PEER_MECH_PLAIN, num);
+        break;
+    case OPT_PLAIN_USERNAME:
+        set_short(o->plain_username, &o->plain_username_len, value, len);
+        set_role(o, PEER_MECH_PLAIN, true);
+        o->as_server = false;
+        break;
+    case OPT_PLAIN_PASSWORD:
+        set_short(o->plain_password, &o->plain_password_len, value, len);
+        set_role(o, PEER_MECH_PLAIN, true);
+        o->as_server = false;
+        break;
+    case OPT_CURVE_SERVER:
+        rc = check_crypto();
+        if (rc == 0)
+            set_role(o, PEER_MECH_CURVE, num);
+        break;
+    case OPT_CURVE_PUBLICKEY:
+        rc = set_key(o, "CURVE_PUBLICKEY", o->curve_public, &o->has_curve_public, value, len);
+        break;
+    case OPT_CURVE_SECRETKEY:
+        rc = set_key(o, "CURVE_SECRETKEY", o->curve_secret, &o->has_curve_secret, value, len);
+        break;
+    case OPT_CURVE_SERVERKEY:
+        rc = set_key(o, "CURVE_SERVERKEY", o->curve_server, &o->has_curve_server, value, len);
+        if (rc == 0)
+            o->as_server = false;
+        break;
+    case OPT_ZAP_DOMAIN:
+        set_short(o->zap_domain, &o->zap_domain_len, value, len);
+        break;
+    default:
+        rc = -EINVAL;
+    }
+    return rc;
+}
+
+/* Keys read as Z85, written to `text`. NULL: not one of these. */
+static const void *get_security(const struct options *o, int id, char text[40], size_t *len)
+{
+    const uint8_t *key = NULL;
+    bool has = false;
+    switch (id) {
+    case OPT_PLAIN_USERNAME:
+        *len = o->plain_username_len;
+        return o->plain_username;
+    case OPT_PLAIN_PASSWORD:
+        *len = o->plain_password_len;
+        return o->plain_password;
+    case OPT_ZAP_DOMAIN:
+        *len = o->zap_domain_len;
+        return o->zap_domain;
+    case OPT_CURVE_PUBLICKEY:
+        key = o->curve_public;
+        has = o->has_curve_public;
+        break;
+    case OPT_CURVE_SECRETKEY:
+        key = o->curve_secret;
+        has = o->has_curve_secret;
+        break;
+    case OPT_CURVE_SERVERKEY:
+        key = o->curve_server;
+        has = o->has_curve_server;
+        break;
+    default:
+        return NULL;
+    }
+    z85_encode(text, key, CRYPTO_KEY);
+    *len = has ? 40 : 0;
+    return text;
 }
 
 /* ---- the socket's own ---- */
@@ -294,7 +457,7 @@ static int set_special(struct fmq_socket *s, int id, int64_t num, const void *va
     case OPT_HICCUP_MSG:
         return set_blob(&o->hiccup_msg, value, len);
     default:
-        return -EINVAL;
+        return set_security(o, id, num, value, len);
     }
 }
 
@@ -331,6 +494,12 @@ static int get_special(struct fmq_socket *s, int id, int64_t *value)
         return 0;
     case OPT_IPV4ONLY:
         *value = !s->opt.ipv6;
+        return 0;
+    case OPT_PLAIN_SERVER:
+        *value = s->opt.mechanism == PEER_MECH_PLAIN && s->opt.as_server;
+        return 0;
+    case OPT_CURVE_SERVER:
+        *value = s->opt.mechanism == PEER_MECH_CURVE && s->opt.as_server;
         return 0;
     case OPT_THREAD_SAFE: /* as libzmq says for these types: programs infer more than safety from it
                            */
@@ -393,6 +562,9 @@ int fmq_set_int(fmq_socket *s, int option, int64_t value)
                    r->info.max);
         return -EINVAL;
     }
+    rc = zap_prepare(s, option);
+    if (rc)
+        return rc;
     rc = socket_enter(s);
     if (rc)
         return rc;
@@ -431,6 +603,9 @@ int fmq_set_bytes(fmq_socket *s, int option, const void *value, size_t len)
                    r->info.min, r->info.max, len);
         return -EINVAL;
     }
+    rc = zap_prepare(s, option);
+    if (rc)
+        return rc;
     rc = socket_enter(s);
     if (rc)
         return rc;
@@ -491,6 +666,7 @@ int fmq_get_bytes(fmq_socket *s, int option, void *value, size_t *len)
         return rc;
     const void *from = NULL;
     size_t size = 0;
+    char text[40];
     switch (option) {
     case OPT_ROUTING_ID:
         from = s->opt.routing_id;
@@ -505,7 +681,8 @@ int fmq_get_bytes(fmq_socket *s, int option, void *value, size_t *len)
         size = strlen(s->opt.bind_to_device);
         break;
     default:
-        rc = -EINVAL;
+        from = get_security(&s->opt, option, text, &size);
+        rc = from ? 0 : -EINVAL;
     }
     if (rc == 0 && size > *len)
         rc = -EINVAL;

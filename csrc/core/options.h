@@ -3,6 +3,7 @@
 #ifndef CORE_OPTIONS_H
 #define CORE_OPTIONS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,10 +30,17 @@ struct options {
     int multicast_maxtpdu, use_fd, loopback_fastpath, multicast_loop;
     int in_batch_size, out_batch_size, reconnect_stop, priority, busy_poll;
     int spin_us, max_parts, ipc_steal;
+    int zap_enforce_domain;
 
     uint8_t routing_id[255];
     uint8_t routing_id_len;
     char bind_to_device[16];
+    /* Security: `mechanism` is what the last of these that was set stands for. */
+    bool as_server;
+    uint8_t plain_username[255], plain_password[255], zap_domain[255];
+    uint8_t plain_username_len, plain_password_len, zap_domain_len;
+    uint8_t curve_public[32], curve_secret[32], curve_server[32];
+    bool has_curve_public, has_curve_secret, has_curve_server;
     struct blob_opt metadata; /* in meta.h's encoding */
     struct blob_opt hello_msg, disconnect_msg, hiccup_msg;
     struct cidr *accept_filters;
@@ -43,6 +51,11 @@ struct options {
 
 void options_init(struct options *o);
 void options_fini(struct options *o);
+struct peer_security;
+/* What a new connection is to be secured with; points into `o`. */
+void options_security(const struct options *o, struct peer_security *sec);
+/* Before bind and connect: -EINVAL, with a detail, when the mechanism lacks a key. */
+int options_check_security(const struct options *o);
 /* Text for fmq_last_detail(). */
 void detail_set(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void detail_clear(void);

@@ -273,6 +273,11 @@ void pipe_drained(struct pipe *p)
     socket_notify(p->socket);
 }
 
+bool pipe_unsent(const struct pipe *p)
+{
+    return !outq_empty(&p->out) || (p->conn && conn_pending(p->conn));
+}
+
 uint32_t pipe_out_msgs(const struct pipe *p)
 {
     return p->link ? inproc_out_msgs(p) : p->out.msgs;

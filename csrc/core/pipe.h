@@ -116,6 +116,9 @@ int pipe_inject(struct pipe *p, const void *data, size_t len);
  * pattern gets hangup and later detach; never from within attach. */
 void pipe_close(struct pipe *p);
 
+/* True while something that was sent has not reached the kernel: sealed or re-encoded bytes lie in
+ * the connection and count no more in `out`. */
+bool pipe_unsent(const struct pipe *p);
 /* Statistics and queue depth. */
 uint32_t pipe_out_msgs(const struct pipe *p);
 

@@ -229,6 +229,12 @@ int fmq_socket_new(fmq_ctx *ctx, int type, fmq_socket **out)
         detail_set("socket type %d is not known", type);
         return -EINVAL;
     }
+    return socket_new(ctx, ops, false, out);
+}
+
+int socket_new(struct fmq_ctx *ctx, const struct pattern_ops *ops, bool internal,
+               struct fmq_socket **out)
+{
     struct fmq_socket *s = mem_zalloc(sizeof(*s));
     if (!s)
         return -ENOMEM;
@@ -237,7 +243,7 @@ int fmq_socket_new(fmq_ctx *ctx, int type, fmq_socket **out)
         s->watch.signal[i].rfd = s->watch.signal[i].wfd = -1;
     mutex_init(&s->lock);
     cond_init(&s->cond);
-    s->type = type;
+    s->type = ops->type;
     s->ops = ops;
     s->ctx = ctx;
     s->fork_generation = ctx->fork_generation;
@@ -283,7 +289,9 @@ int fmq_socket_new(fmq_ctx *ctx, int type, fmq_socket **out)
     mutex_lock(&ctx->lock);
     if (ctx->stopping)
         rc = -FMQ_ETERM;
-    else if (atomic_load(&ctx->alive) >= ctx->max_sockets)
+    else if (internal && ctx->zap)
+        rc = -EEXIST;
+    else if (!internal && atomic_load(&ctx->alive) - (ctx->zap ? 1 : 0) >= ctx->max_sockets)
         rc = -EMFILE;
     else
         rc = ctx_start_drivers(ctx);
@@ -312,6 +320,8 @@ int fmq_socket_new(fmq_ctx *ctx, int type, fmq_socket **out)
     }
     list_push_back(&ctx->sockets, &s->in_ctx);
     atomic_fetch_add(&ctx->alive, 1);
+    if (internal)
+        ctx->zap = s;
     mutex_unlock(&ctx->lock);
     *out = s;
     return 0;
@@ -429,7 +439,7 @@ static bool lingers(struct fmq_socket *s)
     LIST_FOR(n, &s->pipes)
     {
         struct pipe *p = LIST_ENTRY(n, struct pipe, in_socket);
-        if (!p->link && !outq_empty(&p->out) && (p->conn || p->endpoint))
+        if (!p->link && pipe_unsent(p) && (p->conn || p->endpoint))
             return true;
     }
     return false;

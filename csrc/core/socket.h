@@ -157,6 +157,11 @@ struct fmq_socket {
     uint64_t drops;
 };
 
+/* fmq_socket_new for a pattern's table. `internal`: the context's own socket (zap.h), one at most
+ * (-EEXIST), which MAX_SOCKETS does not count. */
+int socket_new(struct fmq_ctx *ctx, const struct pattern_ops *ops, bool internal,
+               struct fmq_socket **out);
+
 /* ---- entering and leaving ---- */
 
 /* Goes up in every child of a fork: handles of an older generation are dead. */

@@ -69,6 +69,33 @@ int fmq_setup(void);
 const char *fmq_strerror(int err);
 int fmq_has(const char *capability); /* "ipc", "inproc", "draft" ...: 1 or 0 */
 const char *fmq_poller_name(void);
+
+/* The primitives of CURVE, from libsodium; the names are its own. Keys have 32 bytes, nonces 24, a
+ * box is 16 longer than its content and may be made and opened in place. Non-zero: failed. */
+struct fmq_crypto {
+    int (*box_keypair)(uint8_t *public_key, uint8_t *secret_key);
+    int (*scalarmult_base)(uint8_t *public_key, const uint8_t *secret_key);
+    int (*box_beforenm)(uint8_t *shared, const uint8_t *public_key, const uint8_t *secret_key);
+    int (*box_easy_afternm)(uint8_t *box, const uint8_t *content, unsigned long long len,
+                            const uint8_t *nonce, const uint8_t *shared);
+    int (*box_open_easy_afternm)(uint8_t *content, const uint8_t *box, unsigned long long len,
+                                 const uint8_t *nonce, const uint8_t *shared);
+    int (*secretbox_easy)(uint8_t *box, const uint8_t *content, unsigned long long len,
+                          const uint8_t *nonce, const uint8_t *key);
+    int (*secretbox_open_easy)(uint8_t *content, const uint8_t *box, unsigned long long len,
+                               const uint8_t *nonce, const uint8_t *key);
+    void (*random)(uint8_t *bytes, unsigned long long len);
+};
+/* Copies the table; a second call does nothing. fmq_has("curve") is 1 from then on. */
+void fmq_set_crypto(const struct fmq_crypto *functions);
+
+/* Z85: `size` bytes, a multiple of 4, as size * 5 / 4 characters without NUL, and back (`len` a
+ * multiple of 5). -EINVAL: not Z85. */
+int fmq_z85_encode(char *out, const void *data, size_t size);
+int fmq_z85_decode(void *out, const char *text, size_t len);
+/* A new pair of CURVE keys; the public key of a secret one. -ENOTSUP without primitives. */
+int fmq_curve_keypair(uint8_t *public_key, uint8_t *secret_key);
+int fmq_curve_public(uint8_t *public_key, const uint8_t *secret_key);
 long fmq_open_fds(void);    /* descriptors the engine holds, all contexts */
 long fmq_live_blocks(void); /* allocations alive; 0 unless built with FMQ_DEBUG */
 

@@ -565,7 +565,15 @@ void inproc_forget(struct fmq_ctx *ctx)
         mem_free(entry);
 }
 
-int inproc_connect(struct fmq_socket *s, struct endpoint *ep, const char *name)
+bool inproc_is_bound(struct fmq_ctx *ctx, const char *name)
+{
+    mutex_lock(&ctx->inproc_lock);
+    bool bound = map_get(&ctx->inproc_bound, name, strlen(name)) != NULL;
+    mutex_unlock(&ctx->inproc_lock);
+    return bound;
+}
+
+int inproc_connect(struct fmq_socket *s, struct pipe *p, const char *name, bool only_bound)
 {
     int rc = check_name(name);
     if (rc)
@@ -575,7 +583,6 @@ int inproc_connect(struct fmq_socket *s, struct endpoint *ep, const char *name)
     if (!l)
         return -ENOMEM;
     l->end[0].link = l->end[1].link = l;
-    struct pipe *p = ep->pipe;
     bool connected = false;
     mutex_lock(&ctx->inproc_lock);
     struct inproc_name *entry = map_get(&ctx->inproc_bound, name, strlen(name));
@@ -604,6 +611,8 @@ int inproc_connect(struct fmq_socket *s, struct endpoint *ep, const char *name)
             note(l, 1, EV_ATTACH, true);
             mutex_unlock(&l->lock);
         }
+    } else if (only_bound) {
+        rc = -ENOENT;
     } else {
         set_hwm(l, false);
         l->end[0].pipe = p;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/alloc.h"
 #include "base/bytes.h"
@@ -78,6 +79,13 @@ bool command_is(const uint8_t *body, size_t len, const char *name, const uint8_t
     return true;
 }
 
+/* What only an authenticator, or the connection, says of a peer: its own word does not count. */
+static bool not_its_own(const uint8_t *name, size_t len)
+{
+    return (len == 7 && strncasecmp((const char *)name, "User-Id", 7) == 0) ||
+           (len == 12 && strncasecmp((const char *)name, "Peer-Address", 12) == 0);
+}
+
 /* 0, -EPROTO: no list of properties, -ENOMEM. */
 static int parse_properties(struct meta *meta, const uint8_t *data, size_t len)
 {
@@ -90,7 +98,7 @@ static int parse_properties(struct meta *meta, const uint8_t *data, size_t len)
             !cursor_take(&c, name_len, &name) || !cursor_be32(&c, &value_len) ||
             !cursor_take(&c, value_len, &value))
             return -EPROTO;
-        if (name_len == 0)
+        if (name_len == 0 || not_its_own(name, name_len))
             continue;
         int rc = meta_set(meta, (const char *)name, name_len, value, value_len);
         if (rc)

@@ -39,7 +39,4 @@ int command_read_properties(struct peer *p, const uint8_t *data, size_t len);
  */
 int command_read_error(struct peer *p, const uint8_t *args, size_t len);
 
-/* The connection is over; the first reason stays. Returns -EPROTO. */
-int peer_fail(struct peer *p, enum peer_failure failure, uint32_t code);
-
 #endif

@@ -13,14 +13,13 @@
 #include "msg/msg.h"
 #include "wire/command.h"
 
-struct peer;
 struct mechanism;
 
 #define MECHANISM_NAME_LEN 20 /* in the greeting, padded with zeros */
 
 enum mechanism_status {
     MECH_HANDSHAKING,
-    MECH_AUTH_PENDING, /* waits for the answer to an authentication request */
+    MECH_AUTH_PENDING, /* waits for `admitted` */
     MECH_READY,        /* traffic may flow once next() has nothing more to send */
 };
 
@@ -31,6 +30,7 @@ enum mechanism_status {
  */
 struct mechanism_ops {
     char name[MECHANISM_NAME_LEN];
+    size_t overhead; /* what `seal` adds to the size of a frame; 0: traffic passes as it is */
 
     /* The next command to send: 1 with its body added to the (empty) `out`, 0: none now, -ENOMEM.
      */
@@ -38,10 +38,18 @@ struct mechanism_ops {
     /* A command of the peer came. 0, -EPROTO, -ENOMEM. */
     int (*process)(struct mechanism *m, struct peer *p, const uint8_t *body, size_t len);
     enum mechanism_status (*status)(const struct mechanism *m);
-    /* Traffic, in place: flags travel in the message. NULL: traffic passes as it is. 0, -EPROTO,
-     * -ENOMEM. */
-    int (*encode)(struct mechanism *m, struct peer *p, struct msg *msg);
-    int (*decode)(struct mechanism *m, struct peer *p, struct msg *msg);
+
+    /* While MECH_AUTH_PENDING: what the peer has shown for itself. NULL: nothing. */
+    void (*credentials)(const struct mechanism *m, struct peer_credentials *out);
+    /* The peer may come in: the handshake goes on. NULL: this mechanism never asks. */
+    void (*admitted)(struct mechanism *m);
+
+    /* A frame on its way out: writes size + overhead bytes. `flags` are FRAME_MORE and
+     * FRAME_COMMAND. */
+    void (*seal)(struct mechanism *m, uint8_t *out, uint8_t flags, const uint8_t *data,
+                 size_t size);
+    /* A frame on its way in, in place: the payload then begins at body + overhead. 0, -EPROTO. */
+    int (*open)(struct mechanism *m, struct peer *p, uint8_t *body, size_t len, uint8_t *flags);
     void (*destroy)(struct mechanism *m);
 };
 
@@ -50,6 +58,9 @@ struct mechanism {
     const struct mechanism_ops *ops;
 };
 
-int null_create(struct mechanism **out); /* 0 or -ENOMEM */
+/* 0, -ENOMEM; curve_create also -ENOTSUP: no primitives were set. */
+int null_create(struct mechanism **out, const struct peer_security *sec);
+int plain_create(struct mechanism **out, const struct peer_security *sec);
+int curve_create(struct mechanism **out, const struct peer_security *sec);
 
 #endif

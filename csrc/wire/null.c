@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The NULL mechanism: each side sends READY at once, and that is all. */
+/* The NULL mechanism: each side sends READY, at once or, with an authentication domain, when the
+ * peer was let in; and that is all. */
 #include <errno.h>
 #include <stdbool.h>
 
@@ -9,13 +10,14 @@
 
 struct null {
     struct mechanism base;
+    bool asks; /* not let in yet */
     bool sent, received;
 };
 
 static int null_next(struct mechanism *m, struct peer *p, struct command_buf *out)
 {
     struct null *n = (struct null *)m;
-    if (n->sent)
+    if (n->sent || n->asks)
         return 0;
     command_add_name(out, "READY");
     command_add_own_properties(out, &p->cfg);
@@ -44,7 +46,15 @@ static int null_process(struct mechanism *m, struct peer *p, const uint8_t *body
 static enum mechanism_status null_status(const struct mechanism *m)
 {
     const struct null *n = (const struct null *)m;
+    if (n->asks)
+        return MECH_AUTH_PENDING;
     return n->sent && n->received ? MECH_READY : MECH_HANDSHAKING;
+}
+
+static void null_admitted(struct mechanism *m)
+{
+    struct null *n = (struct null *)m;
+    n->asks = false;
 }
 
 static void null_destroy(struct mechanism *m)
@@ -57,15 +67,17 @@ static const struct mechanism_ops null_ops = {
     .next = null_next,
     .process = null_process,
     .status = null_status,
+    .admitted = null_admitted,
     .destroy = null_destroy,
 };
 
-int null_create(struct mechanism **out)
+int null_create(struct mechanism **out, const struct peer_security *sec)
 {
     struct null *n = mem_zalloc(sizeof(*n));
     if (!n)
         return -ENOMEM;
     n->base.ops = &null_ops;
+    n->asks = sec->asks;
     *out = &n->base;
     return 0;
 }

@@ -392,6 +392,19 @@ int outq_put_bytes_msg(struct outq *q, const void *head, size_t head_len, struct
     return 0;
 }
 
+uint8_t *outq_room(struct outq *q, size_t n)
+{
+    q->unframed = true;
+    struct outblk *b = block_for(q, n);
+    return b ? outblk_data(b) + b->end : NULL;
+}
+
+void outq_extend(struct outq *q, size_t n)
+{
+    q->tail->end += (uint32_t)n;
+    q->bytes += n;
+}
+
 /* ---- the way out ---- */
 
 int outq_iov(struct outq *q, struct iovec *iov, int max)
@@ -640,6 +653,27 @@ void outq_drop_pending(struct outq *q, size_t inflight)
     if (q->unframed || q->bytes == 0)
         return;
     filter(q, inflight, true, true);
+}
+
+bool outq_front(struct outq *q, uint8_t *flags, const uint8_t **data, size_t *size)
+{
+    if (q->bytes == 0)
+        return false;
+    assert(!q->mid_frame && !q->unframed);
+    struct frame_head h = front_head(q);
+    struct outblk *b = q->head;
+    bool referenced = h.head + h.size > b->end - b->begin;
+    *flags = h.flags & (FRAME_MORE | FRAME_COMMAND);
+    *data = referenced ? msg_data(&b->ref) : outblk_data(b) + b->begin + h.head;
+    *size = h.size;
+    return true;
+}
+
+void outq_pop(struct outq *q)
+{
+    struct frame_head h = front_head(q);
+    advance(q, h.head + h.size);
+    frame_through(q, h.flags);
 }
 
 int outq_take(struct outq *q, struct msg *out)

@@ -130,8 +130,18 @@ void outq_rewind(struct outq *q);
  * message stays. `inflight`: bytes handed out by outq_iov whose write is still under way. */
 void outq_drop_pending(struct outq *q, size_t inflight);
 
+/* Room for n bytes in one piece at the end, which outq_extend then makes part of the queue
+ * (unframed). NULL: no memory. */
+uint8_t *outq_room(struct outq *q, size_t n);
+void outq_extend(struct outq *q, size_t n);
+
+/* The frame at the front, left where it is: its flags and body. False when empty. outq_pop drops
+ * it. Rules as for outq_take. */
+bool outq_front(struct outq *q, uint8_t *flags, const uint8_t **data, size_t *size);
+void outq_pop(struct outq *q);
+
 /*
- * Takes the next frame from the front for re-encoding (ZMTP 1.0, CURVE): out is a message with MORE
+ * Takes the next frame from the front for re-encoding (ZMTP 1.0): out is a message with MORE
  * or COMMAND set as framed, owned by the caller. 1, 0 when empty, -ENOMEM. Never mixed with
  * outq_iov on the same queue.
  */

@@ -68,6 +68,7 @@ static int copy_config(struct peer *p, const struct peer_config *cfg)
     p->cfg = *cfg;
     p->cfg.identity = NULL;
     p->cfg.extra_props = NULL;
+    memset(&p->cfg.security, 0, sizeof(p->cfg.security)); /* the mechanism keeps what it needs */
     size_t size = cfg->identity_len + cfg->extra_props_len;
     if (size == 0)
         return 0;
@@ -81,6 +82,22 @@ static int copy_config(struct peer *p, const struct peer_config *cfg)
     p->cfg_mem = mem;
     p->cfg.identity = mem;
     p->cfg.extra_props = mem + cfg->identity_len;
+    return 0;
+}
+
+static int create_mechanism(struct peer *p, const struct peer_security *sec)
+{
+    static int (*const create[])(struct mechanism **, const struct peer_security *) = {
+        [PEER_MECH_NULL] = null_create,
+        [PEER_MECH_PLAIN] = plain_create,
+        [PEER_MECH_CURVE] = curve_create,
+    };
+    int rc = create[sec->mechanism](&p->mech, sec);
+    if (rc)
+        return rc;
+    p->overhead = p->mech->ops->overhead;
+    if (sec->mechanism != PEER_MECH_NULL || sec->asks)
+        p->cfg.v3_only = true;
     return 0;
 }
 
@@ -108,7 +125,7 @@ int peer_init(struct peer *p, const struct peer_config *cfg, uint64_t now)
         p->state = PEER_TRAFFIC;
         p->due_ready = true;
     } else if (rc == 0) {
-        rc = null_create(&p->mech);
+        rc = create_mechanism(p, &cfg->security);
         if (rc == 0)
             rc = greeting_start(p);
     }
@@ -156,6 +173,8 @@ void peer_fini(struct peer *p)
     outq_fini(&p->own);
     meta_unref(p->meta);
     p->meta = NULL;
+    meta_unref(p->granted);
+    p->granted = NULL;
     mem_free(p->cfg_mem);
     p->cfg_mem = NULL;
     mem_free(p->command);
@@ -353,7 +372,7 @@ static void set_fast(struct peer *p)
     p->fast_max = -1;
     if (!p->ready || p->due_subscribe || p->big || p->framing != FRAMING_V2 || p->cfg.raw)
         return;
-    if (p->mech->ops->decode)
+    if (p->overhead)
         return;
     if (p->cfg.max_msg_size >= 0 && p->cfg.max_msg_size < max)
         max = (int)p->cfg.max_msg_size;
@@ -400,17 +419,76 @@ static int mechanism_pump(struct peer *p)
     }
 }
 
-static int handshake_step(struct peer *p)
+bool peer_auth_pending(const struct peer *p)
+{
+    return p->state == PEER_HANDSHAKE && p->mech->ops->status(p->mech) == MECH_AUTH_PENDING;
+}
+
+void peer_credentials(const struct peer *p, struct peer_credentials *out)
+{
+    memset(out, 0, sizeof(*out));
+    out->mechanism = p->mech->ops->name;
+    if (p->mech->ops->credentials)
+        p->mech->ops->credentials(p->mech, out);
+}
+
+void peer_auth(struct peer *p, struct meta *granted)
+{
+    if (!peer_auth_pending(p))
+        return;
+    if (granted)
+        meta_ref(granted);
+    p->granted = granted;
+    p->mech->ops->admitted(p->mech);
+    p->starved = false;
+}
+
+void peer_refuse(struct peer *p, uint32_t status)
+{
+    if (!peer_auth_pending(p))
+        return;
+    if (status >= 400)
+        peer_put_error(p, status == 400 ? "400" : "500");
+    peer_fail(p, PEER_FAIL_AUTH, status);
+}
+
+/* What the judge says of a peer counts more than what it says of itself. */
+static int apply_granted(struct peer *p)
+{
+    struct cursor c = {p->granted ? p->granted->buf : NULL, p->granted ? p->granted->len : 0};
+    uint8_t name_len;
+    uint32_t value_len;
+    const uint8_t *name, *value;
+    while (cursor_u8(&c, &name_len) && cursor_take(&c, name_len, &name) &&
+           cursor_be32(&c, &value_len) && cursor_take(&c, value_len, &value)) {
+        int rc = meta_set(p->meta, (const char *)name, name_len, value, value_len);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+static int handshake_step(struct peer *p, struct peer_event *ev)
 {
     int rc = mechanism_pump(p);
     if (rc)
         return rc;
-    if (p->mech->ops->status(p->mech) == MECH_READY) {
+    switch (p->mech->ops->status(p->mech)) {
+    case MECH_READY:
+        rc = apply_granted(p);
+        if (rc)
+            return rc;
         peer_become_ready(p);
         return PEER_AGAIN;
+    case MECH_AUTH_PENDING:
+        if (p->auth_asked)
+            return 0;
+        p->auth_asked = true;
+        ev->kind = PEER_EV_AUTH;
+        return 1;
+    default:
+        break;
     }
-    if (p->mech->ops->status(p->mech) == MECH_AUTH_PENDING)
-        return 0;
     struct frame_head h;
     rc = peer_parse_frame(p, &h);
     if (rc == 0)
@@ -499,7 +577,8 @@ static bool is_command(const struct peer *p, uint8_t flags)
 static int big_begin(struct peer *p, const struct frame_head *h)
 {
     size_t have = peer_avail(p) - h->head;
-    size_t cap = h->size < PEER_EAGER_MAX ? h->size : PEER_EAGER_MAX;
+    size_t eager = PEER_EAGER_MAX + p->overhead;
+    size_t cap = h->size < eager ? h->size : eager;
     if (cap < have)
         cap = have;
     struct blob *b = blob_pooled(p->cfg.pool, cap);
@@ -516,10 +595,29 @@ static int big_begin(struct peer *p, const struct frame_head *h)
     return 0;
 }
 
+static int too_many_parts(struct peer *p, uint8_t flags)
+{
+    if (p->part + 1 + (flags & FRAME_MORE) <= p->max_parts)
+        return 0;
+    return peer_fail(p, PEER_FAIL_PROTOCOL, PROTO_ZMTP_MALFORMED_MESSAGE);
+}
+
+/* A sealed frame tells only inside what it is. */
+static int open_frame(struct peer *p, uint8_t *body, size_t size, uint8_t *flags)
+{
+    int rc = p->mech->ops->open(p->mech, p, body, size, flags);
+    return rc || is_command(p, *flags) ? rc : too_many_parts(p, *flags);
+}
+
 static int big_done(struct peer *p, struct peer_event *ev)
 {
     struct msg m;
+    int rc = p->overhead ? open_frame(p, p->big->data, p->big_size, &p->big_flags) : 0;
+    if (rc)
+        return rc;
     msg_init_own_blob(&m, p->big, p->big_size);
+    m.u.x.data += p->overhead;
+    m.u.x.size -= p->overhead;
     p->big = NULL;
     set_fast(p);
     if (!is_command(p, p->big_flags)) {
@@ -544,11 +642,12 @@ static int frame_step(struct peer *p, struct peer_event *ev)
     int rc = peer_parse_frame(p, &h);
     if (rc == 0)
         return 0;
-    if (rc < 0 || peer_too_big(p, h.size))
+    /* The limit is on what the program gets, not on its wrapping. */
+    if (rc < 0 || (h.size > p->overhead && peer_too_big(p, h.size - p->overhead)))
         return peer_fail(p, PEER_FAIL_PROTOCOL, PROTO_ZMTP_MALFORMED_MESSAGE);
     bool command = is_command(p, h.flags);
-    if (!command && p->part + 1 + (h.flags & FRAME_MORE) > p->max_parts)
-        return peer_fail(p, PEER_FAIL_PROTOCOL, PROTO_ZMTP_MALFORMED_MESSAGE);
+    if (!command && !p->overhead && too_many_parts(p, h.flags))
+        return -EPROTO;
     size_t total = h.head + h.size;
     if (peer_avail(p) < total) {
         if (h.size > PEER_OWN_BODY_MIN)
@@ -556,7 +655,15 @@ static int frame_step(struct peer *p, struct peer_event *ev)
         p->frame_need = total;
         return 0;
     }
-    const uint8_t *body = peer_at(p) + h.head;
+    uint8_t *body = p->in->data + p->in_begin + h.head;
+    if (p->overhead) {
+        rc = open_frame(p, body, h.size, &h.flags);
+        if (rc)
+            return rc;
+        body += p->overhead;
+        h.size -= p->overhead;
+        command = is_command(p, h.flags);
+    }
     if (command) {
         peer_consume(p, total);
         return h.flags & FRAME_MORE ? PEER_AGAIN : command_event(p, body, h.size, ev);
@@ -611,7 +718,7 @@ int peer_next(struct peer *p, struct peer_event *ev)
             rc = traffic_step(p, ev);
             break;
         case PEER_HANDSHAKE:
-            rc = handshake_step(p);
+            rc = handshake_step(p, ev);
             break;
         default:
             rc = greeting_step(p);

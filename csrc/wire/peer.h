@@ -68,6 +68,33 @@ enum peer_failure {
 #define PROTO_ZMTP_CRYPTOGRAPHIC 0x11000001
 #define PROTO_ZMTP_MECHANISM_MISMATCH 0x11000002
 
+/* The numbers of ZeroMQ's MECHANISM option. */
+enum peer_mechanism { PEER_MECH_NULL = 0, PEER_MECH_PLAIN = 1, PEER_MECH_CURVE = 2 };
+
+/* How the peer is to be secured. What is pointed to is copied by peer_init; keys have 32 bytes. */
+struct peer_security {
+    enum peer_mechanism mechanism;
+    bool server;
+    /* The handshake waits for peer_auth before it lets the peer in (PEER_EV_AUTH). A PLAIN server
+     * always does, a client of PLAIN or CURVE never. */
+    bool asks;
+    const uint8_t *username, *password; /* PLAIN client; <= 255 */
+    size_t username_len, password_len;
+    const uint8_t *public_key; /* CURVE client; NULL: the one that belongs to secret_key */
+    const uint8_t *secret_key; /* CURVE */
+    const uint8_t *server_key; /* CURVE client */
+};
+
+/* What a peer shows for itself, to be judged by somebody else. */
+struct peer_credentials {
+    const char *mechanism;
+    int count;
+    struct {
+        const uint8_t *data;
+        size_t len;
+    } part[2];
+};
+
 struct peer_config {
     struct pool *pool;
     int socket_type;            /* FMQ_PAIR ... as in fastmq.h: also the id of ZMTP 1/2 */
@@ -82,7 +109,8 @@ struct peer_config {
     int32_t heartbeat_timeout_ms;                /* -1: the interval */
     size_t raw_max; /* raw: largest piece delivered as one message (8192) */
     bool raw;       /* no protocol at all: READY at once, FRAME events of plain bytes */
-    bool v3_only;   /* refuse ZMTP 1 and 2 (security is configured) */
+    bool v3_only;   /* refuse ZMTP 1 and 2, as any mechanism but NULL does, and one that asks */
+    struct peer_security security;
 };
 
 enum peer_event_kind {
@@ -92,6 +120,7 @@ enum peer_event_kind {
     PEER_EV_CANCEL,
     PEER_EV_JOIN, /* group: `data` */
     PEER_EV_LEAVE,
+    PEER_EV_AUTH, /* once, before READY: peer_credentials wait for peer_auth or peer_refuse */
 };
 
 struct peer_event {
@@ -155,10 +184,14 @@ struct peer {
     bool recv_big; /* the last peer_recv_buf was memory of the large body */
 
     struct mechanism *mech;
+    size_t overhead;      /* of a sealed frame; 0: traffic is not sealed */
+    bool auth_asked;      /* PEER_EV_AUTH was delivered */
+    struct meta *granted; /* what peer_auth adds to the peer's properties */
     void *cfg_mem;
     uint8_t *command; /* a handshake command that waits for memory to be queued */
     size_t command_len;
-    struct outq own;     /* what goes out before (or, for ZMTP 1.0, instead of) the pipe's queue */
+    struct outq own;     /* what goes out before the pipe's queue, or instead of it (ZMTP 1.0,
+                          * sealed traffic) */
     size_t own_offered;  /* how much of it the last peer_send_iov gave out */
     struct msg v1_taken; /* ZMTP 1.0: taken from the pipe's queue, not yet encoded */
     bool has_v1_taken;
@@ -243,7 +276,8 @@ bool peer_buffered(const struct peer *p);
 /* True when there is something to write: handshake bytes, or (once ready) frames of q. */
 bool peer_wants_write(const struct peer *p, const struct outq *q);
 /* Pieces to write next, up to max (>= 8): handshake bytes first, then q when ready, re-encoded
- * through a private queue for ZMTP 1.0 peers. Count (0: nothing), or -ENOMEM. */
+ * through a private queue for ZMTP 1.0 peers and where traffic is sealed. Count (0: nothing), or
+ * -ENOMEM. */
 int peer_send_iov(struct peer *p, struct outq *q, struct iovec *iov, int max);
 /* The kernel took n of them. */
 void peer_sent(struct peer *p, struct outq *q, size_t n);
@@ -262,6 +296,20 @@ int peer_put_subscription(struct peer *p, struct outq *q, const void *topic, siz
 
 /* The ERROR command, best effort, as last words before the connection is closed. */
 void peer_put_error(struct peer *p, const char *reason);
+
+/* The connection is over; the first reason stays. Returns -EPROTO. */
+int peer_fail(struct peer *p, enum peer_failure failure, uint32_t code);
+
+/* True after PEER_EV_AUTH, until it is answered: peer_next yields nothing meanwhile. */
+bool peer_auth_pending(const struct peer *p);
+/* Borrowed until the answer. */
+void peer_credentials(const struct peer *p, struct peer_credentials *out);
+/* The answer yes. `granted` (may be NULL; a reference is taken) overrides the peer's own properties
+ * of the same name. Call peer_next afterwards. */
+void peer_auth(struct peer *p, struct meta *granted);
+/* The answer no, with a status of ZAP: 400 and 500 are told to the peer (write what peer_send_iov
+ * has before closing), 300 is not, so that it tries again. The peer is DEAD. */
+void peer_refuse(struct peer *p, uint32_t status);
 
 /* True when a peer of remote_type may talk to a socket of `type` (RFC table). -1 (unknown) is
  * accepted. */

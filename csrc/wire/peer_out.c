@@ -9,6 +9,8 @@
 /* ZMTP 1.0: this much is encoded ahead of the kernel; what is, cannot be taken back after a loss.
  */
 #define V1_AHEAD ((size_t)16 << 10)
+/* The same for sealed traffic: enough for a system call worth making. */
+#define SEAL_AHEAD ((size_t)64 << 10)
 /* PINGs that may wait in the queue when the peer does not read. */
 #define PINGS_QUEUED_MAX 2
 
@@ -86,17 +88,67 @@ static int encode_v1(struct peer *p, struct outq *q)
     return 0;
 }
 
+static int seal_small(struct peer *p, uint8_t flags, const uint8_t *data, size_t size)
+{
+    size_t body = size + p->overhead;
+    uint8_t *at = outq_room(&p->own, FRAME_HEAD_MAX + body);
+    if (!at)
+        return -ENOMEM;
+    size_t head = frame_build_v2(at, 0, body);
+    p->mech->ops->seal(p->mech, at + head, flags, data, size);
+    outq_extend(&p->own, head + body);
+    return 0;
+}
+
+static int seal_large(struct peer *p, uint8_t flags, const uint8_t *data, size_t size)
+{
+    size_t body = size + p->overhead;
+    struct blob *b = blob_pooled(p->cfg.pool, body);
+    if (!b)
+        return -ENOMEM;
+    p->mech->ops->seal(p->mech, b->data, flags, data, size);
+    uint8_t head[FRAME_HEAD_MAX];
+    struct msg m;
+    msg_init_own_blob(&m, b, body);
+    int rc = outq_put_bytes_msg(&p->own, head, frame_build_v2(head, 0, body), &m);
+    if (rc)
+        msg_drop(&m);
+    return rc;
+}
+
+/* Moves frames from q into the private queue, sealed. */
+static int encode_sealed(struct peer *p, struct outq *q)
+{
+    uint8_t flags;
+    const uint8_t *data;
+    size_t size;
+    while (p->own.bytes < SEAL_AHEAD && outq_front(q, &flags, &data, &size)) {
+        int rc = size + p->overhead <= OUTQ_COPY_MAX ? seal_small(p, flags, data, size)
+                                                     : seal_large(p, flags, data, size);
+        if (rc)
+            return rc;
+        outq_pop(q);
+    }
+    return 0;
+}
+
+/* True when frames go out as they lie in the pipe's queue. */
+static bool passes(const struct peer *p)
+{
+    return p->cfg.raw || (p->framing == FRAMING_V2 && !p->overhead);
+}
+
 int peer_send_iov(struct peer *p, struct outq *q, struct iovec *iov, int max)
 {
     int rc = 0;
     if (p->ready) {
         rc = flush_pong(p, q);
-        if (p->framing == FRAMING_V1 && !p->cfg.raw)
-            rc = encode_v1(p, q);
+        if (!passes(p))
+            rc = p->overhead ? encode_sealed(p, q) : encode_v1(p, q);
     }
     int n = outq_iov(&p->own, iov, max);
     p->own_offered = p->own.bytes;
-    if (p->ready && (p->framing == FRAMING_V2 || p->cfg.raw) && n < max)
+    if (p->ready && passes(p) && n < max)
         n += outq_iov(q, iov + n, max - n);
     return n ? n : rc;
 }
@@ -108,7 +160,7 @@ void peer_sent(struct peer *p, struct outq *q, size_t n)
         p->own_offered -= own;
         outq_sent(&p->own, own);
         /* After the greeting nothing of ours comes for long. */
-        if (p->framing == FRAMING_V2)
+        if (passes(p))
             outq_trim(&p->own);
     }
     if (n > own)

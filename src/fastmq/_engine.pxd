@@ -4,6 +4,9 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 
+cdef extern from "base/secret.h" nogil:
+    void secret_wipe(void *mem, size_t len)
+
 cdef extern from "fastmq.h" nogil:
     # ---- messages ----
     enum:
@@ -72,6 +75,13 @@ cdef extern from "fastmq.h" nogil:
     const char *fmq_strerror(int err)
     int fmq_has(const char *capability)
     const char *fmq_poller_name()
+    struct fmq_crypto:
+        pass
+    void fmq_set_crypto(const fmq_crypto *functions)
+    int fmq_z85_encode(char *out, const void *data, size_t size)
+    int fmq_z85_decode(void *out, const char *text, size_t len)
+    int fmq_curve_keypair(uint8_t *public_key, uint8_t *secret_key)
+    int fmq_curve_public(uint8_t *public_key, const uint8_t *secret_key)
     long fmq_open_fds()
     long fmq_live_blocks()
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A pair of CURVE keys: python -m fastmq.curve_keygen [--json] [--secret SECRET]"""
+"""New CURVE keys from the command line: `python -m fastmq curve-keygen`, or this module itself."""
 
 from __future__ import annotations
 
@@ -9,33 +9,55 @@ import sys
 from collections.abc import Sequence
 
 from . import curve_keypair, curve_public
+from .auth import create_certificates
 from .error import ZMQError
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns its exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m fastmq.curve_keygen",
-        description="Prints a new pair of CURVE keys in Z85.",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument(
+        "name",
+        nargs="?",
+        help="write NAME.key and NAME.key_secret (readable by you alone) instead of printing",
     )
-    parser.add_argument("--json", action="store_true", help="as an object of JSON")
-    parser.add_argument("--secret", help="the public key of this secret one instead of a new pair")
-    args = parser.parse_args(argv)
+    parser.add_argument("--dir", default=".", help="where the files go (default: here)")
+    parser.add_argument("--json", action="store_true", help="print an object of JSON")
+    parser.add_argument("--secret", help="print this secret key and its public one, no new pair")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print a pair of keys, or write it to files; the exit status."""
     try:
-        if args.secret is None:
+        if options.name and (options.json or options.secret is not None):
+            raise ValueError("--json and --secret print; NAME writes files of a new pair")
+        if options.name:
+            for path in create_certificates(options.dir, options.name):
+                print(path)
+            return 0
+        if options.secret is None:
             public, secret = curve_keypair()
         else:
-            secret = args.secret.encode("utf-8")
+            secret = options.secret.encode()
             public = curve_public(secret)
-    except (ZMQError, ValueError) as e:
-        print(f"python -m fastmq.curve_keygen: {e}", file=sys.stderr)
+    except (OSError, ValueError, ZMQError) as e:
+        print(f"curve-keygen: {e}", file=sys.stderr)
         return 1
-    keys = {"public": public.decode("ascii"), "secret": secret.decode("ascii")}
-    if args.json:
+    keys = {"public": public.decode(), "secret": secret.decode()}
+    if options.json:
         print(json.dumps(keys, indent=1))
     else:
-        print("\n\n".join(f"== CURVE {n.upper()} KEY ==\n{key}" for n, key in keys.items()))
+        # The words that scripts written for pyzmq look for.
+        print("\n\n".join(f"== CURVE {name.upper()} KEY ==\n{key}" for name, key in keys.items()))
     return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The module as a program; the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m fastmq.curve_keygen", description="Make a pair of CURVE keys."
+    )
+    add_arguments(parser)
+    return run(parser.parse_args(arguments))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,18 @@ from typing import Any
 import zmq
 
 context = zmq.Context()
+authenticators: list[Any] = []
 sockets: dict[int, zmq.Socket] = {}
+
+
+class KeysOf:
+    """Lets in the owners of some CURVE keys."""
+
+    def __init__(self, keys: list[str]) -> None:
+        self.keys = keys
+
+    def callback(self, domain: str, key: bytes) -> bool:
+        return key.decode() in self.keys
 
 
 def to_bytes(x: Any) -> bytes:
@@ -44,6 +55,17 @@ def handle(q: dict[str, Any]) -> Any:
         for name, value in q["options"].items():
             sock.setsockopt(getattr(zmq, name.upper()), option_value(value))
         return number
+    if op == "authenticate":
+        from zmq.auth.thread import ThreadAuthenticator
+
+        one = ThreadAuthenticator(context)
+        one.start()
+        authenticators.append(one)
+        one.configure_plain(domain="interop", passwords=q["passwords"])
+        one.configure_curve_callback("interop", KeysOf(q["keys"]))
+        return None
+    if op == "authenticate_no_more":
+        return authenticators.pop().stop()
     sock = sockets[q["socket"]]
     if op == "bind":
         sock.bind(q["address"])

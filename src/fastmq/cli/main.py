@@ -8,6 +8,7 @@ import platform
 import sys
 from collections.abc import Sequence
 
+from fastmq import curve_keygen
 from fastmq.cli import demo, measure, perf
 
 
@@ -34,6 +35,12 @@ def parser() -> argparse.ArgumentParser:
         epilog="examples: perf --quick; perf reqrep; perf --rounds 5 'tcp 64 B'",
     )
     perf.add_arguments(measuring, rounds=3, seconds=0.5)
+    keys = commands.add_parser(
+        "curve-keygen",
+        help="a new pair of CURVE keys, on the terminal or as certificate files",
+        epilog="example: curve-keygen --dir keys server",
+    )
+    curve_keygen.add_arguments(keys)
     commands.add_parser("version", help="the versions that a bug report needs")
     return top
 
@@ -46,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return demo.run()
         if options.command == "perf":
             return perf.run(options)
+        if options.command == "curve-keygen":
+            return curve_keygen.run(options)
         return version()
     except KeyboardInterrupt:
         return 130

@@ -66,9 +66,18 @@ def receiver(socket: Any, task: Task) -> Callable[[int], None]:
     return copying if task.copy else sharing
 
 
-def run_server(zmq: Any, task: Task, receiver: Callable[..., Callable[[int], None]]) -> None:
-    """The receiving role: tells how long each announced lot took, and the CPU time it cost."""
+def run_server(
+    zmq: Any,
+    task: Task,
+    receiver: Callable[..., Callable[[int], None]],
+    prepare: Callable[[Any], None] = lambda socket: None,
+) -> None:
+    """The receiving role: tells how long each announced lot took, and the CPU time it cost.
+
+    `prepare` is given the socket before it is bound.
+    """
     with zmq.Context() as context, context.socket(zmq.PULL) as pull:
+        prepare(pull)
         task.bind(pull)
         receive = receiver(pull, task)
         while n := task.hear():
@@ -80,10 +89,17 @@ def run_server(zmq: Any, task: Task, receiver: Callable[..., Callable[[int], Non
 
 
 def run_client(
-    zmq: Any, task: Task, sender: Callable[..., Callable[[int], None]]
+    zmq: Any,
+    task: Task,
+    sender: Callable[..., Callable[[int], None]],
+    prepare: Callable[[Any], None] = lambda socket: None,
 ) -> dict[str, float]:
-    """The sending role: a small lot to find out the rate, then one that takes `task.seconds`."""
+    """The sending role: a small lot to find out the rate, then one that takes `task.seconds`.
+
+    `prepare` is given the socket before it connects.
+    """
     with zmq.Context() as context, context.socket(zmq.PUSH) as push:
+        prepare(push)
         task.connect(push)
         send = sender(push, task)
 

@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/zap.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/bytes.h"
+#include "core/conn.h"
+#include "core/ctx.h"
+#include "core/inproc.h"
+#include "core/option_ids.h"
+#include "core/socket.h"
+
+#define HANDLER "zeromq.zap.01"
+#define VERSION "1.0"
+#define REQUEST_ID "1" /* one question a connection */
+
+enum { REPLY_PARTS = 7, R_EMPTY = 0, R_VERSION, R_ID, R_STATUS, R_TEXT, R_USER, R_META };
+
+struct zap_request {
+    atomic_uint refs;  /* of the connection, of the inproc pipe, and of each command under way */
+    struct cmd begin;  /* to the internal socket */
+    struct cmd cancel; /* to the internal socket */
+    struct cmd answer; /* to the asking socket */
+
+    struct conn *conn; /* guarded by the asking socket's lock; NULL: nobody waits */
+
+    struct mutex lock;         /* a leaf */
+    struct fmq_socket *asking; /* NULL once nobody waits: it may be gone */
+
+    /* The internal socket's, under its lock. */
+    struct pipe *pipe; /* NULL before the question and after the answer */
+    struct parts question;
+
+    /* The answer, set before it is posted. */
+    enum conn_verdict verdict;
+    uint32_t code;
+    struct meta *granted;
+};
+
+struct zap_pipe {
+    struct zap_request *request; /* NULL: answered or withdrawn */
+};
+
+static void request_unref(struct zap_request *r)
+{
+    if (atomic_fetch_sub(&r->refs, 1) != 1)
+        return;
+    parts_fini(&r->question);
+    meta_unref(r->granted);
+    mutex_fini(&r->lock);
+    mem_free(r);
+}
+
+/* ---- the internal socket ---- */
+
+static int zap_init(struct fmq_socket *z)
+{
+    z->opt.linger = 0;
+    /* Nobody calls into it: whatever is posted has to wake the background thread. */
+    atomic_store(&z->watchers, 1);
+    return 0;
+}
+
+static int zap_attach(struct fmq_socket *z, struct pipe *p)
+{
+    (void)z;
+    (void)p;
+    return 0;
+}
+
+static void zap_writable(struct fmq_socket *z, struct pipe *p)
+{
+    (void)z;
+    (void)p;
+}
+
+static int zap_events(struct fmq_socket *z)
+{
+    (void)z;
+    return 0;
+}
+
+/* Takes the question off its pipe; the pipe's reference passes to the caller. */
+static struct zap_request *take_request(struct pipe *p)
+{
+    struct zap_pipe *zp = p->state;
+    struct zap_request *r = zp->request;
+    zp->request = NULL;
+    if (r)
+        r->pipe = NULL;
+    return r;
+}
+
+/* Posts the answer, if somebody waits for it still. */
+static void tell(struct zap_request *r, enum conn_verdict verdict, uint32_t code)
+{
+    r->verdict = verdict;
+    r->code = code;
+    mutex_lock(&r->lock);
+    if (r->asking) {
+        atomic_fetch_add(&r->refs, 1);
+        socket_post(r->asking, &r->answer, true);
+    }
+    mutex_unlock(&r->lock);
+}
+
+static bool is(const struct msg *m, const char *text)
+{
+    return msg_size(m) == strlen(text) && memcmp(msg_data(m), text, msg_size(m)) == 0;
+}
+
+static int add_metadata(struct meta *meta, const struct msg *m)
+{
+    struct cursor c = {msg_data(m), msg_size(m)};
+    while (c.left) {
+        uint8_t name_len;
+        uint32_t value_len;
+        const uint8_t *name, *value;
+        if (!cursor_u8(&c, &name_len) || name_len == 0 || !cursor_take(&c, name_len, &name) ||
+            !cursor_be32(&c, &value_len) || !cursor_take(&c, value_len, &value))
+            return -EPROTO;
+        int rc = meta_set(meta, (const char *)name, name_len, value, value_len);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+/* What the connection gets to know. 0, or the code of what is wrong with the reply. */
+static uint32_t grant(struct zap_request *r, const struct msg *v)
+{
+    struct meta *meta = meta_new();
+    int rc = meta ? add_metadata(meta, &v[R_META]) : -ENOMEM;
+    if (rc == 0)
+        rc = meta_set(meta, "User-Id", 7, msg_data(&v[R_USER]), msg_size(&v[R_USER]));
+    if (rc) {
+        meta_unref(meta);
+        return rc == -ENOMEM ? PROTO_ZAP_UNSPECIFIED : PROTO_ZAP_INVALID_METADATA;
+    }
+    r->granted = meta;
+    return 0;
+}
+
+static void judge(struct zap_request *r, const struct msg *v, uint32_t n)
+{
+    uint32_t wrong = 0, status = 0;
+    if (n != REPLY_PARTS)
+        wrong = PROTO_ZAP_MALFORMED_REPLY;
+    else if (msg_size(&v[R_EMPTY]))
+        wrong = PROTO_ZAP_UNSPECIFIED;
+    else if (!is(&v[R_VERSION], VERSION))
+        wrong = PROTO_ZAP_BAD_VERSION;
+    else if (!is(&v[R_ID], REQUEST_ID))
+        wrong = PROTO_ZAP_BAD_REQUEST_ID;
+    else if (is(&v[R_STATUS], "200"))
+        wrong = grant(r, v);
+    else if (is(&v[R_STATUS], "300"))
+        status = 300;
+    else if (is(&v[R_STATUS], "400"))
+        status = 400;
+    else if (is(&v[R_STATUS], "500"))
+        status = 500;
+    else
+        wrong = PROTO_ZAP_INVALID_STATUS_CODE;
+    if (wrong)
+        tell(r, CONN_BAD_ANSWER, wrong);
+    else if (status)
+        tell(r, CONN_DENIED, status);
+    else
+        tell(r, CONN_ADMITTED, 0);
+}
+
+static void zap_readable(struct fmq_socket *z, struct pipe *p)
+{
+    (void)z;
+    while (pipe_can_read(p)) {
+        struct parts reply;
+        parts_init(&reply);
+        if (pipe_read(p, &reply)) { /* without memory: as if there were no handler */
+            pipe_skip(p);
+            parts_fini(&reply);
+            break;
+        }
+        struct zap_request *r = take_request(p);
+        if (r) {
+            judge(r, reply.v, reply.len);
+            request_unref(r);
+        }
+        parts_fini(&reply);
+    }
+    pipe_close(p);
+}
+
+/* The handler is gone, or the internal socket closes. */
+static void zap_hangup(struct fmq_socket *z, struct pipe *p)
+{
+    (void)z;
+    struct zap_request *r = take_request(p);
+    if (!r)
+        return;
+    tell(r, CONN_UNANSWERED, EPIPE);
+    request_unref(r);
+}
+
+static const struct pattern_ops zap_ops = {
+    .type = FMQ_DEALER, /* so that inproc lets it talk to a handler: REP, ROUTER, DEALER */
+    .name = "ZAP",
+    .pipe_size = sizeof(struct zap_pipe),
+    .init = zap_init,
+    .attach = zap_attach,
+    .hangup = zap_hangup,
+    .detach = zap_hangup,
+    .readable = zap_readable,
+    .writable = zap_writable,
+    .events = zap_events,
+};
+
+int zap_prepare(struct fmq_socket *s, int option)
+{
+    if (option != OPT_PLAIN_SERVER && option != OPT_CURVE_SERVER && option != OPT_ZAP_DOMAIN)
+        return 0;
+    if (!s->driver || s->fork_generation != ctx_fork_generation)
+        return 0; /* no network, no peers to be judged */
+    mutex_lock(&s->ctx->lock);
+    bool have = s->ctx->zap;
+    mutex_unlock(&s->ctx->lock);
+    if (have)
+        return 0;
+    struct fmq_socket *z;
+    int rc = socket_new(s->ctx, &zap_ops, true, &z);
+    return rc == -EEXIST ? 0 : rc;
+}
+
+/* ---- asking ---- */
+
+static void run_begin(struct fmq_socket *z, struct cmd *cmd)
+{
+    struct zap_request *r = LIST_ENTRY(cmd, struct zap_request, begin);
+    mutex_lock(&r->lock);
+    bool wanted = r->asking;
+    mutex_unlock(&r->lock);
+    struct pipe *p = NULL;
+    int rc = 0;
+    if (wanted && !z->closed && !z->finished)
+        p = pipe_new(z, &rc);
+    if (p) {
+        struct zap_pipe *zp = p->state;
+        rc = pipe_attach(p);
+        if (rc == 0)
+            rc = inproc_connect(z, p, HANDLER, true);
+        if (rc == 0)
+            rc = pipe_write(p, r->question.v, r->question.len);
+        if (rc == 0) {
+            r->question.len = 0;
+            atomic_fetch_add(&r->refs, 1);
+            zp->request = r;
+            r->pipe = p;
+        } else {
+            pipe_free(p);
+        }
+    }
+    if (!r->pipe)
+        tell(r, CONN_UNANSWERED, EFAULT);
+    request_unref(r);
+}
+
+static void run_cancel(struct fmq_socket *z, struct cmd *cmd)
+{
+    (void)z;
+    struct zap_request *r = LIST_ENTRY(cmd, struct zap_request, cancel);
+    struct pipe *p = r->pipe;
+    if (p) {
+        take_request(p);
+        request_unref(r); /* the pipe's */
+        pipe_close(p);
+    }
+    request_unref(r);
+}
+
+static void run_answer(struct fmq_socket *s, struct cmd *cmd)
+{
+    (void)s;
+    struct zap_request *r = LIST_ENTRY(cmd, struct zap_request, answer);
+    struct conn *c = r->conn;
+    if (c) {
+        r->conn = NULL;
+        c->zap = NULL;
+        conn_judged(c, r->verdict, r->code, r->granted);
+        request_unref(r); /* the connection's */
+    }
+    request_unref(r);
+}
+
+bool zap_asks(const struct options *o)
+{
+    switch (o->mechanism) {
+    case PEER_MECH_PLAIN:
+        return o->as_server;
+    case PEER_MECH_CURVE:
+        return o->as_server && (o->zap_domain_len || !o->zap_enforce_domain);
+    default:
+        return o->zap_domain_len;
+    }
+}
+
+static bool add(struct zap_request *r, const void *data, size_t len)
+{
+    struct msg m;
+    if (msg_init_copy(&m, data, len))
+        return false;
+    if (parts_push(&r->question, &m) == 0)
+        return true;
+    msg_drop(&m);
+    return false;
+}
+
+static bool put_question(struct zap_request *r, struct conn *c)
+{
+    const struct options *o = &c->socket->opt;
+    char address[128] = "";
+    conn_peer_address(c, address, sizeof(address));
+    struct peer_credentials shown;
+    peer_credentials(&c->peer, &shown);
+    bool ok = add(r, "", 0) && add(r, VERSION, strlen(VERSION)) &&
+              add(r, REQUEST_ID, strlen(REQUEST_ID)) && add(r, o->zap_domain, o->zap_domain_len) &&
+              add(r, address, strlen(address)) && add(r, o->routing_id, o->routing_id_len) &&
+              add(r, shown.mechanism, strlen(shown.mechanism));
+    for (int i = 0; i < shown.count; i++)
+        ok = ok && add(r, shown.part[i].data, shown.part[i].len);
+    return ok;
+}
+
+int zap_ask(struct conn *c)
+{
+    struct fmq_socket *s = c->socket;
+    const struct options *o = &s->opt;
+    bool plain = o->mechanism == PEER_MECH_PLAIN;
+    /* A password has to be judged by somebody, and ENFORCE_DOMAIN wants to know in which domain. */
+    if (plain && o->zap_enforce_domain && !o->zap_domain_len)
+        return -EFAULT;
+    if (!inproc_is_bound(s->ctx, HANDLER))
+        return plain || o->zap_enforce_domain ? -EFAULT : 1;
+    /* Made before the option that leads here was set (zap_prepare). */
+    struct fmq_socket *z = s->ctx->zap;
+    if (!z)
+        return -EFAULT;
+    struct zap_request *r = mem_zalloc(sizeof(*r));
+    if (!r)
+        return -ENOMEM;
+    atomic_init(&r->refs, 2); /* the connection and `begin` */
+    mutex_init(&r->lock);
+    parts_init(&r->question);
+    r->begin.run = run_begin;
+    r->cancel.run = run_cancel;
+    r->answer.run = run_answer;
+    r->asking = s;
+    r->conn = c;
+    if (!put_question(r, c)) {
+        atomic_store(&r->refs, 1);
+        request_unref(r);
+        return -ENOMEM;
+    }
+    c->zap = r;
+    socket_post(z, &r->begin, true);
+    return 0;
+}
+
+void zap_cancel(struct conn *c)
+{
+    struct zap_request *r = c->zap;
+    if (!r)
+        return;
+    c->zap = NULL;
+    r->conn = NULL;
+    mutex_lock(&r->lock);
+    r->asking = NULL;
+    mutex_unlock(&r->lock);
+    /* The connection's reference becomes the command's. */
+    socket_post(c->socket->ctx->zap, &r->cancel, true);
+}
