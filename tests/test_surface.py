@@ -23,6 +23,8 @@ ALLOWED = {
     # How pyzmq is made, and of no use to a program.
     "zmq.sugar.attrsettr": "the base that turns options into attributes; fastmq writes them out",
     "zmq.utils.garbage.GarbageCollectorThread": "the engine needs no thread for it",
+    "zmq.auth.thread.AuthenticationThread.poller": "how its thread waits",
+    "zmq.eventloop.future.Context.io_loop": "always None",
     "zmq._typing": "an import of typing for old Pythons",
     # Imports that slipped out.
     **{

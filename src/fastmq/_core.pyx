@@ -1737,12 +1737,12 @@ cdef int need_crypto() except -1:
                                    "with the extra 'curve': pip install 'fastmq[curve]'")
 
 
-def z85_encode(data):
+def z85_encode(rawbytes):
     """Bytes, a multiple of four of them, as Z85 (ZeroMQ RFC 32): five characters for four bytes.
 
     ValueError: another length.
     """
-    cdef const uint8_t[::1] view = data
+    cdef const uint8_t[::1] view = rawbytes
     cdef size_t size = <size_t>view.shape[0]
     if size % 4:
         raise ValueError(f"length must be multiple of 4, not {size}")
@@ -1752,18 +1752,18 @@ def z85_encode(data):
     return bytes(out)
 
 
-def z85_decode(data):
+def z85_decode(z85bytes):
     """The bytes that Z85 text, bytes or str, stands for: four for five characters.
 
     ValueError: the length is no multiple of five, a character is none of Z85, or five of them stand
     for more than four bytes can hold.
     """
-    if isinstance(data, str):
+    if isinstance(z85bytes, str):
         try:
-            data = data.encode("ascii")
+            z85bytes = z85bytes.encode("ascii")
         except UnicodeEncodeError:
             raise ValueError("Z85 is made of ASCII characters") from None
-    cdef const uint8_t[::1] view = data
+    cdef const uint8_t[::1] view = z85bytes
     cdef size_t size = <size_t>view.shape[0]
     if size % 5:
         raise ValueError(f"Z85 length must be multiple of 5, not {size}")
