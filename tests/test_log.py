@@ -63,7 +63,8 @@ def test_a_root_topic_comes_first(published):
     log = published(root_topic="shop")
     log.logger.info("one")
     assert log.next()[0] == "shop.INFO"
-    log.handler.root_topic = "bar"
+    log.handler.root_topic = b"bar"
+    assert log.handler.root_topic == "bar"
     log.logger.info("two")
     assert log.next()[0] == "bar.INFO"
     log.handler.setRootTopic("")

@@ -78,11 +78,13 @@ class PUBHandler(logging.Handler):
         return self._root_topic
 
     @root_topic.setter
-    def root_topic(self, root_topic: str) -> None:
+    def root_topic(self, root_topic: str | bytes) -> None:
         self.setRootTopic(root_topic)
 
-    def setRootTopic(self, root_topic: str) -> None:  # noqa: N802
+    def setRootTopic(self, root_topic: str | bytes) -> None:  # noqa: N802
         """Sets root_topic."""
+        if isinstance(root_topic, bytes):
+            root_topic = root_topic.decode("utf-8")
         self._root_topic = root_topic
 
     def setFormatter(  # noqa: N802
