@@ -110,7 +110,9 @@ def count(path: str) -> float:
 def count_all() -> dict[str, float]:
     if not shutil.which("valgrind"):
         raise BudgetError("there is no valgrind here (Debian's package: valgrind)")
-    subprocess.run(["make", "-s", "-C", str(HERE / "c"), "budget"], check=True)
+    subprocess.run(
+        ["make", "-s", f"-j{os.cpu_count()}", "-C", str(HERE / "c"), "budget"], check=True
+    )
     listed = subprocess.run([str(PROGRAM)], check=True, capture_output=True, text=True).stdout
     paths = listed.splitlines()
     with ThreadPoolExecutor(os.cpu_count()) as pool:

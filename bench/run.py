@@ -2,14 +2,19 @@
 # SPDX-License-Identifier: MIT
 """Measures fastmq beside any pyzmq-compatible module, each side in fresh processes.
 
-    python bench/run.py                           everything, fastmq and zmq
+    python bench/run.py                           everything but the growth curves
+    python bench/run.py --growth                  everything
     python bench/run.py reqrep 'pushpull/tcp'     cases whose name contains a word
+    python bench/run.py --modules fastmq zmq      these two alone
     python bench/run.py --modules zmq zmq         how far two equal sides differ here
 
 The scenarios are those of `python -m fastmq perf` and the files of bench/scenarios/; both are
-described in src/fastmq/cli/scenarios/__init__.py. A case may name programs of bench/c/ and their
-arguments as "beside": they are built when needed and run in the same rounds, for comparison with
-what the machine can do at all, and with what the engine does without Python.
+described in src/fastmq/cli/scenarios/__init__.py, and bench/README.md says what each measures.
+Where they can do the same job, the modules of bench/peers/ are measured too.
+
+A case may name programs of bench/c/ and their arguments as "beside": they are built when needed
+and run in the same rounds, for comparison with what the machine can do at all, and with what the
+engine does without Python.
 """
 
 from __future__ import annotations
@@ -61,6 +66,7 @@ def main() -> int:
         epilog="Figures count only on a machine that does nothing else meanwhile.",
     )
     perf.add_arguments(parser, rounds=5, seconds=1.0)
+    parser.add_argument("--growth", action="store_true", help="also the growth curves (minutes)")
     parser.add_argument("--no-save", action="store_true", help="write nothing to bench/results/")
     options = parser.parse_args()
     stamp = time.strftime("%Y%m%d-%H%M%S")
@@ -68,6 +74,8 @@ def main() -> int:
         options,
         scenarios=[*measure.load(), *measure.load(HERE / "scenarios")],
         beside=beside,
+        peers=[str(path) for path in sorted((HERE / "peers").glob("[!_]*.py"))],
+        sweeps=options.growth,
         save=None if options.no_save else HERE / "results" / f"{stamp}.json",
     )
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The recipe of docs/guide/asyncio.md: wait_readable on a socket's descriptor, in trio and anyio."""
+"""The recipe of docs/guide/asyncio.md: wait_readable on a socket's descriptor."""
 
 import importlib.util
 import re

@@ -34,6 +34,7 @@
 /* ---- a clock and random numbers that are the same in every run, and no background thread ---- */
 
 static uint64_t now_ns = NS_PER_S;
+static int clock_reads, thread_starts;
 
 uint64_t __wrap_clock_now(void);
 void __wrap_random_bytes(void *buf, size_t len);
@@ -42,6 +43,7 @@ void __wrap_thread_join(struct thread *t);
 
 uint64_t __wrap_clock_now(void)
 {
+    clock_reads++;
     return now_ns += 20;
 }
 
@@ -53,6 +55,7 @@ void __wrap_random_bytes(void *buf, size_t len)
 int __wrap_thread_start(struct thread *t, void (*fn)(void *arg), void *arg, const char *name)
 {
     (void)t, (void)fn, (void)arg, (void)name;
+    thread_starts++;
     return 0;
 }
 
@@ -134,10 +137,15 @@ static size_t framed(size_t size)
     return size + (size < 256 ? 2 : 9);
 }
 
+static void send_at_once(fmq_socket *s, size_t size)
+{
+    must(fmq_try_send_bytes(s, payload, size, payload, false), "send");
+}
+
 static void send_small(fmq_socket *s, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++)
-        must(fmq_try_send_bytes(s, payload, SMALL, NULL, false), "send");
+        send_at_once(s, SMALL);
 }
 
 static void recv_parts(fmq_socket *s, uint32_t messages, uint32_t parts, size_t size)
@@ -168,7 +176,7 @@ static struct pair push_pull(const char *transport)
 {
     struct pair p = connected(FMQ_PULL, FMQ_PUSH, transport);
 
-    must(fmq_try_send_bytes(p.from, payload, SMALL, NULL, false), "send");
+    send_at_once(p.from, SMALL);
     until_arrived(p.from, p.to);
     recv_parts(p.to, 1, 1, SMALL);
     return p;
@@ -259,7 +267,7 @@ __attribute__((noinline)) static void measured_send_multipart(fmq_socket *s)
         struct msg parts[PARTS];
 
         for (int j = 0; j < PARTS; j++)
-            msg_init_borrowed(&parts[j], payload, SMALL, NULL);
+            msg_init_borrowed(&parts[j], payload, SMALL, payload);
         must(fmq_try_send(s, parts, PARTS, false), "send");
     }
     must(fmq_flush(s), "flush");
@@ -298,7 +306,7 @@ static uint64_t multipart_tcp(void)
 /* One message a round, the quiet between them long: each is written at once. */
 __attribute__((noinline)) static void measured_trip_send(fmq_socket *s)
 {
-    must(fmq_try_send_bytes(s, payload, SMALL, NULL, false), "send");
+    send_at_once(s, SMALL);
 }
 
 __attribute__((noinline)) static void measured_trip_recv(fmq_socket *s)
@@ -315,7 +323,7 @@ static uint64_t reqrep_tcp(void)
         for (int i = 0; i < 2; i++) {
             fmq_socket *from = i ? p.to : p.from, *to = i ? p.from : p.to;
 
-            must(fmq_try_send_bytes(from, payload, SMALL, NULL, false), "send");
+            send_at_once(from, SMALL);
             until_arrived(from, to);
             recv_parts(to, 1, 1, SMALL);
         }
@@ -457,7 +465,7 @@ static uint64_t topics_tcp(void)
 
 __attribute__((noinline)) static void measured_send_large(fmq_socket *s)
 {
-    must(fmq_try_send_bytes(s, payload, LARGE, NULL, false), "send");
+    send_at_once(s, LARGE);
     must(fmq_flush(s), "flush");
 }
 
@@ -517,9 +525,11 @@ int main(int argc, char **argv)
         fprintf(stderr, "budget: there is no path \"%s\"\n", argv[1]);
         return 2;
     }
-    must(fmq_ctx_new(&ctx), "context");
+    ctx = open_context();
     for (int i = 0; i < WARM_UP; i++)
         round();
+    if (clock_reads == 0 || thread_starts == 0)
+        die("the linker did not put the clock and the threads of this program into the engine");
     counting_begins();
     for (int i = 0; i < ROUNDS; i++)
         messages += round();

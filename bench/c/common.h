@@ -24,6 +24,23 @@ static inline int must(int rc, const char *what)
     return rc;
 }
 
+static inline void keep_object(void *object)
+{
+    (void)object;
+}
+
+/* A context. What is sent counts as memory of a host object, as it does from Python: it lives on
+ * until the engine is done with it, and large messages are not copied. */
+static inline fmq_ctx *open_context(void)
+{
+    fmq_ctx *ctx;
+
+    must(fmq_setup(), "setup");
+    msg_set_object_hooks(keep_object, keep_object);
+    must(fmq_ctx_new(&ctx), "context");
+    return ctx;
+}
+
 static inline fmq_socket *open_socket(fmq_ctx *ctx, int type)
 {
     fmq_socket *s;
@@ -59,14 +76,14 @@ static inline struct address bind_fresh(fmq_socket *s, const char *transport)
 }
 
 /* One message as the Python module sends it: at once where nothing is in the way, else waiting. */
-static inline void send_one(fmq_socket *s, const void *data, size_t size)
+static inline void send_one(fmq_socket *s, void *data, size_t size)
 {
-    int rc = fmq_try_send_bytes(s, data, size, NULL, false);
+    int rc = fmq_try_send_bytes(s, data, size, data, false);
 
     while (rc == -EAGAIN || rc == -EBUSY || rc == -EINTR) {
         struct msg m;
 
-        msg_init_borrowed(&m, data, size, NULL);
+        msg_init_borrowed(&m, data, size, data);
         rc = fmq_send(s, &m, 1, false, -1);
     }
     must(rc, "send");

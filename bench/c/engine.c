@@ -247,7 +247,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: engine reqrep|pushpull tcp|ipc|inproc SIZE SECONDS\n");
         return 2;
     }
-    must(fmq_ctx_new(&ctx), "context");
+    ctx = open_context();
     role(ctx);
     while (fmq_ctx_term(ctx, -1) == -EINTR)
         ;

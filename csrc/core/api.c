@@ -431,7 +431,7 @@ int fmq_recv_many(fmq_socket *s, struct parts *out, uint32_t max_messages, int t
 
 /* ---- readiness ---- */
 
-static int events_locked(struct fmq_socket *s)
+int socket_events(struct fmq_socket *s)
 {
     int events = s->ops->events(s);
     if (!list_empty(&s->rx_partials) && partial_find(&s->rx_partials))
@@ -448,7 +448,7 @@ int fmq_events(fmq_socket *s)
         return rc;
     rc = socket_wait(s, 0);
     if (rc == 0 || rc == -EAGAIN || rc == -EINTR)
-        rc = events_locked(s);
+        rc = socket_events(s);
     if (rc >= 0)
         watch_told(s, rc);
     socket_leave(s);
@@ -463,7 +463,7 @@ int fmq_poll_one(fmq_socket *s, int events, int timeout_ms)
         return rc;
     bool last = false;
     for (;;) {
-        rc = events_locked(s) & events;
+        rc = socket_events(s) & events;
         if (rc || last)
             break;
         int wait = socket_wait(s, deadline);

@@ -17,10 +17,16 @@
 #include "core/socket.h"
 #include "wire/peer.h"
 
-/* After the last write of a socket has been over for this long, the next is made at once. Counted
- * for the socket and not for each connection: with many subscribers every one of them would always
- * be quiet. */
+/* After the last write of a socket has been over for this long, and for as long as it took, the
+ * next is made at once: no more than half of a busy socket's time goes into writing. Counted for
+ * the socket and not for each connection: with many subscribers every one of them would always be
+ * quiet.
+ */
 #define FLUSH_QUIET_NS (10 * NS_PER_US)
+#define FLUSH_QUIET_MAX_NS (100 * NS_PER_US)
+/* A write after this much quiet begins a burst: what follows it within the same time is not left to
+ * the background thread's next tick, it is woken. */
+#define BURST_NS (200 * NS_PER_US)
 /* So many queued bytes are written at once whatever the time. */
 #define FLUSH_BYTES ((size_t)64 << 10)
 

@@ -10,7 +10,6 @@
 #define FULL_POLL_NS (1 * NS_PER_MS)
 #define FULL_POLL_MAX_NS (20 * NS_PER_MS)
 #define POLL_BATCH 64
-#define SPIN_SCORE_MAX 8
 #define MAIL_SPINS_PER_CLOCK 16
 
 /* ---- driving ---- */
@@ -109,18 +108,6 @@ static int follow(struct fmq_socket *s, uint64_t deadline)
     return woken || clock_now() >= deadline ? 0 : -EINTR;
 }
 
-static void score_wait(struct fmq_socket *s, bool short_wait)
-{
-    if (short_wait) {
-        if (s->spin_score < SPIN_SCORE_MAX)
-            s->spin_score++;
-    } else {
-        s->spin_score -= 3;
-        if (s->spin_score < -SPIN_SCORE_MAX)
-            s->spin_score = -SPIN_SCORE_MAX;
-    }
-}
-
 /* Watches memory only: with no connection, whatever comes is posted by another thread. */
 static bool spin_on_mail(struct fmq_socket *s, uint64_t until, unsigned seen)
 {
@@ -157,6 +144,17 @@ static bool spin(struct fmq_socket *s, uint64_t start, uint64_t end, unsigned se
     return false;
 }
 
+/* A caller that comes back regularly is waited for: the lease follows its pace. */
+static void take_lease(struct fmq_socket *s, uint64_t now)
+{
+    uint64_t lease = (now - s->last_use) * 4;
+    s->lease = lease < LEASE_MIN_NS      ? LEASE_MIN_NS
+               : lease < LEASE_MAX_NS    ? lease
+               : s->lease > LEASE_MIN_NS ? s->lease / 2
+                                         : LEASE_MIN_NS;
+    s->last_use = now;
+}
+
 int socket_wait(struct fmq_socket *s, uint64_t deadline)
 {
     unsigned seen = atomic_load_explicit(&s->changes, memory_order_relaxed);
@@ -191,7 +189,7 @@ int socket_wait(struct fmq_socket *s, uint64_t deadline)
     s->driving = true;
     int rc = 0;
     uint64_t start = clock_now();
-    s->last_use = start;
+    take_lease(s, start);
     if (deadline == 0) {
         /* What the one connection has is enough, if all others were looked at not long ago. */
         bool fresh = s->solo && start - s->last_poll < FULL_POLL_NS;
@@ -209,13 +207,13 @@ int socket_wait(struct fmq_socket *s, uint64_t deadline)
     uint64_t budget = (uint64_t)s->opt.spin_us * NS_PER_US;
     /* With others waiting too, whoever comes back from spinning wakes them to do the same, for
      * ever. */
-    if (budget && s->spin_score >= 0 && !s->waiters) {
+    if (budget && spin_pays(&s->spin) && !s->waiters) {
         uint64_t end = deadline - start < budget ? deadline : start + budget;
         if (spin(s, start, end, seen)) {
-            score_wait(s, true);
+            spin_learn(&s->spin, true);
             goto out;
         }
-        score_wait(s, false);
+        spin_learn(&s->spin, false);
         if (end == deadline)
             goto out;
     }
@@ -234,7 +232,7 @@ int socket_wait(struct fmq_socket *s, uint64_t deadline)
         rc = -EINTR;
     now = clock_now();
     /* A sleep that ended soon counts as short although waking up took its time. */
-    score_wait(s, n > 0 && now - start < 2 * budget);
+    spin_learn(&s->spin, n > 0 && now - start < 2 * budget);
     if (atomic_load_explicit(&s->forgotten, memory_order_relaxed)) {
         atomic_store_explicit(&s->forgotten, false, memory_order_relaxed);
         if (s->driver)

@@ -12,7 +12,10 @@
 #include "os/thread.h"
 #include "os/wakeup.h"
 
-#define LEASE_NS (2 * NS_PER_MS)
+/* Who wrote so lately is in the middle of it and will write the rest. */
+#define WRITER_NS (100 * NS_PER_US)
+/* Looks fall on this grid, so that one wake-up serves many sockets. */
+#define LOOK_GRID_NS NS_PER_MS
 #define TICK_NS (150 * NS_PER_US)
 /* Ticks without work before the deep sleep. */
 #define IDLE_TICKS 10
@@ -36,6 +39,7 @@ struct driver {
     struct list sockets;
     struct list dirty;
     struct list look;
+    uint64_t look_at; /* no socket on `look` is due before */
     struct list grave;
     struct heap deadlines;
     bool stop;
@@ -82,13 +86,14 @@ void driver_remove(struct driver *d, struct fmq_socket *s)
     mutex_unlock(&d->lock);
 }
 
-void driver_dirty(struct driver *d, struct fmq_socket *s)
+void driver_dirty(struct driver *d, struct fmq_socket *s, bool urgent)
 {
     mutex_lock(&d->lock);
     if (s->registered && !list_linked(&s->dr_dirty)) {
         list_push_back(&d->dirty, &s->dr_dirty);
         /* A driver in tick mode comes by itself. */
-        if (d->sleeping_until == CLOCK_NEVER || d->sleeping_until > clock_now() + 4 * TICK_NS)
+        if (urgent || d->sleeping_until == CLOCK_NEVER ||
+            d->sleeping_until > clock_now() + 4 * TICK_NS)
             nudge(d, 0);
     }
     mutex_unlock(&d->lock);
@@ -105,14 +110,29 @@ void driver_deadline(struct driver *d, struct fmq_socket *s, uint64_t when)
     mutex_unlock(&d->lock);
 }
 
+/* d->lock held. */
+static void add_look(struct driver *d, struct fmq_socket *s, uint64_t when)
+{
+    if (!s->registered || list_linked(&s->dr_look))
+        return;
+    s->dr_next_look = when;
+    list_push_back(&d->look, &s->dr_look);
+    if (when < d->look_at)
+        d->look_at = when;
+}
+
+static uint64_t on_grid(uint64_t when)
+{
+    return (when / LOOK_GRID_NS + 1) * LOOK_GRID_NS;
+}
+
 void driver_look(struct driver *d, struct fmq_socket *s)
 {
     mutex_lock(&d->lock);
-    if (s->registered && !list_linked(&s->dr_look)) {
+    if (!list_linked(&s->dr_look)) {
         s->dr_interval_ms = 2;
-        s->dr_next_look = clock_now() + LEASE_NS;
-        list_push_back(&d->look, &s->dr_look);
-        nudge(d, s->dr_next_look);
+        add_look(d, s, on_grid(clock_now() + LEASE_MIN_NS));
+        nudge(d, d->look_at);
     }
     mutex_unlock(&d->lock);
 }
@@ -121,10 +141,7 @@ void driver_look(struct driver *d, struct fmq_socket *s)
 static void look_later(struct driver *d, struct fmq_socket *s, uint64_t now, uint64_t delay_ns)
 {
     mutex_lock(&d->lock);
-    if (s->registered && !list_linked(&s->dr_look)) {
-        s->dr_next_look = now + delay_ns;
-        list_push_back(&d->look, &s->dr_look);
-    }
+    add_look(d, s, delay_ns < LOOK_GRID_NS ? now + delay_ns : on_grid(now + delay_ns));
     mutex_unlock(&d->lock);
 }
 
@@ -175,7 +192,7 @@ static void handle_ready(struct driver *d, struct fmq_socket *s, uint64_t now, b
             mutex_unlock(&s->lock);
             return;
         }
-    } else if (now - s->last_use < LEASE_NS && !s->closed) {
+    } else if (now < s->last_use + s->lease && !s->closed) {
         if (s->dr_interval_ms < 2)
             s->dr_interval_ms = 2;
         uint64_t delay = s->dr_interval_ms * NS_PER_MS;
@@ -204,7 +221,9 @@ static void handle_deadline(struct driver *d, struct fmq_socket *s, uint64_t now
     if (s->driving) {
         /* The caller runs the timers itself; we come back in case it is gone by then. */
         struct heap_node *min = heap_min(&s->timers);
-        uint64_t next = !min ? CLOCK_NEVER : min->key > now + LEASE_NS ? min->key : now + LEASE_NS;
+        uint64_t next = !min                            ? CLOCK_NEVER
+                        : min->key > now + LEASE_MIN_NS ? min->key
+                                                        : now + LEASE_MIN_NS;
         s->deadline = next; /* earlier timers will be told */
         mutex_lock(&d->lock);
         if (s->registered && !s->dr_deadline.linked && next != CLOCK_NEVER)
@@ -219,16 +238,26 @@ static void handle_deadline(struct driver *d, struct fmq_socket *s, uint64_t now
     socket_leave(s);
 }
 
-static bool handle_dirty(struct driver *d, struct fmq_socket *s)
+static void dirty_again(struct driver *d, struct fmq_socket *s)
+{
+    mutex_lock(&d->lock);
+    if (s->registered && !list_linked(&s->dr_dirty))
+        list_push_back(&d->dirty, &s->dr_dirty);
+    mutex_unlock(&d->lock);
+}
+
+static bool handle_dirty(struct driver *d, struct fmq_socket *s, uint64_t now)
 {
     if (!mutex_try(&s->lock)) {
-        mutex_lock(&d->lock);
-        if (s->registered && !list_linked(&s->dr_dirty))
-            list_push_back(&d->dirty, &s->dr_dirty);
-        mutex_unlock(&d->lock);
+        dirty_again(d, s);
         return false;
     }
-    s->dirty = false;
+    if (!s->flush_soon && !s->closed && now < s->last_write + WRITER_NS) {
+        dirty_again(d, s);
+        mutex_unlock(&s->lock);
+        return true;
+    }
+    s->dirty = s->flush_soon = false;
     if (!s->finished)
         s->work |= WORK_FLUSH;
     if (s->work)
@@ -258,12 +287,19 @@ static void run_looks(struct driver *d, uint64_t now)
     struct list due;
     list_init(&due);
     mutex_lock(&d->lock);
+    if (now < d->look_at) {
+        mutex_unlock(&d->lock);
+        return;
+    }
+    d->look_at = CLOCK_NEVER;
     LIST_FOR_SAFE(n, &d->look)
     {
         struct fmq_socket *s = LIST_ENTRY(n, struct fmq_socket, dr_look);
         if (s->dr_next_look <= now) {
             list_remove(n);
             list_push_back(&due, n);
+        } else if (s->dr_next_look < d->look_at) {
+            d->look_at = s->dr_next_look;
         }
     }
     /* driver_remove may take sockets off `due`, but never frees them before drop_graves. */
@@ -290,7 +326,7 @@ static void run_deadlines(struct driver *d, uint64_t now)
     mutex_unlock(&d->lock);
 }
 
-static bool run_dirty(struct driver *d)
+static bool run_dirty(struct driver *d, uint64_t now)
 {
     bool worked = false;
     struct list due;
@@ -300,7 +336,7 @@ static bool run_dirty(struct driver *d)
         list_push_back(&due, list_pop_front(&d->dirty));
     for (struct list *n; (n = list_pop_front(&due));) {
         mutex_unlock(&d->lock);
-        worked |= handle_dirty(d, LIST_ENTRY(n, struct fmq_socket, dr_dirty));
+        worked |= handle_dirty(d, LIST_ENTRY(n, struct fmq_socket, dr_dirty), now);
         mutex_lock(&d->lock);
     }
     mutex_unlock(&d->lock);
@@ -313,12 +349,8 @@ static uint64_t next_wake(struct driver *d, uint64_t now, bool ticking)
     uint64_t next = CLOCK_NEVER;
     if (ticking || !list_empty(&d->dirty))
         next = now + TICK_NS;
-    LIST_FOR(n, &d->look)
-    {
-        struct fmq_socket *s = LIST_ENTRY(n, struct fmq_socket, dr_look);
-        if (s->dr_next_look < next)
-            next = s->dr_next_look;
-    }
+    if (d->look_at < next)
+        next = d->look_at;
     struct heap_node *min = heap_min(&d->deadlines);
     if (min && min->key < next)
         next = min->key;
@@ -363,7 +395,7 @@ static void driver_run(void *arg)
         }
         run_looks(d, now);
         run_deadlines(d, now);
-        if (run_dirty(d))
+        if (run_dirty(d, now))
             idle_ticks = 0;
         else if (idle_ticks < IDLE_TICKS)
             idle_ticks++;
@@ -384,6 +416,7 @@ int driver_create(struct driver **out, struct fmq_ctx *ctx, int index)
     list_init(&d->look);
     list_init(&d->grave);
     heap_init(&d->deadlines);
+    d->look_at = CLOCK_NEVER;
     int rc = poller_create(&d->poller);
     if (rc == 0)
         rc = wakeup_init(&d->wake);

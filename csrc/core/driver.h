@@ -12,7 +12,16 @@
 #ifndef CORE_DRIVER_H
 #define CORE_DRIVER_H
 
+#include <stdbool.h>
 #include <stdint.h>
+
+#include "os/clock.h"
+
+/* A socket that a caller drove is left to it for so long, or for four times the caller's pace: long
+ * enough for a caller with hundreds of sockets to come round. One that goes away to compute loses
+ * the lease, so that what its peers wait for goes on. */
+#define LEASE_MIN_NS (2 * NS_PER_MS)
+#define LEASE_MAX_NS (20 * NS_PER_MS)
 
 struct driver;
 struct fmq_ctx;
@@ -25,8 +34,8 @@ void driver_destroy(struct driver *d);
 int driver_add(struct driver *d, struct fmq_socket *s);
 /* The driver drops its reference as soon as it can no longer hold an event for the socket. */
 void driver_remove(struct driver *d, struct fmq_socket *s);
-/* Something waits for the next tick. */
-void driver_dirty(struct driver *d, struct fmq_socket *s);
+/* Something waits for the next tick; urgent: for this thread to wake up. */
+void driver_dirty(struct driver *d, struct fmq_socket *s, bool urgent);
 /* The earliest timer moved to `when` (earlier than told before). */
 void driver_deadline(struct driver *d, struct fmq_socket *s, uint64_t when);
 /* A caller that slept for long returned: resume looking after the lease. */

@@ -171,7 +171,7 @@ int pipe_write(struct pipe *p, struct msg *parts, uint32_t n)
 
 int pipe_write_bytes(struct pipe *p, const void *data, size_t size, void *object)
 {
-    if (size > OUTQ_COPY_MAX || p->link || p->raw || p->conflate) {
+    if (size > OUTQ_COPY_MAX || !pipe_takes_spans(p)) {
         struct msg m;
         msg_init_borrowed(&m, data, size, object);
         int rc = pipe_write(p, &m, 1);
@@ -233,12 +233,21 @@ int pipe_put_subscription(struct pipe *p, const void *topic, size_t len, bool ad
     return rc;
 }
 
+int pipe_write_span(struct pipe *p, const struct outspan *span)
+{
+    int rc = pipe_can_write(p) ? outq_put_span(&p->out, span) : -EAGAIN;
+    if (rc)
+        return rc;
+    p->msgs_out++;
+    if (p->conn)
+        conn_wrote(p->conn);
+    return 0;
+}
+
 int pipe_write_shared(struct pipe *p, struct msg *parts, uint32_t n)
 {
     if (!pipe_can_write(p))
         return -EAGAIN;
-    if (n == 1 && !p->link && msg_size(parts) <= OUTQ_COPY_MAX)
-        return pipe_write_bytes(p, msg_data(parts), msg_size(parts), NULL);
     struct parts copy;
     parts_init(&copy);
     int rc = 0;

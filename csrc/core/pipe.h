@@ -79,6 +79,13 @@ int pipe_write_control(struct pipe *p, const void *data, size_t len);
  * peers an 01/00 message. Not bound by the HWM. Only when p->ready. */
 int pipe_put_subscription(struct pipe *p, const void *topic, size_t len, bool add);
 
+/* Fan-out of a message that was framed once, where pipe_takes_spans. 0, -EAGAIN, -ENOMEM. */
+int pipe_write_span(struct pipe *p, const struct outspan *span);
+static inline bool pipe_takes_spans(const struct pipe *p)
+{
+    return !p->link && !p->raw && !p->conflate;
+}
+
 /* Fan-out: writes copies that share the parts' memory; `parts` stays the caller's (never BORROWED
  * afterwards). 0, -EAGAIN, -ENOMEM. */
 int pipe_write_shared(struct pipe *p, struct msg *parts, uint32_t n);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A set of sockets and descriptors to wait on. Registered once, then each wait costs what is ready
- * and not what is registered: items that were ready last time are looked at directly (they may hold
- * queued messages that no descriptor shows), all others through one poller that holds the sockets'
- * pollers and the descriptors that show their readiness (watch.h).
+ * and not what is registered: items that were ready last time are looked at directly, all others
+ * through one poller that holds the sockets' pollers and the descriptors that show their readiness
+ * (watch.h). A socket that is looked at directly need not show anything, and does not: showing and
+ * hiding costs system calls.
  */
 #include <string.h>
 
@@ -25,7 +26,8 @@ struct item {
     int events;
     void *data;
     bool dead;
-    bool reported; /* in this wait already */
+    bool armed;        /* its socket is to show these events by its descriptors (watch.h) */
+    uint64_t reported; /* the last round of a wait that told it */
     uint32_t interest;
 };
 
@@ -36,8 +38,11 @@ struct fmq_pollset {
     struct list check;
     struct list grave; /* removed while somebody waits */
     struct map index;  /* &socket or &fd -> item */
+    uint64_t round;    /* counts the looks of all waits */
     int waiting;
     bool polling; /* somebody is in the poller */
+    struct spin spin;
+    int spin_us; /* the least SPIN_US of the sockets: longest busy wait; -1: no socket */
     struct cond back;
     unsigned fork_generation;
 };
@@ -54,6 +59,7 @@ int fmq_pollset_new(fmq_pollset **out)
         return rc;
     }
     p->fork_generation = ctx_fork_generation;
+    p->spin_us = -1;
     mutex_init(&p->lock);
     cond_init(&p->back);
     list_init(&p->items);
@@ -91,13 +97,16 @@ static int change_watch(struct fmq_pollset *p, struct item *it, fmq_socket *s, i
     mutex_lock(&s->lock);
     int rc = watch_add(s, events);
     if (rc == 0) {
+        if (it->armed)
+            watch_want(s, before, false);
         if (before >= 0) {
             unwatch_signals(p, s, before);
-            watch_remove(s, before);
+            watch_remove(s);
         }
+        it->armed = false; /* until it is looked at */
         rc = watch_signals(p, it, s, events);
         if (rc)
-            watch_remove(s, events);
+            watch_remove(s);
     }
     if (!s->finished)
         s->work |= WORK_WATCHED;
@@ -115,7 +124,10 @@ static void let_go(struct fmq_pollset *p, struct item *it)
     poller_del_child(p->poller, s->poller);
     mutex_lock(&s->lock);
     unwatch_signals(p, s, it->events);
-    watch_remove(s, it->events);
+    if (it->armed)
+        watch_want(s, it->events, false);
+    it->armed = false;
+    watch_remove(s);
     mutex_unlock(&s->lock);
     socket_unref(s);
     it->socket = NULL;
@@ -199,6 +211,8 @@ int fmq_pollset_add(fmq_pollset *p, fmq_socket *s, int events, void *data)
         } else {
             it->socket = s;
             list_push_back(&p->check, &it->check);
+            if (p->spin_us < 0 || s->opt.spin_us < p->spin_us)
+                p->spin_us = s->opt.spin_us;
         }
     }
     mutex_unlock(&p->lock);
@@ -314,15 +328,38 @@ int fmq_pollset_remove_fd(fmq_pollset *p, int fd)
     return it ? 0 : -EINVAL;
 }
 
-/* The events of an item now; for sockets after a look at the network. */
+/* The wanted events of a socket now, after a look at the network if none is known of. From then on
+ * it shows them by its descriptors if there are none, or if another thread waits here, too. */
+static int look_at_socket(struct fmq_pollset *p, struct item *it)
+{
+    struct fmq_socket *s = it->socket;
+    int rc = socket_enter(s);
+    if (rc)
+        return rc;
+    rc = socket_events(s) & it->events;
+    if (!rc) {
+        rc = socket_wait(s, 0);
+        if (rc == 0 || rc == -EAGAIN || rc == -EINTR)
+            rc = socket_events(s) & it->events;
+    }
+    bool arm = rc == 0 || p->waiting > 1;
+    if (rc >= 0 && arm != it->armed) {
+        watch_want(s, it->events, arm);
+        it->armed = arm;
+    }
+    socket_leave(s);
+    return rc;
+}
+
+/* The wanted events of an item now. */
 static int look(struct fmq_pollset *p, struct item *it)
 {
     if (!it->socket)
         return it->fd >= 0 ? it->events & (FMQ_POLLIN | FMQ_POLLOUT) : -ENOTSOCK;
-    int rc = fmq_events(it->socket);
+    int rc = look_at_socket(p, it);
     if (rc == -ENOTSOCK)
         let_go(p, it);
-    return rc < 0 ? rc : rc & it->events;
+    return rc;
 }
 
 static int from_poller(uint32_t events, int wanted)
@@ -339,16 +376,17 @@ static int from_poller(uint32_t events, int wanted)
     return out & (wanted | FMQ_POLLERR);
 }
 
-static int report(struct item *it, int events, struct fmq_pollevent *out, int n)
+static int report(struct item *it, uint64_t round, int events, struct fmq_pollevent *out, int n)
 {
     out[n].data = it->data;
     out[n].events = events;
-    it->reported = true;
+    it->reported = round;
     return n + 1;
 }
 
 /* The items that may be ready without any descriptor showing it. */
-static int check_known(struct fmq_pollset *p, struct fmq_pollevent *out, int max, int *err)
+static int check_known(struct fmq_pollset *p, uint64_t round, struct fmq_pollevent *out, int max,
+                       int *err)
 {
     int n = 0;
     struct list todo;
@@ -366,7 +404,7 @@ static int check_known(struct fmq_pollset *p, struct fmq_pollevent *out, int max
             *err = rc;
             list_push_back(&p->check, c);
         } else if (rc) {
-            n = report(it, rc, out, n);
+            n = report(it, round, rc, out, n);
             list_push_back(&p->check, c);
         } else if (it->fd >= 0) {
             list_push_back(&p->check, c);
@@ -375,12 +413,12 @@ static int check_known(struct fmq_pollset *p, struct fmq_pollevent *out, int max
     return n;
 }
 
-static int check_polled(struct fmq_pollset *p, struct poller_event *events, int count,
-                        struct fmq_pollevent *out, int n, int max, int *err)
+static int check_polled(struct fmq_pollset *p, uint64_t round, struct poller_event *events,
+                        int count, struct fmq_pollevent *out, int n, int max, int *err)
 {
     for (int i = 0; i < count && n < max && !*err; i++) {
         struct item *it = events[i].data;
-        if (it->dead || it->reported)
+        if (it->dead || it->reported == round)
             continue;
         int rc;
         if (it->fd >= 0) {
@@ -393,9 +431,31 @@ static int check_polled(struct fmq_pollset *p, struct poller_event *events, int 
         if (rc < 0)
             *err = rc;
         else if (rc)
-            n = report(it, rc, out, n);
+            n = report(it, round, rc, out, n);
     }
     return n;
+}
+
+/* The poller's events: spins first where that pays. p->polling is set, the lock is not held. */
+static int wait_for_events(struct fmq_pollset *p, struct poller_event *events, uint64_t now,
+                           int64_t timeout, uint64_t budget)
+{
+    if (timeout > 0 && (uint64_t)timeout < budget)
+        budget = (uint64_t)timeout;
+    uint64_t spun = now;
+    int count;
+    if (budget && spin_pays(&p->spin)) {
+        while ((count = poller_wait(p->poller, events, BATCH, 0)) == 0 && spun < now + budget)
+            spun = clock_now();
+        spin_learn(&p->spin, count > 0);
+        if (count)
+            return count;
+    }
+    int64_t left = timeout < 0 ? timeout : timeout - (int64_t)(spun - now);
+    count = poller_wait(p->poller, events, BATCH, timeout > 0 && left < 0 ? 0 : left);
+    /* A sleep that ended soon counts as short although waking up took its time. */
+    spin_learn(&p->spin, count > 0 && clock_now() - now < 2 * budget);
+    return count;
 }
 
 int fmq_pollset_wait(fmq_pollset *p, struct fmq_pollevent *out, int max, int timeout_ms)
@@ -408,7 +468,8 @@ int fmq_pollset_wait(fmq_pollset *p, struct fmq_pollevent *out, int max, int tim
     mutex_lock(&p->lock);
     p->waiting++;
     for (;;) {
-        n = check_known(p, out, max, &err);
+        uint64_t round = ++p->round;
+        n = check_known(p, round, out, max, &err);
         struct poller_event events[BATCH];
         uint64_t now = n || err ? 0 : clock_now();
         int64_t timeout = n || err                  ? 0
@@ -429,21 +490,17 @@ int fmq_pollset_wait(fmq_pollset *p, struct fmq_pollevent *out, int max, int tim
         }
         int count = 0;
         if (!p->polling) {
+            uint64_t budget = p->spin_us > 0 ? (uint64_t)p->spin_us * NS_PER_US : 0;
             p->polling = true;
             mutex_unlock(&p->lock);
-            count = poller_wait(p->poller, events, BATCH, timeout);
+            count = timeout ? wait_for_events(p, events, now, timeout, budget)
+                            : poller_wait(p->poller, events, BATCH, 0);
             mutex_lock(&p->lock);
             p->polling = false;
             cond_broadcast(&p->back);
         }
         if (count > 0)
-            n = check_polled(p, events, count, out, n, max, &err);
-        LIST_FOR(i, &p->items)
-        {
-            if (!n)
-                break;
-            LIST_ENTRY(i, struct item, node)->reported = false;
-        }
+            n = check_polled(p, round, events, count, out, n, max, &err);
         if (n || err || last)
             break;
         if (count < 0) {

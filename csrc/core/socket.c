@@ -23,7 +23,8 @@ void socket_post(struct fmq_socket *s, struct cmd *cmd, bool urgent)
         cmd->next = head;
     while (!atomic_compare_exchange_weak(&s->mailbox, &head, cmd));
     if (atomic_exchange(&s->asleep, false) || urgent || atomic_load(&s->watchers))
-        wakeup_signal(&s->wake);
+        if (!atomic_exchange(&s->wake_set, true)) /* whoever takes that back looks at the mail */
+            wakeup_signal(&s->wake);
 }
 
 void socket_run_mail(struct fmq_socket *s)
@@ -54,7 +55,10 @@ static void wake_ready(struct io *io, uint32_t events)
 {
     (void)events;
     struct fmq_socket *s = LIST_ENTRY(io, struct fmq_socket, wake_io);
+    atomic_store(&s->wake_set, false);
     wakeup_drain(&s->wake);
+    if (atomic_load(&s->mailbox))
+        socket_run_mail(s);
 }
 
 /* ---- entering and leaving ---- */
@@ -70,6 +74,23 @@ int socket_enter_slow(struct fmq_socket *s)
     return 0;
 }
 
+/* One thread that sends in turn on many sockets finds each of them quiet: beyond so many writes in
+ * so long it leaves them to the background thread's ticks. Only where nobody waits for an answer.
+ */
+#define TURN_WRITES 16
+#define TURN_NS (200 * NS_PER_US)
+
+static bool writes_too_often(uint64_t now)
+{
+    static _Thread_local uint64_t since;
+    static _Thread_local unsigned writes;
+    if (now - since > TURN_NS) {
+        since = now;
+        writes = 0;
+    }
+    return ++writes > TURN_WRITES;
+}
+
 /* Goes through the attention list. Entries may be closed by other threads while a write has the
  * lock let go, so the list is taken over first and popped from its front. */
 void socket_attend(struct fmq_socket *s, bool flush_all)
@@ -83,7 +104,10 @@ void socket_attend(struct fmq_socket *s, bool flush_all)
     todo.next->prev = &todo;
     todo.prev->next = &todo;
     list_init(&s->attention);
-    bool flush = flush_all || clock_now() - s->last_write > FLUSH_QUIET_NS;
+    uint64_t now = clock_now(), before = s->last_write;
+    uint64_t quiet = s->write_cost > FLUSH_QUIET_NS ? s->write_cost : FLUSH_QUIET_NS;
+    bool flush =
+        flush_all || (now - before > quiet && (s->ops->receives || !writes_too_often(now)));
     bool kept = false;
     for (struct list *n; (n = list_pop_front(&todo));) {
         struct conn *c = LIST_ENTRY(n, struct conn, attention);
@@ -93,9 +117,17 @@ void socket_attend(struct fmq_socket *s, bool flush_all)
             kept = true;
         }
     }
+    if (s->last_write > now) {
+        uint64_t cost = s->last_write - now;
+        s->write_cost = cost < FLUSH_QUIET_MAX_NS ? cost : FLUSH_QUIET_MAX_NS;
+        if (now - before > BURST_NS)
+            s->burst_until = now + BURST_NS;
+    }
     if (kept && !s->dirty && s->driver) {
         s->dirty = true;
-        driver_dirty(s->driver, s);
+        s->flush_soon = now < s->burst_until;
+        s->burst_until = 0;
+        driver_dirty(s->driver, s, s->flush_soon);
     }
 }
 
@@ -268,6 +300,7 @@ int socket_new(struct fmq_ctx *ctx, const struct pattern_ops *ops, bool internal
     heap_node_init(&s->dr_deadline);
     timer_init(&s->linger_timer, linger_over);
     s->deadline = CLOCK_NEVER;
+    s->lease = LEASE_MIN_NS;
     s->linger_until = CLOCK_NEVER;
 
     int rc = poller_create(&s->poller);

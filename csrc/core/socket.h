@@ -21,6 +21,7 @@
 #include "core/options.h"
 #include "core/pattern_ops.h"
 #include "core/pipe.h"
+#include "core/spin.h"
 #include "fastmq.h"
 #include "os/clock.h"
 #include "os/poller.h"
@@ -122,15 +123,20 @@ struct fmq_socket {
 
     bool driving;
     atomic_bool asleep;   /* the driving thread sleeps: who posts work must signal `wake` */
+    atomic_bool wake_set; /* `wake` was signalled for mail and not drained since */
     atomic_uint watchers; /* FD exported, poll sets: posted work must signal `wake` */
     struct watch watch;
     unsigned waiters; /* threads in cond_wait */
     struct cond cond;
-    uint64_t last_use;   /* clock of the last drive by a caller: the lease */
-    uint64_t last_write; /* end of the last write on any connection */
-    uint64_t last_poll;  /* clock of the last look at all descriptors */
+    uint64_t last_use;    /* clock of the last drive by a caller */
+    uint64_t lease;       /* for so long after it the background thread keeps away, ns */
+    uint64_t last_write;  /* end of the last write on any connection */
+    uint64_t write_cost;  /* how long the last round of writes took, ns */
+    uint64_t burst_until; /* what is queued before then is the rest of a burst after quiet */
+    bool flush_soon;      /* the background thread was woken to write, not to wait for more */
+    uint64_t last_poll;   /* clock of the last look at all descriptors */
     uint32_t sleep_seq;
-    int spin_score; /* > 0: recent waits ended within the spinning budget */
+    struct spin spin;
 
     /* The driver's view; guarded by the driver's lock. */
     struct list dr_dirty, dr_look, dr_sockets, dr_grave;
@@ -217,6 +223,9 @@ static inline void socket_leave(struct fmq_socket *s)
  * and takes it again. With deadline 0 it only looks at the network once.
  */
 int socket_wait(struct fmq_socket *s, uint64_t deadline);
+
+/* FMQ_POLLIN and FMQ_POLLOUT as the calling thread sees them. Lock held. */
+int socket_events(struct fmq_socket *s);
 
 /* One pass of driving without waiting; for the background thread. Lock held. */
 void socket_drive_once(struct fmq_socket *s);

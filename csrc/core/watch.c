@@ -15,27 +15,29 @@ static int make_signal(struct fmq_socket *s, int which)
 
 int watch_add(struct fmq_socket *s, int events)
 {
-    struct watch *w = &s->watch;
     for (int i = IN; i <= OUT; i++) {
         int rc = events & event_of[i] ? make_signal(s, i) : 0;
         if (rc)
             return rc;
     }
-    for (int i = IN; i <= OUT; i++)
-        w->count[i] += events & event_of[i] ? 1u : 0;
     atomic_fetch_add(&s->watchers, 1);
-    s->work |= WORK_WATCHED;
     /* What was posted before there was a watcher has signalled nothing. */
     if (atomic_load(&s->mailbox))
         socket_run_mail(s);
     return 0;
 }
 
-void watch_remove(struct fmq_socket *s, int events)
+void watch_remove(struct fmq_socket *s)
+{
+    atomic_fetch_sub(&s->watchers, 1);
+}
+
+void watch_want(struct fmq_socket *s, int events, bool want)
 {
     for (int i = IN; i <= OUT; i++)
-        s->watch.count[i] -= events & event_of[i] ? 1u : 0;
-    atomic_fetch_sub(&s->watchers, 1);
+        if (events & event_of[i])
+            s->watch.count[i] += want ? 1u : -1u;
+    s->work |= WORK_WATCHED;
 }
 
 void watch_update(struct fmq_socket *s)
@@ -88,6 +90,9 @@ int watch_export(struct fmq_socket *s, int *fd)
             w->outer = NULL;
             return rc;
         }
+        watch_want(s, FMQ_POLLIN, true);
+        /* Who asked for EVENTS before FD waits for room from now on. */
+        watch_told(s, s->ops->events(s));
     }
     /* Where pollers have no descriptor, what the background thread reads is shown all the same. */
     *fd = poller_fd(w->outer);
@@ -135,7 +140,7 @@ static int loop_change(struct fmq_socket *s, int events)
         if (rc) {
             if (i == OUT && (after & ~before & FMQ_POLLIN))
                 poller_del(w->loop, w->signal[IN].rfd);
-            watch_remove(s, after);
+            watch_remove(s);
             return rc;
         }
     }
@@ -143,7 +148,9 @@ static int loop_change(struct fmq_socket *s, int events)
         if (before & ~after & event_of[i])
             poller_del(w->loop, w->signal[i].rfd);
     if (before && after != before)
-        watch_remove(s, before);
+        watch_remove(s);
+    watch_want(s, before, false);
+    watch_want(s, after, true);
     w->loop_events = events;
     w->loop_seen = atomic_load_explicit(&s->changes, memory_order_relaxed);
     return 0;
@@ -173,6 +180,22 @@ int fmq_watch(fmq_socket *s, int events, int *fd)
     if (rc == 0 && !first && !events)
         socket_unref(s);
     return rc;
+}
+
+int fmq_watch_came(fmq_socket *s)
+{
+    if (s->fork_generation != ctx_fork_generation)
+        return -FMQ_EFORKED;
+    mutex_lock(&s->lock);
+    s->last_use = clock_now();
+    if (!s->driving && !s->finished && atomic_exchange(&s->wake_set, false)) {
+        wakeup_drain(&s->wake);
+        if (socket_has_mail(s))
+            socket_run_mail(s);
+    }
+    /* The signals are not set here: the call that follows at once mostly takes what came. */
+    mutex_unlock(&s->lock);
+    return 0;
 }
 
 void watch_told(struct fmq_socket *s, int events)

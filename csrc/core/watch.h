@@ -12,10 +12,12 @@
 
 #include "core/socket.h"
 
-/* One watcher more, or less, for these events (FMQ_POLLIN, FMQ_POLLOUT). Lock held. 0 or -EMFILE
- * etc. */
+/* One watcher more, who may come to want these events (FMQ_POLLIN, FMQ_POLLOUT), or one less. Lock
+ * held. 0 or -EMFILE etc. */
 int watch_add(struct fmq_socket *s, int events);
-void watch_remove(struct fmq_socket *s, int events);
+void watch_remove(struct fmq_socket *s);
+/* A watcher wants these events to be shown from now on, or no more. Lock held. */
+void watch_want(struct fmq_socket *s, int events, bool want);
 /* Makes the descriptors show the truth; called on leaving the socket. Lock held. */
 void watch_update(struct fmq_socket *s);
 /* The descriptor to be watched for the event beside the poller; made by watch_add. */

@@ -222,6 +222,9 @@ int fmq_poll_one(fmq_socket *s, int events, int timeout_ms);
  * good. -ENOTSOCK: closed before the first call, -EMFILE.
  */
 int fmq_watch(fmq_socket *s, int events, int *fd);
+/* The loop says that it has come, and will make another call on the socket at once: the background
+ * thread leaves the socket to it for a while. */
+int fmq_watch_came(fmq_socket *s);
 
 /* Event messages go to a PAIR bound at `endpoint` ("inproc://..."), NULL stops. version 1 or 2.
  * `type` of the monitor socket: FMQ_PAIR, or for version 2 also FMQ_PUB, FMQ_PUSH. */

@@ -81,8 +81,7 @@ static int pair_send_check(struct fmq_socket *s, const struct msg *first)
 static int pair_events(struct fmq_socket *s)
 {
     struct pair *me = s->state;
-    return (fairq_next(&me->in) ? FMQ_POLLIN : 0) |
-           (pair_pick(s) ? FMQ_POLLOUT : 0);
+    return (fairq_next(&me->in) ? FMQ_POLLIN : 0) | (pair_pick(s) ? FMQ_POLLOUT : 0);
 }
 
 const struct pattern_ops pattern_pair = {

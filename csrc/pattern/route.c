@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "core/ctx.h"
 #include "core/socket.h"
 
 void route_drop(struct fmq_socket *s, struct pipe *p, struct parts *m)
@@ -58,15 +59,17 @@ int route_recv(struct fmq_socket *s, struct parts *out, struct pipe **from)
 
 /* ---- fan-out ---- */
 
-void fanout_init(struct fanout *f)
+void fanout_init(struct fanout *f, struct fmq_socket *s)
 {
     *f = (struct fanout){0};
+    outlog_init(&f->log, s->ctx->pool);
     list_init(&f->pipes);
 }
 
 void fanout_fini(struct fanout *f)
 {
     mem_free(f->targets);
+    outlog_fini(&f->log);
 }
 
 int fanout_add(struct fanout *f, struct pipe *p)
@@ -108,14 +111,31 @@ bool fanout_all_writable(struct fanout *f)
     return true;
 }
 
+/* Whether to frame the message here and not in each queue: small enough to be copied. */
+static bool fanout_frames(const struct fanout *f, const struct parts *m)
+{
+    size_t size = 0;
+    for (uint32_t i = 0; i < m->len; i++)
+        size += msg_size(&m->v[i]);
+    return f->count > 1 && size <= OUTQ_COPY_MAX;
+}
+
 int fanout_send(struct fmq_socket *s, struct fanout *f, struct parts *m)
 {
     bool sent = false, no_memory = false;
+    struct outspan span;
+    bool framed = fanout_frames(f, m) && outlog_put(&f->log, m->v, m->len, &span) == 0;
     for (uint32_t i = 0; i < f->count; i++) {
         struct pipe *p = f->targets[i];
         /* The last one gets the parts themselves: with one subscriber nothing is shared. */
         bool last = i + 1 == f->count;
-        int rc = last ? pipe_write(p, m->v, m->len) : pipe_write_shared(p, m->v, m->len);
+        int rc;
+        if (framed && pipe_takes_spans(p)) {
+            rc = pipe_write_span(p, &span);
+            last = false;
+        } else {
+            rc = last ? pipe_write(p, m->v, m->len) : pipe_write_shared(p, m->v, m->len);
+        }
         if (rc == 0) {
             sent = true;
             if (last)

@@ -162,9 +162,10 @@ struct fanout {
     struct pipe **targets; /* of the message being sent; room for all that are live */
     uint32_t count;
     uint32_t cap;
+    struct outlog log; /* what goes to several is framed once */
 };
 
-void fanout_init(struct fanout *f);
+void fanout_init(struct fanout *f, struct fmq_socket *s);
 void fanout_fini(struct fanout *f);
 int fanout_add(struct fanout *f, struct pipe *p); /* 0 or -ENOMEM */
 void fanout_remove(struct fanout *f, struct pipe *p);

@@ -66,7 +66,7 @@ static int xpub_init(struct fmq_socket *s)
     struct xpub *me = s->state;
     topics_init(&me->topics);
     topics_init(&me->asked);
-    fanout_init(&me->out);
+    fanout_init(&me->out, s);
     fairq_init(&me->in);
     list_init(&me->notes);
     return 0;

@@ -28,7 +28,7 @@ static int xsub_init(struct fmq_socket *s)
 {
     struct xsub *me = s->state;
     fairq_init(&me->in);
-    fanout_init(&me->out);
+    fanout_init(&me->out, s);
     trie_init(&me->topics);
     s->opt.linger = 0;
     return 0;

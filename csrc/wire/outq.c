@@ -23,22 +23,31 @@ void outq_init(struct outq *q, struct pool *pool)
 static void block_init(struct outblk *b, struct chunk *c, size_t cap)
 {
     b->next = NULL;
+    b->data = (uint8_t *)(b + 1);
     b->chunk = c;
     b->begin = b->end = 0;
     b->limit = b->cap = (uint32_t)cap;
     b->ref_sent = 0;
     b->has_ref = false;
     b->counted = false;
+    b->shared = false;
 }
 
 static void block_free(struct outblk *b)
 {
     if (b->has_ref)
         msg_drop(&b->ref);
+    bool apart = b->shared || !b->chunk;
     if (b->chunk)
-        chunk_unref(b->chunk, 1);
-    else
+        chunk_unref(b->chunk, 1); /* and with it a block that lies in it */
+    if (apart)
         mem_free(b);
+}
+
+/* Whether the block may stay for what comes next when all of it is sent. */
+static bool block_keeps(const struct outblk *b)
+{
+    return b->chunk && !b->shared && !b->counted && !b->has_ref;
 }
 
 static void block_append(struct outq *q, struct outblk *b)
@@ -111,7 +120,7 @@ static void drop_done_blocks(struct outq *q)
     while (q->head && block_done(q->head)) {
         struct outblk *b = q->head;
         if (!b->next) {
-            if (b->chunk && !b->counted) {
+            if (block_keeps(b)) {
                 block_reset(b);
                 return;
             }
@@ -213,7 +222,7 @@ static int append_ref(struct outq *q, const uint8_t *head, size_t head_len, cons
         if (!b)
             return -ENOMEM;
     }
-    memcpy(outblk_data(b) + b->end, head, head_len);
+    memcpy(b->data + b->end, head, head_len);
     b->end += (uint32_t)head_len;
     set_ref(b, m);
     q->bytes += head_len + msg_size(m);
@@ -226,7 +235,7 @@ static int append_copy(struct outq *q, uint8_t flags, const void *head, size_t h
     struct outblk *b = block_for(q, FRAME_HEAD_MAX + head_len + body_len);
     if (!b)
         return -ENOMEM;
-    uint8_t *at = outblk_data(b) + b->end;
+    uint8_t *at = b->data + b->end;
     size_t n = frame_build_v2(at, flags, head_len + body_len);
     if (head_len)
         memcpy(at + n, head, head_len);
@@ -278,6 +287,70 @@ int outq_put(struct outq *q, struct msg *parts, uint32_t n)
         if (msg_size(&parts[i]) <= OUTQ_COPY_MAX)
             msg_drop(&parts[i]);
     }
+    q->msgs++;
+    return 0;
+}
+
+/* ---- for many queues ---- */
+
+void outlog_init(struct outlog *log, struct pool *pool)
+{
+    *log = (struct outlog){.pool = pool};
+}
+
+void outlog_fini(struct outlog *log)
+{
+    if (log->chunk)
+        chunk_unref(log->chunk, 1);
+    log->chunk = NULL;
+}
+
+int outlog_put(struct outlog *log, const struct msg *parts, uint32_t n, struct outspan *span)
+{
+    size_t need = 0;
+    for (uint32_t i = 0; i < n; i++)
+        need += FRAME_HEAD_MAX + msg_size(&parts[i]);
+    if (!log->chunk || log->chunk->cap - log->end < need) {
+        struct chunk *c = chunk_get(log->pool, need > CHUNK_MEDIUM ? need : CHUNK_MEDIUM);
+        if (!c)
+            return -ENOMEM;
+        outlog_fini(log);
+        log->chunk = c;
+        log->end = 0;
+    }
+    span->chunk = log->chunk;
+    span->begin = (uint32_t)log->end;
+    for (uint32_t i = 0; i < n; i++) {
+        uint8_t *at = log->chunk->data + log->end;
+        size_t size = msg_size(&parts[i]);
+        size_t head = frame_build_v2(at, i + 1 < n ? FRAME_MORE : 0, size);
+        if (size)
+            memcpy(at + head, msg_data(&parts[i]), size);
+        log->end += head + size;
+    }
+    span->end = (uint32_t)log->end;
+    return 0;
+}
+
+int outq_put_span(struct outq *q, const struct outspan *span)
+{
+    struct outblk *b = q->tail;
+    if (b && b->shared && b->chunk == span->chunk && b->end == span->begin) {
+        b->end = span->end;
+    } else {
+        outq_trim(q);
+        b = mem_alloc(sizeof(*b));
+        if (!b)
+            return -ENOMEM;
+        block_init(b, span->chunk, 0);
+        b->shared = true;
+        b->data = span->chunk->data;
+        b->begin = span->begin;
+        b->end = span->end;
+        chunk_ref(span->chunk, 1);
+        block_append(q, b);
+    }
+    q->bytes += span->end - span->begin;
     q->msgs++;
     return 0;
 }
@@ -338,7 +411,7 @@ int outq_put_raw(struct outq *q, struct msg *m)
     b->counted = true;
     b->limit = 0;
     if (copy) {
-        memcpy(outblk_data(b), msg_data(m), size);
+        memcpy(b->data, msg_data(m), size);
         b->end = (uint32_t)size;
         msg_drop(m);
     } else {
@@ -363,7 +436,7 @@ int outq_put_bytes(struct outq *q, const void *data, size_t size)
         size_t n = b->limit - b->end;
         if (n > size)
             n = size;
-        memcpy(outblk_data(b) + b->end, from, n);
+        memcpy(b->data + b->end, from, n);
         b->end += (uint32_t)n;
         q->bytes += n;
         from += n;
@@ -383,9 +456,9 @@ int outq_put_bytes_msg(struct outq *q, const void *head, size_t head_len, struct
     struct outblk *b = block_for(q, head_len + size);
     if (!b)
         return -ENOMEM;
-    memcpy(outblk_data(b) + b->end, head, head_len);
+    memcpy(b->data + b->end, head, head_len);
     if (size)
-        memcpy(outblk_data(b) + b->end + head_len, msg_data(m), size);
+        memcpy(b->data + b->end + head_len, msg_data(m), size);
     b->end += (uint32_t)(head_len + size);
     q->bytes += head_len + size;
     msg_drop(m);
@@ -412,7 +485,7 @@ int outq_iov(struct outq *q, struct iovec *iov, int max)
     int n = 0;
     for (struct outblk *b = q->head; b && n < max; b = b->next) {
         if (b->begin < b->end) {
-            iov[n].iov_base = outblk_data(b) + b->begin;
+            iov[n].iov_base = b->data + b->begin;
             iov[n++].iov_len = b->end - b->begin;
         }
         if (b->has_ref && n < max) {
@@ -455,7 +528,7 @@ static struct frame_head front_head(struct outq *q)
 {
     struct outblk *b = q->head;
     struct frame_head h = {0, 0, 0};
-    int rc = frame_parse_v2(outblk_data(b) + b->begin, b->end - b->begin, &h);
+    int rc = frame_parse_v2(b->data + b->begin, b->end - b->begin, &h);
     assert(rc == 1);
     (void)rc;
     return h;
@@ -474,13 +547,13 @@ static void frame_through(struct outq *q, uint8_t flags)
 static void sent_all(struct outq *q)
 {
     struct outblk *b = q->head;
-    if (b && !b->next && !b->has_ref && b->chunk) {
+    if (b && !b->next && block_keeps(b)) {
         block_reset(b);
     } else {
         /* Of several blocks the last is the one whose size suits the traffic. */
         while ((b = q->head)) {
             q->head = b->next;
-            if (b == q->tail && b->chunk && !b->has_ref) {
+            if (b == q->tail && block_keeps(b)) {
                 block_reset(b);
                 q->head = b;
                 break;
@@ -498,7 +571,7 @@ static void sent_all(struct outq *q)
 static size_t count_short(struct outq *q, size_t n)
 {
     struct outblk *b = q->head;
-    const uint8_t *d = outblk_data(b) + b->begin;
+    const uint8_t *d = b->data + b->begin;
     size_t limit = b->end - b->begin;
     size_t at = 0;
     if (limit > n)
@@ -564,7 +637,7 @@ static void filter(struct outq *q, size_t keep, bool drop_msgs, bool drop_comman
     struct outblk *prev = NULL;
     for (struct outblk *b = q->head, *next; b; b = next) {
         next = b->next;
-        uint8_t *data = outblk_data(b);
+        uint8_t *data = b->data;
         uint32_t r = b->begin;
         if (lead) {
             size_t in_block = b->end - b->begin;
@@ -600,6 +673,7 @@ static void filter(struct outq *q, size_t keep, bool drop_msgs, bool drop_comman
                     memmove(data + w, data + r, here);
                 w += (uint32_t)here;
             } else {
+                assert(!b->shared); /* holds no commands, and goes to no queue that conflates */
                 q->bytes -= total;
                 if (!(h.flags & (FRAME_COMMAND | FRAME_MORE)))
                     q->msgs--;
@@ -690,7 +764,7 @@ int outq_take(struct outq *q, struct msg *out)
         q->bytes -= h.head + h.size;
         drop_done_blocks(q);
     } else {
-        int rc = msg_init_copy(out, outblk_data(b) + b->begin + h.head, h.size);
+        int rc = msg_init_copy(out, b->data + b->begin + h.head, h.size);
         if (rc)
             return rc;
         advance(q, h.head + h.size);

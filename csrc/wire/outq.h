@@ -8,7 +8,8 @@
  *
  * Blocks: a frame header and a copied body are never split between two blocks; a referenced body
  * follows the block whose last bytes are its header. So the queue can be walked frame by frame
- * without any index.
+ * without any index. A shared block is a window on a chunk that many queues share: what goes to
+ * many peers is framed once, into an outlog, and each queue only remembers from where to where.
  *
  * All calls are made under the socket's lock. outq_iov's result may be written to the kernel with
  * the lock let go: appending never moves bytes already queued, and only
@@ -27,9 +28,11 @@
 
 #define OUTQ_COPY_MAX ((size_t)16 << 10) /* bodies up to this are copied */
 
-/* Lives at the start of a chunk's memory; the bytes follow it. */
+/* Lives at the start of a chunk's memory, with the bytes behind it; a shared one lives by itself.
+ */
 struct outblk {
     struct outblk *next;
+    uint8_t *data;
     struct chunk *chunk; /* NULL: a block of its own, made for one frame */
     uint32_t begin, end;
     uint32_t limit; /* appending stops here: cap, or 0 once a referenced body follows */
@@ -38,12 +41,21 @@ struct outblk {
     size_t ref_sent;
     bool has_ref;
     bool counted; /* unframed queues: this block is one message */
+    bool shared;  /* `data` is the chunk's, from its beginning: never written to */
 };
 
-static inline uint8_t *outblk_data(struct outblk *b)
-{
-    return (uint8_t *)(b + 1);
-}
+/* Where messages for many queues are framed, one after the other. */
+struct outlog {
+    struct pool *pool;
+    struct chunk *chunk; /* NULL: none yet */
+    size_t end;
+};
+
+/* One message in an outlog's chunk; valid until the next outlog_put. */
+struct outspan {
+    struct chunk *chunk;
+    uint32_t begin, end;
+};
 
 struct outq {
     struct outblk *head;
@@ -79,7 +91,7 @@ static inline int outq_put_copy(struct outq *q, const void *data, size_t size)
     struct outblk *b = q->tail;
     if (size > 255 || !b || b->end + size + 2 > b->limit)
         return outq_put_copy_slow(q, data, size);
-    uint8_t *at = outblk_data(b) + b->end;
+    uint8_t *at = b->data + b->end;
     at[0] = 0;
     at[1] = (uint8_t)size;
     if (size)
@@ -89,6 +101,14 @@ static inline int outq_put_copy(struct outq *q, const void *data, size_t size)
     q->msgs++;
     return 0;
 }
+
+void outlog_init(struct outlog *log, struct pool *pool);
+void outlog_fini(struct outlog *log);
+/* Frames one message of n parts; they stay the caller's. 0, or -ENOMEM. For messages of up to
+ * OUTQ_COPY_MAX bytes: longer ones are better referenced than copied. */
+int outlog_put(struct outlog *log, const struct msg *parts, uint32_t n, struct outspan *span);
+/* Appends the message that `span` tells of. 0 or -ENOMEM. */
+int outq_put_span(struct outq *q, const struct outspan *span);
 
 /* As outq_put of one part whose body is `head` followed by `body`. 0 or -ENOMEM. */
 int outq_put_pair(struct outq *q, const void *head, size_t head_len, const void *body,

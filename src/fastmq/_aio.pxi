@@ -406,8 +406,11 @@ cdef class _Station:
 
     cdef int serve(self) except -1:
         """Gives all waiters what there is for them."""
-        cdef bint idle = self.first(self.receivers) is None
+        cdef bint idle
         cdef bint nobody
+        with nogil:
+            fmq_watch_came(self.waits.s)
+        idle = self.first(self.receivers) is None
         if not idle:
             self.serve_receivers()
         nobody = idle

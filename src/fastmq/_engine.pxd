@@ -155,6 +155,7 @@ cdef extern from "fastmq.h" nogil:
     int fmq_events(fmq_socket *s)
     int fmq_poll_one(fmq_socket *s, int events, int timeout_ms)
     int fmq_watch(fmq_socket *s, int events, int *fd)
+    int fmq_watch_came(fmq_socket *s)
     int fmq_monitor(fmq_socket *s, const char *endpoint, uint64_t events, int version, int type)
     int fmq_monitor_stats(fmq_socket *s)
     int fmq_peer_state(fmq_socket *s, const void *id, size_t len)

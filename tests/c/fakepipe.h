@@ -11,9 +11,11 @@
 
 #include "check.h"
 
+#include "core/ctx.h"
 #include "core/pattern_ops.h"
 #include "core/pipe.h"
 #include "core/socket.h"
+#include "wire/frame.h"
 #include "wire/peer.h"
 
 struct fake {
@@ -95,6 +97,31 @@ int pipe_write_shared(struct pipe *p, struct msg *parts, uint32_t n)
     return rc;
 }
 
+/* What was framed for many is taken apart again. */
+int pipe_write_span(struct pipe *p, const struct outspan *span)
+{
+    if (!pipe_can_write(p))
+        return -EAGAIN;
+    struct parts m;
+    parts_init(&m);
+    struct frame_head h = {0, FRAME_MORE, 0};
+    int rc = 0;
+    for (uint32_t at = span->begin; at < span->end && rc == 0; at += (uint32_t)(h.head + h.size)) {
+        CHECK_EQ(frame_parse_v2(span->chunk->data + at, span->end - at, &h), 1);
+        struct msg part;
+        rc = msg_init_copy(&part, span->chunk->data + at + h.head, h.size);
+        if (rc == 0 && (rc = parts_push(&m, &part)) != 0)
+            msg_drop(&part);
+    }
+    CHECK(rc != 0 || !(h.flags & FRAME_MORE));
+    if (rc == 0)
+        rc = fake_put((struct fake *)p, m.v, m.len);
+    if (rc == 0)
+        m.len = 0;
+    parts_fini(&m);
+    return rc;
+}
+
 int pipe_put_subscription(struct pipe *p, const void *topic, size_t len, bool add)
 {
     struct fake *f = (struct fake *)p;
@@ -159,6 +186,8 @@ static inline struct fmq_socket *fake_socket(const struct pattern_ops *ops)
     s->type = ops->type;
     s->opt.linger = -1;
     s->state = mem_zalloc(ops->state_size);
+    s->ctx = mem_zalloc(sizeof(*s->ctx));
+    CHECK_EQ(pool_create(&s->ctx->pool), 0);
     list_init(&s->pipes);
     list_init(&fakes);
     CHECK_EQ(ops->init(s), 0);
@@ -261,6 +290,8 @@ static inline void fake_end(struct fmq_socket *s)
     while (!list_empty(&fakes))
         fake_free(LIST_ENTRY(fakes.next, struct fake, node));
     s->ops->fini(s);
+    pool_release(s->ctx->pool);
+    mem_free(s->ctx);
     mem_free(s->state);
     mem_free(s);
 }

@@ -3,6 +3,7 @@
 /* The whole engine through fastmq.h, over real sockets. */
 #include "check.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 
 #include "base/alloc.h"
@@ -836,6 +837,85 @@ struct proxy_run {
     struct fmq_proxy_state state;
     int rc;
 };
+
+/* ---- what an event loop watches ---- */
+
+static int readable(int fd, int ms)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    return poll(&p, 1, ms) > 0;
+}
+
+/* It may show something that is only worth a look; after that it is quiet. */
+static int rests(fmq_socket *s, int fd)
+{
+    uint64_t until = eng_until(ENG_WAIT_MS);
+    while (readable(fd, 0) && eng_left(until)) {
+        eng_must(fmq_watch_came(s), "came");
+        eng_must(fmq_events(s), "events");
+    }
+    return !readable(fd, 0);
+}
+
+static void watches_an_inproc_pair(fmq_socket *push, fmq_socket *pull)
+{
+    int in = -1, out = -1;
+    eng_must(fmq_watch(pull, FMQ_POLLIN, &in), "watch");
+    CHECK(rests(pull, in));
+    eng_send(push, "1");
+    CHECK(readable(in, ENG_WAIT_MS));
+    CHECK(readable(in, 0)); /* for as long as it lasts */
+    eng_expect(pull, "1");
+    CHECK(rests(pull, in));
+
+    /* Full: shown when there is room again, and what is not waited for is not shown. */
+    fill(push, 100);
+    eng_must(fmq_watch(push, FMQ_POLLOUT, &out), "watch");
+    CHECK(rests(push, out));
+    eng_expect(pull, "fill");
+    CHECK(readable(out, ENG_WAIT_MS));
+    eng_must(fmq_watch(push, FMQ_POLLIN, &out), "watch");
+    CHECK(rests(push, out));
+
+    /* After the end it is readable for good, and stays open. */
+    eng_must(fmq_watch(pull, FMQ_POLLOUT, &in), "watch");
+    eng_must(fmq_close(pull), "close");
+    CHECK(readable(in, ENG_WAIT_MS));
+    CHECK(readable(in, 0));
+    eng_must(fmq_watch(pull, 0, NULL), "unwatch");
+    CHECK_EQ(fmq_watch(pull, FMQ_POLLIN, &in), -ENOTSOCK);
+    eng_must(fmq_watch(push, 0, NULL), "unwatch");
+    eng_must(fmq_watch(push, 0, NULL), "unwatch twice");
+}
+
+TEST(an_event_loop_sees_what_it_waits_for)
+{
+    fmq_ctx *ctx = eng_ctx();
+    fmq_socket *push = eng_socket(ctx, FMQ_PUSH), *pull = eng_socket(ctx, FMQ_PULL);
+    eng_set(push, ENG_SNDHWM, 2);
+    eng_set(pull, ENG_RCVHWM, 2);
+    struct eng_name name = eng_bind(pull, "inproc");
+    eng_connect(push, &name);
+    watches_an_inproc_pair(push, pull);
+    fmq_socket_free(pull);
+    eng_close(push);
+    eng_end(ctx);
+}
+
+TEST(an_event_loop_is_told_of_any_change_on_demand)
+{
+    fmq_ctx *ctx = eng_ctx();
+    fmq_socket *router = eng_socket(ctx, FMQ_ROUTER), *dealer = eng_socket(ctx, FMQ_DEALER);
+    struct eng_name name = eng_bind(router, "tcp");
+    int fd = -1;
+    eng_must(fmq_watch(router, FMQ_POLLCHANGE, &fd), "watch");
+    eng_connect(dealer, &name);
+    CHECK(readable(fd, ENG_WAIT_MS)); /* a peer has come */
+    eng_must(fmq_watch(router, 0, NULL), "unwatch");
+    eng_close(dealer);
+    eng_close(router);
+    eng_end(ctx);
+}
 
 static void run_proxy(void *arg)
 {

@@ -51,21 +51,45 @@ static void put_random_message(struct outq *q)
     }
 }
 
-static void random_walk(int steps)
+/* A message framed in the log, which other queues may have used in between. */
+static void put_span(struct outq *q, struct outlog *log)
+{
+    struct outspan span;
+    struct msg parts[3];
+    uint32_t n = 1 + (uint32_t)check_below(3);
+    for (uint32_t p = 0; p < n; p++)
+        msg_init_borrowed(&parts[p], source + check_below(1000), some_size() % 5000, NULL);
+    if (check_below(3) == 0)
+        CHECK_EQ(outlog_put(log, parts, 1, &span), 0);
+    CHECK_EQ(outlog_put(log, parts, n, &span), 0);
+    mem_fail_at(check_below(4) == 0);
+    int rc = outq_put_span(q, &span);
+    mem_fail_at(0);
+    for (uint32_t p = 0; rc == 0 && p < n; p++)
+        model_add(p + 1 < n ? FRAME_MORE : 0, msg_data(&parts[p]), msg_size(&parts[p]));
+}
+
+/* With `spans` messages come from a log as well; such a queue is never cut back to the newest. */
+static void random_walk(int steps, bool spans)
 {
     struct pool *pool;
     struct outq q;
+    struct outlog log;
     for (size_t i = 0; i < sizeof(source); i++)
         source[i] = (uint8_t)check_rand();
     CHECK_EQ(pool_create(&pool), 0);
     outq_init(&q, pool);
+    outlog_init(&log, pool);
     for (int s = 0; s < steps; s++) {
         size_t size = some_size();
         const uint8_t *from = source + check_below(1000);
         switch (check_below(12)) {
         case 0:
         case 1:
-            put_random_message(&q);
+            if (spans && check_below(4))
+                put_span(&q, &log);
+            else
+                put_random_message(&q);
             break;
         case 2:
         case 3:
@@ -103,7 +127,7 @@ static void random_walk(int steps)
             model_rewind();
             break;
         case 11: {
-            if (check_below(4)) {
+            if (spans || check_below(4)) {
                 outq_trim(&q);
                 break;
             }
@@ -118,6 +142,7 @@ static void random_walk(int steps)
         model_compare(&q);
     }
     outq_fini(&q);
+    outlog_fini(&log);
     model_clear();
     pool_release(pool);
 }
@@ -125,7 +150,46 @@ static void random_walk(int steps)
 TEST(bytes_and_counts_agree_with_a_naive_model)
 {
     for (int i = 0; i < 25; i++)
-        random_walk(400);
+        random_walk(400, i % 2);
+}
+
+TEST(what_is_framed_once_for_many_queues_reaches_each)
+{
+    struct pool *pool;
+    struct outq q[3];
+    struct outlog log;
+    CHECK_EQ(pool_create(&pool), 0);
+    outlog_init(&log, pool);
+    for (int i = 0; i < 3; i++)
+        outq_init(&q[i], pool);
+    for (int round = 0; round < 1000; round++) {
+        struct msg m[2];
+        struct outspan span;
+        msg_init_borrowed(&m[0], "topic", 5, NULL);
+        msg_init_borrowed(&m[1], "body of it", 10, NULL);
+        CHECK_EQ(outlog_put(&log, m, 2, &span), 0);
+        for (int i = 0; i < 3; i++)
+            if (i < 2 || round % 2)
+                CHECK_EQ(outq_put_span(&q[i], &span), 0);
+    }
+    struct iovec iov[600];
+    /* The first two got all, one behind the other: one piece. The third has a piece a message. */
+    CHECK_EQ(outq_iov(&q[0], iov, 600), 1);
+    CHECK_EQ(iov[0].iov_len, 1000u * 19);
+    CHECK_EQ(outq_iov(&q[2], iov, 600), 500);
+    CHECK_MEM(iov[499].iov_base, "\1\5topic\0\12body of it", 19);
+    CHECK_EQ(q[2].msgs, 500u);
+    outq_fini(&q[0]); /* the others still hold the memory */
+    outlog_fini(&log);
+    outq_sent(&q[1], 19 * 999 + 3);
+    CHECK_EQ(q[1].msgs, 1u);
+    CHECK_EQ(outq_iov(&q[1], iov, 1), 1);
+    CHECK_MEM(iov[0].iov_base, "opic", 4);
+    outq_rewind(&q[1]);
+    CHECK(outq_empty(&q[1]));
+    outq_fini(&q[1]);
+    outq_fini(&q[2]);
+    pool_release(pool);
 }
 
 TEST(taken_frames_are_the_frames_put)

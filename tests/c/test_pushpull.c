@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// needs: base msg
+// needs: base msg wire
 #include "fakepipe.h"
 
 #include "core/option_ids.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// needs: base msg os
+// needs: base msg wire os
 #include "fakepipe.h"
 
 #include "pattern/ids.c"

@@ -102,7 +102,7 @@ def select(
 ) -> list[Case]:
     """The cases whose "scenario/case" contains one of the wanted words; all when none is given.
 
-    A sweep takes long: unless `sweeps`, a word must be in the name of its scenario.
+    A sweep takes long: unless `sweeps`, the name of its scenario must begin with the word.
     """
 
     def chosen(scenario: Scenario, name: str) -> bool:
@@ -110,7 +110,8 @@ def select(
         if not wanted:
             return quiet
         return any(
-            word in f"{scenario.name}/{name}" and (quiet or word.partition("/")[0] in scenario.name)
+            word in f"{scenario.name}/{name}"
+            and (quiet or scenario.name.startswith(word.partition("/")[0]))
             for word in wanted
         )
 
@@ -123,19 +124,38 @@ def select(
 
 
 def labels(modules: Sequence[str]) -> dict[str, str]:
-    """label -> module: the module's name, numbered when it is measured against itself."""
+    """label -> module: the module's name, numbered when it is measured against itself.
+
+    A module may be the path of a file: its label is the file's name, in words.
+    """
     found: dict[str, str] = {}
     for module in modules:
-        label, n = module, 1
+        name = Path(module).stem.replace("_", " ") if module.endswith(".py") else module
+        label, n = name, 1
         while label in found:
             n += 1
-            label = f"{module} ({n})"
+            label = f"{name} ({n})"
         found[label] = module
     return found
 
 
 def installed(module: str) -> bool:
-    return importlib.util.find_spec(module.partition(".")[0]) is not None
+    """Whether the module can be imported; a file is tried out."""
+    if not module.endswith(".py"):
+        return importlib.util.find_spec(module.partition(".")[0]) is not None
+    try:
+        worker.load_module(module)
+    except (ImportError, FileNotFoundError):
+        return False
+    return True
+
+
+def can(module: str, case: Case) -> bool:
+    """Whether the module can do the case at all: a file says so with its function `can`."""
+    if not module.endswith(".py"):
+        return True
+    params = case.scenario.cases[case.name]
+    return bool(worker.load_module(module).can(case.scenario.name, params))
 
 
 class _Role:
@@ -259,7 +279,7 @@ def compare(
             if number % 2:
                 order.reverse()
             for label in order:
-                if label in case.errors:
+                if label in case.errors or not can(modules[label], case):
                     continue
                 if step:
                     step(case, label)
@@ -298,6 +318,9 @@ def versions(modules: Iterable[str]) -> dict[str, str]:
     names = {"zmq": "pyzmq"}
     found = {}
     for module in dict.fromkeys(modules):
+        if module.endswith(".py"):
+            found[next(iter(labels([module])))] = worker.load_module(module).VERSION
+            continue
         top = module.partition(".")[0]
         try:
             version = importlib.metadata.version(names.get(top, top))

@@ -52,8 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser, rounds: int, seconds: float) 
         "--modules",
         nargs="+",
         metavar="MODULE",
-        help="pyzmq-compatible modules to measure; ratios compare the others with the last "
-        "(fastmq, and zmq when it is installed)",
+        help="pyzmq-compatible modules to measure, by name or as .py files; ratios compare the "
+        "others with the last (fastmq, and zmq when it is installed)",
     )
     parser.add_argument(
         "--quick", action="store_true", help="one short round, of a few cases if none is named"
@@ -65,25 +65,31 @@ def run(
     options: argparse.Namespace,
     scenarios: Sequence[measure.Scenario] | None = None,
     beside: Callable[[measure.Case, float], dict[str, measure.Values]] | None = None,
+    peers: Sequence[str] = (),
+    sweeps: bool = False,
     save: Path | None = None,
 ) -> int:
     """Measure and print; 0, or 1 when a case failed, or 2 when there is nothing to measure.
 
     scenarios: those to choose from, by default those of the package
     beside: as `measure.compare` takes it
+    peers: further modules to measure where none are named, if they are installed
+    sweeps: whether scenarios that take long are measured without being named
     save: a file for the JSON
     """
     rounds, seconds = int(options.rounds), options.seconds
     words = options.cases
     if options.quick:
         rounds, seconds, words = 1, min(seconds, 0.2), words or QUICK
-    cases = measure.select(measure.load() if scenarios is None else scenarios, words)
+    cases = measure.select(measure.load() if scenarios is None else scenarios, words, sweeps)
     if not cases:
         return refuse("no case has such a name; --list prints them")
     if options.list:
         print("\n".join(f"{case.scenario.name}/{case.name}" for case in cases))
         return 0
-    names = options.modules or [name for name in ("fastmq", "zmq") if measure.installed(name)]
+    names = options.modules or [
+        name for name in ("fastmq", *peers, "zmq") if measure.installed(name)
+    ]
     for name in names:
         if not measure.installed(name):
             return refuse(f"there is no module {name!r} here")
@@ -94,12 +100,15 @@ def run(
         "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "machine": measure.machine(),
         "versions": measure.versions(names),
+        "modules": modules,
+        "base": base,
         "rounds": rounds,
         "seconds": seconds,
     }
     if not options.json:
         print(report.heading(result), flush=True)
-    with report.Progress(len(cases) * rounds * len(modules)) as progress:
+    runs = sum(measure.can(module, case) for case in cases for module in modules.values())
+    with report.Progress(runs * rounds) as progress:
         measure.compare(cases, modules, rounds, seconds, beside=beside, step=progress.step)
     result["cases"] = measure.as_json(cases, base)
     if save:

@@ -5,6 +5,8 @@ Run by path and not with -m, so that a process that measures another module neve
 for the same reason it imports the standard library alone.
 
     python worker.py SCENARIO.py ROLE MODULE PARAMETERS-AS-JSON
+
+MODULE is a name, or the path of a .py file.
 """
 
 from __future__ import annotations
@@ -26,7 +28,10 @@ SCENARIOS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "scenarios"
 class Task:
     """What a role is given: its parameters as attributes, and a line to the other role."""
 
-    def __init__(self, params: dict[str, Any], incoming: TextIO, outgoing: TextIO) -> None:
+    def __init__(
+        self, path: str, params: dict[str, Any], incoming: TextIO, outgoing: TextIO
+    ) -> None:
+        self.path = path
         self.params = params
         self._incoming = incoming
         self._outgoing = outgoing
@@ -113,10 +118,14 @@ class Task:
         last = len(ordered) - 1
         return {"p50": ordered[last // 2] / 1000, "p99": ordered[last * 99 // 100] / 1000}
 
-    @staticmethod
-    def sibling(name: str) -> Any:
-        """The module of one of the scenarios that lie beside this file, to build on."""
-        return load_scenario(os.path.join(SCENARIOS, name + ".py"))
+    def sibling(self, name: str) -> Any:
+        """The module of another scenario to build on: one of those that come with the package, or
+        one that lies beside the case's own."""
+        for folder in (SCENARIOS, os.path.dirname(self.path)):
+            path = os.path.join(folder, name + ".py")
+            if os.path.exists(path):
+                return load_scenario(path)
+        raise FileNotFoundError(f"there is no scenario {name!r}")
 
 
 def load_scenario(path: str) -> Any:
@@ -130,6 +139,19 @@ def load_scenario(path: str) -> Any:
     return module
 
 
+def load_module(name: str) -> Any:
+    """A module by its name, or one that behaves like it by the path of its file.
+
+    Such a file may import others of its folder.
+    """
+    if not name.endswith(".py"):
+        return importlib.import_module(name)
+    folder = os.path.dirname(os.path.abspath(name))
+    if folder not in sys.path:
+        sys.path.append(folder)
+    return load_scenario(name)
+
+
 def main() -> None:
     path, role, module, params_as_json = sys.argv[1:]
     params = json.loads(params_as_json)
@@ -138,11 +160,11 @@ def main() -> None:
     # What the module under test prints must not look like our protocol.
     outgoing = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    task = Task(params, sys.stdin, outgoing)
+    task = Task(path, params, sys.stdin, outgoing)
     # Run by path, this file's folder leads sys.path, where nobody should find modules.
     del sys.path[0]
     scenario = load_scenario(path)
-    task.finish(getattr(scenario, role)(importlib.import_module(module), task))
+    task.finish(getattr(scenario, role)(load_module(module), task))
 
 
 if __name__ == "__main__":

@@ -94,29 +94,30 @@ def run_client(
     sender: Callable[..., Callable[[int], None]],
     prepare: Callable[[Any], None] = lambda socket: None,
 ) -> dict[str, float]:
-    """The sending role: a small lot to find out the rate, then one that takes `task.seconds`.
-
-    `prepare` is given the socket before it connects.
-    """
+    """The sending role; `prepare` is given the socket before it connects."""
     with zmq.Context() as context, context.socket(zmq.PUSH) as push:
         prepare(push)
         task.connect(push)
-        send = sender(push, task)
+        return lots(task, sender(push, task))
 
-        def lot(n: int) -> dict[str, float]:
-            task.tell(n)
-            task.hear()
-            cpu = time.process_time()
-            send(n)
-            took, cpu_receiver = task.hear()
-            cpu = time.process_time() - cpu + cpu_receiver
-            return {"rate": (n - 1) / took, "cpu": cpu / n * 1e6}
 
-        small = max(40, min(20_000, (64 << 20) // task.size))
-        lot(small)
-        values = lot(max(small, int(lot(small)["rate"] * task.seconds)))
-        task.tell(0)
-        return values
+def lots(task: Task, send: Callable[[int], None]) -> dict[str, float]:
+    """The sending role: a small lot to find out the rate, then one that takes `task.seconds`."""
+
+    def lot(n: int) -> dict[str, float]:
+        task.tell(n)
+        task.hear()
+        cpu = time.process_time()
+        send(n)
+        took, cpu_receiver = task.hear()
+        cpu = time.process_time() - cpu + cpu_receiver
+        return {"rate": (n - 1) / took, "cpu": cpu / n * 1e6}
+
+    small = max(40, min(20_000, (64 << 20) // task.size))
+    lot(small)
+    values = lot(max(small, int(lot(small)["rate"] * task.seconds)))
+    task.tell(0)
+    return values
 
 
 def server(zmq: Any, task: Task) -> None:

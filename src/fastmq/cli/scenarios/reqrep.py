@@ -10,18 +10,20 @@ if TYPE_CHECKING:
     from fastmq.cli.worker import Task
 
 CASES: dict[str, dict[str, Any]] = {
-    "tcp 64 B": {
-        "transport": "tcp",
-        "size": 64,
-        "beside": [["pingpong", "64"], ["engine", "reqrep", "tcp", "64"]],
-    },
-    "ipc 64 B": {
-        "transport": "ipc",
-        "size": 64,
-        "beside": [["engine", "reqrep", "ipc", "64"]],
-    },
-    "inproc 64 B, two threads": {"transport": "inproc", "size": 64, "solo": True},
+    f"{transport} {label}": {
+        "transport": transport,
+        "size": size,
+        "beside": [["engine", "reqrep", transport, str(size)]],
+    }
+    for transport, label, size in (
+        ("tcp", "64 B", 64),
+        ("ipc", "64 B", 64),
+        ("tcp", "1 KiB", 1 << 10),
+        ("tcp", "64 KiB", 1 << 16),
+    )
 }
+CASES["tcp 64 B"]["beside"].insert(0, ["pingpong", "64"])
+CASES["inproc 64 B, two threads"] = {"transport": "inproc", "size": 64, "solo": True}
 METRICS = {"p50": ("us", "lower"), "p99": ("us", "lower")}
 
 

@@ -1,0 +1,371 @@
+# SPDX-License-Identifier: MIT
+"""The benchmarks: what is chosen and run, what reports say, and when the budget is exceeded."""
+
+import argparse
+import importlib.util
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import budget
+import plot
+import pytest
+from target import fastmq_only
+
+from fastmq.cli import measure, perf, worker
+
+pytestmark = fastmq_only("no such tools")
+
+BENCH = Path(__file__).resolve().parent.parent / "bench"
+SCENARIOS = [*measure.load(), *measure.load(BENCH / "scenarios")]
+NAMES = [scenario.name for scenario in SCENARIOS]
+RAW_SOCKET = str(BENCH / "peers" / "raw_socket.py")
+
+
+def scenario(name):
+    return SCENARIOS[NAMES.index(name)]
+
+
+# ---- what there is to measure ----
+
+
+def test_every_scenario_is_described():
+    text = (BENCH / "README.md").read_text(encoding="utf-8")
+    assert [name for name in NAMES if f"`{name}`" not in text] == []
+    assert len(NAMES) == len(set(NAMES))
+
+
+@pytest.mark.parametrize("each", SCENARIOS, ids=NAMES)
+def test_a_scenario_holds_what_the_runner_needs(each):
+    assert each.cases
+    for params in each.cases.values():
+        roles = ["solo"] if params.get("solo") else ["server", "client"]
+        assert all(callable(getattr(each.module, role)) for role in roles)
+        assert each.sweep is None or params[each.sweep] > 0
+    assert all(better in ("lower", "higher") for _, better in each.metrics.values())
+    for program, *_ in (p for case in each.cases.values() for p in case.get("beside", [])):
+        assert (BENCH / "c" / f"{program}.c").exists()
+
+
+# Few of everything: what is tested is that it works, not how fast.
+FEW = {
+    "clients": 4,
+    "peers": 5,
+    "prefixes": 30,
+    "pairs": 2,
+    "subscribers": 2,
+    "idle": 2,
+    "idle_peers": 3,
+    "sockets": 3,
+    "size": 64,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_a_scenario_measures_all_it_promises(name, monkeypatch):
+    each = scenario(name)
+    first, params = next(iter(each.cases.items()))
+    few = {key: FEW.get(key, value) for key, value in params.items()}
+    monkeypatch.setitem(each.module.CASES, first, few)
+    values = measure.run_once(measure.Case(each, first), "fastmq", 0.02, timeout=20)
+    assert values.keys() == each.metrics.keys()
+    assert all(value >= 0 for value in values.values())
+
+
+def test_a_file_can_stand_in_for_a_module():
+    assert measure.installed(RAW_SOCKET)
+    case = measure.Case(scenario("reqrep"), "tcp 64 B")
+    assert measure.can(RAW_SOCKET, case)
+    assert measure.run_once(case, RAW_SOCKET, 0.02, timeout=20)["p50"] > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "case"),
+    [("reqrep", "inproc 64 B, two threads"), ("pushpull", "tcp 1 MiB"), ("idle", "tcp 50 pairs")],
+)
+def test_a_file_is_asked_only_for_what_it_can_do(name, case):
+    assert not measure.can(RAW_SOCKET, measure.Case(scenario(name), case))
+    assert measure.can("fastmq", measure.Case(scenario(name), case))
+
+
+def test_a_file_that_cannot_be_imported_counts_as_not_installed(tmp_path):
+    path = tmp_path / "peer.py"
+    assert not measure.installed(str(path))
+    path.write_text("import no_such_module_anywhere\n", encoding="utf-8")
+    assert not measure.installed(str(path))
+
+
+def test_labels_tell_equal_modules_apart():
+    assert measure.labels(["zmq", "zmq", "/some/raw_socket.py"]) == {
+        "zmq": "zmq",
+        "zmq (2)": "zmq",
+        "raw socket": "/some/raw_socket.py",
+    }
+
+
+def chosen(*words, **options):
+    return {case.scenario.name for case in measure.select(SCENARIOS, words, **options)}
+
+
+def test_growth_is_measured_only_when_asked_for():
+    growth = {each.name for each in SCENARIOS if each.sweep}
+    assert growth
+    assert chosen() == set(NAMES) - growth
+    assert chosen(sweeps=True) == set(NAMES)
+    assert not chosen("64 B") & growth
+    assert chosen("64 B", sweeps=True) & growth
+    assert chosen("growth_trip") == {"growth_trip"}
+    assert chosen("growth") == growth
+    assert chosen("memory") == {"memory"}
+
+
+def test_too_many_files_are_refused_with_the_limit(monkeypatch):
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (100, 1000))
+    asked = []
+    monkeypatch.setattr(resource, "setrlimit", lambda which, limits: asked.append(limits))
+    worker.Task.allow_files(50)
+    assert not asked
+    worker.Task.allow_files(1000)
+    assert asked == [(1000, 1000)]
+    with pytest.raises(RuntimeError, match="1001 open files are needed; the limit here is 1000"):
+        worker.Task.allow_files(1001)
+
+
+# ---- reports ----
+
+
+def saved(path, values, case=("reqrep", "tcp 64 B"), **changes):
+    """A result of bench/run.py: values is label -> metric -> a value a round."""
+    measured = measure.Case(scenario(case[0]), case[1])
+    for label, by in values.items():
+        for metric, rounds in by.items():
+            for value in rounds:
+                measured.add(label, {metric: value})
+    result = {
+        "when": "2026-01-02T03:04:05+00:00",
+        "machine": {**measure.machine(), "cpu": "a processor"},
+        "versions": {"fastmq": "0.1", "zmq": "27"},
+        "modules": {"fastmq": "fastmq", "zmq": "zmq"},
+        "base": "zmq",
+        "rounds": 3,
+        "seconds": 1,
+        "cases": measure.as_json([measured], "zmq"),
+        **changes,
+    }
+    path.write_text(json.dumps(result), encoding="utf-8")
+    return path
+
+
+TRIPS = {
+    "fastmq": {"p50": [9.0, 10.0, 12.0], "p99": [20.0]},
+    "zmq": {"p50": [50.0, 40.0, 60.0], "p99": [10.0]},
+    "C engine": {"p50": [8.0]},
+}
+
+
+def test_a_table_shows_medians_spread_and_the_ratio(tmp_path, capsys):
+    path = saved(tmp_path / "one.json", TRIPS)
+    assert plot.main([str(path)]) == 0
+    text = capsys.readouterr().out
+    assert "a processor" in text
+    lines = text.splitlines()
+    assert "| case | measure | fastmq | pyzmq | ratio | C engine |" in lines
+    assert "| tcp 64 B | p50, us | 10 (-10 .. +20%) | 50 (-20 .. +20%) | **5.00x** | 8 |" in lines
+    assert "| tcp 64 B | p99, us | 20 | 10 | **0.50x** |  |" in lines
+
+
+def test_a_table_shows_what_failed(tmp_path):
+    path = saved(tmp_path / "one.json", TRIPS)
+    result = json.loads(path.read_text())
+    result["cases"][0]["errors"] = {"zmq": "it broke"}
+    path.write_text(json.dumps(result))
+    assert "| tcp 64 B | pyzmq failed |" in plot.tables(plot.load([path]))
+
+
+def test_one_side_alone_has_no_ratio(tmp_path):
+    path = saved(
+        tmp_path / "one.json",
+        {"zmq": TRIPS["zmq"]},
+        modules={"zmq": "zmq"},
+        versions={"zmq": "27"},
+    )
+    assert "| case | measure | pyzmq |" in plot.tables(plot.load([path])).splitlines()
+
+
+def test_of_a_case_in_two_files_the_later_counts(tmp_path):
+    old = saved(tmp_path / "old.json", TRIPS)
+    new = saved(tmp_path / "new.json", {**TRIPS, "fastmq": {"p50": [5.0]}})
+    other = saved(tmp_path / "other.json", TRIPS, case=("reqrep", "ipc 64 B"))
+    text = plot.tables(plot.load([old, other, new]))
+    assert "| tcp 64 B | p50, us | 5 |" in text
+    assert "| ipc 64 B | p50, us | 10 " in text
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"base": "fastmq"},
+        {"machine": {"cpu": "another", "system": "?"}},
+        {"versions": {"zmq": "1"}},
+    ],
+    ids=["base", "machine", "version"],
+)
+def test_results_that_do_not_compare_are_refused(tmp_path, capsys, changes):
+    one = saved(tmp_path / "one.json", TRIPS)
+    two = saved(tmp_path / "two.json", TRIPS, **changes)
+    assert plot.main([str(one), str(two)]) == 2
+    assert "two.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"cases": []}', "{}"])
+def test_a_file_that_is_no_result_is_refused(tmp_path, capsys, text):
+    path = tmp_path / "strange.json"
+    path.write_text(text)
+    assert plot.main([str(path)]) == 2
+    assert "strange.json is no result" in capsys.readouterr().err
+
+
+def test_ratios_are_of_the_first_metric_and_leave_out_sweeps(tmp_path):
+    growth = next(iter(scenario("growth_trip").cases))
+    files = [
+        saved(tmp_path / "one.json", TRIPS),
+        saved(tmp_path / "two.json", TRIPS, case=("growth_trip", growth)),
+    ]
+    assert plot.ratios(plot.load(files)) == [("reqrep tcp 64 B, p50", 5.0)]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not importlib.util.find_spec("matplotlib"), reason="needs the extra bench")
+def test_plots_are_drawn(tmp_path):
+    files = [saved(tmp_path / "one.json", TRIPS)]
+    files += [
+        saved(tmp_path / f"{number}.json", TRIPS, case=("growth_trip", case))
+        for number, case in enumerate(scenario("growth_trip").cases)
+    ]
+    out = tmp_path / "img"
+    subprocess.run(
+        [sys.executable, str(BENCH / "plot.py"), *files, "--out", str(out)],
+        check=True,
+        timeout=60,
+        capture_output=True,
+    )
+    assert {path.name for path in out.iterdir()} == {"ratios.svg", "growth_trip.svg"}
+    for path in out.iterdir():
+        texts = "".join(ElementTree.parse(path).getroot().itertext())
+        assert "pyzmq" in texts
+        assert path.stat().st_size < 50_000
+
+
+def test_without_matplotlib_the_extra_is_named(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    path = saved(tmp_path / "one.json", TRIPS)
+    assert plot.main([str(path), "--out", str(tmp_path / "img")]) == 2
+    assert "fastmq[bench]" in capsys.readouterr().err
+
+
+def test_what_is_saved_can_be_reported(tmp_path, capsys):
+    parser = argparse.ArgumentParser()
+    perf.add_arguments(parser, rounds=1, seconds=0.02)
+    options = parser.parse_args(["reqrep/tcp 64 B", "--modules", RAW_SOCKET])
+    assert perf.run(options, save=tmp_path / "saved.json") == 0
+    capsys.readouterr()
+    assert plot.main([str(tmp_path / "saved.json")]) == 0
+    assert "| tcp 64 B | p50, us |" in capsys.readouterr().out
+
+
+# ---- the budget of instructions ----
+
+CALLGRIND = """\
+events: Ir
+
+fl=/somewhere/bench/c/../../csrc/core/api.c
+fn=fmq_flush
+10 7
+cfi=/usr/lib/libc.c
+cfn=memcpy
+calls=3 1
+11 1000
+fi=/somewhere/csrc/base/list.h
+20 5
+fe=/usr/include/string.h
+21 900
+fe=/somewhere/bench/c/../../csrc/core/api.c
+12 30
+fl=/usr/lib/libc.c
+fn=memcpy
+1 1000
+"""
+
+
+def test_only_the_engine_s_own_instructions_count():
+    assert budget.self_cost(CALLGRIND.splitlines(keepends=True), "/csrc/") == 7 + 5 + 30
+
+
+def test_the_budget_tells_slower_from_faster_and_the_paths_apart():
+    allowed = {"a": 100.0, "b": 100.0, "c": 100.0, "gone": 1.0}
+    spent = {"a": 102.0, "b": 110.0, "c": 90.0, "new": 1.0}
+    verdicts = {verdict.path: verdict for verdict in budget.compare(allowed, spent)}
+    assert {path: verdict.passes for path, verdict in verdicts.items()} == {
+        "a": True,
+        "b": False,
+        "c": True,
+        "new": False,
+        "gone": False,
+    }
+    assert verdicts["b"].word == "SLOWER"
+    assert verdicts["c"].word.startswith("faster: record")
+    lines = budget.table(list(verdicts.values())).splitlines()
+    assert any("110.0" in line and "+10.0%" in line and "SLOWER" in line for line in lines)
+
+
+@pytest.fixture
+def recorded(tmp_path, monkeypatch):
+    """A budget of one path, and the compiler that it is for."""
+    path = tmp_path / "budget.json"
+    here = {"name": "gcc", "major": 12, "machine": "x86_64"}
+    path.write_text(json.dumps({"compiler": here, "instructions": {"a": 100.0}}))
+    monkeypatch.setattr(budget, "BUDGET", path)
+    monkeypatch.setattr(budget, "compiler", lambda: here)
+    return path
+
+
+def test_a_path_beyond_its_budget_fails_the_check(recorded, monkeypatch, capsys):
+    for spent, status in ((100.0, 0), (150.0, 1), (50.0, 0)):
+        monkeypatch.setattr(budget, "count_all", lambda spent=spent: {"a": spent})
+        assert budget.main([]) == status
+    assert "SLOWER" in capsys.readouterr().out
+
+
+def test_a_recorded_budget_is_the_one_compared_with(recorded, monkeypatch):
+    monkeypatch.setattr(budget, "count_all", lambda: {"a": 150.0, "b": 1.0})
+    assert budget.main([]) == 1
+    assert budget.main(["--record"]) == 0
+    assert budget.main([]) == 0
+
+
+def test_another_compiler_is_not_compared(recorded, monkeypatch, capsys):
+    monkeypatch.setattr(
+        budget, "compiler", lambda: {"name": "gcc", "major": 14, "machine": "x86_64"}
+    )
+    monkeypatch.setattr(budget, "count_all", lambda: pytest.fail("nothing is to be counted"))
+    assert budget.main([]) == 0
+    assert "skipped" in (out := capsys.readouterr().out)
+    assert "gcc 12" in out and "gcc 14" in out
+
+
+def test_a_missing_valgrind_is_an_error(recorded, monkeypatch, capsys):
+    monkeypatch.setattr(budget.shutil, "which", lambda program: None)
+    assert budget.main([]) == 2
+    assert "valgrind" in capsys.readouterr().err
+
+
+def test_the_recorded_budget_is_of_the_paths_that_there_are():
+    recorded = json.loads((BENCH / "budget.json").read_text())
+    source = (BENCH / "c" / "budget.c").read_text()
+    assert recorded["instructions"]
+    for path in recorded["instructions"]:
+        assert f'{{"{path}", ' in source
