@@ -190,11 +190,13 @@ def test_the_user_id_of_a_key(authenticator, make):
     assert authenticator.curve_user_id(raw) == client.public.decode()
 
 
+@fastmq_only("pyzmq leaves a socket open")
 def test_one_authenticator_a_context(ctx, authenticator):
     with raises_errno(zmq.EADDRINUSE):
         ThreadAuthenticator(ctx).start()
 
 
+@fastmq_only("pyzmq's stop does not wait for the address")
 def test_start_and_stop_again(ctx):
     for _ in range(3):
         one = ThreadAuthenticator(ctx)
@@ -206,6 +208,7 @@ def test_start_and_stop_again(ctx):
         one.stop()
 
 
+@fastmq_only("pyzmq's does not")
 def test_a_thread_that_was_not_stopped_ends_with_its_context():
     ctx = zmq.Context()
     one = ThreadAuthenticator(ctx)
@@ -281,6 +284,7 @@ def test_the_old_name_for_tornado_warns():
 
 
 @needs_curve
+@fastmq_only("pyzmq writes metadata to the secret file alone")
 def test_certificates_are_written_and_read(tmp_path):
     public_file, secret_file = auth.create_certificates(tmp_path, "x", {"email": "a@b"})
     assert public_file == str(tmp_path / "x.key")

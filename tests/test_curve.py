@@ -303,6 +303,7 @@ def test_plain_and_curve_do_not_meet(make, watch, server_keys):
         pytest.param(wire.greeting(mechanism=b"NULL"), id="NULL"),
     ],
 )
+@fastmq_only("libzmq tells DISCONNECTED only")
 def test_no_way_down_to_an_unsecured_protocol(make, watch, server_keys, opening):
     pull = make(zmq.PULL, **curve_server(server_keys))
     events = watch(pull)
@@ -315,6 +316,7 @@ def test_no_way_down_to_an_unsecured_protocol(make, watch, server_keys, opening)
     assert nothing_arrives(pull)
 
 
+@fastmq_only("libzmq tells DISCONNECTED only")
 def test_a_secured_client_does_not_follow_a_server_down(make, watch, client_keys):
     with wire.Listener() as listener:
         push = make(zmq.PUSH, **curve_client(client_keys, Keys().public))

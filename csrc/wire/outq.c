@@ -469,7 +469,7 @@ uint8_t *outq_room(struct outq *q, size_t n)
 {
     q->unframed = true;
     struct outblk *b = block_for(q, n);
-    return b ? outblk_data(b) + b->end : NULL;
+    return b ? b->data + b->end : NULL;
 }
 
 void outq_extend(struct outq *q, size_t n)
@@ -738,7 +738,7 @@ bool outq_front(struct outq *q, uint8_t *flags, const uint8_t **data, size_t *si
     struct outblk *b = q->head;
     bool referenced = h.head + h.size > b->end - b->begin;
     *flags = h.flags & (FRAME_MORE | FRAME_COMMAND);
-    *data = referenced ? msg_data(&b->ref) : outblk_data(b) + b->begin + h.head;
+    *data = referenced ? msg_data(&b->ref) : b->data + b->begin + h.head;
     *size = h.size;
     return true;
 }

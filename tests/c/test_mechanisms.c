@@ -425,6 +425,81 @@ static void expect_failure(struct end *e, uint32_t code)
     CHECK_EQ(e->p.failure_code, code);
 }
 
+/* A client made by hand, which may lie in its vouch. */
+static void initiate_by_hand(int lie)
+{
+    uint8_t short_public[32], short_secret[32], other[32], shared[32], nonce[24], plain[600];
+    setup();
+    memset(ends, 0, sizeof(ends));
+    struct peer_config c = config(true, PEER_MECH_CURVE);
+    CHECK_EQ(end_init(server, &c), 0);
+    uint8_t greeting[64] = "\xff\0\0\0\0\0\0\0\1\x7f\3\1CURVE";
+    feed(server, greeting, 64, 0, SIZE_MAX);
+    fake_keypair(short_public, short_secret);
+    fake_random(other, 32);
+
+    uint8_t hello[202] = "\4\xc8\5HELLO\1\0";
+    memcpy(hello + 2 + 80, short_public, 32);
+    put_be64(hello + 2 + 112, 1);
+    memcpy(nonce, "CurveZMQHELLO---", 16);
+    put_be64(nonce + 16, 1);
+    memset(plain, 0, 64);
+    fake_beforenm(shared, server_public, short_secret);
+    fake_box(hello + 2 + 120, plain, 64, nonce, shared);
+    feed(server, hello, sizeof(hello), 0, SIZE_MAX);
+
+    pump(server);
+    CHECK_EQ(server->out_len, 64 + 2 + 168);
+    const uint8_t *welcome = server->out + 66;
+    uint8_t keys[128]; /* S' and the cookie */
+    memcpy(nonce, "WELCOME-", 8);
+    memcpy(nonce + 8, welcome + 8, 16);
+    CHECK_EQ(fake_open(keys, welcome + 24, 144, nonce, shared), 0);
+
+    uint8_t vouch[64];
+    memcpy(vouch, lie == 1 ? other : short_public, 32);
+    memcpy(vouch + 32, lie == 2 ? other : server_public, 32);
+    memcpy(plain, lie == 3 ? other : client_public, 32);
+    fake_random(plain + 32, 16);
+    memcpy(nonce, "VOUCH---", 8);
+    memcpy(nonce + 8, plain + 32, 16);
+    fake_beforenm(shared, keys, client_secret);
+    fake_box(plain + 48, vouch, 64, nonce, shared);
+    memcpy(plain + 128, "\13Socket-Type\0\0\0\6DEALER", 22);
+
+    uint8_t initiate[9 + 113 + 16 + 150] = "\6\0\0\0\0\0\0\0";
+    initiate[7] = 1;
+    initiate[8] = (uint8_t)(113 + 16 + 150 - 256);
+    uint8_t *body = initiate + 9;
+    memcpy(body, "\10INITIATE", 9);
+    memcpy(body + 9, keys + 32, 96);
+    if (lie == 4)
+        body[9 + 40] ^= 1;
+    put_be64(body + 105, lie == 5 ? 1 : 2);
+    memcpy(nonce, "CurveZMQINITIATE", 16);
+    put_be64(nonce + 16, lie == 5 ? 1 : 2);
+    fake_beforenm(shared, keys, short_secret);
+    fake_box(body + 113, plain, 150, nonce, shared);
+    feed(server, initiate, sizeof(initiate), 0, SIZE_MAX);
+    if (lie == 0) {
+        CHECK_STR(server->log, "READY ");
+    } else {
+        CHECK_STR(server->log, "");
+        CHECK_EQ(server->p.failure_code,
+                 lie == 5 ? PROTO_ZMTP_INVALID_SEQUENCE : PROTO_ZMTP_CRYPTOGRAPHIC);
+    }
+    peer_fini(&server->p);
+    outq_fini(&server->q);
+    free(server->out);
+    pool_release(pool);
+}
+
+TEST(a_vouch_counts_only_for_this_connection_this_server_and_the_key_shown)
+{
+    for (int lie = 0; lie < 6; lie++)
+        initiate_by_hand(lie);
+}
+
 TEST(wrong_keys_do_not_get_through)
 {
     uint8_t other_public[32], other_secret[32];

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 from .. import constants
@@ -35,6 +36,7 @@ class AsyncioAuthenticator(Authenticator):
                 stacklevel=2,
             )
         self._task: asyncio.Task[None] | None = None
+        self._unwatch: Callable[[], object] | None = None  # while the loop watches the descriptor
 
     def start(self) -> None:
         """Bind and answer from now on. RuntimeError: no loop runs here."""
@@ -49,6 +51,8 @@ class AsyncioAuthenticator(Authenticator):
         if self._task is not None:
             self._task.cancel()
             self._task = None
+        # Before the descriptor is closed: its number may soon be somebody else's.
+        self._watch_no_more()
         super().stop()
 
     async def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -58,26 +62,31 @@ class AsyncioAuthenticator(Authenticator):
             try:
                 msg = sock.recv_multipart(constants.DONTWAIT)
             except Again:
-                await _readable(loop, fd)
+                await self._readable(loop, fd)
                 continue
             except ZMQError:
                 return  # closed, or the context ended
             await self.handle_zap_message(msg)
 
+    async def _readable(self, loop: asyncio.AbstractEventLoop, fd: int) -> None:
+        """Waits without keeping the loop busy meanwhile: the descriptor is level-triggered."""
+        ready = loop.create_future()
 
-async def _readable(loop: asyncio.AbstractEventLoop, fd: int) -> None:
-    """Waits without keeping the loop busy meanwhile: the descriptor is level-triggered."""
-    ready = loop.create_future()
+        def wake() -> None:
+            if not ready.done():
+                ready.set_result(None)
 
-    def wake() -> None:
-        if not ready.done():
-            ready.set_result(None)
+        loop.add_reader(fd, wake)
+        self._unwatch = lambda: loop.remove_reader(fd)
+        try:
+            await ready
+        finally:
+            self._watch_no_more()
 
-    loop.add_reader(fd, wake)
-    try:
-        await ready
-    finally:
-        loop.remove_reader(fd)
+    def _watch_no_more(self) -> None:
+        if self._unwatch is not None:
+            self._unwatch()
+            self._unwatch = None
 
 
 __all__ = ["AsyncioAuthenticator"]

@@ -94,7 +94,7 @@ def run_client(
     sender: Callable[..., Callable[[int], None]],
     prepare: Callable[[Any], None] = lambda socket: None,
 ) -> dict[str, float]:
-    """The sending role; `prepare` is given the socket before it connects."""
+    """Connects a PUSH and sends lots; `prepare` is given it before it connects."""
     with zmq.Context() as context, context.socket(zmq.PUSH) as push:
         prepare(push)
         task.connect(push)
