@@ -333,28 +333,28 @@ def test_metadata_that_would_break_the_file(tmp_path, metadata):
     assert list(tmp_path.iterdir()) == []
 
 
+def keygen(*arguments, module=("fastmq", "curve-keygen")):
+    command = [sys.executable, "-m", *module, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+
+
 @needs_curve
 @fastmq_only("about its own command")
-@pytest.mark.parametrize("module", [["fastmq", "curve-keygen"], ["fastmq.curve_keygen"]])
-def test_curve_keygen(tmp_path, module):
-    command = [sys.executable, "-m", *module]
-    out = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout
-    title, public, _, second, secret = out.splitlines()
+@pytest.mark.parametrize("module", [("fastmq", "curve-keygen"), ("fastmq.curve_keygen",)])
+def test_curve_keygen_prints_keys_that_belong_together(module):
+    title, public, _, second, secret = keygen(module=module).stdout.splitlines()
     assert (title, second) == ("== CURVE PUBLIC KEY ==", "== CURVE SECRET KEY ==")
     assert zmq.curve_public(secret.encode()).decode() == public
-    again = subprocess.run(
-        [*command, "--json", "--secret", secret], capture_output=True, check=True, timeout=20
-    )
+    again = keygen("--json", "--secret", secret, module=module)
     assert json.loads(again.stdout) == {"public": public, "secret": secret}
-    subprocess.run([*command, "--dir", str(tmp_path), "me"], check=True, timeout=20)
+
+
+@needs_curve
+@fastmq_only("about its own command")
+def test_curve_keygen_writes_certificates(tmp_path):
+    assert keygen("--dir", str(tmp_path), "me").returncode == 0
     assert sorted(p.name for p in tmp_path.iterdir()) == ["me.key", "me.key_secret"]
-    wrong = subprocess.run(
-        [*command, "--dir", str(tmp_path / "none"), "me"],
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=False,
-    )
+    wrong = keygen("--dir", str(tmp_path / "none"), "me")
     assert wrong.returncode == 1
     assert "curve-keygen:" in wrong.stderr
 

@@ -2,9 +2,12 @@
 """Every row of the option table: defaults, setting and reading back, what is refused."""
 
 import os
+import socket
+import sys
+from pathlib import Path
 
 import pytest
-from helpers import raises_errno
+from helpers import last_endpoint, raises_errno
 from target import IS_FASTMQ, fastmq_only, zmq
 
 MAX = 2**31 - 1
@@ -401,3 +404,49 @@ def test_tcp_options_reach_the_kernel(make):
     push.connect(pull.getsockopt(zmq.LAST_ENDPOINT).rstrip(b"\0").decode())
     push.send(b"x")
     assert pull.recv() == b"x"
+
+
+def congestion_of(fd):
+    with socket.socket(fileno=os.dup(fd)) as same:
+        return same.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).rstrip(b"\0").decode()
+
+
+linux_only = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="names of Linux")
+
+
+@fastmq_only("its own options")
+@linux_only
+@pytest.mark.parametrize("address", ["tcp://*:*", "tcp://127.0.0.1:*"])
+def test_connections_within_loopback_are_not_paced(make, watch, address):
+    server, client = make(zmq.PULL), make(zmq.PUSH)
+    server.bind(address)
+    port = last_endpoint(server).rsplit(":", 1)[1]
+    accepted, connected = watch(server, zmq.EVENT_ACCEPTED), watch(client, zmq.EVENT_CONNECTED)
+    assert server.tcp_congestion == client.tcp_congestion == b""
+    client.connect(f"tcp://127.0.0.1:{port}")
+    assert congestion_of(accepted.next()[1]) == congestion_of(connected.next()[1]) == "reno"
+
+
+@fastmq_only("its own options")
+@linux_only
+def test_the_congestion_control_that_was_asked_for_is_used(make, watch):
+    allowed = Path("/proc/sys/net/ipv4/tcp_allowed_congestion_control").read_text().split()
+    other = next((name for name in allowed if name != "reno"), None)
+    if other is None:
+        pytest.skip("this system has no other than reno")
+    server, client = make(zmq.PULL), make(zmq.PUSH)
+    server.bind("tcp://127.0.0.1:*")
+    connected = watch(client, zmq.EVENT_CONNECTED)
+    client.tcp_congestion = other
+    assert client.getsockopt(zmq.SocketOption.TCP_CONGESTION) == other.encode()
+    client.connect(last_endpoint(server))
+    assert congestion_of(connected.next()[1]) == other
+
+
+@fastmq_only("its own options")
+def test_a_congestion_control_that_the_system_lacks_is_refused(plain):
+    sock = plain()
+    with pytest.raises(zmq.ZMQError, match="no congestion control 'nosuch'") as caught:
+        sock.setsockopt(zmq.SocketOption.TCP_CONGESTION, b"nosuch")
+    assert caught.value.errno == zmq.EINVAL
+    assert sock.tcp_congestion == b""

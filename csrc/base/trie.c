@@ -89,6 +89,10 @@ static inline struct trie_node **child_link(const struct trie_node *n, uint8_t b
     }
     if (fanout == 256)
         return &kids_of(n)[byte];
+    /* Often the children are neighbours, digits say: then this is the place. */
+    size_t guess = (uint8_t)(byte - firsts[0]);
+    if (guess < fanout && firsts[guess] == byte)
+        return &kids_of(n)[guess];
     const uint8_t *at = memchr(firsts, byte, fanout);
     return at ? &kids_of(n)[at - firsts] : NULL;
 }

@@ -218,7 +218,7 @@ static void accept_all(struct endpoint *ep)
             }
             continue; /* that connection died in the queue */
         }
-        int rc = ep->transport->accepted(ep, fd);
+        int rc = ep->transport->accepted(ep, fd, &peer);
         if (rc) {
             monitor_emit(s, ep->bound, EVENT_ACCEPT_FAILED, (uint64_t)-rc, ep->name, NULL);
             net_close(fd);

@@ -16,6 +16,7 @@
 #include "core/watch.h"
 #include "core/zap.h"
 #include "msg/meta.h"
+#include "os/net.h"
 #include "wire/crypto.h"
 #include "wire/peer.h"
 
@@ -294,6 +295,27 @@ static const void *get_security(const struct options *o, int id, char text[40], 
 
 /* ---- the socket's own ---- */
 
+/* Tried out on a descriptor, so that a name that the system does not have is refused here and not
+ * in every attempt to connect. */
+static int set_congestion(struct options *o, const void *value, size_t len)
+{
+    char name[sizeof(o->tcp_congestion)] = "";
+    memcpy(name, value, len);
+    if (name[0]) {
+        int fd = net_socket(AF_INET, SOCK_STREAM);
+        if (fd < 0)
+            return fd;
+        int rc = net_congestion(fd, name);
+        net_close(fd);
+        if (rc) {
+            detail_set("this system offers no congestion control '%s'", name);
+            return -EINVAL;
+        }
+    }
+    memcpy(o->tcp_congestion, name, sizeof(name));
+    return 0;
+}
+
 static int set_blob(struct blob_opt *b, const void *value, size_t len)
 {
     uint8_t *copy = NULL;
@@ -448,6 +470,8 @@ static int set_special(struct fmq_socket *s, int id, int64_t num, const void *va
         if (len)
             memcpy(o->bind_to_device, value, len);
         return 0;
+    case OPT_TCP_CONGESTION:
+        return set_congestion(o, value, len);
     case OPT_METADATA:
         return add_metadata(o, value, len);
     case OPT_HELLO_MSG:
@@ -679,6 +703,10 @@ int fmq_get_bytes(fmq_socket *s, int option, void *value, size_t *len)
     case OPT_BINDTODEVICE:
         from = s->opt.bind_to_device;
         size = strlen(s->opt.bind_to_device);
+        break;
+    case OPT_TCP_CONGESTION:
+        from = s->opt.tcp_congestion;
+        size = strlen(s->opt.tcp_congestion);
         break;
     default:
         from = get_security(&s->opt, option, text, &size);

@@ -41,6 +41,7 @@ struct options {
     uint8_t plain_username_len, plain_password_len, zap_domain_len;
     uint8_t curve_public[32], curve_secret[32], curve_server[32];
     bool has_curve_public, has_curve_secret, has_curve_server;
+    char tcp_congestion[16];  /* empty: the system's, but see transport/tcp.c */
     struct blob_opt metadata; /* in meta.h's encoding */
     struct blob_opt hello_msg, disconnect_msg, hiccup_msg;
     struct cidr *accept_filters;

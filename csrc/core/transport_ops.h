@@ -45,7 +45,7 @@ struct transport_ops {
     int (*connect)(struct endpoint *ep, struct address *a, int which, bool *connected);
     /* Applies accept filters and socket options to an accepted descriptor. 0, or -EACCES etc.:
      * refuse. */
-    int (*accepted)(struct endpoint *ep, int fd);
+    int (*accepted)(struct endpoint *ep, int fd, const struct net_addr *peer);
     /* The endpoint in its final form ("tcp://127.0.0.1:1234") for LAST_ENDPOINT. */
     void (*local_name)(int fd, char *buf, size_t size);
     void (*peer_name)(const struct net_addr *addr, char *buf, size_t size);

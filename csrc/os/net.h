@@ -55,6 +55,10 @@ int net_accept(int listen_fd, struct net_addr *peer); /* fd, -EAGAIN, or a negat
 int net_local_addr(int fd, struct net_addr *out);
 int net_peer_addr(int fd, struct net_addr *out);
 void net_nodelay(int fd);
+/* The TCP congestion control by name. 0 or a negative errno: -ENOPROTOOPT where there is no choice.
+ */
+int net_congestion(int fd, const char *name);
+bool net_is_loopback(const struct net_addr *a);
 
 /* >0 bytes, 0 on end of stream, -EAGAIN, or a negative errno. Never raises SIGPIPE, never blocks.
  */

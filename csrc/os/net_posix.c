@@ -264,6 +264,28 @@ void net_nodelay(int fd)
     set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 }
 
+int net_congestion(int fd, const char *name)
+{
+#ifdef TCP_CONGESTION
+    return setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, (socklen_t)strlen(name)) ? -errno : 0;
+#else
+    (void)fd;
+    (void)name;
+    return -ENOPROTOOPT;
+#endif
+}
+
+bool net_is_loopback(const struct net_addr *a)
+{
+    if (a->ss.ss_family == AF_INET)
+        return ntohl(((const struct sockaddr_in *)&a->ss)->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+    if (a->ss.ss_family != AF_INET6)
+        return false;
+    const struct in6_addr *in6 = &((const struct sockaddr_in6 *)&a->ss)->sin6_addr;
+    return IN6_IS_ADDR_LOOPBACK(in6) ||
+           (IN6_IS_ADDR_V4MAPPED(in6) && in6->s6_addr[12] == IN_LOOPBACKNET);
+}
+
 static ssize_t io_error(void)
 {
     return errno == EWOULDBLOCK ? -EAGAIN : -errno;

@@ -65,6 +65,7 @@ static struct topic *topic_of(struct topics *t, const void *name, size_t len)
     }
     list_init(&topic->members);
     topic->count = 0;
+    topic->one.topic = NULL;
     topic->len = len;
     if (len)
         memcpy(topic->name, name, len);
@@ -89,7 +90,7 @@ int topics_add(struct topics *t, struct subscriber *s, const void *name, size_t 
     struct member *m = find_in(topic, s);
     enum topics_change change = TOPICS_SAME;
     if (!m) {
-        m = mem_alloc(sizeof(*m));
+        m = topic->one.topic ? mem_alloc(sizeof(*m)) : &topic->one;
         if (!m) {
             topic_drop_empty(t, topic);
             return -ENOMEM;
@@ -114,7 +115,10 @@ void topics_drop(struct topics *t, struct member *m)
     list_remove(&m->of_subscriber);
     m->subscriber->count--;
     topic->count--;
-    mem_free(m);
+    if (m == &topic->one)
+        m->topic = NULL;
+    else
+        mem_free(m);
     topic_drop_empty(t, topic);
 }
 

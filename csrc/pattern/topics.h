@@ -13,17 +13,6 @@
 #include "base/list.h"
 #include "base/trie.h"
 
-struct topic {
-    struct list members; /* member.of_topic */
-    uint32_t count;
-    size_t len;
-    uint8_t name[];
-};
-
-struct topics {
-    struct trie trie; /* of struct topic */
-};
-
 struct subscriber {
     struct list members; /* member.of_subscriber */
     uint32_t count;
@@ -32,9 +21,21 @@ struct subscriber {
 struct member {
     struct list of_topic;
     struct list of_subscriber;
-    struct topic *topic;
+    struct topic *topic; /* NULL: a topic's `one` that is not in use */
     struct subscriber *subscriber;
     uint8_t round; /* free for the caller: when it was last confirmed */
+};
+
+struct topic {
+    struct list members; /* member.of_topic */
+    uint32_t count;
+    struct member one; /* many topics have a single subscriber: no memory to fetch beside these */
+    size_t len;
+    uint8_t name[];
+};
+
+struct topics {
+    struct trie trie; /* of struct topic */
 };
 
 enum topics_change {

@@ -135,8 +135,9 @@ static bool listed(const uint32_t *list, size_t count, uint32_t value)
     return false;
 }
 
-static int ipc_accepted(struct endpoint *ep, int fd)
+static int ipc_accepted(struct endpoint *ep, int fd, const struct net_addr *peer)
 {
+    (void)peer;
     const struct options *o = &ep->socket->opt;
     if (o->ipc_pid_count || o->ipc_uid_count || o->ipc_gid_count) {
         uint32_t pid, uid, gid;

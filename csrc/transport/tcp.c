@@ -132,6 +132,20 @@ static int local_address(const char *host, uint16_t port, bool ipv6, struct net_
     return n == 1 ? 0 : -ENODEV;
 }
 
+/* Within a host there is nothing to be fair to: reno fills the buffers, while one that paces what
+ * it sends (bbr) makes large messages several times slower. Always there, and best effort. */
+#define LOOPBACK_CONGESTION "reno"
+
+static int choose_congestion(const struct endpoint *ep, int fd, const struct net_addr *addr)
+{
+    const char *chosen = ep->socket->opt.tcp_congestion;
+    if (chosen[0])
+        return net_congestion(fd, chosen);
+    if (net_is_loopback(addr))
+        (void)net_congestion(fd, LOOPBACK_CONGESTION);
+    return 0;
+}
+
 static int tcp_listen(struct endpoint *ep, struct address *a)
 {
     const struct options *o = &ep->socket->opt;
@@ -156,7 +170,9 @@ static int tcp_listen(struct endpoint *ep, struct address *a)
                 continue;
             return rc;
         }
-        rc = net_listen(fd, &a->at[i], o->backlog, true, false);
+        rc = choose_congestion(ep, fd, &a->at[i]); /* what is accepted there inherits it */
+        if (rc == 0)
+            rc = net_listen(fd, &a->at[i], o->backlog, true, false);
         if (rc == 0)
             return fd;
         net_close(fd);
@@ -180,6 +196,8 @@ static int tcp_connect(struct endpoint *ep, struct address *a, int which, bool *
         if (rc == 0)
             rc = net_bind(fd, &src);
     }
+    if (rc == 0)
+        rc = choose_congestion(ep, fd, to);
     if (rc == 0) {
         net_nodelay(fd);
         rc = net_connect(fd, to);
@@ -226,23 +244,20 @@ static bool cidr_matches(const struct cidr *c, const struct net_addr *a)
     return rest == 0 || ((x[bits / 8] ^ y[bits / 8]) >> (8 - rest)) == 0;
 }
 
-static int tcp_accepted(struct endpoint *ep, int fd)
+static int tcp_accepted(struct endpoint *ep, int fd, const struct net_addr *peer)
 {
     const struct options *o = &ep->socket->opt;
-    struct net_addr peer;
     if (o->accept_filter_count) {
-        if (net_peer_addr(fd, &peer))
-            return -ECONNABORTED;
         bool ok = false;
         for (size_t i = 0; i < o->accept_filter_count && !ok; i++)
-            ok = cidr_matches(&o->accept_filters[i], &peer);
+            ok = cidr_matches(&o->accept_filters[i], peer);
         if (!ok)
             return -EACCES;
     }
     net_nodelay(fd);
-    struct net_addr local;
-    int family = net_local_addr(fd, &local) ? AF_INET : local.ss.ss_family;
-    stream_apply(ep, fd, family);
+    stream_apply(ep, fd, peer->ss.ss_family);
+    if (ep->address.count == 0 || !net_is_loopback(&ep->address.at[0]))
+        choose_congestion(ep, fd, peer);
     return 0;
 }
 

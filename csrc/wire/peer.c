@@ -589,6 +589,8 @@ static int big_begin(struct peer *p, const struct frame_head *h)
     p->big_size = h->size;
     p->big_flags = h->flags;
     p->big_have = have;
+    /* Another may follow, and what a chunk holds of it is copied: the next one is a small one. */
+    p->in_class = 0;
     memcpy(b->data, peer_at(p) + h->head, have);
     peer_consume(p, peer_avail(p));
     p->fast_max = -1;

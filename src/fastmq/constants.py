@@ -342,6 +342,7 @@ class SocketOption(IntEnum):
     SPIN_US = 10001
     MAXMSGPARTS = 10002
     IPC_STEAL = 10003
+    TCP_CONGESTION = 10004, _OptType.bytes
 
 
 # Every name above, without its enum. Those of some enums carry a prefix.
@@ -529,6 +530,7 @@ NORM_PUSH: SocketOption = SocketOption.NORM_PUSH
 SPIN_US: SocketOption = SocketOption.SPIN_US
 MAXMSGPARTS: SocketOption = SocketOption.MAXMSGPARTS
 IPC_STEAL: SocketOption = SocketOption.IPC_STEAL
+TCP_CONGESTION: SocketOption = SocketOption.TCP_CONGESTION
 
 MORE: MessageOption = MessageOption.MORE
 SHARED: MessageOption = MessageOption.SHARED
@@ -805,6 +807,7 @@ __all__ = [
     "SPIN_US",
     "MAXMSGPARTS",
     "IPC_STEAL",
+    "TCP_CONGESTION",
     "MessageOption",
     "MORE",
     "SHARED",

@@ -322,3 +322,5 @@ class SocketOptions:
     MAXMSGPARTS = IntOption(10002, "MAXMSGPARTS", "GS")
     ipc_steal = IntOption(10003, "ipc_steal", "GS")
     IPC_STEAL = IntOption(10003, "IPC_STEAL", "GS")
+    tcp_congestion = BytesOption(10004, "tcp_congestion", "GS")
+    TCP_CONGESTION = BytesOption(10004, "TCP_CONGESTION", "GS")

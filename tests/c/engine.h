@@ -15,6 +15,8 @@
 #define ENG_WAIT_MS 5000
 #define ENG_LINGER 17
 #define ENG_RECONNECT_IVL 18
+#define ENG_SNDBUF 11
+#define ENG_RCVBUF 12
 #define ENG_SNDHWM 23
 #define ENG_RCVHWM 24
 #define ENG_LAST_ENDPOINT 32

@@ -806,6 +806,9 @@ TEST(waiting_to_write_does_not_spin_on_what_can_be_read)
         eng_set(b, ENG_RCVHWM, 5);
         eng_set(b, ENG_SNDHWM, 5);
         eng_set(a, ENG_RCVHWM, 5);
+        /* Buffers that the kernel does not let grow meanwhile: full stays full. */
+        eng_set(b, ENG_SNDBUF, 65536);
+        eng_set(a, ENG_RCVBUF, 65536);
         struct eng_name name = eng_bind(b, eng_transports[t]);
         eng_connect(a, &name);
         for (int i = 0; i < 20; i++)

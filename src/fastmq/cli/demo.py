@@ -69,23 +69,26 @@ def push_pull() -> str:
     with context() as ctx, ctx.socket(zmq.PUSH) as push:
 
         def worker(pull: Any, mine: list[int]) -> None:
-            with pull:
-                while message := pull.recv():
-                    mine.append(int(message))
+            for message in pull:
+                mine.append(int(message))
+                if sum(map(len, done)) == tasks:
+                    all_done.set()
 
+        all_done = threading.Event()
         done: list[list[int]] = [[] for _ in range(workers)]
-        joins = []
+        pulls, joins = [], []
         for mine in done:
             pull = ctx.socket(zmq.PULL)
             pull.bind("tcp://127.0.0.1:*")
             push.connect(address(pull))
+            pulls.append(pull)
             joins.append(in_thread(worker, pull, mine))
         for number in range(tasks):
             push.send(b"%d" % number)
-        # A turn each, in the same order as the tasks: an empty message ends one worker.
-        for _ in range(workers):
-            push.send(b"")
-        for join in joins:
+        if not all_done.wait(DEADLINE_MS / 1000):
+            raise TimeoutError("not all tasks were done in time")
+        for pull, join in zip(pulls, joins, strict=True):
+            pull.close()  # ends the worker's loop
             join()
     expect(sorted(number for mine in done for number in mine), list(range(tasks)))
     return f"{tasks:,} tasks, {' + '.join(f'{len(mine):,}' for mine in done)} done"
