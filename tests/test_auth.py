@@ -2,6 +2,7 @@
 """fastmq.auth: authenticators, certificates, Z85, curve-keygen."""
 
 import asyncio
+import json
 import os
 import stat
 import subprocess
@@ -341,9 +342,11 @@ def keygen(*arguments, module=("fastmq", "curve-keygen")):
 @fastmq_only("about its own command")
 @pytest.mark.parametrize("module", [("fastmq", "curve-keygen"), ("fastmq.curve_keygen",)])
 def test_curve_keygen_prints_keys_that_belong_together(module):
-    first, second = keygen(module=module).stdout.splitlines()
-    public, secret = first.removeprefix("public: "), second.removeprefix("secret: ")
+    title, public, _, second, secret = keygen(module=module).stdout.splitlines()
+    assert (title, second) == ("== CURVE PUBLIC KEY ==", "== CURVE SECRET KEY ==")
     assert zmq.curve_public(secret.encode()).decode() == public
+    again = keygen("--json", "--secret", secret, module=module)
+    assert json.loads(again.stdout) == {"public": public, "secret": secret}
 
 
 @needs_curve

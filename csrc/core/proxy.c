@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <errno.h>
 #include <string.h>
 
 #include "fastmq.h"
@@ -12,14 +13,23 @@ struct lane {
     fmq_socket *from, *to;
     uint64_t *stats; /* received by `from`, messages and bytes; sent by `to` */
     uint64_t *to_stats;
+    const struct fmq_proxy_prefix *prefix; /* of what the capture socket gets */
+    bool swap_ids;
     bool waits_out; /* `to` is full: wait for it instead of reading */
 };
 
-static int capture_copy(fmq_socket *capture, struct parts *p)
+static int capture_copy(fmq_socket *capture, const struct parts *p,
+                        const struct fmq_proxy_prefix *prefix)
 {
     struct parts copy;
+    struct msg first;
     parts_init(&copy);
     int rc = 0;
+    if (prefix->data) {
+        rc = msg_init_copy(&first, prefix->data, prefix->size);
+        if (rc == 0 && (rc = parts_push(&copy, &first)) != 0)
+            msg_drop(&first);
+    }
     for (uint32_t i = 0; i < p->len && rc == 0; i++) {
         struct msg m;
         rc = msg_dup(&m, &p->v[i]);
@@ -47,7 +57,8 @@ static int move(struct lane *l, fmq_socket *capture)
         int out = fmq_events(l->to);
         if (out < 0)
             return out;
-        if (!(out & FMQ_POLLOUT)) {
+        /* A socket that answers itself (REP) may send only after it has received. */
+        if (!(out & FMQ_POLLOUT) && l->from != l->to) {
             l->waits_out = true;
             return 0;
         }
@@ -61,8 +72,13 @@ static int move(struct lane *l, fmq_socket *capture)
         uint64_t bytes = bytes_of(&p);
         l->stats[0]++;
         l->stats[1] += bytes;
+        if (l->swap_ids && p.len >= 2) {
+            struct msg id = p.v[0];
+            p.v[0] = p.v[1];
+            p.v[1] = id;
+        }
         if (capture)
-            rc = capture_copy(capture, &p);
+            rc = capture_copy(capture, &p, l->prefix);
         /* A signal must not cost the message in hand: it is handled after this step. */
         while (rc == 0) {
             rc = fmq_send(l->to, p.v, p.len, false, RETRY_MS);
@@ -136,9 +152,15 @@ static int interest(const struct lane *reads, const struct lane *writes, bool pa
 int fmq_proxy(fmq_socket *front, fmq_socket *back, fmq_socket *capture, fmq_socket *control,
               struct fmq_proxy_state *state)
 {
-    struct lane in = {front, back, &state->stats[0], &state->stats[6], false};
-    struct lane out = {back, front, &state->stats[4], &state->stats[2], false};
+    struct lane in = {
+        front, back, &state->stats[0], &state->stats[6], &state->prefix_in, state->swap_ids, false,
+    };
+    struct lane out = {
+        back, front, &state->stats[4], &state->stats[2], &state->prefix_out, state->swap_ids, false,
+    };
     bool single = front == back;
+    if (capture && fmq_closed(capture)) /* nothing waits for it, so nothing else would tell */
+        return -ENOTSOCK;
     fmq_pollset *set;
     int rc = fmq_pollset_new(&set);
     if (rc)

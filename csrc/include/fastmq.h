@@ -328,15 +328,24 @@ int fmq_pollset_wait(fmq_pollset *p, struct fmq_pollevent *out, int max, int tim
 
 /* ---- proxies ---- */
 
-/* Forwards whole messages both ways until the context of a socket ends (-FMQ_ETERM), a socket is
- * closed
- * (-ENOTSOCK), a signal arrives (-EINTR; call again), or, when `control` is given, TERMINATE comes
- * (0). capture and control may be NULL. `state` keeps PAUSE and counters over -EINTR: zero it
- * first. */
+/* A first frame for the copies that `capture` gets; data NULL: none. Borrowed while the proxy runs.
+ */
+struct fmq_proxy_prefix {
+    const void *data;
+    size_t size;
+};
+
+/* Zero it first; `paused` and `stats` are kept over -EINTR. */
 struct fmq_proxy_state {
     bool paused;
+    bool swap_ids;     /* exchange the first two frames: a ROUTER's sender becomes the receiver */
     uint64_t stats[8]; /* messages and bytes: frontend received, sent, backend received, sent */
+    struct fmq_proxy_prefix prefix_in, prefix_out; /* of what comes from front, from back */
 };
+
+/* Forwards whole messages both ways until the context of a socket ends (-FMQ_ETERM), a socket is
+ * closed (-ENOTSOCK), a signal arrives (-EINTR; call again), or, when `control` is given, TERMINATE
+ * comes (0). capture and control may be NULL. */
 int fmq_proxy(fmq_socket *front, fmq_socket *back, fmq_socket *capture, fmq_socket *control,
               struct fmq_proxy_state *state);
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path as _Path
 
-from . import constants, error, utils
+from . import backend, constants, error, sugar, utils
 from ._core import (
     COPY_THRESHOLD,
     curve_keypair,
@@ -123,6 +123,7 @@ __all__ = [
     "ZMQVersionError",
     "__revision__",
     "__version__",
+    "backend",
     "constants",
     "curve_keypair",
     "curve_public",
@@ -140,6 +141,7 @@ __all__ = [
     "pyzmq_version_info",
     "select",
     "strerror",
+    "sugar",
     "utils",
     "zmq_errno",
     "zmq_poll",

@@ -339,9 +339,9 @@ cdef object build(msg *m, object data, bint copy, bint track, Py_ssize_t thresho
 cdef object finished_tracker():
     global tracker_class, done_tracker
     if done_tracker is None:
-        from fastmq.frame import MessageTracker
+        from fastmq.frame import _FINISHED_TRACKER, MessageTracker
         tracker_class = MessageTracker
-        done_tracker = MessageTracker()
+        done_tracker = _FINISHED_TRACKER
     return done_tracker
 
 
@@ -381,8 +381,8 @@ cdef class Frame:
             raise TypeError("data must be bytes-like, not str: encode it first")
         if copy is None:
             copy = not PyBytes_CheckExact(data) and memoryview(data).nbytes < threshold
-        if track and not copy and len(data) < threshold:
-            copy = True
+            if track and not copy and len(data) < threshold:
+                copy = True
         if track and not copy:
             self.tracker_event = hold(&fresh, data, True)
             finished_tracker()
@@ -641,23 +641,23 @@ cdef class Context:
     def _forked(self):
         return self.handle is not None and fmq_ctx_forked(self.handle.h)
 
-    def set(self, option, value):
+    def set(self, option, optval):
         """Sets a ContextOption; THREAD_NAME_PREFIX also takes str of at most 16 bytes."""
         cdef fmq_ctx *h = self.need()
         cdef int number = option
         cdef int rc
-        if isinstance(value, (str, bytes)) and number == 9:
-            name = value.encode() if isinstance(value, str) else value
+        if isinstance(optval, (str, bytes)) and number == 9:
+            name = optval.encode() if isinstance(optval, str) else optval
             rc = fmq_ctx_set_name_prefix(h, name)
-        elif isinstance(value, int):
-            if not -2**31 <= value < 2**31:
+        elif isinstance(optval, int):
+            if not -2**31 <= optval < 2**31:
                 rc = -EINVAL
             else:
-                rc = fmq_ctx_set(h, number, value)
+                rc = fmq_ctx_set(h, number, optval)
         else:
-            raise TypeError(f"context option {option!r} takes int, not {type(value).__name__}")
+            raise TypeError(f"context option {option!r} takes int, not {type(optval).__name__}")
         if rc < 0:
-            fail_about(rc, f"context option {option!r} = {value!r}")
+            fail_about(rc, f"context option {option!r} = {optval!r}")
 
     def get(self, option):
         """The value of a ContextOption."""
@@ -971,7 +971,7 @@ cdef class Socket:
 
     # -- options --
 
-    def set(self, option, value):
+    def set(self, option, optval):
         """Sets a SocketOption. Numbers take int, the others bytes; see fastmq.SocketOption.
 
         TypeError: not what the option takes. ZMQError(EINVAL): unknown, out of range, or not for
@@ -989,32 +989,35 @@ cdef class Socket:
         if info is NULL:
             if fmq_closed(self.s):
                 fail(-ENOTSOCK)
-            bad_option(-EINVAL, number, value)
+            if not isinstance(optval, int):
+                raise TypeError(f"there is no socket option {number}, and an unknown one takes "
+                                f"int, not {type(optval).__name__}")
+            bad_option(-EINVAL, number, optval)
         if 47 <= number <= 50:  # CURVE_SERVER to CURVE_SERVERKEY; the engine says what is missing
             have_crypto()
         name = option_text(info)
         if is_text(info):
-            if isinstance(value, str):
+            if isinstance(optval, str):
                 raise TypeError(f"{name} takes bytes, not str: use set_string()")
             try:
-                data = value if PyBytes_CheckExact(value) else memoryview(value).tobytes()
+                data = optval if PyBytes_CheckExact(optval) else memoryview(optval).tobytes()
             except TypeError:
-                raise TypeError(f"{name} takes bytes, not {type(value).__name__}") from None
+                raise TypeError(f"{name} takes bytes, not {type(optval).__name__}") from None
             p = <const char *><bytes>data
             size = <size_t>len(data)
             with nogil:
                 rc = fmq_set_bytes(self.s, number, p, size)
-            value = data
+            optval = data
         else:
-            if not isinstance(value, int):
-                raise TypeError(f"{name} takes int, not {type(value).__name__}: {value!r}")
-            if not -2**63 <= value < 2**63:
-                bad_option(-EINVAL, number, value)
-            n = value
+            if not isinstance(optval, int):
+                raise TypeError(f"{name} takes int, not {type(optval).__name__}: {optval!r}")
+            if not -2**63 <= optval < 2**63:
+                bad_option(-EINVAL, number, optval)
+            n = optval
             with nogil:
                 rc = fmq_set_int(self.s, number, n)
         if rc < 0:
-            bad_option(rc, number, value)
+            bad_option(rc, number, optval)
 
     def get(self, option):
         """The value of a SocketOption: int, or bytes for names, addresses and keys."""
@@ -1745,8 +1748,13 @@ cdef fmq_socket *proxied(object sock, str name, bint optional) except? NULL:
     return (<Socket>sock).s
 
 
-def run_proxy(frontend, backend, capture=None, control=None):
-    """Forwards messages both ways until TERMINATE comes on control; see fastmq.proxy."""
+def run_proxy(frontend, backend, capture=None, control=None, bytes prefix_in=None,
+              bytes prefix_out=None, bint swap_ids=False):
+    """Forwards messages both ways until TERMINATE comes on control; see fastmq.proxy.
+
+    The prefixes are first frames for the copies that go to capture. swap_ids exchanges the first
+    two frames of every message.
+    """
     cdef fmq_socket *f = proxied(frontend, "frontend", False)
     cdef fmq_socket *b = proxied(backend, "backend", False)
     cdef fmq_socket *cap = proxied(capture, "capture", True)
@@ -1754,6 +1762,13 @@ def run_proxy(frontend, backend, capture=None, control=None):
     cdef fmq_proxy_state state
     cdef int rc
     memset(&state, 0, sizeof(state))
+    state.swap_ids = swap_ids
+    if prefix_in is not None:
+        state.prefix_in.data = PyBytes_AS_STRING(prefix_in)
+        state.prefix_in.size = len(prefix_in)
+    if prefix_out is not None:
+        state.prefix_out.data = PyBytes_AS_STRING(prefix_out)
+        state.prefix_out.size = len(prefix_out)
     while True:
         with nogil:
             rc = fmq_proxy(f, b, cap, ctl, &state)
@@ -1835,12 +1850,12 @@ cdef int need_crypto() except -1:
                                    "with the extra 'curve': pip install 'fastmq[curve]'")
 
 
-def z85_encode(data):
+def z85_encode(rawbytes):
     """Bytes, a multiple of four of them, as Z85 (ZeroMQ RFC 32): five characters for four bytes.
 
     ValueError: another length.
     """
-    cdef const uint8_t[::1] view = data
+    cdef const uint8_t[::1] view = rawbytes
     cdef size_t size = <size_t>view.shape[0]
     if size % 4:
         raise ValueError(f"length must be multiple of 4, not {size}")
@@ -1850,18 +1865,18 @@ def z85_encode(data):
     return bytes(out)
 
 
-def z85_decode(data):
+def z85_decode(z85bytes):
     """The bytes that Z85 text, bytes or str, stands for: four for five characters.
 
     ValueError: the length is no multiple of five, a character is none of Z85, or five of them stand
     for more than four bytes can hold.
     """
-    if isinstance(data, str):
+    if isinstance(z85bytes, str):
         try:
-            data = data.encode("ascii")
+            z85bytes = z85bytes.encode("ascii")
         except UnicodeEncodeError:
             raise ValueError("Z85 is made of ASCII characters") from None
-    cdef const uint8_t[::1] view = data
+    cdef const uint8_t[::1] view = z85bytes
     cdef size_t size = <size_t>view.shape[0]
     if size % 5:
         raise ValueError(f"Z85 length must be multiple of 5, not {size}")

@@ -224,9 +224,15 @@ cdef extern from "fastmq.h" nogil:
     int fmq_pollset_wait(fmq_pollset *p, fmq_pollevent *out, int max, int timeout_ms)
 
     # ---- proxies ----
+    struct fmq_proxy_prefix:
+        const void *data
+        size_t size
     struct fmq_proxy_state:
         bint paused
+        bint swap_ids
         uint64_t stats[8]
+        fmq_proxy_prefix prefix_in
+        fmq_proxy_prefix prefix_out
     int fmq_proxy(fmq_socket *front, fmq_socket *back, fmq_socket *capture, fmq_socket *control,
                   fmq_proxy_state *state)
 

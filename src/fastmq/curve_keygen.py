@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 
-from . import curve_keypair
+from . import curve_keypair, curve_public
 from .auth import create_certificates
 from .error import ZMQError
 
@@ -20,21 +21,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write NAME.key and NAME.key_secret (readable by you alone) instead of printing",
     )
     parser.add_argument("--dir", default=".", help="where the files go (default: here)")
+    parser.add_argument("--json", action="store_true", help="print an object of JSON")
+    parser.add_argument("--secret", help="print this secret key and its public one, no new pair")
 
 
 def run(options: argparse.Namespace) -> int:
     """Print a pair of keys, or write it to files; the exit status."""
     try:
+        if options.name and (options.json or options.secret is not None):
+            raise ValueError("--json and --secret print; NAME writes files of a new pair")
         if options.name:
             for path in create_certificates(options.dir, options.name):
                 print(path)
             return 0
-        public, secret = curve_keypair()
+        if options.secret is None:
+            public, secret = curve_keypair()
+        else:
+            secret = options.secret.encode()
+            public = curve_public(secret)
     except (OSError, ValueError, ZMQError) as e:
         print(f"curve-keygen: {e}", file=sys.stderr)
         return 1
-    print(f"public: {public.decode()}")
-    print(f"secret: {secret.decode()}")
+    keys = {"public": public.decode(), "secret": secret.decode()}
+    if options.json:
+        print(json.dumps(keys, indent=1))
+    else:
+        # The words that scripts written for pyzmq look for.
+        print("\n\n".join(f"== CURVE {name.upper()} KEY ==\n{key}" for name, key in keys.items()))
     return 0
 
 

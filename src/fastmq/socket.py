@@ -180,7 +180,7 @@ class Socket(_core.Socket, SocketOptions, Generic[_ReturnT]):
 
         addr: "tcp://interface", without a port. ZMQBindError: max_tries ports were all taken.
         """
-        if not addr.startswith(("tcp:", "udp:", "ws:", "wss:")):
+        if addr.startswith(("ipc:", "inproc:", "tipc:", "vsock:")):
             raise ValueError(f"addr must be of a transport with ports, such as tcp, not {addr!r}")
         if (min_port, max_port) == (49152, 65536):
             self._bind(f"{addr}:*")

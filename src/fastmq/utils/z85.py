@@ -6,4 +6,9 @@ from __future__ import annotations
 from .._core import z85_decode as decode
 from .._core import z85_encode as encode
 
-__all__ = ["decode", "encode"]
+Z85CHARS = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
+"""The characters, each at the place of its value."""
+Z85MAP = {character: value for value, character in enumerate(Z85CHARS)}
+"""The value of each character."""
+
+__all__ = ["Z85CHARS", "Z85MAP", "decode", "encode"]

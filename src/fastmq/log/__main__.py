@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: MIT
+"""Watches the log that a PUBHandler publishes: python -m fastmq.log tcp://127.0.0.1:12345"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TextIO
+
+from .. import SUB, Context, Socket
+
+_RESET = "\x1b[0m"
+_COLORS = {
+    "DEBUG": "\x1b[36m",
+    "INFO": "\x1b[32m",
+    "WARN": "\x1b[33m",
+    "ERROR": "\x1b[31m",
+    "CRITICAL": "\x1b[1;31m",
+}
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m fastmq.log",
+        description="Prints the log messages that a fastmq.log.handlers.PUBHandler publishes.",
+    )
+    parser.add_argument("zmq_pub_url", help="the endpoint of the publisher")
+    parser.add_argument(
+        "-t",
+        "--topic",
+        action="append",
+        metavar="TOPIC",
+        help="only messages whose topic begins so; may be given several times",
+    )
+    parser.add_argument("--timestamp", action="store_true", help="print the time of arrival")
+    parser.add_argument(
+        "--separator", default=" | ", help='printed between the columns, " | " unless given'
+    )
+    parser.add_argument(
+        "--dateformat",
+        default="%Y-%m-%d %H:%M:%S",
+        help="how --timestamp prints the time, as for strftime",
+    )
+    parser.add_argument("--align", action="store_true", help="pad topics to the longest so far")
+    parser.add_argument(
+        "--color", action="store_true", help="colours by level, when the output is a terminal"
+    )
+    return parser.parse_args(argv)
+
+
+class _Printer:
+    """Prints messages as the arguments say."""
+
+    def __init__(self, args: argparse.Namespace, out: TextIO) -> None:
+        self.args = args
+        self.out = out
+        self.width = 0
+        self.colors = args.color and out.isatty() and "NO_COLOR" not in os.environ
+
+    def show(self, topic: str, text: str) -> None:
+        columns = []
+        if self.args.timestamp:
+            columns.append(datetime.now().strftime(self.args.dateformat))
+        if self.args.align:
+            self.width = max(self.width, len(topic))
+        shown = topic.ljust(self.width)
+        columns += [self._colored(topic, shown), text.rstrip("\n")]
+        self.out.write(self.args.separator.join(columns) + "\n")
+        self.out.flush()
+
+    def _colored(self, topic: str, shown: str) -> str:
+        if not self.colors:
+            return shown
+        levels = {part: color for part, color in _COLORS.items() if part in topic}
+        return f"{next(iter(levels.values()))}{shown}{_RESET}" if levels else shown
+
+
+def watch(socket: Socket, args: argparse.Namespace, out: TextIO) -> None:
+    """Prints what arrives at a SUB socket, until it is closed or its context ends."""
+    printer = _Printer(args, out)
+    for message in socket:
+        parts = message if isinstance(message, list) else [message]
+        topic, *texts = (part.decode("utf-8", "replace") for part in parts)
+        printer.show(topic, "".join(texts))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    args = _arguments(argv)
+    context: Context[Socket] = Context()
+    with context, context.socket(SUB) as socket:
+        socket.linger = 0
+        for topic in args.topic or [""]:
+            socket.subscribe(topic)
+        try:
+            socket.connect(args.zmq_pub_url)
+        except Exception as e:
+            print(f"python -m fastmq.log: {e}", file=sys.stderr)
+            return 2
+        try:
+            watch(socket, args, sys.stdout)
+        except (KeyboardInterrupt, BrokenPipeError):
+            # Nobody reads what is still buffered, and flushing it at exit would fail again.
+            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

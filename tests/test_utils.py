@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: MIT
+"""The helpers beside sockets: Z85, JSON, addresses, and what is kept for old programs."""
+
+import ctypes
+import importlib
+import json
+import subprocess
+import sys
+import threading
+
+import pytest
+from target import MODULE, fastmq_only, submodule, zmq
+
+z85 = submodule("utils.z85")
+
+
+def test_z85_tells_its_characters():
+    assert len(z85.Z85CHARS) == 85
+    assert z85.Z85MAP[ord("0")] == 0
+    assert all(z85.Z85CHARS[value] == character for character, value in z85.Z85MAP.items())
+
+
+def test_jsonapi_speaks_bytes():
+    jsonapi = submodule("utils.jsonapi")
+    data = jsonapi.dumps({"a": "é"}, sort_keys=True)
+    assert isinstance(data, bytes)
+    assert json.loads(data) == jsonapi.loads(data) == jsonapi.loads(data.decode()) == {"a": "é"}
+    assert jsonapi.loads('"é"'.encode()) == "é"
+    assert jsonapi.loads(b"1.5", parse_float=str) == "1.5"
+    with pytest.raises(ValueError):
+        jsonapi.loads(b"{")
+
+
+def test_addresses_are_numbers():
+    cast = submodule("utils.interop").cast_int_addr
+    assert cast(12345) == 12345
+    for wrong in ("7", None, 1.5, b"7"):
+        with pytest.raises(ValueError):
+            cast(wrong)
+
+
+@fastmq_only("knows cffi's pointers only")
+def test_addresses_of_ctypes_are_numbers():
+    cast = submodule("utils.interop").cast_int_addr
+    assert cast(ctypes.c_void_p(12345)) == 12345
+
+
+@fastmq_only("has a thread for it")
+def test_the_garbage_collector_keeps_objects_and_tells():
+    garbage = submodule("utils.garbage")
+    collector = garbage.GarbageCollector()
+    collector.start()
+    assert collector.is_alive()
+    event = threading.Event()
+    kept, other = collector.store(b"kept", event), collector.store(b"other")
+    assert kept != other
+    assert collector.refs[kept].obj == b"kept"
+    assert len(collector) == 2
+    collector.release(kept)
+    assert event.is_set()
+    collector.release(kept)
+    collector.stop()
+    assert len(collector) == 0
+    assert isinstance(garbage.gc, garbage.GarbageCollector)
+
+
+@fastmq_only("does not tell where it is imported")
+def test_strtypes_are_deprecated_and_work():
+    name = f"{MODULE}.utils.strtypes"
+    sys.modules.pop(name, None)
+    with pytest.warns(DeprecationWarning, match="strtypes"):
+        strtypes = importlib.import_module(name)
+    for function in (strtypes.b, strtypes.asbytes, strtypes.cast_bytes):
+        assert function("é") == function(b"\xc3\xa9") == b"\xc3\xa9"
+    for function in (strtypes.u, strtypes.cast_unicode):
+        assert function("é") == function(b"\xc3\xa9") == "é"
+    assert strtypes.unicode is str and strtypes.bytes is bytes
+    for function in (strtypes.b, strtypes.u):
+        with pytest.raises(TypeError):
+            function(5)
+
+
+def test_allow_interrupt_passes_exceptions_on():
+    allow_interrupt = submodule("utils.win32").allow_interrupt
+    called = []
+    with allow_interrupt(lambda: called.append(1)):
+        pass
+    with pytest.raises(KeyError), allow_interrupt():
+        raise KeyError
+    assert not called
+
+
+def test_versions_are_those_whose_behaviour_it_has():
+    assert zmq.zmq_version() == "4.3.5"
+    assert zmq.zmq_version_info() == (4, 3, 5)
+    assert zmq.pyzmq_version_info()[:1] == (27,)
+    assert zmq.pyzmq_version().startswith("27.")
+    assert zmq.sugar.version.VERSION_MAJOR == 27
+
+
+@fastmq_only("its own version is pyzmq's")
+def test_the_version_is_fastmqs_own():
+    assert zmq.__version__ == zmq.sugar.__version__ != zmq.pyzmq_version()
+
+
+@fastmq_only("lacks names of its own list")
+def test_the_backend_is_below():
+    assert issubclass(zmq.Context, zmq.backend.Context)
+    assert issubclass(zmq.Socket, zmq.backend.Socket)
+    select = submodule("backend.select")
+    found = select.select_backend(f"{MODULE}.backend.cython")
+    assert found["strerror"] is zmq.strerror
+    with pytest.raises(ImportError):
+        select.select_backend("json")
+
+
+def test_the_watchers_and_generators_show_their_help():
+    for name in ("log", "curve_keygen"):
+        done = subprocess.run(
+            [sys.executable, "-m", f"{MODULE}.{name}", "--help"],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("usage:")
