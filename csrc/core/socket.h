@@ -253,6 +253,8 @@ void socket_unref(struct fmq_socket *s);
 
 /* Runs the commands that other threads posted, in their order. */
 void socket_run_mail(struct fmq_socket *s);
+/* Drains `wake` and looks at the mailbox. */
+void socket_take_wake(struct fmq_socket *s);
 /* Goes through the attention list: flush policy, resumed and closed connections. */
 void socket_attend(struct fmq_socket *s, bool flush_all);
 /* Frees pipes that are done, and the graveyard when nobody drives. */
