@@ -141,6 +141,7 @@ struct fmq_socket {
     bool flush_soon;      /* the background thread was woken to write, not to wait for more */
     bool spared;          /* it left a tick to the writer and will not leave another */
     uint64_t last_poll;   /* clock of the last look at all descriptors */
+    unsigned lone_reads;  /* by the background thread, since it looked at all descriptors */
     uint32_t sleep_seq;
     struct spin spin;
 
@@ -237,8 +238,9 @@ int socket_wait(struct fmq_socket *s, uint64_t deadline);
 /* FMQ_POLLIN and FMQ_POLLOUT as the calling thread sees them. Lock held. */
 int socket_events(struct fmq_socket *s);
 
-/* One pass of driving without waiting; for the background thread. Lock held. */
-void socket_drive_once(struct fmq_socket *s);
+/* One pass of driving without waiting; for the background thread. `fired`: the poller says that
+ * something is there, but not what. Lock held. */
+void socket_drive_once(struct fmq_socket *s, bool fired);
 
 /* ---- for other threads ---- */
 
