@@ -175,7 +175,7 @@ static void handle_ready(struct driver *d, struct fmq_socket *s, uint64_t now, b
         look_later(d, s, now, delay);
         return;
     }
-    if (!s->closed && (s->watch.loop_events & FMQ_POLLIN)) {
+    if (!s->closed && ((s->watch.loop_events | s->watch.hub_events) & FMQ_POLLIN)) {
         if (fired) { /* the loop is woken, too, and will come */
             s->dr_fired = now;
             if (s->dr_interval_ms < LOOP_MIN_MS)
