@@ -456,7 +456,10 @@ cdef class _Station:
             return 0
         self.wanted = 0
         if self.in_hub:
-            return self.hub.forget(self)
+            self.hub.forget(self)
+            if fmq_closed(self.waits.s):
+                self.hub = None
+            return 0
         try:
             if not self.loop.is_closed():
                 self.loop.remove_reader(self.fd)
@@ -716,6 +719,14 @@ cdef class _Waits:
                 if station.wanted & FMQ_POLLCHANGE and not station.loop.is_closed():
                     station.loop.call_soon_threadsafe(station)
         return fd
+
+    cdef int closed(self) except -1:
+        """The socket was closed, by whomever: hubs that it does not need any more are let go."""
+        cdef _Station station
+        for station in self.stations:
+            if not station.in_hub:
+                station.hub = None
+        return 0
 
     cdef int events(self):
         """What the socket is ready for, or a negative errno; drives it."""
