@@ -2,10 +2,11 @@
 # Included by _core.pyx: sockets whose verbs return asyncio Futures.
 #
 # A verb that can be done at once is done at once, and a finished Future is returned. Otherwise a
-# waiter joins the queue of its event loop, and the loop watches the descriptor that fmq_watch gives.
-# When that is readable everything is served that can be, in order. The descriptor stays with the
-# loop while somebody waits and is taken away when it fires for nobody, so that a socket in steady use
-# costs no system call for it.
+# waiter joins the queue of its event loop, and the socket the loop's hub (fmq_hub_watch), whose
+# descriptor the loop watches; where that is not possible, the loop watches the descriptor that
+# fmq_watch gives. When the loop is told of the socket everything is served that can be, in order.
+# The socket stays in the hub while somebody waits and leaves it when it is told of for nobody, so
+# that a socket in steady use costs no system call for it.
 #
 # A message is taken from the engine only for a waiter that still wants it. If the task that waits is
 # cancelled after that, before it has run, the message comes back and is the next to be received.
@@ -414,7 +415,7 @@ cdef _Hub hub_of(object loop):
 @cython.final
 cdef class _Station:
     """The waiters of one socket in one event loop. Called by the loop when the socket's descriptor
-    is readable."""
+    is readable, served by the hub otherwise."""
 
     cdef _Waits waits
     cdef object loop
