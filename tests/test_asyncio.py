@@ -968,7 +968,7 @@ class CountingLoop(asyncio.SelectorEventLoop):
         self.readers: set[int] = set()
         self.most = 0
 
-    def add_reader(self, fd: Any, callback: Callable[..., Any], *args: Any) -> None:
+    def add_reader(self, fd: Any, callback: Callable[..., Any], *args: Any) -> None:  # type: ignore[override]
         super().add_reader(fd, callback, *args)
         self.readers.add(fd)
         self.most = max(self.most, len(self.readers))
