@@ -23,7 +23,7 @@
  * quiet.
  */
 #define FLUSH_QUIET_NS (10 * NS_PER_US)
-#define FLUSH_QUIET_MAX_NS (100 * NS_PER_US)
+#define FLUSH_QUIET_MAX_NS (10 * NS_PER_MS)
 /* A write after this much quiet begins a burst: what follows it within the same time is not left to
  * the background thread's next tick, it is woken. */
 #define BURST_NS (200 * NS_PER_US)

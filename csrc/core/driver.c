@@ -12,7 +12,8 @@
 #include "os/thread.h"
 #include "os/wakeup.h"
 
-/* Who wrote so lately is in the middle of it and will write the rest. */
+/* Who wrote so lately is in the middle of it and will write the rest; but for one tick only, as
+ * what waits may be for another peer. */
 #define WRITER_NS (100 * NS_PER_US)
 /* Looks fall on this grid, so that one wake-up serves many sockets. */
 #define LOOK_GRID_NS NS_PER_MS
@@ -252,12 +253,13 @@ static bool handle_dirty(struct driver *d, struct fmq_socket *s, uint64_t now)
         dirty_again(d, s);
         return false;
     }
-    if (!s->flush_soon && !s->closed && now < s->last_write + WRITER_NS) {
+    if (!s->flush_soon && !s->spared && !s->closed && now < s->last_write + WRITER_NS) {
+        s->spared = true;
         dirty_again(d, s);
         mutex_unlock(&s->lock);
         return true;
     }
-    s->dirty = s->flush_soon = false;
+    s->dirty = s->flush_soon = s->spared = false;
     if (!s->finished)
         s->work |= WORK_FLUSH;
     if (s->work)

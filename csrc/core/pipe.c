@@ -170,10 +170,9 @@ bool pipe_can_write(struct pipe *p)
     return false;
 }
 
-int pipe_write(struct pipe *p, struct msg *parts, uint32_t n)
+/* As pipe_write, for a pipe that is known to have room. */
+static inline int put(struct pipe *p, struct msg *parts, uint32_t n)
 {
-    if (!pipe_can_write(p))
-        return -EAGAIN;
     int rc;
     if (p->link) {
         rc = inproc_write(p, parts, n);
@@ -193,12 +192,17 @@ int pipe_write(struct pipe *p, struct msg *parts, uint32_t n)
     return rc;
 }
 
+int pipe_write(struct pipe *p, struct msg *parts, uint32_t n)
+{
+    return pipe_can_write(p) ? put(p, parts, n) : -EAGAIN;
+}
+
 int pipe_write_bytes(struct pipe *p, const void *data, size_t size, void *object)
 {
     if (size > OUTQ_COPY_MAX || !pipe_takes_spans(p)) {
         struct msg m;
         msg_init_borrowed(&m, data, size, object);
-        int rc = pipe_write(p, &m, 1);
+        int rc = put(p, &m, 1);
         if (rc)
             msg_drop(&m);
         return rc;

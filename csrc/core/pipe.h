@@ -74,7 +74,8 @@ void pipe_count_drops(struct pipe *p, uint64_t n);
 
 /* Room for one more message now? When not, the pattern's `writable` will be called later. */
 bool pipe_can_write(struct pipe *p);
-/* As pipe_write for one part that the caller lends, `object` as in msg_init_borrowed. */
+/* As pipe_write for one part that the caller lends, `object` as in msg_init_borrowed. Only after
+ * pipe_can_write. */
 int pipe_write_bytes(struct pipe *p, const void *data, size_t size, void *object);
 /*
  * Queues one whole message of n parts. Consumes them on success. -EAGAIN at the HWM or when hung

@@ -139,6 +139,7 @@ struct fmq_socket {
     uint64_t write_cost;  /* how long the last round of writes took, ns */
     uint64_t burst_until; /* what is queued before then is the rest of a burst after quiet */
     bool flush_soon;      /* the background thread was woken to write, not to wait for more */
+    bool spared;          /* it left a tick to the writer and will not leave another */
     uint64_t last_poll;   /* clock of the last look at all descriptors */
     uint32_t sleep_seq;
     struct spin spin;

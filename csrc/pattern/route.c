@@ -121,10 +121,12 @@ bool fanout_all_writable(struct fanout *f)
 /* Whether to frame the message here and not in each queue: small enough to be copied. */
 static bool fanout_frames(const struct fanout *f, const struct parts *m)
 {
+    if (f->count < 2)
+        return false;
     size_t size = 0;
     for (uint32_t i = 0; i < m->len; i++)
         size += msg_size(&m->v[i]);
-    return f->count > 1 && size <= OUTQ_COPY_MAX;
+    return size <= OUTQ_COPY_MAX;
 }
 
 int fanout_send(struct fmq_socket *s, struct fanout *f, struct parts *m)
