@@ -1260,31 +1260,10 @@ cdef class Socket:
 
     # -- receiving --
 
-    cdef int wait_part(self, msg *m, meta **props, int rc, int flags, object timeout) except -1:
-        """The rest of a receive whose try gave rc."""
-        cdef int64_t deadline
-        cdef int ms
-        if rc != -EBUSY and (rc != -EAGAIN or flags & 1):
-            fail(rc)
-        if flags & 1:
-            ms = 0
-        elif timeout is None:
-            ms = fmq_rcvtimeo(self.s)
-        else:
-            ms = as_timeout(timeout)
-        deadline = deadline_of(ms)
-        while True:
-            with nogil:
-                rc = fmq_recv_part(self.s, m, props, ms)
-            if rc != -EINTR:
-                break
-            ms = interrupted(deadline, ms)
-        if rc < 0:
-            fail(rc)
-        return 0
-
-    cdef int wait_message(self, parts *p, meta **props, int rc, int flags,
+    cdef int wait_receive(self, msg *m, parts *p, uint32_t many, meta **props, int rc, int flags,
                           object timeout) except -1:
+        """The rest of a receive whose try gave rc: of one part into m, of up to `many` messages into
+        p, or of one message into p (many: 0). What the engine answered."""
         cdef int64_t deadline
         cdef int ms
         if rc != -EBUSY and (rc != -EAGAIN or flags & 1):
@@ -1298,13 +1277,18 @@ cdef class Socket:
         deadline = deadline_of(ms)
         while True:
             with nogil:
-                rc = fmq_recv(self.s, p, props, ms)
+                if p is NULL:
+                    rc = fmq_recv_part(self.s, m, props, ms)
+                elif many:
+                    rc = fmq_recv_many(self.s, p, many, ms)
+                else:
+                    rc = fmq_recv(self.s, p, props, ms)
             if rc != -EINTR:
                 break
             ms = interrupted(deadline, ms)
         if rc < 0:
             fail(rc)
-        return 0
+        return rc
 
     def recv(self, int flags=0, bint copy=True, bint track=False, *, timeout=None):
         """Receives the next part: bytes, or with copy=False a Frame.
@@ -1322,11 +1306,11 @@ cdef class Socket:
         if copy:
             rc = fmq_try_recv_part(self.s, &m, NULL)
             if rc < 0:
-                self.wait_part(&m, NULL, rc, flags, timeout)
+                self.wait_receive(&m, NULL, 0, NULL, rc, flags, timeout)
             return take_bytes(&m)
         rc = fmq_try_recv_part(self.s, &m, &props)
         if rc < 0:
-            self.wait_part(&m, &props, rc, flags, timeout)
+            self.wait_receive(&m, NULL, 0, &props, rc, flags, timeout)
         return take_frame(&m, props, track)
 
     def recv_multipart(self, int flags=0, bint copy=True, bint track=False, *, timeout=None):
@@ -1345,7 +1329,7 @@ cdef class Socket:
         try:
             rc = fmq_try_recv(self.s, &p, want)
             if rc < 0:
-                self.wait_message(&p, want, rc, flags, timeout)
+                self.wait_receive(NULL, &p, 0, want, rc, flags, timeout)
             for i in range(p.len):
                 out.append(take_at(&p, i, props, copy, track))
         finally:
@@ -1374,7 +1358,7 @@ cdef class Socket:
                 nbytes = buf.len
             rc = fmq_try_recv_part(self.s, &m, NULL)
             if rc < 0:
-                self.wait_part(&m, NULL, rc, flags, timeout)
+                self.wait_receive(&m, NULL, 0, NULL, rc, flags, timeout)
             size = msg_size(&m)
             memcpy(buf.buf, msg_data(&m), min(size, <size_t>nbytes))
             msg_drop(&m)
@@ -1393,8 +1377,6 @@ cdef class Socket:
         cdef parts p
         cdef uint32_t i
         cdef uint32_t limit
-        cdef int64_t deadline
-        cdef int ms
         cdef int rc
         cdef bint more
         cdef list out = []
@@ -1412,23 +1394,7 @@ cdef class Socket:
         try:
             rc = fmq_try_recv_many(self.s, &p, limit)
             if rc < 0:
-                if rc != -EBUSY and (rc != -EAGAIN or flags & 1):
-                    fail(rc)
-                if flags & 1:
-                    ms = 0
-                elif timeout is None:
-                    ms = fmq_rcvtimeo(self.s)
-                else:
-                    ms = as_timeout(timeout)
-                deadline = deadline_of(ms)
-                while True:
-                    with nogil:
-                        rc = fmq_recv_many(self.s, &p, limit, ms)
-                    if rc != -EINTR:
-                        break
-                    ms = interrupted(deadline, ms)
-                if rc < 0:
-                    fail(rc)
+                self.wait_receive(NULL, &p, limit, NULL, rc, flags, timeout)
             for i in range(p.len):
                 more = (p.v[i].flags & PART_MORE) != 0
                 part = take_at(&p, i, NULL, copy, False)
@@ -1463,7 +1429,7 @@ cdef class Socket:
         try:
             rc = fmq_try_recv(self.s, &p, NULL)
             if rc < 0:
-                self.wait_message(&p, NULL, rc, 0, None)
+                self.wait_receive(NULL, &p, 0, NULL, rc, 0, None)
             if p.len == 1:
                 return take_at(&p, 0, NULL, True, False)
             return [take_at(&p, i, NULL, True, False) for i in range(p.len)]
