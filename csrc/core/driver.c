@@ -444,7 +444,7 @@ int driver_create(struct driver **out, struct fmq_ctx *ctx, int index)
 
 unsigned driver_descriptors(const struct driver *d)
 {
-    return (unsigned)(poller_fd(d->poller) >= 0) + 1u + (d->wake.wfd != d->wake.rfd);
+    return poller_held(d->poller) + 1u + (d->wake.wfd != d->wake.rfd);
 }
 
 void driver_destroy(struct driver *d)

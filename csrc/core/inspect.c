@@ -86,7 +86,7 @@ static uint32_t wakeup_fds(const struct wakeup *w)
 
 static uint32_t poller_fds(const struct poller *p)
 {
-    return p && poller_fd(p) >= 0;
+    return p ? poller_held(p) : 0;
 }
 
 static uint32_t descriptors(const struct fmq_socket *s)

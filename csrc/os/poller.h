@@ -34,6 +34,7 @@ void poller_destroy(struct poller *p);
 /* A descriptor that is readable while poller_wait would report something; -1 where the backend has
  * none (poll). */
 int poller_fd(const struct poller *p);
+unsigned poller_held(const struct poller *p); /* how many descriptors are its own */
 const char *poller_name(void); /* "epoll", "kqueue", "poll": what poller_create will use */
 
 /* -EEXIST, -EBADF, -ENOMEM; -EPERM for what is always ready, such as a regular file. mod and del of

@@ -74,7 +74,7 @@ class ThreadAuthenticator(Authenticator):
         super().start()
         self.pipe_endpoint = f"inproc://fastmq-auth-{next(_serial)}-{id(self)}"
         self.pipe = self.context.socket(constants.PAIR, socket_class=Socket)
-        other = self.context.socket(constants.PAIR, socket_class=Socket)
+        other: Socket[bytes] = self.context.socket(constants.PAIR, socket_class=Socket)
         self.pipe.linger = other.linger = 1
         self.pipe.bind(self.pipe_endpoint)
         other.connect(self.pipe_endpoint)
