@@ -34,6 +34,11 @@ void poller_destroy(struct poller *p);
 /* A descriptor that is readable while poller_wait would report something; -1 where the backend has
  * none (poll). */
 int poller_fd(const struct poller *p);
+/* How many descriptors it holds; NULL: none. */
+static inline uint32_t poller_fds(const struct poller *p)
+{
+    return p && poller_fd(p) >= 0;
+}
 const char *poller_name(void); /* "epoll", "kqueue", "poll": what poller_create will use */
 
 /* -EEXIST, -EBADF, -ENOMEM; -EPERM for what is always ready, such as a regular file. mod and del of
