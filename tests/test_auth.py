@@ -209,6 +209,31 @@ def test_start_and_stop_again(ctx):
 
 
 @fastmq_only("pyzmq's does not")
+@pytest.mark.parametrize("lack", ["sockets", "threads"])
+def test_a_start_that_fails_leaves_nothing(monkeypatch, lack):
+    with zmq.Context() as ctx:
+        one = ThreadAuthenticator(ctx)
+        with monkeypatch.context() as patch:
+            if lack == "sockets":
+                ctx.max_sockets = 2  # the one that is asked and one end of the pipe
+            else:
+                import threading
+
+                def start(thread):
+                    raise RuntimeError("can't start new thread")
+
+                patch.setattr(threading.Thread, "start", start)
+            with pytest.raises((zmq.ZMQError, RuntimeError)):
+                one.start()
+        assert not one.is_alive() and one.pipe is None and one.zap_socket is None
+        ctx.max_sockets = 1023
+        assert ctx.stats().sockets == 0
+        one.start()
+        assert one.is_alive()
+        one.stop()
+
+
+@fastmq_only("pyzmq's does not")
 def test_a_thread_that_was_not_stopped_ends_with_its_context():
     ctx = zmq.Context()
     one = ThreadAuthenticator(ctx)
