@@ -325,6 +325,26 @@ def test_a_connect_to_a_silent_place_times_out(make, watch):
             s.close()
 
 
+def test_a_connection_that_is_slow_to_stand_is_waited_for(make, watch):
+    """Within a host most stand at once: here the first SYN finds a full backlog."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        address = listener.getsockname()
+        with socket.create_connection(address):
+            push = make(zmq.PUSH)
+            events = watch(push)
+            push.connect(f"tcp://127.0.0.1:{address[1]}")
+            events.wait(zmq.EVENT_CONNECT_DELAYED)
+            listener.settimeout(10)
+            listener.accept()[0].close()
+            events.wait(zmq.EVENT_CONNECTED)
+            peer, _ = listener.accept()
+            with peer:
+                peer.settimeout(10)
+                assert peer.recv(1) == b"\xff"
+
+
 def test_no_event_comes_for_inproc(make, watch):
     pull, push = make(zmq.PULL), make(zmq.PUSH)
     events = watch(pull)

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+import errno
 import os
 import select
 import socket
@@ -6,8 +7,8 @@ import threading
 import time
 
 import pytest
-from helpers import QUIET_MS, WAIT_MS, raises_errno, recv
-from target import IS_FASTMQ, zmq
+from helpers import QUIET_MS, WAIT_MS, raises_errno, recv, unique
+from target import IS_FASTMQ, fastmq_only, zmq
 
 IN, OUT = zmq.POLLIN, zmq.POLLOUT
 
@@ -360,3 +361,81 @@ def test_the_descriptor_is_readable_for_as_long_as_there_is_a_message(pair_of):
     assert got == [b"0", b"1", b"2"]
     assert not pull.getsockopt(zmq.EVENTS) & IN
     assert not select.select([fd], [], [], 0.05)[0]
+
+
+@pytest.fixture
+def pipes():
+    """Pipes with something to read: their reading ends."""
+    opened = []
+
+    def more(count):
+        ends = [os.pipe() for _ in range(count)]
+        opened.extend(fd for pair in ends for fd in pair)
+        for _, w in ends:
+            os.write(w, b"x")
+        return [r for r, _ in ends]
+
+    yield more
+    for fd in opened:
+        os.close(fd)
+
+
+def test_all_that_are_ready_are_told_however_many(pipes):
+    ready = pipes(150)
+    poller = zmq.Poller()
+    for fd in ready:
+        poller.register(fd, zmq.POLLIN)
+    assert sorted(fd for fd, _ in poller.poll(0)) == sorted(ready)
+    assert len(zmq.zmq_poll([(fd, zmq.POLLIN) for fd in ready], 0)) == 150
+    assert zmq.select(ready, [], [], 0)[0] == ready
+
+
+def test_what_is_ready_is_not_hidden_by_sockets_that_had_only_to_be_driven(make, pipes):
+    pairs = []
+    poller = zmq.Poller()
+    for _ in range(150):
+        pull, push = make(zmq.PULL), make(zmq.PUSH)
+        address = f"inproc://{unique('hidden')}"
+        pull.bind(address)
+        push.connect(address)
+        poller.register(pull, zmq.POLLIN)
+        pairs.append((pull, push))
+    assert poller.poll(0) == []
+    for _, push in pairs:
+        push.send(b"x")
+    for pull, _ in pairs:
+        pull.recv()
+    (fd,) = pipes(1)
+    poller.register(fd, zmq.POLLIN)
+    assert poller.poll(0) == [(fd, zmq.POLLIN)]
+
+
+@fastmq_only("a closed socket makes pyzmq's poll raise in its own way")
+def test_a_member_that_was_closed_is_an_error_every_time(make):
+    gone, other = make(zmq.PULL), make(zmq.PULL)
+    poller = zmq.Poller()
+    poller.register(gone, zmq.POLLIN)
+    poller.register(other, zmq.POLLIN)
+    assert poller.poll(0) == []
+    gone.close()
+    for _ in range(3):
+        with raises_errno(errno.ENOTSOCK):
+            poller.poll(WAIT_MS)
+
+
+@fastmq_only("pollers are not for several threads")
+def test_a_member_changed_while_another_thread_waits_is_still_seen_by_it(make):
+    for _ in range(20):
+        pull, push = make(zmq.PULL), make(zmq.PUSH)
+        address = f"inproc://{unique('changed')}"
+        pull.bind(address)
+        push.connect(address)
+        poller = zmq.Poller()
+        poller.register(pull, zmq.POLLIN)
+        told = []
+        waiting = threading.Thread(target=lambda p=poller, t=told: t.append(p.poll(WAIT_MS)))
+        waiting.start()
+        poller.register(pull, zmq.POLLIN)
+        push.send(b"x")
+        waiting.join(WAIT_MS / 2000)
+        assert told == [[(pull, zmq.POLLIN)]]

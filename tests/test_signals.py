@@ -151,3 +151,78 @@ def test_signals_reach_only_the_main_thread_and_others_wait_on(make, endpoint, t
     t.start()
     t.join()
     assert ends == ["again"]
+
+
+BUSY_PROXY = """
+import os, signal, threading
+ctx = zmq.Context()
+front, back = ctx.socket(zmq.PULL), ctx.socket(zmq.PUSH)
+front.bind("inproc://front")
+back.bind("inproc://back")
+stop = threading.Event()
+
+def push():
+    with ctx.socket(zmq.PUSH) as s:
+        s.linger = 0
+        s.connect("inproc://front")
+        while not stop.is_set():
+            try:
+                s.send(b"x" * 100, zmq.DONTWAIT)
+            except zmq.Again:
+                stop.wait(0.0001)
+
+def pull():
+    with ctx.socket(zmq.PULL) as s:
+        s.connect("inproc://back")
+        seen = 0
+        while not stop.is_set():
+            if s.poll(10):
+                s.recv()
+                seen += 1
+                if seen == 2000:
+                    os.kill(os.getpid(), signal.SIGINT)
+
+threads = [threading.Thread(target=f) for f in (push, pull)]
+for t in threads:
+    t.start()
+try:
+    zmq.proxy(front, back)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+stop.set()
+for t in threads:
+    t.join()
+ctx.destroy(0)
+"""
+
+FULL_PROXY = """
+import os, signal, threading
+ctx = zmq.Context()
+front, back = ctx.socket(zmq.PULL), ctx.socket(zmq.ROUTER)
+front.bind("inproc://front")
+back.router_mandatory, back.sndhwm = 1, 1
+back.bind("inproc://back")
+dealer = ctx.socket(zmq.DEALER)
+dealer.routing_id, dealer.rcvhwm = b"full", 1
+dealer.connect("inproc://back")
+dealer.send(b"here")
+back.recv_multipart()
+push = ctx.socket(zmq.PUSH)
+push.connect("inproc://front")
+for number in range(10):
+    push.send_multipart([b"full", b"%d" % number])
+threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    zmq.proxy(front, back)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+ctx.destroy(0)
+"""
+
+
+@fastmq_only("its own code")
+@pytest.mark.parametrize("code", [BUSY_PROXY, FULL_PROXY], ids=["busy", "full"])
+def test_ctrl_c_ends_a_proxy_that_never_sleeps(code):
+    done = run_python(code, timeout=20)
+    assert done.stdout == "interrupted\n", done.stderr
+    assert done.returncode == 0

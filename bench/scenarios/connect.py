@@ -14,6 +14,7 @@ CASES: dict[str, dict[str, Any]] = {
     f"{transport} 200 DEALER": {"transport": transport, "clients": 200}
     for transport in ("tcp", "ipc")
 }
+CASES["tcp 200 DEALER"]["beside"] = [["many", "connect", "200"]]
 METRICS = {"rate": ("clients/s", "higher"), "cpu": ("us CPU/client, both ends", "lower")}
 
 

@@ -14,6 +14,7 @@ CASES: dict[str, dict[str, Any]] = {
     f"{transport} 64 B, 200 DEALER": {"transport": transport, "size": 64, "clients": 200}
     for transport in ("tcp", "ipc")
 }
+CASES["tcp 64 B, 200 DEALER"]["beside"] = [["many", "echo", "200"]]
 METRICS = {
     "rate": ("round trips/s", "higher"),
     "cpu": ("us CPU/round trip, both ends", "lower"),

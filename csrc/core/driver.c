@@ -203,7 +203,7 @@ static void handle_ready(struct driver *d, struct fmq_socket *s, uint64_t now, b
         return;
     }
     s->dr_interval_ms = 0;
-    socket_drive_once(s);
+    socket_drive_once(s, fired);
     if (!s->finished)
         poller_mod_child(d->poller, s->poller, POLLER_IN | POLLER_ONESHOT, s);
     socket_leave(s);
@@ -232,7 +232,7 @@ static void handle_deadline(struct driver *d, struct fmq_socket *s, uint64_t now
         mutex_unlock(&s->lock);
         return;
     }
-    socket_drive_once(s);
+    socket_drive_once(s, false);
     s->deadline = CLOCK_NEVER;
     s->work |= WORK_TIMER;
     socket_leave(s);

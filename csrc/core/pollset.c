@@ -90,23 +90,26 @@ static int watch_signals(struct fmq_pollset *p, struct item *it, fmq_socket *s, 
     return 0;
 }
 
-/* Tells the socket what its watcher wants: `events` instead of `before`. */
+/* Tells the socket what its watcher wants: `events` instead of `before` (-1: there was none). On
+ * failure all is as it was. */
 static int change_watch(struct fmq_pollset *p, struct item *it, fmq_socket *s, int before,
                         int events)
 {
+    int had = before < 0 ? 0 : before;
     mutex_lock(&s->lock);
     int rc = watch_add(s, events);
+    if (rc == 0 && (rc = watch_signals(p, it, s, events & ~had)) != 0)
+        watch_remove(s);
     if (rc == 0) {
+        unwatch_signals(p, s, had & ~events);
+        if (before >= 0)
+            watch_remove(s);
         if (it->armed)
-            watch_want(s, before, false);
-        if (before >= 0) {
-            unwatch_signals(p, s, before);
-            watch_remove(s);
-        }
-        it->armed = false; /* until it is looked at */
-        rc = watch_signals(p, it, s, events);
-        if (rc)
-            watch_remove(s);
+            watch_want(s, had, false);
+        /* Who waits now sees it by its descriptors; others will look at it first. */
+        it->armed = p->waiting > 0;
+        if (it->armed)
+            watch_want(s, events, true);
     }
     if (!s->finished)
         s->work |= WORK_WATCHED;
@@ -425,7 +428,7 @@ static int check_polled(struct fmq_pollset *p, uint64_t round, struct poller_eve
             rc = from_poller(events[i].events, it->events);
         } else {
             rc = look(p, it);
-            if (rc > 0 && !list_linked(&it->check))
+            if (rc && !list_linked(&it->check)) /* an error is told again and again, too */
                 list_push_back(&p->check, &it->check);
         }
         if (rc < 0)
@@ -489,18 +492,21 @@ int fmq_pollset_wait(fmq_pollset *p, struct fmq_pollevent *out, int max, int tim
             continue;
         }
         int count = 0;
-        if (!p->polling) {
+        /* More than a batch may be ready, and pollers give the rest first when asked again. */
+        for (size_t asked = 0; !p->polling && asked < p->index.len + BATCH; asked += BATCH) {
             uint64_t budget = p->spin_us > 0 ? (uint64_t)p->spin_us * NS_PER_US : 0;
             p->polling = true;
             mutex_unlock(&p->lock);
-            count = timeout ? wait_for_events(p, events, now, timeout, budget)
-                            : poller_wait(p->poller, events, BATCH, 0);
+            count = timeout && asked == 0 ? wait_for_events(p, events, now, timeout, budget)
+                                          : poller_wait(p->poller, events, BATCH, 0);
             mutex_lock(&p->lock);
             p->polling = false;
             cond_broadcast(&p->back);
+            if (count > 0)
+                n = check_polled(p, round, events, count, out, n, max, &err);
+            if (count < BATCH || n == max || err)
+                break;
         }
-        if (count > 0)
-            n = check_polled(p, round, events, count, out, n, max, &err);
         if (n || err || last)
             break;
         if (count < 0) {

@@ -3,11 +3,15 @@
 #include <string.h>
 
 #include "fastmq.h"
+#include "os/clock.h"
 
 /* Messages moved one way before the other directions and the control socket get their turn. */
 #define BURST 500
 /* A message in hand whose destination filled up meanwhile is offered again this often. */
 #define RETRY_MS 20
+/* Under load nothing here ever sleeps, so that no signal ends a sleep: the host gets a look this
+ * often. */
+#define SIGNALS_NS (50 * NS_PER_MS)
 
 struct lane {
     fmq_socket *from, *to;
@@ -15,6 +19,7 @@ struct lane {
     uint64_t *to_stats;
     const struct fmq_proxy_prefix *prefix; /* of what the capture socket gets */
     bool swap_ids;
+    bool backward;
     bool waits_out; /* `to` is full: wait for it instead of reading */
 };
 
@@ -50,8 +55,25 @@ static uint64_t bytes_of(const struct parts *p)
     return total;
 }
 
+/* Sends the message in hand. -EINTR: its destination is full, it stays in hand. */
+static int hand_over(struct lane *l, struct fmq_proxy_state *state)
+{
+    uint64_t bytes = bytes_of(&state->held);
+    int rc = fmq_send(l->to, state->held.v, state->held.len, false, RETRY_MS);
+    state->holding = rc == -EAGAIN || rc == -EINTR;
+    state->hold_backward = l->backward;
+    if (state->holding)
+        return -EINTR;
+    if (rc == 0) {
+        l->to_stats[0]++;
+        l->to_stats[1] += bytes;
+    }
+    parts_fini(&state->held);
+    return rc == -EHOSTUNREACH ? 0 : rc; /* a ROUTER whose peer went */
+}
+
 /* Moves what is there. 0: nothing more now; 1: there may be more; or a negative errno. */
-static int move(struct lane *l, fmq_socket *capture)
+static int move(struct lane *l, fmq_socket *capture, struct fmq_proxy_state *state)
 {
     for (int i = 0; i < BURST; i++) {
         int out = fmq_events(l->to);
@@ -62,37 +84,25 @@ static int move(struct lane *l, fmq_socket *capture)
             l->waits_out = true;
             return 0;
         }
-        struct parts p;
-        parts_init(&p);
-        int rc = fmq_recv(l->from, &p, NULL, 0);
+        struct parts *p = &state->held;
+        parts_init(p);
+        int rc = fmq_recv(l->from, p, NULL, 0);
         if (rc) {
-            parts_fini(&p);
+            parts_fini(p);
             return rc == -EAGAIN ? 0 : rc;
         }
-        uint64_t bytes = bytes_of(&p);
         l->stats[0]++;
-        l->stats[1] += bytes;
-        if (l->swap_ids && p.len >= 2) {
-            struct msg id = p.v[0];
-            p.v[0] = p.v[1];
-            p.v[1] = id;
+        l->stats[1] += bytes_of(p);
+        if (l->swap_ids && p->len >= 2) {
+            struct msg id = p->v[0];
+            p->v[0] = p->v[1];
+            p->v[1] = id;
         }
-        if (capture)
-            rc = capture_copy(capture, &p, l->prefix);
-        /* A signal must not cost the message in hand: it is handled after this step. */
-        while (rc == 0) {
-            rc = fmq_send(l->to, p.v, p.len, false, RETRY_MS);
-            if (rc != -EAGAIN && rc != -EINTR)
-                break;
-            rc = 0;
+        if (capture && (rc = capture_copy(capture, p, l->prefix)) != 0) {
+            parts_fini(p);
+            return rc;
         }
-        if (rc == -EHOSTUNREACH) /* a ROUTER whose peer went */
-            rc = 0;
-        else if (rc == 0) {
-            l->to_stats[0]++;
-            l->to_stats[1] += bytes;
-        }
-        parts_fini(&p);
+        rc = hand_over(l, state);
         if (rc)
             return rc;
     }
@@ -148,10 +158,12 @@ int fmq_proxy(fmq_socket *front, fmq_socket *back, fmq_socket *capture, fmq_sock
               struct fmq_proxy_state *state)
 {
     struct lane in = {
-        front, back, &state->stats[0], &state->stats[6], &state->prefix_in, state->swap_ids, false,
+        front, back,  &state->stats[0], &state->stats[6], &state->prefix_in, state->swap_ids,
+        false, false,
     };
     struct lane out = {
-        back, front, &state->stats[4], &state->stats[2], &state->prefix_out, state->swap_ids, false,
+        back, front, &state->stats[4], &state->stats[2], &state->prefix_out, state->swap_ids,
+        true, false,
     };
     bool single = front == back;
     if (capture && fmq_closed(capture)) /* nothing waits for it, so nothing else would tell */
@@ -166,7 +178,20 @@ int fmq_proxy(fmq_socket *front, fmq_socket *back, fmq_socket *capture, fmq_sock
     if (rc == 0 && control)
         rc = fmq_pollset_add(set, control, FMQ_POLLIN, control);
     int front_now = FMQ_POLLIN, back_now = FMQ_POLLIN;
+    uint64_t look_up = clock_now() + SIGNALS_NS;
     while (rc == 0) {
+        if (clock_now() >= look_up) {
+            rc = -EINTR;
+            break;
+        }
+        if (state->holding) {
+            if (control && fmq_events(control) & FMQ_POLLIN && (rc = obey(control, state)) != 0) {
+                rc = rc == 1 ? 0 : rc;
+                break;
+            }
+            rc = hand_over(state->hold_backward ? &out : &in, state);
+            continue;
+        }
         int front_want = interest(&in, single ? &in : &out, state->paused);
         int back_want = interest(&out, &in, state->paused);
         if (front_want != front_now)
@@ -201,11 +226,19 @@ int fmq_proxy(fmq_socket *front, fmq_socket *back, fmq_socket *capture, fmq_sock
                 break;
             }
         }
-        if (rc == 0 && forward && !state->paused && (rc = move(&in, capture)) == 1)
+        if (rc == 0 && forward && !state->paused && (rc = move(&in, capture, state)) == 1)
             rc = 0;
-        if (rc == 0 && backward && !single && !state->paused && (rc = move(&out, capture)) == 1)
+        if (rc == 0 && backward && !single && !state->paused &&
+            (rc = move(&out, capture, state)) == 1)
             rc = 0;
     }
     fmq_pollset_free(set);
     return rc;
+}
+
+void fmq_proxy_end(struct fmq_proxy_state *state)
+{
+    if (state->holding)
+        parts_fini(&state->held);
+    state->holding = false;
 }

@@ -23,7 +23,7 @@ void socket_post(struct fmq_socket *s, struct cmd *cmd, bool urgent)
         cmd->next = head;
     while (!atomic_compare_exchange_weak(&s->mailbox, &head, cmd));
     if (atomic_exchange(&s->asleep, false) || urgent || atomic_load(&s->watchers))
-        if (!atomic_exchange(&s->wake_set, true)) /* whoever takes that back looks at the mail */
+        if (!atomic_exchange(&s->wake_set, true)) /* see socket_take_wake */
             wakeup_signal(&s->wake);
 }
 
@@ -55,8 +55,14 @@ static void wake_ready(struct io *io, uint32_t events)
 {
     (void)events;
     struct fmq_socket *s = LIST_ENTRY(io, struct fmq_socket, wake_io);
-    atomic_store(&s->wake_set, false);
+    socket_take_wake(s);
+}
+
+/* In this order: who posts after the drain signals again, and what was posted before it is seen. */
+void socket_take_wake(struct fmq_socket *s)
+{
     wakeup_drain(&s->wake);
+    atomic_store(&s->wake_set, false);
     if (atomic_load(&s->mailbox))
         socket_run_mail(s);
 }

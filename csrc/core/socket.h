@@ -141,6 +141,7 @@ struct fmq_socket {
     bool flush_soon;      /* the background thread was woken to write, not to wait for more */
     bool spared;          /* it left a tick to the writer and will not leave another */
     uint64_t last_poll;   /* clock of the last look at all descriptors */
+    unsigned lone_reads;  /* by the background thread, since it looked at all descriptors */
     uint32_t sleep_seq;
     struct spin spin;
 
@@ -237,8 +238,9 @@ int socket_wait(struct fmq_socket *s, uint64_t deadline);
 /* FMQ_POLLIN and FMQ_POLLOUT as the calling thread sees them. Lock held. */
 int socket_events(struct fmq_socket *s);
 
-/* One pass of driving without waiting; for the background thread. Lock held. */
-void socket_drive_once(struct fmq_socket *s);
+/* One pass of driving without waiting; for the background thread. `fired`: the poller says that
+ * something is there, but not what. Lock held. */
+void socket_drive_once(struct fmq_socket *s, bool fired);
 
 /* ---- for other threads ---- */
 
@@ -253,6 +255,8 @@ void socket_unref(struct fmq_socket *s);
 
 /* Runs the commands that other threads posted, in their order. */
 void socket_run_mail(struct fmq_socket *s);
+/* Drains `wake` and looks at the mailbox. */
+void socket_take_wake(struct fmq_socket *s);
 /* Goes through the attention list: flush policy, resumed and closed connections. */
 void socket_attend(struct fmq_socket *s, bool flush_all);
 /* Frees pipes that are done, and the graveyard when nobody drives. */

@@ -197,11 +197,8 @@ int fmq_watch_came(fmq_socket *s)
         return -FMQ_EFORKED;
     mutex_lock(&s->lock);
     s->last_use = clock_now();
-    if (!s->driving && !s->finished && atomic_exchange(&s->wake_set, false)) {
-        wakeup_drain(&s->wake);
-        if (socket_has_mail(s))
-            socket_run_mail(s);
-    }
+    if (!s->driving && !s->finished && atomic_load(&s->wake_set))
+        socket_take_wake(s);
     /* The signals are not set here: the call that follows at once mostly takes what came. */
     mutex_unlock(&s->lock);
     return 0;

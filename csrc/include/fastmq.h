@@ -335,18 +335,23 @@ struct fmq_proxy_prefix {
     size_t size;
 };
 
-/* Zero it first; `paused` and `stats` are kept over -EINTR. */
+/* Zero it first, fmq_proxy_end it last; it is kept over -EINTR. */
 struct fmq_proxy_state {
     bool paused;
+    bool holding; /* a message was received whose destination is full */
+    bool hold_backward;
+    struct parts held;
     bool swap_ids;     /* exchange the first two frames: a ROUTER's sender becomes the receiver */
     uint64_t stats[8]; /* messages and bytes: frontend received, sent, backend received, sent */
     struct fmq_proxy_prefix prefix_in, prefix_out; /* of what comes from front, from back */
 };
 
 /* Forwards whole messages both ways until the context of a socket ends (-FMQ_ETERM), a socket is
- * closed (-ENOTSOCK), a signal arrives (-EINTR; call again), or, when `control` is given, TERMINATE
- * comes (0). capture and control may be NULL. */
+ * closed (-ENOTSOCK), a signal arrives or may have arrived meanwhile (-EINTR; call again), or, when
+ * `control` is given, TERMINATE comes (0). capture and control may be NULL. */
 int fmq_proxy(fmq_socket *front, fmq_socket *back, fmq_socket *capture, fmq_socket *control,
               struct fmq_proxy_state *state);
+/* Drops the message in hand, if any, of a proxy that is not called again. */
+void fmq_proxy_end(struct fmq_proxy_state *state);
 
 #endif

@@ -48,7 +48,7 @@ int net_apply(int fd, int family, const struct net_stream_opts *opts);
 int net_listen(int fd, const struct net_addr *addr, int backlog, bool reuse_addr, bool v6only);
 /* Binds an unconnected socket to its source address (with SO_REUSEADDR). */
 int net_bind(int fd, const struct net_addr *addr);
-/* 1: connected, 0: in progress, or a negative errno. */
+/* 1: connected, 0: in progress, or a negative errno. Called again, it tells how far that is. */
 int net_connect(int fd, const struct net_addr *addr);
 int net_connect_result(int fd); /* after writability: 0 or the negative errno */
 int net_accept(int listen_fd, struct net_addr *peer); /* fd, -EAGAIN, or a negative errno */

@@ -200,10 +200,10 @@ int net_listen(int fd, const struct net_addr *addr, int backlog, bool reuse_addr
 
 int net_connect(int fd, const struct net_addr *addr)
 {
-    if (connect(fd, (const struct sockaddr *)&addr->ss, addr->len) == 0)
+    if (connect(fd, (const struct sockaddr *)&addr->ss, addr->len) == 0 || errno == EISCONN)
         return 1;
     /* An interrupted connect goes on by itself. */
-    return errno == EINPROGRESS || errno == EINTR ? 0 : -errno;
+    return errno == EINPROGRESS || errno == EALREADY || errno == EINTR ? 0 : -errno;
 }
 
 int net_connect_result(int fd)

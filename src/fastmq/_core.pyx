@@ -1735,12 +1735,15 @@ def run_proxy(frontend, backend, capture=None, control=None, bytes prefix_in=Non
     if prefix_out is not None:
         state.prefix_out.data = PyBytes_AS_STRING(prefix_out)
         state.prefix_out.size = len(prefix_out)
-    while True:
-        with nogil:
-            rc = fmq_proxy(f, b, cap, ctl, &state)
-        if rc != -EINTR:
-            break
-        PyErr_CheckSignals()
+    try:
+        while True:
+            with nogil:
+                rc = fmq_proxy(f, b, cap, ctl, &state)
+            if rc != -EINTR:
+                break
+            PyErr_CheckSignals()
+    finally:
+        fmq_proxy_end(&state)
     drain()
     if rc < 0:
         fail(rc)

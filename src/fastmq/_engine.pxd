@@ -235,6 +235,7 @@ cdef extern from "fastmq.h" nogil:
         fmq_proxy_prefix prefix_out
     int fmq_proxy(fmq_socket *front, fmq_socket *back, fmq_socket *capture, fmq_socket *control,
                   fmq_proxy_state *state)
+    void fmq_proxy_end(fmq_proxy_state *state)
 
 
 cdef extern from "core/deadlist.h" nogil:
