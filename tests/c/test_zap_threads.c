@@ -27,7 +27,7 @@ struct world {
 };
 
 /* Answers in its own way: mostly yes, sometimes no, nonsense or nothing, and now and then it goes
- * and comes again. */
+ * and comes again, after 0.8 s at the latest. */
 static void handle(void *arg)
 {
     struct world *w = arg;
@@ -89,11 +89,12 @@ static void visit(void *arg)
             eng_connect(s, &w->curve);
         }
         (void)eng_send_bytes(s, "hello", 5, false, 0);
-        struct parts p;
-        parts_init(&p);
-        if (round % 5 && eng_recv(s, &p, 100) == 0)
+        /* Some leave in the middle of it. All others get in, at a later try if the answer was no,
+         * nonsense or a handler that went: the handler never keeps anybody out for good. */
+        if (round % 5) {
+            eng_expect(s, "hello");
             atomic_fetch_add(&w->passed, 1);
-        parts_fini(&p);
+        }
         eng_close(s);
     }
 }
@@ -149,7 +150,7 @@ TEST(questions_are_answered_withdrawn_and_lost_in_any_order)
     thread_join(&server);
     thread_join(&handler);
     CHECK(atomic_load(&w.answered) > 0);
-    CHECK(atomic_load(&w.passed) > 1);
+    CHECK_EQ(atomic_load(&w.passed), 1 + CLIENTS * (ROUNDS - ROUNDS / 5));
     eng_end(w.ctx);
 }
 
