@@ -7,9 +7,11 @@ import gc
 import os
 import pickle
 import random
+import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -1078,3 +1080,27 @@ def test_without_a_running_loop_it_warns(amake: Make) -> None:
         asyncio.set_event_loop(None)
         sock.close()
         loop.close()
+
+
+@ours
+def test_the_example_of_the_guide_works(
+    accounting: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    guide = Path(__file__).parent.parent / "docs" / "guide" / "asyncio.md"
+    blocks = re.findall(r"```python\n(.*?)```", guide.read_text(encoding="utf-8"), re.DOTALL)
+    (code,) = [block for block in blocks if "wait_for_subscribers(" in block]
+    exec(compile(code, str(guide), "exec"), {})
+    assert capsys.readouterr().out == (
+        "EUR 1.08\nno order in 10 ms\nnor in 10 more\nclosed: True\n"
+    )
+
+
+@ours
+@in_loops
+async def test_verbs_are_futures_and_no_coroutines(amake: Make) -> None:
+    pull = amake(zmq.PULL)
+    future = pull.recv()
+    with pytest.raises(TypeError):
+        await asyncio.create_task(future)
+    assert asyncio.ensure_future(future) is future
+    future.cancel()
