@@ -120,7 +120,7 @@ class _AsyncPoller(_Async, Poller):
             return ready
         events = dict(ready)
         for socket in returned:
-            events[socket] = events.get(socket, 0) | POLLIN
+            events[socket] = events.get(socket, 0) | int(POLLIN)
         places = {_target(member): i for i, member in enumerate(self._flags)}
         return sorted(events.items(), key=lambda row: places[row[0]])
 

@@ -147,11 +147,11 @@ class Device:
 
     def _setup_sockets(self) -> list[Socket]:
         """Makes the sockets, in the order in which the setters were given their names."""
-        self._context = self.context_factory()
+        context = self._context = self.context_factory()
         made: dict[int, Socket] = {}
         for end in self._ends.values():
             if id(end) not in made:
-                made[id(end)] = end.make(self._context)
+                made[id(end)] = end.make(context)
             self._sockets.append(made[id(end)])
         return self._sockets
 
