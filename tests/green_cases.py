@@ -203,6 +203,48 @@ def devices_forward() -> None:
             s.close()
 
 
+def waiting_for_subscribers_lets_others_run() -> None:
+    with zmq.Context() as ctx:
+        pub, sub = ctx.socket(zmq.PUB), ctx.socket(zmq.SUB)
+        pub.bind("tcp://127.0.0.1:*")
+        ran = []
+
+        def subscribe() -> None:
+            for _ in range(5):
+                ran.append(gevent.sleep(0.001))
+            sub.subscribe(b"a")
+            sub.connect(pub.last_endpoint.decode())
+
+        late = gevent.spawn(subscribe)
+        assert pub.wait_for_subscribers(1, b"abc", timeout=SOON * 1000) == 1
+        assert len(ran) == 5, ran
+        late.get(timeout=SOON)
+        ticker = gevent.spawn(lambda: [ran.append(gevent.sleep(0.001)) for _ in range(5)])
+        start = time.monotonic()
+        try:
+            pub.wait_for_subscribers(2, b"a", timeout=50)
+        except zmq.Again:
+            assert time.monotonic() - start > 0.045
+        else:
+            raise AssertionError("no Again")
+        assert len(ran) == 10, ran
+        ticker.get(timeout=SOON)
+        errors = []
+
+        def wait() -> None:
+            try:
+                pub.wait_for_subscribers(2)
+            except zmq.ZMQError as e:
+                errors.append(e.errno)
+
+        waiting = gevent.spawn(wait)
+        gevent.sleep(0.01)
+        pub.close()
+        waiting.join(SOON)
+        assert errors == [zmq.ENOTSOCK], errors
+        sub.close()
+
+
 def a_context_ends_while_others_run() -> None:
     ctx = zmq.Context()
     pull, push = pair(ctx, zmq.PULL, zmq.PUSH)

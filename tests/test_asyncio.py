@@ -2,16 +2,20 @@
 """fastmq.asyncio: Futures, eager completion, order, ends, cancellation."""
 
 import asyncio
+import errno
 import gc
+import os
 import pickle
 import random
+import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import unique
+from helpers import raises_errno, unique
 from loops import KINDS, SOON, in_loops, new_loop, run, turns, until
 from target import fastmq_only, submodule, zmq
 
@@ -811,6 +815,127 @@ def test_a_task_cancelled_in_the_turn_its_message_came_loses_nothing(
     run(main())
 
 
+async def future_of(future: Any) -> Any:
+    return await future
+
+
+async def given_back(sock: Any, push: Any, message: bytes) -> None:
+    """Has a message come for a task that is cancelled in the turn it came."""
+    future = sock.recv()
+    task = asyncio.ensure_future(future_of(future))
+    await turns()
+    await push.send(message)
+    while not future.done():
+        asyncio.get_running_loop().call_soon(lambda: future.done() and task.cancel())
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert future.done() and not future.cancelled()
+
+
+@ours
+@in_loops
+async def test_a_poller_sees_a_message_that_came_back(actx: Any, amake: Make) -> None:
+    """Polled before and after, beside others, in the order of registering."""
+    pulls = [amake(zmq.PULL) for _ in range(3)]
+    pushes = [amake(zmq.PUSH) for _ in range(3)]
+    for pull, push in zip(pulls, pushes, strict=True):
+        pull.bind("inproc://" + unique("back"))
+        push.connect(pull.last_endpoint.decode())
+    poller = za.Poller()
+    for pull in pulls:
+        poller.register(pull, zmq.POLLIN)
+    poller.register(pushes[0], zmq.POLLIN)
+    waiting, alone = poller.poll(), pulls[1].poll()
+    late = poller.poll()  # its task has not begun when the message is there
+    await turns()
+    await given_back(pulls[1], pushes[1], b"back")
+    assert await soon(waiting) == await soon(late) == [(pulls[1], zmq.POLLIN)]
+    assert await soon(alone) == zmq.POLLIN
+    assert await poller.poll(0) == [(pulls[1], zmq.POLLIN)]
+    for push in (pushes[2], pushes[0]):
+        await push.send(b"x")
+    assert await poller.poll(0) == [(pull, zmq.POLLIN) for pull in pulls]
+    poller.modify(pulls[1], zmq.POLLOUT)
+    assert await poller.poll(0) == [(pulls[0], zmq.POLLIN), (pulls[2], zmq.POLLIN)]
+    poller.modify(pulls[1], zmq.POLLIN)
+    assert await soon(pulls[1].recv()) == b"back"
+    assert await poller.poll(0) == [(pulls[0], zmq.POLLIN), (pulls[2], zmq.POLLIN)]
+
+
+@ours
+@in_loops
+async def test_a_poll_that_begins_after_a_message_came_back_sees_it(actx: Any, amake: Make) -> None:
+    """Its first look was before: nothing will come that could wake it."""
+    pull, push = amake(zmq.PULL), amake(zmq.PUSH)
+    pull.bind("inproc://" + unique("began"))
+    push.connect(pull.last_endpoint.decode())
+    poller = za.Poller()
+    poller.register(pull, zmq.POLLIN)
+    future = pull.recv()
+    task = asyncio.ensure_future(future_of(future))
+    await turns()
+    await push.send(b"back")
+    polls = []
+
+    def between() -> None:
+        if future.done() and not polls:
+            polls.append(poller.poll())
+            task.cancel()
+
+    while not polls:
+        asyncio.get_running_loop().call_soon(between)
+        await asyncio.sleep(0)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await soon(polls[0]) == [(pull, zmq.POLLIN)]
+    assert await pull.recv() == b"back"
+
+
+@ours
+@in_loops
+async def test_a_message_counts_until_a_task_has_it(amake: Make) -> None:
+    a, b = amake(zmq.PUSH), amake(zmq.PULL)
+    b.bind("inproc://" + unique("counts"))
+    a.connect(b.last_endpoint.decode())
+    waiting = b.recv()
+    await a.send(b"x")
+    assert await b.poll(0) == zmq.POLLIN
+    assert await soon(waiting) == b"x"
+    assert await b.poll(0) == 0
+
+
+@ours
+@in_loops
+async def test_without_descriptors_waiting_fails_in_the_future(amake: Make) -> None:
+    import resource
+
+    a, b, other = amake(zmq.PUSH), amake(zmq.PULL), amake(zmq.PULL)
+    b.bind("inproc://" + unique("lack"))
+    a.connect(b.last_endpoint.decode())
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    spare = []
+    try:
+        highest = max(int(n) for n in os.listdir("/proc/self/fd"))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 8, hard))
+        try:
+            while True:
+                spare.append(os.open("/dev/null", os.O_RDONLY))
+        except OSError:
+            pass
+        futures = [b.recv(), other.poll()]
+    finally:
+        for fd in spare:
+            os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    for future in futures:
+        with raises_errno(errno.EMFILE):
+            await future
+    await a.send(b"x")
+    assert await soon(b.recv()) == b"x"
+
+
 @ours
 def test_a_reply_that_came_back_has_to_be_received_before_the_next_request(
     accounting: None,
@@ -1001,3 +1126,27 @@ def test_a_loop_watches_one_descriptor_for_all_its_sockets(actx: Any, pair: Any)
         loop.run_until_complete(main())
     finally:
         loop.close()
+
+
+@ours
+def test_the_example_of_the_guide_works(
+    accounting: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    guide = Path(__file__).parent.parent / "docs" / "guide" / "asyncio.md"
+    blocks = re.findall(r"```python\n(.*?)```", guide.read_text(encoding="utf-8"), re.DOTALL)
+    (code,) = [block for block in blocks if "wait_for_subscribers(" in block]
+    exec(compile(code, str(guide), "exec"), {})
+    assert capsys.readouterr().out == (
+        "EUR 1.08\nno order in 10 ms\nnor in 10 more\nclosed: True\n"
+    )
+
+
+@ours
+@in_loops
+async def test_verbs_are_futures_and_no_coroutines(amake: Make) -> None:
+    pull = amake(zmq.PULL)
+    future = pull.recv()
+    with pytest.raises(TypeError):
+        await asyncio.create_task(future)
+    assert asyncio.ensure_future(future) is future
+    future.cancel()

@@ -4,9 +4,11 @@
 import asyncio
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from helpers import (
@@ -209,6 +211,31 @@ def test_start_and_stop_again(ctx):
 
 
 @fastmq_only("pyzmq's does not")
+@pytest.mark.parametrize("lack", ["sockets", "threads"])
+def test_a_start_that_fails_leaves_nothing(monkeypatch, lack):
+    with zmq.Context() as ctx:
+        one = ThreadAuthenticator(ctx)
+        with monkeypatch.context() as patch:
+            if lack == "sockets":
+                ctx.max_sockets = 2  # the one that is asked and one end of the pipe
+            else:
+                import threading
+
+                def start(thread):
+                    raise RuntimeError("can't start new thread")
+
+                patch.setattr(threading.Thread, "start", start)
+            with pytest.raises((zmq.ZMQError, RuntimeError)):
+                one.start()
+        assert not one.is_alive() and one.pipe is None and one.zap_socket is None
+        ctx.max_sockets = 1023
+        assert ctx.stats().sockets == 0
+        one.start()
+        assert one.is_alive()
+        one.stop()
+
+
+@fastmq_only("pyzmq's does not")
 def test_a_thread_that_was_not_stopped_ends_with_its_context():
     ctx = zmq.Context()
     one = ThreadAuthenticator(ctx)
@@ -354,9 +381,24 @@ def test_curve_keygen_prints_keys_that_belong_together(module):
 def test_curve_keygen_writes_certificates(tmp_path):
     assert keygen("--dir", str(tmp_path), "me").returncode == 0
     assert sorted(p.name for p in tmp_path.iterdir()) == ["me.key", "me.key_secret"]
-    wrong = keygen("--dir", str(tmp_path / "none"), "me")
+    folder = tmp_path / "new" / "keys"
+    assert keygen("--dir", str(folder), "server").returncode == 0
+    assert sorted(p.name for p in folder.iterdir()) == ["server.key", "server.key_secret"]
+    wrong = keygen("--dir", str(tmp_path / "me.key"), "me")
     assert wrong.returncode == 1
-    assert "curve-keygen:" in wrong.stderr
+    assert "curve-keygen:" in wrong.stderr and "me.key" in wrong.stderr
+
+
+@needs_curve
+@fastmq_only("about its own documentation")
+def test_the_example_of_the_security_page_works(tmp_path, monkeypatch, capsys):
+    page = Path(__file__).parent.parent / "docs" / "security.md"
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    (code,) = [block for block in blocks if "create_certificates(" in block]
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, str(page), "exec"), {})
+    key, _ = auth.load_certificate(tmp_path / "authorized_keys" / "alice.key")
+    assert capsys.readouterr().out == f"hello from {key.decode()}\n"
 
 
 # ---- Z85 ----

@@ -535,3 +535,17 @@ def test_an_error_of_a_context_option_does_not_repeat_what_went_wrong_before():
             ctx.set(zmq.IO_THREADS, -1)
     assert "999" not in str(caught.value)
     assert "IO_THREADS" in str(caught.value)
+
+
+def test_subclasses_have_the_attributes_that_they_annotate():
+    class Noted(zmq.Context):
+        note: str
+
+    class More(Noted):
+        other: "NotThere"  # noqa: F821
+
+    with More() as context:
+        context.note, context.other = "x", "y"
+        assert (context.note, context.other) == ("x", "y")
+        with pytest.raises(AttributeError):
+            context.neither = 1

@@ -21,6 +21,7 @@ from helpers import (
     raises_errno,
     recv,
     recv_multipart,
+    unique,
     wait_readable,
     wait_writable,
 )
@@ -395,6 +396,41 @@ def test_descriptors_are_those_that_the_engine_has(ctx, make, endpoint):
     sockets = push.stats().descriptors + pull.stats().descriptors
     assert 0 < sockets < ctx.stats().descriptors
     assert ctx.stats().sockets == 2
+
+
+@in_loops
+async def test_the_descriptor_that_an_event_loop_watches_is_counted() -> None:
+    before = open_engine_fds()
+    async with submodule("asyncio").Context() as context:
+        pull = context.socket(zmq.PULL)
+        pull.bind("inproc://" + unique("watched"))
+        had = pull.stats().descriptors
+        waiting = pull.recv()
+        assert pull.stats().descriptors > had
+        assert context.stats().descriptors == open_engine_fds() - before
+        waiting.cancel()
+        pull.close()
+
+
+def test_what_asks_the_authenticator_is_no_socket_of_the_program(ctx, make):
+    before = open_engine_fds()
+    handler = make(zmq.REP)
+    handler.bind("inproc://zeromq.zap.01")
+    server = make(zmq.PULL, plain_server=1)
+    client = make(zmq.PUSH, plain_username=b"n", plain_password=b"p")
+    server.bind("tcp://127.0.0.1:*")
+    client.connect(last_endpoint(server))
+    request = recv_multipart(handler)
+    stats = ctx.stats()
+    assert stats.sockets == 3
+    assert stats.peers == 1  # of the handler; the others are not through yet
+    handler.send_multipart([b"1.0", request[1], b"200", b"", b"", b""])
+    client.send(b"in")
+    assert recv(server) == b"in"
+    # The question and the answer are counted where the program sees them, not at the other end.
+    eventually("all counted", lambda: ctx.stats().messages_sent == 2)
+    assert ctx.stats().messages_received == 2
+    eventually("descriptors", lambda: ctx.stats().descriptors == open_engine_fds() - before)
 
 
 def test_pool_memory_is_told_and_spare_memory_is_part_of_it(ctx, make, tcp_address):

@@ -372,6 +372,21 @@ def test_verbs_that_a_pattern_lacks_raise_for_receiving(ctx, cls):
                 call()
 
 
+def test_subclasses_have_the_attributes_that_they_annotate(ctx):
+    class Noted(zmq.Socket):
+        note: "NotThere"  # noqa: F821
+        count: int = 0
+
+    class More(Noted):
+        other: str
+
+    with ctx.socket(zmq.PULL, socket_class=More) as sock:
+        sock.note, sock.count, sock.other = "x", 1, "y"
+        assert (sock.note, sock.count, sock.other) == ("x", 1, "y")
+        with pytest.raises(AttributeError):
+            sock.neither = 1
+
+
 def test_subclasses_and_socket_classes(ctx):
     class Mine(zmq.Socket):
         def shout(self):

@@ -292,6 +292,18 @@ def test_tornado_futures_are_awaited(accounting: None) -> None:
         loop.close()
 
 
+def test_a_context_of_futures_is_left_by_async_with(accounting: None) -> None:
+    future = submodule("eventloop.future")
+
+    async def main() -> None:
+        async with future.Context() as ctx:
+            async with ctx.socket(zmq.PULL) as sock:
+                assert isinstance(sock, future.Socket)
+        assert ctx.closed
+
+    run(main())
+
+
 def test_deprecated_modules_warn() -> None:
     name = zmq.__name__ + ".eventloop.ioloop"
     with pytest.warns(DeprecationWarning):

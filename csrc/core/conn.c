@@ -627,7 +627,6 @@ struct conn *conn_new(struct fmq_socket *s, struct endpoint *ep, int fd, struct 
         .heartbeat_ttl_ms = (uint32_t)o->heartbeat_ttl,
         .heartbeat_timeout_ms = o->heartbeat_timeout,
         .raw_max = 8192,
-
         .raw = s->ops->raw || (pipe && pipe->raw),
     };
     if (pipe)

@@ -25,7 +25,6 @@
 /* An event loop that handles its sockets is looked after this often, at first and at most. */
 #define LOOP_MIN_MS 8u
 #define LOOP_MAX_MS 256u
-/* Looks at a caller that sleeps on and on before the driver stops looking. */
 #define EVENT_BATCH 64
 
 struct driver {
@@ -442,9 +441,9 @@ int driver_create(struct driver **out, struct fmq_ctx *ctx, int index)
     return 0;
 }
 
-unsigned driver_descriptors(const struct driver *d)
+uint32_t driver_descriptors(const struct driver *d)
 {
-    return poller_held(d->poller) + 1u + (d->wake.wfd != d->wake.rfd);
+    return poller_fds(d->poller) + wakeup_fds(&d->wake);
 }
 
 void driver_destroy(struct driver *d)

@@ -7,7 +7,8 @@
  * and flushes, in short ticks while there is traffic, what the flush policy left queued.
  *
  * Locks: a socket's lock may be held when calling in here; the driver's own lock is a leaf. The
- * thread itself only tries a socket's lock and comes back later when it is taken.
+ * thread itself only tries a socket's lock and comes back later when it is taken, but for a socket
+ * that is finished: there it waits for whoever finished it to be out of the lock.
  */
 #ifndef CORE_DRIVER_H
 #define CORE_DRIVER_H
@@ -31,7 +32,7 @@ int driver_create(struct driver **out, struct fmq_ctx *ctx, int index);
 /* Ends the thread; every socket must have been removed. */
 void driver_destroy(struct driver *d);
 
-unsigned driver_descriptors(const struct driver *d);
+uint32_t driver_descriptors(const struct driver *d);
 
 int driver_add(struct driver *d, struct fmq_socket *s);
 /* The driver drops its reference as soon as it can no longer hold an event for the socket. */

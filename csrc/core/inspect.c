@@ -79,20 +79,11 @@ static void add_counters(struct fmq_counters *to, const struct fmq_counters *fro
     to->reconnects += from->reconnects;
 }
 
-static uint32_t wakeup_fds(const struct wakeup *w)
-{
-    return (w->rfd >= 0) + (w->wfd >= 0 && w->wfd != w->rfd);
-}
-
-static uint32_t poller_fds(const struct poller *p)
-{
-    return p ? poller_held(p) : 0;
-}
-
 static uint32_t descriptors(const struct fmq_socket *s)
 {
-    uint32_t n = poller_fds(s->poller) + poller_fds(s->watch.outer) + wakeup_fds(&s->wake) +
-                 wakeup_fds(&s->watch.signal[0]) + wakeup_fds(&s->watch.signal[1]);
+    uint32_t n = poller_fds(s->poller) + poller_fds(s->watch.outer) + poller_fds(s->watch.loop) +
+                 wakeup_fds(&s->wake) + wakeup_fds(&s->watch.signal[0]) +
+                 wakeup_fds(&s->watch.signal[1]);
     LIST_FOR(it, &s->conns)
     n += LIST_ENTRY(it, struct conn, in_socket)->io.fd >= 0;
     LIST_FOR(it, &s->endpoints)
@@ -153,8 +144,12 @@ int fmq_ctx_stats(fmq_ctx *ctx, struct fmq_context_stats *out)
     {
         struct fmq_socket *s = LIST_ENTRY(it, struct fmq_socket, in_ctx);
         mutex_lock(&s->lock);
-        out->sockets += !s->finished;
-        inspect_add(s, &sum);
+        if (s != ctx->zap) {
+            out->sockets += !s->finished;
+            inspect_add(s, &sum);
+        } else if (!s->finished) { /* the program does not know of it, but the system does */
+            out->descriptors += descriptors(s);
+        }
         mutex_unlock(&s->lock);
     }
     for (int i = 0; i < ctx->driver_count; i++)

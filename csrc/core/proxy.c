@@ -121,11 +121,6 @@ static int reply(fmq_socket *control, const struct fmq_proxy_state *state, bool 
     return rc == -EAGAIN || rc == -ENOTSUP ? 0 : rc;
 }
 
-static bool is(const struct msg *m, const char *word)
-{
-    return msg_size(m) == strlen(word) && memcmp(msg_data(m), word, strlen(word)) == 0;
-}
-
 /* 1: TERMINATE came. */
 static int obey(fmq_socket *control, struct fmq_proxy_state *state)
 {
@@ -137,13 +132,13 @@ static int obey(fmq_socket *control, struct fmq_proxy_state *state)
         return rc == -EAGAIN ? 0 : rc;
     }
     bool done = false, stats = false;
-    if (is(&p.v[0], "PAUSE"))
+    if (msg_is_text(&p.v[0], "PAUSE"))
         state->paused = true;
-    else if (is(&p.v[0], "RESUME"))
+    else if (msg_is_text(&p.v[0], "RESUME"))
         state->paused = false;
-    else if (is(&p.v[0], "TERMINATE"))
+    else if (msg_is_text(&p.v[0], "TERMINATE"))
         done = true;
-    else if (is(&p.v[0], "STATISTICS"))
+    else if (msg_is_text(&p.v[0], "STATISTICS"))
         stats = true;
     parts_fini(&p);
     if (stats || fmq_socket_type(control) == FMQ_REP)

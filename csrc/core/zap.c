@@ -107,11 +107,6 @@ static void tell(struct zap_request *r, enum conn_verdict verdict, uint32_t code
     mutex_unlock(&r->lock);
 }
 
-static bool is(const struct msg *m, const char *text)
-{
-    return msg_size(m) == strlen(text) && memcmp(msg_data(m), text, msg_size(m)) == 0;
-}
-
 static int add_metadata(struct meta *meta, const struct msg *m)
 {
     struct cursor c = {msg_data(m), msg_size(m)};
@@ -151,17 +146,17 @@ static void judge(struct zap_request *r, const struct msg *v, uint32_t n)
         wrong = PROTO_ZAP_MALFORMED_REPLY;
     else if (msg_size(&v[R_EMPTY]))
         wrong = PROTO_ZAP_UNSPECIFIED;
-    else if (!is(&v[R_VERSION], VERSION))
+    else if (!msg_is_text(&v[R_VERSION], VERSION))
         wrong = PROTO_ZAP_BAD_VERSION;
-    else if (!is(&v[R_ID], REQUEST_ID))
+    else if (!msg_is_text(&v[R_ID], REQUEST_ID))
         wrong = PROTO_ZAP_BAD_REQUEST_ID;
-    else if (is(&v[R_STATUS], "200"))
+    else if (msg_is_text(&v[R_STATUS], "200"))
         wrong = grant(r, v);
-    else if (is(&v[R_STATUS], "300"))
+    else if (msg_is_text(&v[R_STATUS], "300"))
         status = 300;
-    else if (is(&v[R_STATUS], "400"))
+    else if (msg_is_text(&v[R_STATUS], "400"))
         status = 400;
-    else if (is(&v[R_STATUS], "500"))
+    else if (msg_is_text(&v[R_STATUS], "500"))
         status = 500;
     else
         wrong = PROTO_ZAP_INVALID_STATUS_CODE;

@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "msg/pool.h"
 
@@ -78,6 +79,13 @@ static inline const uint8_t *msg_data(const struct msg *m)
 static inline size_t msg_size(const struct msg *m)
 {
     return m->kind == MSG_INLINE ? m->inl_len : m->u.x.size;
+}
+
+/* Whether its bytes are those of the text. */
+static inline bool msg_is_text(const struct msg *m, const char *text)
+{
+    size_t len = strlen(text);
+    return msg_size(m) == len && memcmp(msg_data(m), text, len) == 0;
 }
 
 static inline void msg_init_borrowed(struct msg *m, const void *data, size_t size, void *object)

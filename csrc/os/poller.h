@@ -35,6 +35,11 @@ void poller_destroy(struct poller *p);
  * none (poll). */
 int poller_fd(const struct poller *p);
 unsigned poller_held(const struct poller *p); /* how many descriptors are its own */
+/* How many descriptors it holds; NULL: none. */
+static inline uint32_t poller_fds(const struct poller *p)
+{
+    return p ? poller_held(p) : 0;
+}
 const char *poller_name(void); /* "epoll", "kqueue", "poll": what poller_create will use */
 
 /* -EEXIST, -EBADF, -ENOMEM; -EPERM for what is always ready, such as a regular file. mod and del of

@@ -3,6 +3,8 @@
 #ifndef OS_WAKEUP_H
 #define OS_WAKEUP_H
 
+#include <stdint.h>
+
 struct wakeup {
     int rfd; /* to be watched for reading */
     int wfd; /* equals rfd with eventfd */
@@ -12,5 +14,11 @@ int wakeup_init(struct wakeup *w); /* 0 or a negative errno (EMFILE ...) */
 void wakeup_fini(struct wakeup *w);
 void wakeup_signal(struct wakeup *w); /* any thread; never blocks */
 void wakeup_drain(struct wakeup *w);  /* makes it unreadable again */
+
+/* How many descriptors it holds; both -1: none. */
+static inline uint32_t wakeup_fds(const struct wakeup *w)
+{
+    return (w->rfd >= 0) + (w->wfd >= 0 && w->wfd != w->rfd);
+}
 
 #endif

@@ -41,18 +41,6 @@ static int dealer_connected(struct fmq_socket *s, struct pipe *p)
     return me->probe ? pipe_write_control(p, "", 0) : 0;
 }
 
-static void dealer_hangup(struct fmq_socket *s, struct pipe *p)
-{
-    (void)s;
-    balancer_remove(p);
-}
-
-static void dealer_detach(struct fmq_socket *s, struct pipe *p)
-{
-    (void)s;
-    route_detach(p);
-}
-
 static void dealer_readable(struct fmq_socket *s, struct pipe *p)
 {
     struct dealer *me = s->state;
@@ -113,8 +101,8 @@ const struct pattern_ops pattern_dealer = {
     .fini = dealer_fini,
     .attach = dealer_attach,
     .connected = dealer_connected,
-    .hangup = dealer_hangup,
-    .detach = dealer_detach,
+    .hangup = route_forget,
+    .detach = route_leave,
     .readable = dealer_readable,
     .writable = dealer_writable,
     .send_check = dealer_send_check,

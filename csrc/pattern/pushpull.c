@@ -33,18 +33,6 @@ static int push_attach(struct fmq_socket *s, struct pipe *p)
     return 0;
 }
 
-static void push_hangup(struct fmq_socket *s, struct pipe *p)
-{
-    (void)s;
-    balancer_remove(p);
-}
-
-static void push_detach(struct fmq_socket *s, struct pipe *p)
-{
-    (void)s;
-    route_detach(p);
-}
-
 static void push_readable(struct fmq_socket *s, struct pipe *p)
 {
     while (pipe_can_read(p)) /* a PULL has nothing to say */
@@ -100,12 +88,6 @@ static int pull_attach(struct fmq_socket *s, struct pipe *p)
     return 0;
 }
 
-static void pull_detach(struct fmq_socket *s, struct pipe *p)
-{
-    (void)s;
-    route_detach(p);
-}
-
 static void pull_readable(struct fmq_socket *s, struct pipe *p)
 {
     struct pull *me = s->state;
@@ -139,14 +121,6 @@ static int no_send(struct fmq_socket *s, struct parts *m)
     return -ENOTSUP;
 }
 
-static int no_recv(struct fmq_socket *s, struct parts *out, struct pipe **from)
-{
-    (void)s;
-    (void)out;
-    (void)from;
-    return -ENOTSUP;
-}
-
 const struct pattern_ops pattern_push = {
     .type = FMQ_PUSH,
     .name = "PUSH",
@@ -155,14 +129,14 @@ const struct pattern_ops pattern_push = {
     .init = push_init,
     .fini = push_fini,
     .attach = push_attach,
-    .hangup = push_hangup,
-    .detach = push_detach,
+    .hangup = route_forget,
+    .detach = route_leave,
     .readable = push_readable,
     .writable = push_writable,
     .send_check = push_send_check,
     .pick = push_pick,
     .send = route_send,
-    .recv = no_recv,
+    .recv = route_no_recv,
     .events = push_events,
 };
 
@@ -174,7 +148,7 @@ const struct pattern_ops pattern_pull = {
     .init = pull_init,
     .fini = pull_fini,
     .attach = pull_attach,
-    .detach = pull_detach,
+    .detach = route_leave,
     .readable = pull_readable,
     .writable = pull_writable,
     .send = no_send,

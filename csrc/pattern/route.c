@@ -64,6 +64,26 @@ int route_recv(struct fmq_socket *s, struct parts *out, struct pipe **from)
     return pipe_read(p, out);
 }
 
+void route_forget(struct fmq_socket *s, struct pipe *p)
+{
+    (void)s;
+    balancer_remove(p);
+}
+
+void route_leave(struct fmq_socket *s, struct pipe *p)
+{
+    (void)s;
+    route_detach(p);
+}
+
+int route_no_recv(struct fmq_socket *s, struct parts *out, struct pipe **from)
+{
+    (void)s;
+    (void)out;
+    (void)from;
+    return -ENOTSUP;
+}
+
 /* ---- fan-out ---- */
 
 void fanout_init(struct fanout *f, struct fmq_socket *s)

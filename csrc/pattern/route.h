@@ -189,6 +189,12 @@ int fanout_send(struct fmq_socket *s, struct fanout *f, struct parts *m);
 int route_send(struct fmq_socket *s, struct parts *m);
 int route_recv(struct fmq_socket *s, struct parts *out, struct pipe **from);
 
+/* ---- entries of patterns that keep nothing of their own about it ---- */
+
+void route_forget(struct fmq_socket *s, struct pipe *p); /* hangup: out of the balancer */
+void route_leave(struct fmq_socket *s, struct pipe *p);  /* detach */
+int route_no_recv(struct fmq_socket *s, struct parts *out, struct pipe **from);
+
 /* ---- parts ---- */
 
 /* Puts n parts in front; they move in. 0 or -ENOMEM. */

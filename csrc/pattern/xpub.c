@@ -575,14 +575,6 @@ static void xpub_describe(struct fmq_socket *s, struct pipe *p, struct fmq_peer 
 
 /* ---- tables ---- */
 
-static int pub_recv(struct fmq_socket *s, struct parts *out, struct pipe **from)
-{
-    (void)s;
-    (void)out;
-    (void)from;
-    return -ENOTSUP;
-}
-
 const struct pattern_ops pattern_xpub = {
     .type = FMQ_XPUB,
     .name = "XPUB",
@@ -629,7 +621,7 @@ const struct pattern_ops pattern_pub = {
     .command = xpub_command,
     .send_check = xpub_send_check,
     .send = xpub_send,
-    .recv = pub_recv,
+    .recv = route_no_recv,
     .events = xpub_events,
     .setopt = xpub_setopt,
     .getopt = xpub_getopt,

@@ -754,7 +754,9 @@ cdef class _Waits:
         for station in list(self.stations):
             if station.loop is here:
                 station.serve_receivers()
-            elif station.receivers and not station.loop.is_closed():
+                if station.pollers:
+                    station.serve_pollers()
+            elif (station.receivers or station.pollers) and not station.loop.is_closed():
                 station.loop.call_soon_threadsafe(station)
         return 0
 
@@ -798,10 +800,29 @@ def poll_later(Socket socket, int flags, future, loop):
     """Gives a Future its result, an event mask, when the socket is ready for one of flags, or with
     FMQ_POLLCHANGE among them when anything about it may have changed since this call. The loop and
     the Future may be of another kind than asyncio's that has the same methods."""
-    cdef _Station station = waits_of(socket).station_in(loop)
+    cdef _Waits waits = waits_of(socket)
+    cdef _Station station = waits.station_in(loop)
     station.pollers = [row for row in station.pollers if not row[1].done()]
+    if flags & FMQ_POLLIN and waits.returned is not None:  # no descriptor will show that
+        if not future.done():
+            future.set_result(FMQ_POLLIN)
+        return
     station.pollers.append((flags, future))
     station.watch(station.wanted | (flags & (FMQ_POLLIN | FMQ_POLLOUT | FMQ_POLLCHANGE)))
+
+
+def poll_returned(members):
+    """Which of the members of a poller, (socket or anything else, flags), are sockets watched for
+    POLLIN to which a cancelled task gave a message back; the engine does not know of those."""
+    cdef Socket socket
+    cdef list found = []
+    for member, flags in members:
+        if flags & FMQ_POLLIN and isinstance(member, Socket):
+            socket = member
+            if socket.s is not NULL and socket.handle.waits is not None \
+                    and (<_Waits>socket.handle.waits).returned is not None:
+                found.append(socket)
+    return found
 
 
 def poll_no_more(Socket socket, loop):
@@ -902,7 +923,10 @@ cdef class AsyncSocket(Socket):
     cdef object wait(self, _Station station, object queue, _Waiter w, int ms, int events):
         w.future = Pending(loop=station.loop)
         w.future.waiter = w
-        station.watch(station.wanted | events)
+        try:
+            station.watch(station.wanted | events)
+        except Exception as e:
+            return failed_in(station.loop, e)
         if ms > 0:
             w.timer = station.loop.call_later(ms / 1000.0, w.expire)
         station.add(queue, w)
@@ -1141,7 +1165,8 @@ cdef class AsyncSocket(Socket):
 
     def poll(self, timeout=None, int flags=1):
         """A Future of which of flags (POLLIN, POLLOUT) the socket is ready for; 0 when timeout (ms,
-        None for ever) passed. Messages that other tasks wait for do not count."""
+        None for ever) passed. A message that came counts until a task has it, also when one waits
+        for it already."""
         cdef int ms = as_timeout(timeout)
         cdef int events
         cdef _Waits waits
@@ -1156,7 +1181,10 @@ cdef class AsyncSocket(Socket):
         if events & flags or ms == 0:
             return finished_in(station.loop, events & flags)
         future = Future_(loop=station.loop)
-        poll_later(self, flags, future, station.loop)
+        try:
+            poll_later(self, flags, future, station.loop)
+        except Exception as e:
+            return failed_in(station.loop, e)
         if ms > 0:
             timer = station.loop.call_later(ms / 1000.0, poll_expired, future)
             future.add_done_callback(lambda _: timer.cancel())

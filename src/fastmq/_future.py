@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakValueDictionary
 
 from . import _core
+from ._deadline import Deadline
 from .constants import POLLIN, POLLOUT
 from .error import Again, ZMQError, batch_error
-from .poll import Poller
+from .poll import Poller, _target
 from .socket import Socket
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _SocketT = TypeVar("_SocketT", bound="_AsyncSocket")
 
-# Of poll_later: anything may have changed. A number of the engine's (FMQ_POLLCHANGE).
-_POLLCHANGE = 16
+# Of poll_later: anything may have changed. A number of the engine's (FMQPOLLCHANGE).
+POLLCHANGE = 16
 # A long send_many lets other tasks run after this many messages.
 _TURN = 1000
 
@@ -103,7 +104,7 @@ class _AsyncPoller(_Async, Poller):
         empty list when timeout (ms, None or negative for ever) passed."""
         loop = self._get_loop()
         try:
-            ready = super().poll(0)
+            ready = self._look()
         except Exception as e:
             failed: Future[list[tuple[Any, int]]] = loop.create_future()
             failed.set_exception(e)
@@ -114,15 +115,26 @@ class _AsyncPoller(_Async, Poller):
             return done
         return loop.create_task(self._wait(loop, timeout))
 
+    def _look(self) -> list[tuple[Any, int]]:
+        """Who is ready now."""
+        ready = Poller.poll(self, 0)
+        returned = _core.poll_returned(self._flags.items())
+        if not returned:
+            return ready
+        events = dict(ready)
+        for socket in returned:
+            events[socket] = events.get(socket, 0) | int(POLLIN)
+        places = {_target(member): i for i, member in enumerate(self._flags)}
+        return sorted(events.items(), key=lambda row: places[row[0]])
+
     async def _wait(
         self, loop: asyncio.AbstractEventLoop, timeout: float | None
     ) -> list[tuple[Any, int]]:
         """Waits until a member is ready. Another task may have been faster: then it goes on."""
-        limited = timeout is not None and timeout > 0
-        deadline = loop.time() + (timeout or 0) / 1000
+        deadline = Deadline(timeout, loop.time)
         while True:
             happened: Future[Any] = loop.create_future()
-            timer = loop.call_at(deadline, _wake, happened) if limited else None
+            timer = None if deadline.at is None else loop.call_at(deadline.at, _wake, happened)
             undo: list[tuple[Callable[[Any], Any], Any]] = []
             try:
                 for member, flags in self.sockets:
@@ -142,8 +154,8 @@ class _AsyncPoller(_Async, Poller):
                 for forget, member in undo:
                     forget(member)
                 happened.cancel()
-            ready = Poller.poll(self, 0)
-            if ready or (limited and loop.time() >= deadline):
+            ready = self._look()
+            if ready or deadline.over():
                 return ready
 
 
@@ -214,17 +226,16 @@ class _AsyncSocket(_Async, _core.AsyncSocket, Socket[Future[Any]]):
     ) -> int:
         """As fastmq.Socket.wait_for_subscribers; other tasks run meanwhile."""
         loop = self._get_loop()
-        limited = timeout is not None and timeout >= 0
-        deadline = loop.time() + (timeout or 0) / 1000
+        deadline = Deadline(timeout, loop.time)
         while True:
             # First the watch, then the look: no change can come between the two unseen.
             changed: Future[Any] = loop.create_future()
-            timer = loop.call_at(deadline, _wake, changed) if limited else None
-            _core.poll_later(self, _POLLCHANGE, changed, loop)
+            timer = None if deadline.at is None else loop.call_at(deadline.at, _wake, changed)
+            _core.poll_later(self, POLLCHANGE, changed, loop)
             try:
                 return _core.Socket.wait_for_subscribers(self, n, topic, 0)
             except Again:
-                if limited and loop.time() >= deadline:
+                if deadline.over():
                     raise
                 await changed
             finally:
@@ -286,7 +297,7 @@ class _AsyncSocket(_Async, _core.AsyncSocket, Socket[Future[Any]]):
         cancellation has the number of messages that are on their way as its attribute `sent`.
         """
         loop = self._get_loop()
-        deadline = None if timeout is None or timeout < 0 else loop.time() + timeout / 1000
+        deadline = Deadline(timeout, loop.time)
         source = iter(messages)
         sent = 0
         try:
@@ -300,7 +311,7 @@ class _AsyncSocket(_Async, _core.AsyncSocket, Socket[Future[Any]]):
                         return sent
                     await asyncio.sleep(0)
                     continue
-                left = timeout if deadline is None else max(0, (deadline - loop.time()) * 1000)
+                left = timeout if deadline.at is None else deadline.left_ms()
                 message = blocked[0]
                 send: Any = self.send_multipart if isinstance(message, (list, tuple)) else self.send
                 await send(message, flags, timeout=left)

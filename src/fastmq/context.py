@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast, overloa
 from weakref import WeakSet
 
 from . import _core
+from ._attributes import is_annotated
 from .constants import ContextOption, Errno, SocketOption
 from .error import PendingSocket, TermTimeout, ZMQError
 from .socket import SOCKET_CLASSES, Socket
@@ -345,6 +346,8 @@ class Context(_core.Context, Generic[_SocketT]):
             self.set(ContextOption[upper], value)
         elif upper in SocketOption.__members__:
             self.sockopts[SocketOption[upper]] = value
+        elif is_annotated(type(self), name):
+            object.__setattr__(self, name, value)
         else:
             raise AttributeError(f"Context has no such option: {upper}")
 

@@ -7,6 +7,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from . import curve_keypair, curve_public
 from .auth import create_certificates
@@ -20,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         help="write NAME.key and NAME.key_secret (readable by you alone) instead of printing",
     )
-    parser.add_argument("--dir", default=".", help="where the files go (default: here)")
+    parser.add_argument("--dir", default=".", help="where the files go; is made if need be")
     parser.add_argument("--json", action="store_true", help="print an object of JSON")
     parser.add_argument("--secret", help="print this secret key and its public one, no new pair")
 
@@ -31,6 +32,7 @@ def run(options: argparse.Namespace) -> int:
         if options.name and (options.json or options.secret is not None):
             raise ValueError("--json and --secret print; NAME writes files of a new pair")
         if options.name:
+            Path(options.dir).mkdir(parents=True, exist_ok=True)
             for path in create_certificates(options.dir, options.name):
                 print(path)
             return 0

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar
 
 from . import _core
+from ._attributes import is_annotated
 from .constants import Errno, Event, SocketOption, SocketType
 from .error import ZMQBindError, ZMQError
 from .options import SocketOptions
@@ -232,6 +233,8 @@ class Socket(_core.Socket, SocketOptions, Generic[_ReturnT]):
             object.__setattr__(self, name, value)
         elif name.upper() in SocketOption.__members__:
             object.__setattr__(self, name.lower(), value)
+        elif is_annotated(type(self), name):
+            object.__setattr__(self, name, value)
         else:
             raise AttributeError(f"Socket has no such option: {name.upper()}")
 

@@ -72,14 +72,23 @@ class ThreadAuthenticator(Authenticator):
         if self.thread is not None:
             return
         super().start()
-        self.pipe_endpoint = f"inproc://fastmq-auth-{next(_serial)}-{id(self)}"
-        self.pipe = self.context.socket(constants.PAIR, socket_class=Socket)
-        other: Socket[bytes] = self.context.socket(constants.PAIR, socket_class=Socket)
-        self.pipe.linger = other.linger = 1
-        self.pipe.bind(self.pipe_endpoint)
-        other.connect(self.pipe_endpoint)
-        self.thread = AuthenticationThread(self, other)
-        self.thread.start()
+        made: list[Socket[Any]] = []
+        try:
+            self.pipe_endpoint = f"inproc://fastmq-auth-{next(_serial)}-{id(self)}"
+            for connect in (Socket.bind, Socket.connect):
+                made.append(self.context.socket(constants.PAIR, socket_class=Socket))
+                made[-1].linger = 1
+                connect(made[-1], self.pipe_endpoint)
+            self.pipe, other = made
+            thread = AuthenticationThread(self, other)
+            thread.start()
+        except BaseException:
+            for sock in made:
+                sock.close()
+            self.pipe = None
+            super().stop()
+            raise
+        self.thread = thread
 
     def stop(self) -> None:
         """End the thread and close its sockets; harmless when it is not running."""

@@ -89,9 +89,7 @@ class _Finder(importlib.abc.MetaPathFinder):
             return None
         own = importlib.util.find_spec(_own_name(fullname))
         if own is None:
-            raise ModuleNotFoundError(
-                f"No module named {fullname!r}: fastmq has no {_own_name(fullname)}", name=fullname
-            )
+            return None
         spec = importlib.machinery.ModuleSpec(
             fullname,
             _Loader(own),

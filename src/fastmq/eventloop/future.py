@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 from .. import asyncio as _asyncio
 from .._extras import load as _load
-from ..context import Context as _Context
 
 _load("tornado", "tornado")
 
@@ -27,8 +26,9 @@ class Socket(_asyncio.Socket):
 Poller._socket_class = Socket
 
 
-class Context(_Context[Socket]):
-    """A Context whose sockets return Futures. io_loop is deprecated: the running loop is used."""
+class Context(_asyncio.Context):
+    """A Context whose sockets return Futures; also for `async with`. io_loop is deprecated: the
+    running loop is used."""
 
     _socket_class = Socket
     _instance: ClassVar[Any] = None

@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from weakref import WeakKeyDictionary
 
 from .. import _core, context, error, poll, socket
+from .._deadline import Deadline
 from .._extras import load as _load
+from .._future import POLLCHANGE
 from ..constants import DONTWAIT, POLLIN, POLLOUT, Errno, SocketOption
+
+if TYPE_CHECKING:
+    from .._core import Buffer
 
 _gevent: Any = _load("gevent", "gevent")
 _get_hub: Callable[[], Any] = _load("gevent.hub", "gevent").get_hub
@@ -94,31 +98,46 @@ class _Ready:
         return True
 
 
+class _Watch:
+    """Has the hub watch the (socket or descriptor, flags) while in the with statement."""
+
+    def __init__(self, members: Iterable[tuple[Any, int]]) -> None:
+        self._members = members
+        self._loop = _loop()
+        self._ready = _Ready()
+        self._sockets: list[Any] = []
+        self._watchers: list[Any] = []
+
+    def __enter__(self) -> _Ready:
+        try:
+            for member, flags in self._members:
+                if isinstance(member, _core.Socket):
+                    self._sockets.append(member)
+                    _core.poll_later(member, flags, self._ready, self._loop)
+                    continue
+                fd = member if isinstance(member, int) else member.fileno()
+                mask = (1 if flags & POLLIN else 0) | (2 if flags & POLLOUT else 0)
+                self._watchers.append(_get_hub().loop.io(fd, mask))
+                self._watchers[-1].start(self._ready.set_result, None)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self._ready
+
+    def __exit__(self, *args: object) -> None:
+        self._ready.set_result(None)
+        for watcher in self._watchers:
+            watcher.stop()
+            watcher.close()
+        for member in self._sockets:
+            _core.poll_no_more(member, self._loop)
+
+
 def _wait(members: Iterable[tuple[Any, int]], seconds: float | None) -> bool:
     """Waits in the hub until one of the (socket or descriptor, flags) is ready; False: not in
     time."""
-    loop = _loop()
-    ready = _Ready()
-    sockets: list[Any] = []
-    watchers: list[Any] = []
-    try:
-        for member, flags in members:
-            if isinstance(member, _core.Socket):
-                sockets.append(member)
-                _core.poll_later(member, flags, ready, loop)
-                continue
-            fd = member if isinstance(member, int) else member.fileno()
-            mask = (1 if flags & POLLIN else 0) | (2 if flags & POLLOUT else 0)
-            watchers.append(_get_hub().loop.io(fd, mask))
-            watchers[-1].start(ready.set_result, None)
+    with _Watch(members) as ready:
         return ready.wait(seconds)
-    finally:
-        ready.set_result(None)
-        for watcher in watchers:
-            watcher.stop()
-            watcher.close()
-        for member in sockets:
-            _core.poll_no_more(member, loop)
 
 
 class Socket(socket.Socket):
@@ -134,20 +153,19 @@ class Socket(socket.Socket):
         if timeout is None:
             option = SocketOption.RCVTIMEO if event == POLLIN else SocketOption.SNDTIMEO
             timeout = self.get(option)
-        limited = timeout is not None and timeout >= 0
-        deadline = time.monotonic() + (timeout or 0) / 1000
+        deadline = Deadline(timeout)
         while True:
-            left = deadline - time.monotonic() if limited else None
+            left = deadline.left()
             ready = self.get(SocketOption.EVENTS) & event
             if not ready:
-                if left is not None and left <= 0:
+                if left == 0:
                     raise error.Again
                 _wait([(self, event)], left)
             try:
                 return call()
             except error.Again:
                 if ready:
-                    if left is not None and left <= 0:
+                    if left == 0:
                         raise
                     _gevent.sleep(_RETRY_S)
 
@@ -193,13 +211,12 @@ class Socket(socket.Socket):
         self, messages: Iterable[Any], flags: int = 0, *, timeout: float | None = None
     ) -> int:
         """As fastmq.Socket.send_many."""
-        limited = timeout is not None and timeout >= 0
-        deadline = time.monotonic() + (timeout or 0) / 1000
+        deadline = Deadline(timeout)
         sent = 0
         try:
             for message in messages:
-                left = max(0.0, (deadline - time.monotonic()) * 1000) if limited else timeout
                 send: Any = self.send_multipart if isinstance(message, (list, tuple)) else self.send
+                left = timeout if deadline.at is None else deadline.left_ms()
                 send(message, flags & DONTWAIT, timeout=left)
                 sent += 1
         except error.ZMQError as e:
@@ -271,14 +288,29 @@ class Socket(socket.Socket):
 
     def poll(self, timeout: float | None = None, flags: int = POLLIN) -> int:
         """As fastmq.Socket.poll."""
-        limited = timeout is not None and timeout >= 0
-        deadline = time.monotonic() + (timeout or 0) / 1000
+        deadline = Deadline(timeout)
         while True:
             events = super().poll(0, flags)
-            left = deadline - time.monotonic() if limited else None
-            if events or (left is not None and left <= 0):
+            left = deadline.left()
+            if events or left == 0:
                 return events
             _wait([(self, flags)], left)
+
+    def wait_for_subscribers(
+        self, n: int = 1, topic: str | Buffer = b"", timeout: float | None = None
+    ) -> int:
+        """As fastmq.Socket.wait_for_subscribers."""
+        deadline = Deadline(timeout)
+        while True:
+            # First the watch, then the look: no change can come between the two unseen.
+            with _Watch([(self, POLLCHANGE)]) as changed:
+                try:
+                    return super().wait_for_subscribers(n, topic, 0)
+                except error.Again:
+                    left = deadline.left()
+                    if left == 0:
+                        raise
+                    changed.wait(left)
 
     def close(self, linger: int | None = None) -> None:
         """As fastmq.Socket.close; greenlets that wait for the socket end with ENOTSOCK."""
@@ -294,14 +326,13 @@ class Context(context.Context[Socket]):
 
     def term(self, timeout: float | None = None) -> None:
         """As fastmq.Context.term, with other greenlets running meanwhile."""
-        limited = timeout is not None and timeout >= 0
-        deadline = time.monotonic() + (timeout or 0) / 1000
+        deadline = Deadline(timeout)
         while True:
             try:
                 super().term(0)
                 return
             except error.TermTimeout as e:
-                if limited and time.monotonic() >= deadline:
+                if deadline.over():
                     raise error.TermTimeout(timeout, e.pending) from None
             _gevent.sleep(_TERM_S)
 
@@ -311,12 +342,11 @@ class Poller(poll.Poller):
 
     def poll(self, timeout: float | None = -1) -> list[tuple[Any, int]]:
         """As fastmq.Poller.poll; timeout in ms, None or negative for ever."""
-        limited = timeout is not None and timeout >= 0
-        deadline = time.monotonic() + (timeout or 0) / 1000
+        deadline = Deadline(timeout)
         while True:
             ready = super().poll(0)
-            left = deadline - time.monotonic() if limited else None
-            if ready or (left is not None and left <= 0):
+            left = deadline.left()
+            if ready or left == 0:
                 return ready
             _wait(self.sockets, left)
 
