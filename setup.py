@@ -145,7 +145,9 @@ class BuildExt(build_ext):  # type: ignore[misc]
             source = Path(folder) / "probe.c"
             source.write_text("int probe(void); int probe(void) { return 1; }\n", encoding="utf-8")
             try:
-                objects = self.compiler.object_filenames([str(source)], output_dir=folder)
+                objects = self.compiler.object_filenames(
+                    [str(source)], strip_dir=True, output_dir=folder
+                )
                 self.compiler._compile(objects[0], str(source), ".c", ["-c"], LTO, [])
                 self.compiler.link_shared_object(
                     objects, str(Path(folder) / "probe.so"), extra_postargs=LTO
