@@ -1104,3 +1104,49 @@ async def test_verbs_are_futures_and_no_coroutines(amake: Make) -> None:
         await asyncio.create_task(future)
     assert asyncio.ensure_future(future) is future
     future.cancel()
+
+
+# ---- many sockets in one loop ----
+
+
+class CountingLoop(asyncio.SelectorEventLoop):
+    """A loop that knows what it was asked to watch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.readers: set[int] = set()
+        self.most = 0
+
+    def add_reader(self, fd: Any, callback: Callable[..., Any], *args: Any) -> None:  # type: ignore[override]
+        super().add_reader(fd, callback, *args)
+        self.readers.add(fd)
+        self.most = max(self.most, len(self.readers))
+
+    def remove_reader(self, fd: Any) -> bool:
+        self.readers.discard(fd)
+        return super().remove_reader(fd)
+
+
+@ours
+def test_a_loop_watches_one_descriptor_for_all_its_sockets(actx: Any, pair: Any) -> None:
+    if zmq.poller_name() == "poll":
+        pytest.skip("this poller has no descriptor")
+    loop = CountingLoop()
+
+    async def main() -> None:
+        pairs = [pair(zmq.PUSH, zmq.PULL) for _ in range(200)]
+        waiting = [pull.recv() for _, pull in pairs]
+        for n, (push, _) in enumerate(pairs):
+            await push.send(b"%d" % n)
+        received = await asyncio.wait_for(asyncio.gather(*waiting), SOON)
+        assert received == [b"%d" % n for n in range(200)]
+        assert loop.most == 1
+        for sockets in pairs:
+            for sock in sockets:
+                sock.close()
+        assert not loop.readers
+
+    try:
+        loop.run_until_complete(main())
+    finally:
+        loop.close()

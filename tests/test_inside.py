@@ -21,7 +21,6 @@ from helpers import (
     raises_errno,
     recv,
     recv_multipart,
-    unique,
     wait_readable,
     wait_writable,
 )
@@ -396,20 +395,6 @@ def test_descriptors_are_those_that_the_engine_has(ctx, make, endpoint):
     sockets = push.stats().descriptors + pull.stats().descriptors
     assert 0 < sockets < ctx.stats().descriptors
     assert ctx.stats().sockets == 2
-
-
-@in_loops
-async def test_the_descriptor_that_an_event_loop_watches_is_counted() -> None:
-    before = open_engine_fds()
-    async with submodule("asyncio").Context() as context:
-        pull = context.socket(zmq.PULL)
-        pull.bind("inproc://" + unique("watched"))
-        had = pull.stats().descriptors
-        waiting = pull.recv()
-        assert pull.stats().descriptors > had
-        assert context.stats().descriptors == open_engine_fds() - before
-        waiting.cancel()
-        pull.close()
 
 
 def test_what_asks_the_authenticator_is_no_socket_of_the_program(ctx, make):

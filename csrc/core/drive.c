@@ -212,6 +212,8 @@ int socket_wait(struct fmq_socket *s, uint64_t deadline)
         /* What the one connection has is enough, if all others were looked at not long ago. */
         bool fresh = s->solo && start - s->last_poll < FULL_POLL_NS;
         bool recent = s->solo && start - s->last_poll < FULL_POLL_MAX_NS;
+        /* A loop is told again of what is left. */
+        recent = recent || (s->solo && (s->watch.hub_events & FMQ_POLLIN));
         if (!(recent && conn_spin(s->solo, 0)) && !fresh)
             drive_pass(s, 0);
         rc = -EAGAIN;

@@ -175,7 +175,7 @@ static void handle_ready(struct driver *d, struct fmq_socket *s, uint64_t now, b
         look_later(d, s, now, delay);
         return;
     }
-    if (!s->closed && (s->watch.loop_events & FMQ_POLLIN)) {
+    if (!s->closed && ((s->watch.loop_events | s->watch.hub_events) & FMQ_POLLIN)) {
         if (fired) { /* the loop is woken, too, and will come */
             s->dr_fired = now;
             if (s->dr_interval_ms < LOOP_MIN_MS)
@@ -186,8 +186,8 @@ static void handle_ready(struct driver *d, struct fmq_socket *s, uint64_t now, b
             return;
         }
         if (s->last_use > s->dr_fired) { /* it did */
-            if (s->dr_interval_ms < LOOP_MAX_MS)
-                s->dr_interval_ms *= 2;
+            uint32_t longer = 4 * s->dr_interval_ms;
+            s->dr_interval_ms = longer < LOOP_MAX_MS ? longer : LOOP_MAX_MS;
             poller_mod_child(d->poller, s->poller, POLLER_IN | POLLER_ONESHOT, s);
             mutex_unlock(&s->lock);
             return;

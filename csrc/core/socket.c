@@ -8,6 +8,7 @@
 #include "core/ctx.h"
 #include "core/driver.h"
 #include "core/endpoint.h"
+#include "core/hub.h"
 #include "core/inproc.h"
 #include "core/monitor.h"
 #include "core/watch.h"
@@ -22,9 +23,12 @@ void socket_post(struct fmq_socket *s, struct cmd *cmd, bool urgent)
     do
         cmd->next = head;
     while (!atomic_compare_exchange_weak(&s->mailbox, &head, cmd));
-    if (atomic_exchange(&s->asleep, false) || urgent || atomic_load(&s->watchers))
-        if (!atomic_exchange(&s->wake_set, true)) /* see socket_take_wake */
-            wakeup_signal(&s->wake);
+    bool wake = atomic_exchange(&s->asleep, false) || urgent;
+    unsigned watchers = atomic_load(&s->watchers);
+    if (watchers == 1 && !wake && atomic_load(&s->watch.hub))
+        hub_post(s);
+    else if ((wake || watchers) && !atomic_exchange(&s->wake_set, true)) /* see socket_take_wake */
+        wakeup_signal(&s->wake);
 }
 
 void socket_run_mail(struct fmq_socket *s)
@@ -279,6 +283,8 @@ int socket_new(struct fmq_ctx *ctx, const struct pattern_ops *ops, bool internal
     s->wake.rfd = s->wake.wfd = -1;
     for (int i = 0; i < 2; i++)
         s->watch.signal[i].rfd = s->watch.signal[i].wfd = -1;
+    list_init(&s->watch.hub_member);
+    list_init(&s->watch.hub_node);
     mutex_init(&s->lock);
     cond_init(&s->cond);
     s->type = ops->type;

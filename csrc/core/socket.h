@@ -76,6 +76,14 @@ struct watch {
     struct poller *loop;  /* fmq_watch: the socket's poller and the signals of loop_events */
     int loop_events;
     unsigned loop_seen; /* socket->changes when FMQ_POLLCHANGE was asked for */
+    /* See hub.h. */
+    _Atomic(struct fmq_hub *) hub; /* changed with the socket's and the hub's lock */
+    void *hub_data;
+    int hub_events;
+    unsigned hub_seen;
+    struct list hub_member; /* hub->sockets */
+    struct list hub_node;   /* hub->posted */
+    atomic_bool posted;     /* hub_node is linked */
 };
 
 /* What is left of peers that are no more. */

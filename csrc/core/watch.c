@@ -2,6 +2,7 @@
 #include "core/watch.h"
 
 #include "core/ctx.h"
+#include "core/hub.h"
 
 enum { IN, OUT };
 
@@ -46,6 +47,8 @@ void watch_update(struct fmq_socket *s)
     struct watch *w = &s->watch;
     int stop = atomic_load_explicit(&s->stop, memory_order_relaxed);
     int events = stop ? FMQ_POLLIN | FMQ_POLLOUT : s->ops->events(s);
+    if (w->hub_events)
+        hub_update(s, events);
     bool changed = (w->loop_events & FMQ_POLLCHANGE) &&
                    w->loop_seen != atomic_load_explicit(&s->changes, memory_order_relaxed);
     bool loop_out = (w->loop_events & FMQ_POLLOUT) && (events & FMQ_POLLOUT);

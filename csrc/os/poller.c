@@ -59,6 +59,11 @@ int poller_fd(const struct poller *p)
     return p->ops->fd(p);
 }
 
+unsigned poller_held(const struct poller *p)
+{
+    return p->ops->held ? p->ops->held(p) : 1;
+}
+
 int poller_add(struct poller *p, int fd, uint32_t events, void *data)
 {
     return p->ops->add(p, fd, events, data);

@@ -34,10 +34,11 @@ void poller_destroy(struct poller *p);
 /* A descriptor that is readable while poller_wait would report something; -1 where the backend has
  * none (poll). */
 int poller_fd(const struct poller *p);
-/* How many descriptors it holds; NULL: none. */
+unsigned poller_held(const struct poller *p); /* how many descriptors are its own */
+/* The same of one that may not be there. */
 static inline uint32_t poller_fds(const struct poller *p)
 {
-    return p && poller_fd(p) >= 0;
+    return p ? poller_held(p) : 0;
 }
 const char *poller_name(void); /* "epoll", "kqueue", "poll": what poller_create will use */
 

@@ -10,6 +10,7 @@ struct poller_ops {
     int (*create)(struct poller **out);
     void (*destroy)(struct poller *p);
     int (*fd)(const struct poller *p);
+    unsigned (*held)(const struct poller *p); /* NULL: the one that fd() returns */
     int (*add)(struct poller *p, int fd, uint32_t events, void *data);
     int (*mod)(struct poller *p, int fd, uint32_t events, void *data);
     int (*del)(struct poller *p, int fd);

@@ -568,11 +568,18 @@ static int wait_events(struct poller *base, struct poller_event *events, int max
     return n;
 }
 
+static unsigned held(const struct poller *base)
+{
+    const struct wakeup *w = &((const struct poll_poller *)base)->wakeup;
+    return 1u + (w->wfd != w->rfd);
+}
+
 const struct poller_ops poller_poll = {
     .name = "poll",
     .create = create,
     .destroy = destroy,
     .fd = no_fd,
+    .held = held,
     .add = add,
     .mod = mod,
     .del = del,

@@ -2,10 +2,11 @@
 # Included by _core.pyx: sockets whose verbs return asyncio Futures.
 #
 # A verb that can be done at once is done at once, and a finished Future is returned. Otherwise a
-# waiter joins the queue of its event loop, and the loop watches the descriptor that fmq_watch gives.
-# When that is readable everything is served that can be, in order. The descriptor stays with the
-# loop while somebody waits and is taken away when it fires for nobody, so that a socket in steady use
-# costs no system call for it.
+# waiter joins the queue of its event loop, and the socket the loop's hub (fmq_hub_watch), whose
+# descriptor the loop watches; where that is not possible, the loop watches the descriptor that
+# fmq_watch gives. When the loop is told of the socket everything is served that can be, in order.
+# The socket stays in the hub while somebody waits and leaves it when it is told of for nobody, so
+# that a socket in steady use costs no system call for it.
 #
 # A message is taken from the engine only for a waiter that still wants it. If the task that waits is
 # cancelled after that, before it has run, the message comes back and is the next to be received.
@@ -15,6 +16,7 @@ cdef object Pending = None         # fastmq._future.Pending: a Future whose mess
 cdef object running_loop = None    # asyncio.get_running_loop
 cdef object fallback_loop = None   # called when no loop runs: warns, returns a loop or raises
 cdef object deque = None
+cdef object hubs = None            # WeakValueDictionary: id of a loop -> _Hub
 
 cdef enum:
     TAKE_PART
@@ -26,17 +28,21 @@ cdef enum:
     SEND_MESSAGE
     # Fewer finished waiters than this may stay in a queue.
     CROWD = 64
+    # Sockets that a hub tells of at once, and how often in one turn of the loop.
+    HUB_BATCH = 128
+    HUB_ROUNDS = 8
     # See AsyncSocket.look.
     MAX_LUCK = 8
     SOBER = 64
 
 
-def set_asyncio(future, pending, get_running_loop, no_loop, queue):
+def set_asyncio(future, pending, get_running_loop, no_loop, queue, weak_values):
     """Gives this module what it needs of asyncio, which it does not import by itself."""
-    global Future_, Pending, running_loop, fallback_loop, deque
+    global Future_, Pending, running_loop, fallback_loop, deque, hubs
     Future_, Pending = future, pending
     running_loop, fallback_loop = get_running_loop, no_loop
     deque = queue
+    hubs = weak_values()
 
 
 cdef object current_loop():
@@ -326,12 +332,95 @@ cdef object take_returned(fmq_socket *s, object returned, _Waiter w):
 # ---- who waits ----
 
 @cython.final
+cdef class _Hub:
+    """What a loop watches for all its sockets. Called by the loop when its descriptor is readable.
+    It lives while a station of its loop refers to it."""
+
+    cdef object __weakref__
+    cdef fmq_hub *hub
+    cdef object loop
+    cdef set members  # stations whose sockets are in it; while there are any, the loop watches it
+
+    def __dealloc__(self):
+        if self.hub is not NULL:
+            fmq_hub_free(self.hub)
+
+    def __call__(self):
+        cdef void *ready[HUB_BATCH]
+        cdef _Station station
+        cdef list batch
+        cdef int n
+        cdef int i
+        error = None
+        for _ in range(HUB_ROUNDS):
+            n = fmq_hub_wait(self.hub, ready, HUB_BATCH)
+            if n <= 0:
+                break
+            batch = [<object>ready[i] for i in range(n)]  # before one of them leaves
+            for station in batch:
+                if station.hub is not self or not station.in_hub:
+                    continue
+                try:
+                    station.serve()
+                except BaseException as e:  # the others must not miss their turn
+                    error = error or e
+            if n < HUB_BATCH or error is not None:
+                break
+        if error is not None:
+            raise error
+
+    cdef int want(self, _Station station, int events) except? -1:
+        """Has the socket of a station watched. False if that is not possible here."""
+        cdef int rc = fmq_hub_watch(self.hub, station.waits.s, events, <void *>station)
+        if rc == -EBUSY:
+            return False
+        if rc < 0:
+            fail(rc)
+        if not station.in_hub:
+            try:
+                if not self.members:
+                    self.loop.add_reader(fmq_hub_fd(self.hub), self)
+            except BaseException:
+                fmq_hub_watch(self.hub, station.waits.s, 0, NULL)
+                raise
+            self.members.add(station)
+            station.in_hub = True
+        if rc > 0:  # a change that has not been told, and now will not be
+            self.loop.call_soon_threadsafe(station)
+        return True
+
+    cdef int forget(self, _Station station) except -1:
+        fmq_hub_watch(self.hub, station.waits.s, 0, NULL)
+        station.in_hub = False
+        self.members.discard(station)
+        if not self.members and not self.loop.is_closed():
+            self.loop.remove_reader(fmq_hub_fd(self.hub))
+        return 0
+
+
+cdef _Hub hub_of(object loop):
+    """The hub of a loop, or None where the system has none."""
+    cdef _Hub hub = hubs.get(id(loop))
+    if hub is not None and hub.loop is loop:
+        return hub
+    hub = _Hub()
+    if fmq_hub_new(&hub.hub) < 0:
+        return None
+    hub.loop = loop
+    hub.members = set()
+    hubs[id(loop)] = hub
+    return hub
+
+
+@cython.final
 cdef class _Station:
     """The waiters of one socket in one event loop. Called by the loop when the socket's descriptor
-    is readable."""
+    is readable, served by the hub otherwise."""
 
     cdef _Waits waits
     cdef object loop
+    cdef _Hub hub          # of its loop, once it has watched
+    cdef bint in_hub       # the loop watches through it, else by fd
     cdef int fd
     cdef int wanted        # FMQ_POLL* that the engine shows for it; 0: not with the loop
     cdef object receivers  # deque of _Waiter
@@ -346,6 +435,12 @@ cdef class _Station:
         cdef int before = self.wanted
         if events == before and not events & FMQ_POLLCHANGE:
             return 0
+        if before == 0 and self.hub is None:
+            self.hub = hub_of(self.loop)
+        if self.in_hub or (before == 0 and self.hub is not None):
+            if self.hub.want(self, events):
+                self.wanted = events
+                return 0
         self.wanted = events
         try:
             self.fd = self.waits.watch(self.fd)
@@ -361,6 +456,11 @@ cdef class _Station:
         if self.wanted == 0:
             return 0
         self.wanted = 0
+        if self.in_hub:
+            self.hub.forget(self)
+            if fmq_closed(self.waits.s):
+                self.hub = None
+            return 0
         try:
             if not self.loop.is_closed():
                 self.loop.remove_reader(self.fd)
@@ -562,6 +662,7 @@ cdef class _Station:
             self.pollers = []
         finally:
             self.unwatch()
+            self.hub = None
 
 
 @cython.final
@@ -609,7 +710,8 @@ cdef class _Waits:
         cdef int events = 0
         cdef int rc
         for station in self.stations:
-            events |= station.wanted
+            if not station.in_hub:
+                events |= station.wanted
         rc = fmq_watch(self.s, events, &fd)
         if rc < 0 and events:
             fail(rc)
@@ -618,6 +720,14 @@ cdef class _Waits:
                 if station.wanted & FMQ_POLLCHANGE and not station.loop.is_closed():
                     station.loop.call_soon_threadsafe(station)
         return fd
+
+    cdef int closed(self) except -1:
+        """The socket was closed, by whomever: hubs that it does not need any more are let go."""
+        cdef _Station station
+        for station in self.stations:
+            if not station.in_hub:
+                station.hub = None
+        return 0
 
     cdef int events(self):
         """What the socket is ready for, or a negative errno; drives it."""

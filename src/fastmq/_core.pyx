@@ -908,6 +908,8 @@ cdef class Socket:
                 bad_option(rc, 17, linger)
         with nogil:
             rc = fmq_close(self.s)
+        if self.handle.waits is not None:
+            (<_Waits>self.handle.waits).closed()
         drain()
         if rc < 0 and rc != -ENOTSOCK and rc != -FMQ_EFORKED:
             fail(rc)

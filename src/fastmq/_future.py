@@ -9,6 +9,7 @@ from asyncio import Future
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakValueDictionary
 
 from . import _core
 from ._deadline import Deadline
@@ -71,7 +72,9 @@ def _no_running_loop() -> asyncio.AbstractEventLoop:
     return asyncio.get_event_loop()
 
 
-_core.set_asyncio(Future, Pending, asyncio.get_running_loop, _no_running_loop, deque)
+_core.set_asyncio(
+    Future, Pending, asyncio.get_running_loop, _no_running_loop, deque, WeakValueDictionary
+)
 
 
 class _Async:

@@ -798,6 +798,17 @@ static void expect_rest(fmq_pollset *set, int ms)
     CHECK(eng_cpu() - cpu < (uint64_t)ms * NS_PER_MS / 2);
 }
 
+/* Sends until nothing makes room any more, neither the peer nor the kernel. On a busy machine those
+ * may pause for long, hence not until one send fails; but what is told writable must be so. */
+static void fill_up(fmq_socket *s, fmq_pollset *writable)
+{
+    static char body[100000];
+    struct fmq_pollevent ev[4];
+    for (int i = 0; i < 1000 && wait_set(writable, ev, 4, 300) > 0; i++)
+        eng_must(eng_send_bytes(s, body, sizeof(body), false, 0), "send to who is writable");
+    CHECK_EQ(eng_send_bytes(s, body, sizeof(body), false, 0), -EAGAIN);
+}
+
 TEST(waiting_to_write_does_not_spin_on_what_can_be_read)
 {
     for (int t = 0; t < ENG_TRANSPORTS; t++) {
@@ -817,12 +828,8 @@ TEST(waiting_to_write_does_not_spin_on_what_can_be_read)
         eng_wait(b, FMQ_POLLIN);
         fmq_pollset *set;
         eng_must(fmq_pollset_new(&set), "pollset_new");
-        static char body[100000];
-        int rc = 0;
-        for (int i = 0; i < 1000 && rc == 0; i++)
-            rc = eng_send_bytes(b, body, sizeof(body), false, 50);
-        CHECK_EQ(rc, -EAGAIN);
         eng_must(fmq_pollset_add(set, b, FMQ_POLLOUT, b), "add");
+        fill_up(b, set);
         expect_rest(set, 200);
         fmq_pollset_free(set);
         eng_set(a, ENG_LINGER, 0);
@@ -918,6 +925,100 @@ TEST(an_event_loop_is_told_of_any_change_on_demand)
     eng_close(dealer);
     eng_close(router);
     eng_end(ctx);
+}
+
+/* Waits for the hub to tell of `data`, as a loop does that serves whatever it is told. */
+static int told(fmq_hub *h, fmq_socket *s, void *data)
+{
+    uint64_t until = eng_until(ENG_WAIT_MS);
+    while (readable(fmq_hub_fd(h), eng_left(until))) {
+        void *ready[4];
+        int n = fmq_hub_wait(h, ready, 4);
+        for (int i = 0; i < n; i++)
+            if (ready[i] == data)
+                return 1;
+        eng_must(fmq_watch_came(s), "came");
+        eng_must(fmq_events(s), "events");
+    }
+    return 0;
+}
+
+/* A loop that looks after all its sockets has nothing more to do. */
+static int hub_rests(fmq_hub *h, fmq_socket **sockets, int count)
+{
+    uint64_t until = eng_until(ENG_WAIT_MS);
+    while (readable(fmq_hub_fd(h), 0) && eng_left(until)) {
+        void *ready[4];
+        if (fmq_hub_wait(h, ready, 4) < 0)
+            return 0;
+        for (int i = 0; i < count; i++) {
+            eng_must(fmq_watch_came(sockets[i]), "came");
+            eng_must(fmq_events(sockets[i]), "events");
+        }
+    }
+    return !readable(fmq_hub_fd(h), 0);
+}
+
+static void hub_shows(const char *transport)
+{
+    fmq_ctx *ctx = eng_ctx();
+    fmq_socket *push = eng_socket(ctx, FMQ_PUSH), *pull = eng_socket(ctx, FMQ_PULL);
+    fmq_socket *both[2] = {push, pull};
+    eng_set(push, ENG_SNDHWM, 2);
+    eng_set(pull, ENG_RCVHWM, 2);
+    struct eng_name name = eng_bind(pull, transport);
+    eng_connect(push, &name);
+    fmq_hub *h, *other;
+    eng_must(fmq_hub_new(&h), "hub");
+    eng_must(fmq_hub_new(&other), "hub");
+
+    eng_must(fmq_hub_watch(h, pull, FMQ_POLLIN, pull), "watch");
+    CHECK_EQ(fmq_hub_watch(other, pull, FMQ_POLLIN, pull), -EBUSY);
+    CHECK(hub_rests(h, &pull, 1));
+    eng_send(push, "1");
+    CHECK(told(h, pull, pull));
+    /* Told again for as long as it lasts, when the socket was used and left ready. */
+    eng_must(fmq_events(pull), "events");
+    CHECK(told(h, pull, pull));
+    eng_expect(pull, "1");
+    CHECK(hub_rests(h, &pull, 1));
+
+    eng_send(push, "2");
+    eng_expect(pull, "2");
+    eng_must(fmq_hub_watch(h, push, FMQ_POLLCHANGE, push), "watch");
+    CHECK(hub_rests(h, both, 2));
+
+    /* A hub may go first: another one takes the sockets. */
+    fmq_hub_free(h);
+    eng_must(fmq_hub_watch(other, pull, FMQ_POLLIN, pull), "watch");
+    CHECK(hub_rests(other, &pull, 1));
+    eng_send(push, "3");
+    CHECK(told(other, pull, pull));
+    eng_expect(pull, "3");
+
+    /* Its end is told; then nobody may come. */
+    CHECK(hub_rests(other, &pull, 1));
+    eng_must(fmq_close(pull), "close");
+    CHECK(readable(fmq_hub_fd(other), ENG_WAIT_MS));
+    void *ready[4];
+    CHECK(fmq_hub_wait(other, ready, 4) >= 1 && ready[0] == pull);
+    eng_must(fmq_hub_watch(other, pull, 0, NULL), "unwatch");
+    eng_must(fmq_hub_watch(other, pull, 0, NULL), "unwatch twice");
+    CHECK_EQ(fmq_hub_watch(other, pull, FMQ_POLLIN, pull), -ENOTSOCK);
+    fmq_hub_free(other);
+    fmq_socket_free(pull);
+    eng_close(push);
+    eng_end(ctx);
+}
+
+TEST(a_hub_tells_an_event_loop_which_sockets_are_ready)
+{
+    fmq_hub *h;
+    if (fmq_hub_new(&h) == -ENOTSUP)
+        return; /* pollers without descriptors */
+    fmq_hub_free(h);
+    hub_shows("tcp");
+    hub_shows("inproc");
 }
 
 static void run_proxy(void *arg)

@@ -66,7 +66,7 @@ class Authenticator:
         """Bind zap_socket. ZMQError(EADDRINUSE): the context has an authenticator already."""
         if self.zap_socket is not None:
             return
-        sock: Socket[Any] = self.context.socket(constants.REP, socket_class=Socket)
+        sock: Socket[bytes] = self.context.socket(constants.REP, socket_class=Socket)
         try:
             sock.linger = 1
             sock.bind(ENDPOINT)
