@@ -21,6 +21,7 @@ from helpers import (
     raises_errno,
     recv,
     recv_multipart,
+    unique,
     wait_readable,
     wait_writable,
 )
@@ -395,6 +396,26 @@ def test_descriptors_are_those_that_the_engine_has(ctx, make, endpoint):
     sockets = push.stats().descriptors + pull.stats().descriptors
     assert 0 < sockets < ctx.stats().descriptors
     assert ctx.stats().sockets == 2
+
+
+@in_loops
+async def test_waiting_in_an_event_loop_costs_a_socket_no_descriptor() -> None:
+    before = open_engine_fds()
+    async with submodule("asyncio").Context() as context:
+        pulls = [context.socket(zmq.PULL) for _ in range(3)]
+        for pull in pulls:
+            pull.bind("inproc://" + unique("watched"))
+        had = context.stats().descriptors
+        assert had == open_engine_fds() - before
+        waiting = [pull.recv() for pull in pulls]
+        if zmq.poller_name() == "poll":  # a loop watches each by itself, and that counts
+            assert context.stats().descriptors == open_engine_fds() - before
+        else:
+            assert context.stats().descriptors == had
+            assert open_engine_fds() - before - had <= 2  # the loop's, for all its sockets
+        for future, pull in zip(waiting, pulls, strict=True):
+            future.cancel()
+            pull.close()
 
 
 def test_what_asks_the_authenticator_is_no_socket_of_the_program(ctx, make):

@@ -35,7 +35,7 @@ void poller_destroy(struct poller *p);
  * none (poll). */
 int poller_fd(const struct poller *p);
 unsigned poller_held(const struct poller *p); /* how many descriptors are its own */
-/* The same of one that may not be there. */
+/* How many descriptors it holds; NULL: none. */
 static inline uint32_t poller_fds(const struct poller *p)
 {
     return p ? poller_held(p) : 0;

@@ -72,7 +72,7 @@ class ThreadAuthenticator(Authenticator):
         if self.thread is not None:
             return
         super().start()
-        made: list[Socket[bytes]] = []
+        made: list[Socket[Any]] = []
         try:
             self.pipe_endpoint = f"inproc://fastmq-auth-{next(_serial)}-{id(self)}"
             for connect in (Socket.bind, Socket.connect):
