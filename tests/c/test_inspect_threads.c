@@ -54,6 +54,13 @@ TEST(counters_of_both_sides_agree_over_every_transport)
         eng_must(fmq_ctx_stats(ctx, &all), "ctx stats");
         CHECK_EQ(all.sockets, 2);
         CHECK_EQ(all.descriptors, fmq_open_fds() - eng_fds);
+        uint32_t unwatched = stats_of(pull).descriptors;
+        int fd;
+        eng_must(fmq_watch(pull, FMQ_POLLIN, &fd), "watch");
+        CHECK(stats_of(pull).descriptors > unwatched);
+        eng_must(fmq_ctx_stats(ctx, &all), "ctx stats");
+        CHECK_EQ(all.descriptors, fmq_open_fds() - eng_fds);
+        eng_must(fmq_watch(pull, 0, &fd), "watch no more");
         CHECK(all.pool_spare <= all.pool_bytes);
         uint64_t bytes = stats_of(push).count.bytes_sent + stats_of(pull).count.bytes_sent;
         eng_close(push);
