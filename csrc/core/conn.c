@@ -297,7 +297,7 @@ bool conn_attend(struct conn *c, bool flush)
         c->dirty = false; /* who writes, or the poller, sees to the rest */
     if (!c->dirty)
         return false;
-    if (flush || !c->peer.ready || (c->pipe && c->pipe->out.bytes >= FLUSH_BYTES)) {
+    if (flush || !c->peer.ready || (c->pipe && flush_is_due(&c->pipe->out))) {
         conn_write(c);
         return false;
     }
