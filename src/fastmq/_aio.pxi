@@ -893,7 +893,7 @@ cdef class AsyncSocket(Socket):
                 if w.kind == TAKE_NEXT and (rc == -ENOTSOCK or rc == -FMQ_ETERM):
                     return failed_in(station.loop, StopAsyncIteration())
                 return failed_in(station.loop, error_of(rc))
-        ms = 0 if w.flags & 1 else fmq_rcvtimeo(self.s) if timeout is None else as_timeout(timeout)
+        ms = limit_of(w.flags, timeout, fmq_rcvtimeo(self.s))
         if ms == 0:
             return failed_in(station.loop, make_error(-EAGAIN))
         return self.wait(station, station.receivers, w, ms, FMQ_POLLIN)

@@ -256,6 +256,13 @@ cdef int as_timeout(object timeout) except -2:
     return ms if ms < INT32_MAX else INT32_MAX
 
 
+cdef int limit_of(int flags, object timeout, int option) except -2:
+    """How long one send or receive may wait, in ms: DONTWAIT, its own timeout, or the option."""
+    if flags & 1:
+        return 0
+    return option if timeout is None else as_timeout(timeout)
+
+
 # ---- messages ----
 
 cdef object take_bytes(msg *m):
@@ -1068,12 +1075,7 @@ cdef class Socket:
             rc = msg_own(&v[i])
             if rc < 0:
                 fail(rc)
-        if flags & 1:
-            ms = 0
-        elif timeout is None:
-            ms = fmq_sndtimeo(self.s)
-        else:
-            ms = as_timeout(timeout)
+        ms = limit_of(flags, timeout, fmq_sndtimeo(self.s))
         deadline = deadline_of(ms)
         while True:
             with nogil:
@@ -1270,12 +1272,7 @@ cdef class Socket:
         cdef int ms
         if rc != -EBUSY and (rc != -EAGAIN or flags & 1):
             fail(rc)
-        if flags & 1:
-            ms = 0
-        elif timeout is None:
-            ms = fmq_rcvtimeo(self.s)
-        else:
-            ms = as_timeout(timeout)
+        ms = limit_of(flags, timeout, fmq_rcvtimeo(self.s))
         deadline = deadline_of(ms)
         while True:
             with nogil:
