@@ -37,10 +37,11 @@ test-fast: $(VENV)/.test ## pytest without the slow tests
 # The interpreter is not instrumented, so the sanitizer's runtime comes in first, and C++'s with it,
 # where it looks for what throws (greenlet does). What CPython itself never frees is not ours to
 # report, and what is held back from reuse stays small beside what the tests allow a process to grow.
+# A fork may find the sanitizer's allocator locked by another thread; its child would hang for ever.
 test-asan: $(VENV)-asan/.test ## pytest on an extension built with the address sanitizer
 	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libstdc++.so.6)" \
 	    ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=32 \
-	    PYTHONMALLOC=malloc $(VENV)-asan/bin/python $(PYTEST) -m "not slow" $(PYTEST_ARGS)
+	    PYTHONMALLOC=malloc $(VENV)-asan/bin/python $(PYTEST) -m "not slow and not forks" $(PYTEST_ARGS)
 
 bench: $(VENV)/.bench ## every benchmark beside pyzmq, several rounds: keep the machine quiet
 	$(BIN)/python bench/run.py $(BENCH_ARGS)
