@@ -8,6 +8,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST_ARGS ?=
+FUZZ_SECONDS ?= 1800
 # Most tests wait for something: several processes share them, a file to each.
 PYTEST := -m pytest -n 3 --dist loadfile
 CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
@@ -17,7 +18,7 @@ BUILD_INPUTS := pyproject.toml setup.py $(shell find csrc src \
                 -name '*.[ch]' -o -name '*.def' -o -name '*.pyx' -o -name '*.px[di]')
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-asan bench budget ctest tsan fuzz lint format types clean
+.PHONY: help run test test-fast test-asan bench budget ctest tsan corpora fuzz lint format types clean
 .DELETE_ON_ERROR:
 
 help: ## these lines
@@ -55,8 +56,12 @@ ctest: ## the engine's C tests under the address and undefined-behaviour sanitiz
 tsan: ## the engine's C tests under the thread sanitizer
 	$(MAKE) -C tests/c check MODES=tsan
 
-fuzz: ## replay every fuzzing corpus
+corpora: ## replay every fuzzing corpus
 	$(MAKE) -j $(CORES) -C fuzz replay
+
+fuzz: ## libFuzzer, each target for FUZZ_SECONDS (1800), then what was reached; needs clang and llvm
+	$(MAKE) -C fuzz fuzz TIME=$(FUZZ_SECONDS)
+	$(MAKE) -C fuzz coverage
 
 lint: $(VENV)/.dev ## ruff, clang-format: what is wrong, changing nothing
 	$(BIN)/ruff check .
