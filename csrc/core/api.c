@@ -168,7 +168,7 @@ int fmq_try_send_bytes(fmq_socket *s, const void *data, size_t size, void *objec
     if (rc)
         return rc;
     if (s->ops->pick && !more && list_empty(&s->tx_partials)) {
-        struct pipe *p = s->ops->pick(s);
+        struct pipe *p = s->ops->pick(s, size);
         rc = p ? pipe_write_bytes(p, data, size, object) : -EAGAIN;
     } else {
         struct msg m;

@@ -424,7 +424,17 @@ void conn_judged(struct conn *c, enum conn_verdict verdict, uint32_t code, struc
     break_off(c);
 }
 
-/* Decodes what is buffered, up to RCVHWM. */
+/* Queues a frame for the program. */
+static void take_frame(struct pipe *p, struct msg *m)
+{
+    size_t size = msg_size(m);
+    if (!p || p->hung_up || msgring_push(&p->in, m))
+        msg_drop(m);
+    else if (p->counted)
+        p->in_bytes += size;
+}
+
+/* Decodes what is buffered, up to RCVHWM, RCVHWM_BYTES and what the context may hold. */
 static void process(struct conn *c)
 {
     struct fmq_socket *s = c->socket;
@@ -433,7 +443,8 @@ static void process(struct conn *c)
     int rc;
     for (;;) {
         if (p) {
-            if (p->in_hwm && p->in.msgs >= p->in_hwm && !p->conflate) {
+            if ((p->in_hwm && p->in.msgs >= p->in_hwm && !p->conflate) ||
+                (p->counted && pipe_in_full(p))) {
                 if (!p->paused) {
                     p->paused = true;
                     choose_solo(s);
@@ -444,7 +455,7 @@ static void process(struct conn *c)
                 break;
             }
             struct msg m;
-            if (peer_next_small(&c->peer, &m)) {
+            if (!p->counted && peer_next_small(&c->peer, &m)) {
                 if (p->hung_up || msgring_push(&p->in, &m))
                     msg_drop(&m);
                 continue;
@@ -466,8 +477,7 @@ static void process(struct conn *c)
             before = p->in.msgs;
             break;
         case PEER_EV_FRAME:
-            if (!p || p->hung_up || msgring_push(&p->in, &ev.msg))
-                msg_drop(&ev.msg);
+            take_frame(p, &ev.msg);
             break;
         case PEER_EV_AUTH:
             ask_about(c);
@@ -490,6 +500,7 @@ static void process(struct conn *c)
     }
     if (p) {
         keep_warm(c);
+        pipe_account(p);
         pipe_arrived(p, before);
     }
     /* A PING with a TTL sets a deadline that the timer does not know of yet. */

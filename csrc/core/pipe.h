@@ -5,7 +5,10 @@
  *
  * Everything is done under the lock of the socket that owns the pipe. High-water marks count whole
  * messages: out_hwm those not yet handed to the kernel (or not yet received by the inproc peer),
- * in_hwm those read and not yet received by the program.
+ * in_hwm those read and not yet received by the program. out_max and in_max count the bytes of
+ * their parts. A write that would exceed out_max is refused, but an empty queue takes any message,
+ * which could never be sent otherwise. At in_max nothing more is read; the message that reached it
+ * was complete before.
  */
 #ifndef CORE_PIPE_H
 #define CORE_PIPE_H
@@ -18,6 +21,7 @@
 #include "msg/msg.h"
 #include "wire/outq.h"
 
+struct budget;
 struct fmq_socket;
 struct conn;
 struct endpoint;
@@ -32,6 +36,15 @@ struct pipe {
     uint32_t in_hwm;   /* 0: no limit */
     uint32_t out_hwm;
     struct outq out; /* stream transports: framed and unsent */
+
+    uint64_t in_max, out_max; /* RCVHWM_BYTES, SNDHWM_BYTES; 0: no limit */
+    struct budget *budget;    /* of the context; NULL: none, or the pipe does not count in it */
+    bool bounded;             /* out_max or budget, or so in a link: writing depends on the size */
+    bool counted;             /* in_max or budget: in_bytes is kept */
+    uint64_t in_bytes;        /* stream transports: of all parts in `in` */
+    uint64_t held;            /* read by the pattern, and still to be received by the program */
+    uint64_t charged;         /* what of this counts in the budget; not what is in a link */
+    uint64_t want;            /* full: the smallest size that was refused */
 
     struct conn *conn; /* NULL: not connected now, or inproc */
     struct endpoint
@@ -55,8 +68,8 @@ struct pipe {
     bool ready;        /* connected: handshake done */
     bool close_wanted; /* pipe_close was called: done when the pattern has returned */
     bool hung_up;      /* no writing any more; freed when `in` is empty */
-    bool full;         /* a write was refused at the HWM: `writable` is owed */
-    bool paused;       /* its connection is not read: `in` is at in_hwm */
+    bool full;         /* a write was refused at a limit: `writable` is owed */
+    bool paused;       /* its connection is not read: `in` is at a limit */
     bool conflate;     /* keep the newest message only, each way */
     bool raw;
 
@@ -72,10 +85,22 @@ struct pipe {
 /* n messages that were written to the pipe, or would have been, are thrown away. */
 void pipe_count_drops(struct pipe *p, uint64_t n);
 
-/* Room for one more message now? When not, the pattern's `writable` will be called later. */
-bool pipe_can_write(struct pipe *p);
+/* As a size: is the pipe writable, for a message not known yet? After a refusal: for that one,
+ * so that who waits for readiness and sends again is not told in vain. */
+#define PIPE_ANY UINT64_MAX
+
+/* Room for one more message of so many bytes now? When not, the pattern's `writable` will be called
+ * later. */
+bool pipe_can_write(struct pipe *p, uint64_t size);
+/* Makes the pipe wait for room for `size` bytes as if pipe_can_write had refused them. */
+void pipe_refuse(struct pipe *p, uint64_t size);
+/* For a message that goes to several or to nobody: takes `total` bytes from the context's budget for
+ * the writes that follow. False: they are not there, the pipe waits for them. pipe_reserve_end
+ * gives back what the writes left. */
+bool pipe_reserve(struct pipe *p, uint64_t total);
+void pipe_reserve_end(struct fmq_socket *s);
 /* As pipe_write for one part that the caller lends, `object` as in msg_init_borrowed. Only after
- * pipe_can_write. */
+ * pipe_can_write; -EAGAIN all the same when another socket was faster to use the context's room. */
 int pipe_write_bytes(struct pipe *p, const void *data, size_t size, void *object);
 /*
  * Queues one whole message of n parts. Consumes them on success. -EAGAIN at the HWM or when hung
@@ -101,8 +126,12 @@ static inline bool pipe_takes_spans(const struct pipe *p)
  * afterwards). 0, -EAGAIN, -ENOMEM. */
 int pipe_write_shared(struct pipe *p, struct msg *parts, uint32_t n);
 
-/* After a message was taken from `in`, where somebody may wait for that. */
-void pipe_made_room(struct pipe *p);
+/* After a message of so many bytes was taken from `in`, where somebody may wait for that. */
+void pipe_made_room(struct pipe *p, uint64_t bytes);
+/* The pattern keeps so many bytes for the program that it has read, or (negative) no more. */
+void pipe_hold(struct pipe *p, int64_t bytes);
+/* Whether the pattern may read ahead more than it holds. */
+bool pipe_may_hold(struct pipe *p);
 
 static inline bool pipe_can_read(const struct pipe *p)
 {
@@ -120,8 +149,8 @@ static inline bool pipe_read_single(struct pipe *p, struct msg *out)
     if (msgring_peek(&p->in)->flags & PART_MORE)
         return false;
     msgring_pop(&p->in, out);
-    if (p->link || p->hung_up || p->paused)
-        pipe_made_room(p);
+    if (p->link || p->hung_up || p->paused || p->counted)
+        pipe_made_room(p, msg_size(out));
     return true;
 }
 /* Drops the oldest whole message. */
@@ -139,5 +168,7 @@ void pipe_close(struct pipe *p);
 bool pipe_unsent(const struct pipe *p);
 /* Statistics and queue depth. */
 uint32_t pipe_out_msgs(const struct pipe *p);
+uint64_t pipe_out_bytes(const struct pipe *p);
+uint64_t pipe_in_bytes(const struct pipe *p);
 
 #endif

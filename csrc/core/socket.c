@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "core/budget.h"
 #include "core/conn.h"
 #include "core/ctx.h"
 #include "core/driver.h"
@@ -253,6 +254,22 @@ void socket_unref(struct fmq_socket *s)
     }
 }
 
+/* The context may queue more again: who was refused tries anew. */
+static void shortage_over(struct fmq_socket *s, struct cmd *cmd)
+{
+    (void)cmd;
+    if (s->finished)
+        return;
+    LIST_FOR_SAFE(n, &s->pipes)
+    {
+        struct pipe *p = LIST_ENTRY(n, struct pipe, in_socket);
+        if (p->full && !p->hung_up)
+            pipe_drained(p);
+        if (p->paused && p->conn)
+            conn_resume(p->conn);
+    }
+}
+
 static void linger_over(struct timer *t, uint64_t now)
 {
     (void)now;
@@ -308,6 +325,8 @@ int socket_new(struct fmq_ctx *ctx, const struct pattern_ops *ops, bool internal
     list_init(&s->dr_sockets);
     list_init(&s->dr_grave);
     list_init(&s->in_ctx);
+    list_init(&s->shortage.node);
+    s->shortage.over.run = shortage_over;
     heap_init(&s->timers);
     heap_node_init(&s->dr_deadline);
     timer_init(&s->linger_timer, linger_over);
@@ -345,6 +364,7 @@ int socket_new(struct fmq_ctx *ctx, const struct pattern_ops *ops, bool internal
         goto fail;
     }
     s->opt.ipv6 = ctx->ipv6;
+    s->budget = ctx->budget.on && !internal ? &ctx->budget : NULL;
     if (!ctx->blocky)
         s->opt.linger = 0;
     if (ops->init)
@@ -527,6 +547,8 @@ bool socket_try_finish(struct fmq_socket *s)
     socket_reap(s);
     if (atomic_load(&s->watchers))
         watch_update(s); /* they find out that it is closed */
+    if (s->budget)
+        budget_leave(s->budget, s);
     if (s->driver)
         driver_remove(s->driver, s);
     ctx_socket_finished(s->ctx, s);

@@ -104,8 +104,8 @@ long fmq_live_blocks(void); /* allocations alive; 0 unless built with FMQ_DEBUG 
 
 int fmq_ctx_new(fmq_ctx **out);
 /* Context options by number (IO_THREADS 1, MAX_SOCKETS 2 ...). -EINVAL: unknown or out of range. */
-int fmq_ctx_set(fmq_ctx *ctx, int option, int value);
-int fmq_ctx_get(fmq_ctx *ctx, int option, int *value);
+int fmq_ctx_set(fmq_ctx *ctx, int option, int64_t value);
+int fmq_ctx_get(fmq_ctx *ctx, int option, int64_t *value);
 int fmq_ctx_set_name_prefix(fmq_ctx *ctx, const char *prefix);
 /* All calls on its sockets fail with -FMQ_ETERM from now on. Never waits. */
 int fmq_ctx_shutdown(fmq_ctx *ctx);
@@ -270,6 +270,8 @@ struct fmq_counters {
     uint64_t drops;       /* messages that were thrown away */
     uint64_t queued_to_send; /* now: messages that are not handed over yet */
     uint64_t queued_to_recv; /* now: messages that the program has not received yet */
+    uint64_t bytes_to_send;  /* now: of the messages that are queued to be sent, without framing */
+    uint64_t bytes_to_recv;  /* now: of those that the program has not received yet */
     uint64_t reconnects;     /* connections that were made again after a loss */
 };
 
@@ -311,6 +313,7 @@ struct fmq_context_stats {
     uint32_t descriptors; /* that the sockets and the background threads hold */
     uint64_t pool_bytes;  /* memory of buffers for sending and receiving, in use and spare */
     uint64_t pool_spare;  /* the spare part of it */
+    int64_t queued_bytes; /* what counts against MAX_QUEUED_BYTES now; -1: it was never set */
 };
 int fmq_ctx_stats(fmq_ctx *ctx, struct fmq_context_stats *out);
 

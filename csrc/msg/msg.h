@@ -179,6 +179,15 @@ static inline void parts_init(struct parts *p)
     p->cap = PARTS_INLINE;
 }
 
+/* The bytes of n parts. */
+static inline uint64_t parts_size(const struct msg *v, uint32_t n)
+{
+    uint64_t size = 0;
+    for (uint32_t i = 0; i < n; i++)
+        size += msg_size(&v[i]);
+    return size;
+}
+
 int parts_grow(struct parts *p, uint32_t extra); /* room for `extra` more: 0 or -ENOMEM */
 void parts_clear(struct parts *p);               /* drops the messages, keeps the memory */
 void parts_fini(struct parts *p);                /* drops the messages and frees */
@@ -217,6 +226,8 @@ int msgring_grow(struct msgring *r);
 void msgring_fini(struct msgring *r); /* drops what is left */
 /* Drops the frames at the tail that belong to an unfinished message. */
 void msgring_rollback(struct msgring *r);
+/* The bytes of all frames; walks them. */
+uint64_t msgring_bytes(const struct msgring *r);
 /* Frees the slots when empty, so that an idle pipe costs nothing. */
 void msgring_trim(struct msgring *r);
 

@@ -367,11 +367,10 @@ static int rep_send(struct fmq_socket *s, struct parts *m)
     struct rep *me = s->state;
     if (!me->replying)
         return -FMQ_EFSM;
-    if (!me->asker || !pipe_can_write(me->asker)) {
-        route_drop(s, me->asker, m);
-    } else {
+    int rc = -EAGAIN;
+    if (me->asker) {
         uint32_t n = me->envelope.len;
-        int rc = parts_prepend(m, me->envelope.v, n);
+        rc = parts_prepend(m, me->envelope.v, n);
         if (rc == 0) {
             rc = pipe_write(me->asker, m->v, m->len);
             if (rc) { /* all as it was: the envelope is still in its place */
@@ -379,10 +378,14 @@ static int rep_send(struct fmq_socket *s, struct parts *m)
                 memmove(m->v, m->v + n, m->len * sizeof(*m->v));
             }
         }
-        if (rc)
-            return rc;
+    }
+    if (rc == 0) {
         m->len = 0;
         me->envelope.len = 0;
+    } else if (rc == -EAGAIN) {
+        route_drop(s, me->asker, m);
+    } else {
+        return rc;
     }
     parts_clear(&me->envelope);
     me->asker = NULL;

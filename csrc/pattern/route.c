@@ -35,7 +35,7 @@ void route_expel(struct pipe *p)
 
 int balancer_send(struct balancer *b, struct parts *m, struct pipe **to)
 {
-    struct pipe *p = balancer_turn(b);
+    struct pipe *p = balancer_turn(b, parts_size(m->v, m->len));
     int rc = p ? pipe_write(p, m->v, m->len) : -EAGAIN;
     if (rc)
         return rc;
@@ -48,7 +48,7 @@ int balancer_send(struct balancer *b, struct parts *m, struct pipe **to)
 
 int route_send(struct fmq_socket *s, struct parts *m)
 {
-    struct pipe *p = s->ops->pick(s);
+    struct pipe *p = s->ops->pick(s, parts_size(m->v, m->len));
     int rc = p ? pipe_write(p, m->v, m->len) : -EAGAIN;
     if (rc == 0)
         m->len = 0;
@@ -129,13 +129,19 @@ void fanout_aim_all(struct fanout *f)
     fanout_aim(f, LIST_ENTRY(it, struct pipe, out_node));
 }
 
-bool fanout_all_writable(struct fanout *f)
+bool fanout_all_writable(struct fanout *f, uint64_t size)
 {
     for (uint32_t i = 0; i < f->count; i++) {
-        if (!pipe_can_write(f->targets[i]))
+        if (!pipe_can_write(f->targets[i], size))
             return false;
     }
     return true;
+}
+
+bool fanout_reserve(struct fanout *f, uint64_t size)
+{
+    return fanout_all_writable(f, size) &&
+           (f->count == 0 || pipe_reserve(f->targets[0], size * f->count));
 }
 
 /* Whether to frame the message here and not in each queue: small enough to be copied. */
@@ -175,6 +181,7 @@ int fanout_send(struct fmq_socket *s, struct fanout *f, struct parts *m)
         s->drops++;
         p->drops++;
     }
+    pipe_reserve_end(s);
     if (no_memory && !sent)
         return -ENOMEM;
     parts_clear(m);

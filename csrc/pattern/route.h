@@ -125,22 +125,25 @@ static inline void balancer_remove(struct pipe *p)
     list_remove(&p->out_node);
 }
 
-/* The pipe whose turn it is; NULL: none has room. */
-static inline struct pipe *balancer_next(struct balancer *b)
+/* The pipe whose turn it is among those that can take so many bytes; NULL: none has room. Who has
+ * room for less keeps its place. */
+static inline struct pipe *balancer_next(struct balancer *b, uint64_t size)
 {
-    while (!list_empty(&b->pipes)) {
-        struct pipe *p = LIST_ENTRY(b->pipes.next, struct pipe, out_node);
-        if (pipe_can_write(p))
+    LIST_FOR_SAFE(it, &b->pipes)
+    {
+        struct pipe *p = LIST_ENTRY(it, struct pipe, out_node);
+        if (pipe_can_write(p, size))
             return p;
-        balancer_remove(p);
+        if (!p->bounded)
+            balancer_remove(p);
     }
     return NULL;
 }
 
 /* The same, and it goes to the back of the line. */
-static inline struct pipe *balancer_turn(struct balancer *b)
+static inline struct pipe *balancer_turn(struct balancer *b, uint64_t size)
 {
-    struct pipe *p = balancer_next(b);
+    struct pipe *p = balancer_next(b, size);
     if (p && p->out_node.next != p->out_node.prev) {
         list_remove(&p->out_node);
         list_push_back(&b->pipes, &p->out_node);
@@ -151,7 +154,7 @@ static inline struct pipe *balancer_turn(struct balancer *b)
 /* Whether balancer_send would find a pipe. */
 static inline bool balancer_ready(struct balancer *b)
 {
-    return balancer_next(b) != NULL;
+    return balancer_next(b, PIPE_ANY) != NULL;
 }
 
 /* 0: the message is gone, *to tells where. -EAGAIN, -ENOMEM: all is as it was. */
@@ -179,8 +182,10 @@ static inline void fanout_aim(struct fanout *f, struct pipe *p)
 }
 
 void fanout_aim_all(struct fanout *f);
-/* Whether every target has room. */
-bool fanout_all_writable(struct fanout *f);
+/* Whether every target has room for so many bytes; PIPE_ANY as in pipe.h. */
+bool fanout_all_writable(struct fanout *f, uint64_t size);
+/* Whether all of them have, together too. Then it is theirs until fanout_send. */
+bool fanout_reserve(struct fanout *f, uint64_t size);
 /* Sends to the targets; who has no room misses the message. 0, or -ENOMEM when nobody got it. */
 int fanout_send(struct fmq_socket *s, struct fanout *f, struct parts *m);
 

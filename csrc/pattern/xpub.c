@@ -58,6 +58,7 @@ struct note {
     struct xpub_pipe *from; /* NULL: gone */
     bool user;
     uint32_t len;
+    uint64_t bytes; /* of a user's message, as long as its pipe holds it */
     struct msg v[];
 };
 
@@ -84,14 +85,17 @@ static struct note *note_new(struct xpub_pipe *from, uint32_t n, bool user)
     list_init(&note->of_pipe);
     note->from = from;
     note->user = user;
+    note->bytes = 0;
     note->len = 0;
     return note;
 }
 
 static void note_free(struct note *note)
 {
-    if (note->from && note->user && list_linked(&note->of_pipe))
+    if (note->from && note->user && list_linked(&note->of_pipe)) {
         note->from->held--;
+        pipe_hold(note->from->pipe, -(int64_t)note->bytes);
+    }
     list_remove(&note->node);
     list_remove(&note->of_pipe);
     for (uint32_t i = 0; i < note->len; i++)
@@ -105,7 +109,11 @@ static void note_post(struct xpub *me, struct note *note)
     if (!note->from)
         return;
     list_push_back(&note->from->notes, &note->of_pipe);
-    note->from->held += note->user;
+    if (!note->user)
+        return;
+    note->from->held++;
+    note->bytes = parts_size(note->v, note->len);
+    pipe_hold(note->from->pipe, (int64_t)note->bytes);
 }
 
 static struct note *note_subscription(struct xpub_pipe *from, const void *topic, size_t len,
@@ -237,7 +245,8 @@ static int digest(struct fmq_socket *s, struct xpub_pipe *xp, struct parts *m)
 
 static bool may_read(const struct xpub_pipe *xp)
 {
-    return pipe_can_read(xp->pipe) && (!xp->pipe->in_hwm || xp->held < xp->pipe->in_hwm);
+    return pipe_can_read(xp->pipe) && (!xp->pipe->in_hwm || xp->held < xp->pipe->in_hwm) &&
+           pipe_may_hold(xp->pipe);
 }
 
 /* Reads as far as allowed; what stays makes the pipe wait in `in`. */
@@ -396,7 +405,7 @@ static int xpub_send_check(struct fmq_socket *s, const struct msg *first)
     if (!me->nodrop)
         return 0;
     aim(s, first);
-    return fanout_all_writable(&me->out) ? 0 : -EAGAIN;
+    return fanout_all_writable(&me->out, PIPE_ANY) ? 0 : -EAGAIN;
 }
 
 static int xpub_send(struct fmq_socket *s, struct parts *m)
@@ -405,7 +414,7 @@ static int xpub_send(struct fmq_socket *s, struct parts *m)
     if (!list_empty(&me->in.pipes))
         read_rest(s);
     aim(s, &m->v[0]);
-    if (me->nodrop && !fanout_all_writable(&me->out))
+    if (me->nodrop && !fanout_reserve(&me->out, parts_size(m->v, m->len)))
         return -EAGAIN;
     int rc = fanout_send(s, &me->out, m);
     if (rc == 0 && me->last_value)
@@ -445,7 +454,7 @@ static bool can_publish(struct xpub *me, bool all)
     {
         struct pipe *p = LIST_ENTRY(it, struct pipe, out_node);
         const struct xpub_pipe *xp = p->state;
-        if ((all || xp->topics.count) && !pipe_can_write(p))
+        if ((all || xp->topics.count) && !pipe_can_write(p, PIPE_ANY))
             return false;
     }
     return true;

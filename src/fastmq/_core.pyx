@@ -657,10 +657,11 @@ cdef class Context:
             name = optval.encode() if isinstance(optval, str) else optval
             rc = fmq_ctx_set_name_prefix(h, name)
         elif isinstance(optval, int):
-            if not -2**31 <= optval < 2**31:
-                rc = -EINVAL
-            else:
-                rc = fmq_ctx_set(h, number, optval)
+            if not -2**63 <= optval < 2**63:
+                fail_about(-EINVAL, f"context option {option!r} = {optval!r}")
+            rc = fmq_ctx_set(h, number, optval)
+            if rc < 0:
+                fail_detail(rc, f"context option {option!r} = {optval!r}")
         else:
             raise TypeError(f"context option {option!r} takes int, not {type(optval).__name__}")
         if rc < 0:
@@ -669,7 +670,7 @@ cdef class Context:
     def get(self, option):
         """The value of a ContextOption."""
         cdef fmq_ctx *h = self.need()
-        cdef int value = 0
+        cdef int64_t value = 0
         cdef int rc = fmq_ctx_get(h, option, &value)
         if rc < 0:
             fail_about(rc, f"context option {option!r}")
@@ -741,7 +742,8 @@ cdef class Context:
         if rc < 0:
             fail(rc)
         return (*counters(&stats.count), stats.send_waits, stats.sockets, stats.peers,
-                stats.descriptors, stats.pool_bytes, stats.pool_spare)
+                stats.descriptors, stats.pool_bytes, stats.pool_spare,
+                None if stats.queued_bytes < 0 else stats.queued_bytes)
 
 
 def orphans_sending():
@@ -1558,7 +1560,7 @@ cdef bytes topic_bytes(object topic):
 
 cdef tuple counters(fmq_counters *c):
     return (c.msgs_sent, c.msgs_recvd, c.bytes_sent, c.bytes_recvd, c.drops, c.queued_to_send,
-            c.queued_to_recv, c.reconnects)
+            c.queued_to_recv, c.bytes_to_send, c.bytes_to_recv, c.reconnects)
 
 
 cdef tuple peer_fields(fmq_peer *p):

@@ -58,6 +58,8 @@ class ContextOption(IntEnum):
     THREAD_AFFINITY_CPU_ADD = 7
     THREAD_AFFINITY_CPU_REMOVE = 8
     THREAD_NAME_PREFIX = 9
+    # fastmq's own
+    MAX_QUEUED_BYTES = 10008
 
 
 class SocketType(IntEnum):
@@ -344,6 +346,8 @@ class SocketOption(IntEnum):
     MAXMSGPARTS = 10002
     IPC_STEAL = 10003
     TCP_CONGESTION = 10004, _OptType.bytes
+    SNDHWM_BYTES = 10006, _OptType.int64
+    RCVHWM_BYTES = 10007, _OptType.int64
 
 
 # Every name above, without its enum. Those of some enums carry a prefix.
@@ -384,6 +388,7 @@ MSG_T_SIZE: ContextOption = ContextOption.MSG_T_SIZE
 THREAD_AFFINITY_CPU_ADD: ContextOption = ContextOption.THREAD_AFFINITY_CPU_ADD
 THREAD_AFFINITY_CPU_REMOVE: ContextOption = ContextOption.THREAD_AFFINITY_CPU_REMOVE
 THREAD_NAME_PREFIX: ContextOption = ContextOption.THREAD_NAME_PREFIX
+MAX_QUEUED_BYTES: ContextOption = ContextOption.MAX_QUEUED_BYTES
 
 PAIR: Final = SocketType.PAIR
 PUB: Final = SocketType.PUB
@@ -532,6 +537,8 @@ SPIN_US: SocketOption = SocketOption.SPIN_US
 MAXMSGPARTS: SocketOption = SocketOption.MAXMSGPARTS
 IPC_STEAL: SocketOption = SocketOption.IPC_STEAL
 TCP_CONGESTION: SocketOption = SocketOption.TCP_CONGESTION
+SNDHWM_BYTES: SocketOption = SocketOption.SNDHWM_BYTES
+RCVHWM_BYTES: SocketOption = SocketOption.RCVHWM_BYTES
 
 MORE: MessageOption = MessageOption.MORE
 SHARED: MessageOption = MessageOption.SHARED
@@ -661,6 +668,7 @@ __all__ = [
     "THREAD_AFFINITY_CPU_ADD",
     "THREAD_AFFINITY_CPU_REMOVE",
     "THREAD_NAME_PREFIX",
+    "MAX_QUEUED_BYTES",
     "SocketType",
     "PAIR",
     "PUB",
@@ -809,6 +817,8 @@ __all__ = [
     "MAXMSGPARTS",
     "IPC_STEAL",
     "TCP_CONGESTION",
+    "SNDHWM_BYTES",
+    "RCVHWM_BYTES",
     "MessageOption",
     "MORE",
     "SHARED",

@@ -324,3 +324,7 @@ class SocketOptions:
     IPC_STEAL = IntOption(10003, "IPC_STEAL", "GS")
     tcp_congestion = BytesOption(10004, "tcp_congestion", "GS")
     TCP_CONGESTION = BytesOption(10004, "TCP_CONGESTION", "GS")
+    sndhwm_bytes = IntOption(10006, "sndhwm_bytes", "GS")
+    SNDHWM_BYTES = IntOption(10006, "SNDHWM_BYTES", "GS")
+    rcvhwm_bytes = IntOption(10007, "rcvhwm_bytes", "GS")
+    RCVHWM_BYTES = IntOption(10007, "RCVHWM_BYTES", "GS")

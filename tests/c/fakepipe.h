@@ -28,15 +28,47 @@ struct fake {
 
 /* ---- pipe.h ---- */
 
-bool pipe_can_write(struct pipe *p)
+void pipe_refuse(struct pipe *p, uint64_t size)
+{
+    p->want = size;
+    p->full = true;
+}
+
+bool pipe_can_write(struct pipe *p, uint64_t size)
 {
     struct fake *f = (struct fake *)p;
     if (p->hung_up || f->close_wanted)
         return false;
-    if (!p->out_hwm || f->sent.msgs < p->out_hwm)
+    if (size == PIPE_ANY)
+        size = p->full ? p->want : 1;
+    uint64_t queued = msgring_bytes(&f->sent);
+    if ((!p->out_hwm || f->sent.msgs < p->out_hwm) &&
+        (!p->out_max || !queued || queued + size <= p->out_max))
         return true;
-    p->full = true;
+    pipe_refuse(p, size);
     return false;
+}
+
+bool pipe_reserve(struct pipe *p, uint64_t total)
+{
+    (void)p;
+    (void)total;
+    return true;
+}
+
+void pipe_reserve_end(struct fmq_socket *s)
+{
+    (void)s;
+}
+
+void pipe_hold(struct pipe *p, int64_t bytes)
+{
+    p->held += (uint64_t)bytes;
+}
+
+bool pipe_may_hold(struct pipe *p)
+{
+    return !p->held || !p->in_max || p->held < p->in_max;
 }
 
 static inline int fake_put(struct fake *f, struct msg *parts, uint32_t n)
@@ -62,7 +94,7 @@ static inline int fake_put(struct fake *f, struct msg *parts, uint32_t n)
 
 int pipe_write(struct pipe *p, struct msg *parts, uint32_t n)
 {
-    return pipe_can_write(p) ? fake_put((struct fake *)p, parts, n) : -EAGAIN;
+    return pipe_can_write(p, parts_size(parts, n)) ? fake_put((struct fake *)p, parts, n) : -EAGAIN;
 }
 
 int pipe_write_control(struct pipe *p, const void *data, size_t len)
@@ -76,7 +108,7 @@ int pipe_write_control(struct pipe *p, const void *data, size_t len)
 
 int pipe_write_shared(struct pipe *p, struct msg *parts, uint32_t n)
 {
-    if (!pipe_can_write(p))
+    if (!pipe_can_write(p, parts_size(parts, n)))
         return -EAGAIN;
     struct parts copy;
     parts_init(&copy);
@@ -100,7 +132,7 @@ int pipe_write_shared(struct pipe *p, struct msg *parts, uint32_t n)
 /* What was framed for many is taken apart again. */
 int pipe_write_span(struct pipe *p, const struct outspan *span)
 {
-    if (!pipe_can_write(p))
+    if (!pipe_can_write(p, span->body))
         return -EAGAIN;
     struct parts m;
     parts_init(&m);
