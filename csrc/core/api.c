@@ -319,7 +319,7 @@ static int begin_partial(struct fmq_socket *s, struct parts *whole, struct pipe 
     return 0;
 }
 
-static int recv_part_locked(struct fmq_socket *s, struct msg *out, struct meta **meta)
+static inline int recv_part_locked(struct fmq_socket *s, struct msg *out, struct meta **meta)
 {
     struct pipe *from = NULL;
     struct parts whole;

@@ -145,7 +145,7 @@ static void end_now(struct conn *c, enum conn_end how, int error)
         retry = p && !outq_empty(&p->out); /* within LINGER: only to send what is left */
     if (p) {
         p->conn = NULL;
-        p->paused = false;
+        pipe_pause(p, false);
         if (connecter && retry && !(s->opt.immediate && !ep->closing)) {
             pipe_lost(p);
         } else {
@@ -283,7 +283,7 @@ bool conn_attend(struct conn *c, bool flush)
         c->resume = false;
         if (!c->reading) {
             if (c->pipe)
-                c->pipe->paused = false;
+                pipe_pause(c->pipe, false);
             process(c);
             if (c->io.dead)
                 return false;
@@ -446,7 +446,7 @@ static void process(struct conn *c)
             if ((p->in_hwm && p->in.msgs >= p->in_hwm && !p->conflate) ||
                 (p->counted && pipe_in_full(p))) {
                 if (!p->paused) {
-                    p->paused = true;
+                    pipe_pause(p, true);
                     choose_solo(s);
                     if (c->peer.ping_gap) /* its PINGs go unread for now, and it must not despair */
                         tick(c, clock_now());

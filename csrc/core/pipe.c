@@ -32,15 +32,22 @@ struct pipe *pipe_new(struct fmq_socket *s, int *err)
     msgring_init(&p->in);
     p->budget = s->budget;
     outq_init(&p->out, s->ctx->pool);
-    pipe_set_limits(p);
     p->peer_type = -1;
     list_init(&p->in_node);
     list_init(&p->out_node);
     list_init(&p->dead_node);
     p->conflate = s->opt.conflate;
     p->raw = s->ops->raw;
+    pipe_set_limits(p);
     list_push_back(&s->pipes, &p->in_socket);
     return p;
+}
+
+void pipe_update(struct pipe *p)
+{
+    p->plain = !p->hung_up && !p->close_wanted && !p->link && !p->bounded;
+    p->copies = !p->link && !p->raw && !p->conflate && !p->bounded;
+    p->watched = p->link || p->hung_up || p->paused || p->counted;
 }
 
 void pipe_set_limits(struct pipe *p)
@@ -50,11 +57,13 @@ void pipe_set_limits(struct pipe *p)
     p->out_hwm = (uint32_t)o->sndhwm;
     p->in_max = (uint64_t)o->rcvhwm_bytes;
     p->out_max = (uint64_t)o->sndhwm_bytes;
-    p->bounded = p->out_max || p->budget;
+    p->bounded = p->budget || (p->link ? inproc_bounded(p) : p->out_max != 0);
+    p->socket->sized |= p->bounded;
     bool counted = p->in_max || p->budget;
     if (counted && !p->counted)
         p->in_bytes = msgring_bytes(&p->in);
     p->counted = counted;
+    pipe_update(p);
 }
 
 void pipe_account(struct pipe *p)
@@ -155,6 +164,7 @@ void pipe_hangup(struct pipe *p)
         return;
     }
     p->hung_up = true;
+    pipe_update(p);
     rollback(p);
     if (p->attached && p->ready && s->opt.disconnect_msg.len && !s->closed)
         pipe_inject(p, s->opt.disconnect_msg.data, s->opt.disconnect_msg.len);
@@ -194,6 +204,7 @@ void pipe_free(struct pipe *p)
 void pipe_close(struct pipe *p)
 {
     p->close_wanted = true;
+    pipe_update(p);
     queue_reap(p);
 }
 
@@ -221,7 +232,6 @@ static bool budget_has_room(struct pipe *p, uint64_t size)
     return budget_fits(p->budget, size);
 }
 
-/* pipe_can_write where bytes count, or over inproc. */
 static bool has_room(struct pipe *p, uint64_t size)
 {
     if (size == PIPE_ANY)
@@ -232,24 +242,19 @@ static bool has_room(struct pipe *p, uint64_t size)
     } else if (!p->conflate) {
         if (p->out_hwm && p->out.msgs >= p->out_hwm)
             return false;
-        if (p->out_max && p->out.body && size + p->out.body > p->out_max)
+        if (p->out_max && p->out.body &&
+            (p->out.body >= p->out_max || size > p->out_max - p->out.body))
             return false;
     }
     return !p->budget || keeps_newest(p) || budget_has_room(p, size);
 }
 
-bool pipe_can_write(struct pipe *p, uint64_t size)
+bool pipe_can_write_slow(struct pipe *p, uint64_t size)
 {
     if (p->hung_up || p->close_wanted)
         return false;
-    if (!p->bounded && !p->link) {
-        if (p->conflate || !p->out_hwm || p->out.msgs < p->out_hwm)
-            return true;
-    } else if (has_room(p, size)) {
+    if (p->link && !p->bounded ? inproc_can_write(p, 0) : has_room(p, size))
         return true;
-    }
-    if (p->link)
-        p->bounded = p->budget || inproc_bounded(p);
     if (size != PIPE_ANY)
         pipe_refuse(p, size);
     else if (!p->full)
@@ -300,19 +305,20 @@ static bool charge(struct pipe *p, uint64_t size)
     return true;
 }
 
-static void uncharge(struct pipe *p, uint64_t size)
+/* After a write that was charged. On failure the parts are still there. */
+static void charged(struct pipe *p, const struct msg *parts, uint32_t n, int rc)
 {
     if (!p->link)
-        p->charged -= size;
-    budget_give(p->budget, size);
+        pipe_account(p); /* also what CONFLATE replaced */
+    else if (rc)
+        budget_give(p->budget, parts_size(parts, n));
 }
 
-/* As pipe_write, for a pipe that is known to have room. `size` is only looked at where it counts.
- */
-static inline int put(struct pipe *p, struct msg *parts, uint32_t n, uint64_t size)
+/* As pipe_write, for a pipe that is known to have room. */
+static inline int put(struct pipe *p, struct msg *parts, uint32_t n)
 {
     int rc;
-    if (p->budget && !charge(p, size))
+    if (p->budget && !charge(p, parts_size(parts, n)))
         return -EAGAIN;
     if (p->link) {
         rc = inproc_write(p, parts, n);
@@ -329,31 +335,25 @@ static inline int put(struct pipe *p, struct msg *parts, uint32_t n, uint64_t si
     }
     if (rc == 0)
         p->msgs_out++;
-    else if (p->budget)
-        uncharge(p, size);
-    if (p->conflate)
-        pipe_account(p); /* what it replaced */
+    if (p->budget)
+        charged(p, parts, n, rc);
     return rc;
-}
-
-/* The size where writing depends on it. */
-static uint64_t size_of(const struct pipe *p, const struct msg *parts, uint32_t n)
-{
-    return p->bounded || (p->link && inproc_bounded(p)) ? parts_size(parts, n) : 0;
 }
 
 int pipe_write(struct pipe *p, struct msg *parts, uint32_t n)
 {
-    uint64_t size = size_of(p, parts, n);
-    return pipe_can_write(p, size) ? put(p, parts, n, size) : -EAGAIN;
+    uint64_t size = p->bounded ? parts_size(parts, n) : 0;
+    if (!pipe_can_write(p, size))
+        return -EAGAIN;
+    return put(p, parts, n);
 }
 
 int pipe_write_bytes(struct pipe *p, const void *data, size_t size, void *object)
 {
-    if (size > OUTQ_COPY_MAX || p->bounded || !pipe_takes_spans(p)) {
+    if (size > OUTQ_COPY_MAX || !p->copies) {
         struct msg m;
         msg_init_borrowed(&m, data, size, object);
-        int rc = put(p, &m, 1, size);
+        int rc = put(p, &m, 1);
         if (rc)
             msg_drop(&m);
         return rc;
@@ -435,8 +435,7 @@ int pipe_write_span(struct pipe *p, const struct outspan *span)
         return -EAGAIN;
     int rc = outq_put_span(&p->out, span);
     if (rc) {
-        if (p->budget)
-            uncharge(p, span->body);
+        pipe_account(p);
         return rc;
     }
     p->msgs_out++;
@@ -447,7 +446,7 @@ int pipe_write_span(struct pipe *p, const struct outspan *span)
 
 int pipe_write_shared(struct pipe *p, struct msg *parts, uint32_t n)
 {
-    if (!pipe_can_write(p, size_of(p, parts, n)))
+    if (!pipe_can_write(p, p->bounded ? parts_size(parts, n) : 0))
         return -EAGAIN;
     struct parts copy;
     parts_init(&copy);
@@ -540,7 +539,7 @@ static bool may_resume(struct pipe *p)
 }
 
 /* Makes room known to whoever fills `in`. */
-void pipe_made_room(struct pipe *p, uint64_t bytes)
+static void made_room(struct pipe *p, uint64_t bytes)
 {
     if (p->link) {
         inproc_taken(p, bytes);
@@ -558,6 +557,11 @@ void pipe_made_room(struct pipe *p, uint64_t bytes)
     }
     if (p->in.msgs == 0 && p->hung_up)
         queue_reap(p);
+}
+
+void pipe_took(struct pipe *p, const struct msg *parts, uint32_t n)
+{
+    made_room(p, parts_size(parts, n));
 }
 
 void pipe_hold(struct pipe *p, int64_t bytes)
@@ -591,8 +595,8 @@ int pipe_read(struct pipe *p, struct parts *out)
     }
     for (uint32_t i = 0; i < n; i++)
         msgring_pop(r, &out->v[out->len++]);
-    if (p->link || p->hung_up || p->paused || p->counted)
-        pipe_made_room(p, parts_size(out->v + out->len - n, n));
+    if (p->watched)
+        pipe_took(p, out->v + out->len - n, n);
     return 0;
 }
 
@@ -605,8 +609,8 @@ void pipe_skip(struct pipe *p)
         bytes += msg_size(&m);
         msg_drop(&m);
     } while (m.flags & PART_MORE);
-    if (p->link || p->hung_up || p->paused || p->counted)
-        pipe_made_room(p, bytes);
+    if (p->watched)
+        made_room(p, bytes);
 }
 
 int pipe_inject(struct pipe *p, const void *data, size_t len)

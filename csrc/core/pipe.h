@@ -39,7 +39,7 @@ struct pipe {
 
     uint64_t in_max, out_max; /* RCVHWM_BYTES, SNDHWM_BYTES; 0: no limit */
     struct budget *budget;    /* of the context; NULL: none, or the pipe does not count in it */
-    bool bounded;             /* out_max or budget, or so in a link: writing depends on the size */
+    bool bounded;             /* out_max or budget, or a link's limit: the size matters to writing */
     bool counted;             /* in_max or budget: in_bytes is kept */
     uint64_t in_bytes;        /* stream transports: of all parts in `in` */
     uint64_t held;            /* read by the pattern, and still to be received by the program */
@@ -72,6 +72,10 @@ struct pipe {
     bool paused;       /* its connection is not read: `in` is at a limit */
     bool conflate;     /* keep the newest message only, each way */
     bool raw;
+    /* What follows from the others, so that there is one question to ask (pipe_update). */
+    bool plain;   /* not hung up, close_wanted, a link or bounded: out_hwm alone limits it */
+    bool copies;  /* no link, not raw, conflate or bounded: small messages are copied into `out` */
+    bool watched; /* a link, hung up, paused or counted: taking from `in` is told to pipe_took */
 
     /* Statistics, see inspect.c. Whole messages; those still queued have been counted. */
     uint64_t msgs_in, msgs_out, drops;
@@ -91,7 +95,7 @@ void pipe_count_drops(struct pipe *p, uint64_t n);
 
 /* Room for one more message of so many bytes now? When not, the pattern's `writable` will be called
  * later. */
-bool pipe_can_write(struct pipe *p, uint64_t size);
+static inline bool pipe_can_write(struct pipe *p, uint64_t size);
 /* Makes the pipe wait for room for `size` bytes as if pipe_can_write had refused them. */
 void pipe_refuse(struct pipe *p, uint64_t size);
 /* For a message that goes to several or to nobody: takes `total` bytes from the context's budget for
@@ -126,8 +130,19 @@ static inline bool pipe_takes_spans(const struct pipe *p)
  * afterwards). 0, -EAGAIN, -ENOMEM. */
 int pipe_write_shared(struct pipe *p, struct msg *parts, uint32_t n);
 
-/* After a message of so many bytes was taken from `in`, where somebody may wait for that. */
-void pipe_made_room(struct pipe *p, uint64_t bytes);
+/* The common case of pipe_can_write; false: ask that. */
+static inline bool pipe_has_plain_room(const struct pipe *p)
+{
+    return p->plain && (p->out.msgs < p->out_hwm || !p->out_hwm);
+}
+bool pipe_can_write_slow(struct pipe *p, uint64_t size);
+static inline bool pipe_can_write(struct pipe *p, uint64_t size)
+{
+    return pipe_has_plain_room(p) || pipe_can_write_slow(p, size);
+}
+
+/* After a message of n parts was taken from `in`, where it is watched. */
+void pipe_took(struct pipe *p, const struct msg *parts, uint32_t n);
 /* The pattern keeps so many bytes for the program that it has read, or (negative) no more. */
 void pipe_hold(struct pipe *p, int64_t bytes);
 /* Whether the pattern may read ahead more than it holds. */
@@ -149,8 +164,8 @@ static inline bool pipe_read_single(struct pipe *p, struct msg *out)
     if (msgring_peek(&p->in)->flags & PART_MORE)
         return false;
     msgring_pop(&p->in, out);
-    if (p->link || p->hung_up || p->paused || p->counted)
-        pipe_made_room(p, msg_size(out));
+    if (p->watched)
+        pipe_took(p, out, 1);
     return true;
 }
 /* Drops the oldest whole message. */

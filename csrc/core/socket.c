@@ -154,6 +154,7 @@ void socket_reap(struct fmq_socket *s)
         struct pipe *p = LIST_ENTRY(n, struct pipe, dead_node);
         if (p->close_wanted) {
             p->close_wanted = false;
+            pipe_update(p);
             if (p->conn)
                 conn_end(p->conn, CONN_END_CLOSED, 0);
             else

@@ -124,6 +124,7 @@ struct fmq_socket {
     struct driver *driver;
     struct budget *budget; /* NULL: what it queues counts against no limit of the context */
     struct shortage shortage;
+    bool sized;       /* a pipe of its is bounded, or was: sizes are told to pipe_can_write */
     uint64_t advance; /* taken from the budget for a message that goes to all or to nobody */
     struct options opt;
     atomic_uint refs;   /* whoever may signal or poll: driver, inproc peers; at 0 descriptors go */
@@ -307,8 +308,15 @@ void pipe_arrived(struct pipe *p, uint32_t msgs_before); /* after pushing to p->
 bool pipe_in_full(struct pipe *p);
 /* Brings the context's budget up to date after the queues changed. */
 void pipe_account(struct pipe *p);
-/* The socket's limits, or the budget, changed. */
+/* The socket's limits, the budget or the link changed. */
 void pipe_set_limits(struct pipe *p);
+/* What pipe.plain and its neighbours follow from changed. */
+void pipe_update(struct pipe *p);
+static inline void pipe_pause(struct pipe *p, bool paused)
+{
+    p->paused = paused;
+    pipe_update(p);
+}
 /* Throws away what is queued to be sent. */
 void pipe_discard(struct pipe *p);
 void pipe_drained(struct pipe *p); /* there may be room: tell the pattern if owed */

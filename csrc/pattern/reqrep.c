@@ -199,7 +199,7 @@ static int req_send(struct fmq_socket *s, struct parts *m)
     rc = parts_prepend(m, head, n);
     if (rc)
         return rc;
-    rc = balancer_send(&me->out, m, &me->asked);
+    rc = balancer_send(&me->out, m, route_size(s, m), &me->asked);
     if (rc) {
         parts_remove_front(m, n);
         return rc;

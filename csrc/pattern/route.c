@@ -33,9 +33,30 @@ void route_expel(struct pipe *p)
 
 /* ---- load balancer ---- */
 
-int balancer_send(struct balancer *b, struct parts *m, struct pipe **to)
+struct pipe *balancer_next(struct balancer *b, uint64_t size)
 {
-    struct pipe *p = balancer_turn(b, parts_size(m->v, m->len));
+    LIST_FOR_SAFE(it, &b->pipes)
+    {
+        struct pipe *p = LIST_ENTRY(it, struct pipe, out_node);
+        if (pipe_can_write(p, size))
+            return p;
+        if (!p->bounded)
+            balancer_remove(p);
+    }
+    return NULL;
+}
+
+struct pipe *balancer_turn_slow(struct balancer *b, uint64_t size)
+{
+    struct pipe *p = balancer_next(b, size);
+    if (p)
+        balancer_rotate(b, p);
+    return p;
+}
+
+int balancer_send(struct balancer *b, struct parts *m, uint64_t size, struct pipe **to)
+{
+    struct pipe *p = balancer_turn(b, size);
     int rc = p ? pipe_write(p, m->v, m->len) : -EAGAIN;
     if (rc)
         return rc;
@@ -48,7 +69,7 @@ int balancer_send(struct balancer *b, struct parts *m, struct pipe **to)
 
 int route_send(struct fmq_socket *s, struct parts *m)
 {
-    struct pipe *p = s->ops->pick(s, parts_size(m->v, m->len));
+    struct pipe *p = s->ops->pick(s, route_size(s, m));
     int rc = p ? pipe_write(p, m->v, m->len) : -EAGAIN;
     if (rc == 0)
         m->len = 0;

@@ -16,9 +16,8 @@
 
 #include "base/list.h"
 #include "core/pipe.h"
+#include "core/socket.h"
 #include "msg/msg.h"
-
-struct fmq_socket;
 
 static inline void route_attach(struct pipe *p)
 {
@@ -30,6 +29,12 @@ static inline void route_detach(struct pipe *p)
 {
     list_remove(&p->in_node);
     list_remove(&p->out_node);
+}
+
+/* The bytes of a message, if any pipe of the socket asks for them. */
+static inline uint64_t route_size(const struct fmq_socket *s, const struct parts *m)
+{
+    return s->sized ? parts_size(m->v, m->len) : 0;
 }
 
 /* Drops the message because that pipe cannot take it (NULL: there is no pipe), and counts that. */
@@ -127,27 +132,28 @@ static inline void balancer_remove(struct pipe *p)
 
 /* The pipe whose turn it is among those that can take so many bytes; NULL: none has room. Who has
  * room for less keeps its place. */
-static inline struct pipe *balancer_next(struct balancer *b, uint64_t size)
-{
-    LIST_FOR_SAFE(it, &b->pipes)
-    {
-        struct pipe *p = LIST_ENTRY(it, struct pipe, out_node);
-        if (pipe_can_write(p, size))
-            return p;
-        if (!p->bounded)
-            balancer_remove(p);
-    }
-    return NULL;
-}
+struct pipe *balancer_next(struct balancer *b, uint64_t size);
 
-/* The same, and it goes to the back of the line. */
-static inline struct pipe *balancer_turn(struct balancer *b, uint64_t size)
+/* To the back of the line. */
+static inline void balancer_rotate(struct balancer *b, struct pipe *p)
 {
-    struct pipe *p = balancer_next(b, size);
-    if (p && p->out_node.next != p->out_node.prev) {
+    if (p->out_node.next != p->out_node.prev) {
         list_remove(&p->out_node);
         list_push_back(&b->pipes, &p->out_node);
     }
+}
+
+struct pipe *balancer_turn_slow(struct balancer *b, uint64_t size);
+
+/* As balancer_next, and it goes to the back of the line. */
+static inline struct pipe *balancer_turn(struct balancer *b, uint64_t size)
+{
+    struct pipe *p = LIST_ENTRY(b->pipes.next, struct pipe, out_node);
+    if (list_empty(&b->pipes))
+        return NULL;
+    if (!pipe_can_write(p, size))
+        return balancer_turn_slow(b, size);
+    balancer_rotate(b, p);
     return p;
 }
 
@@ -157,8 +163,8 @@ static inline bool balancer_ready(struct balancer *b)
     return balancer_next(b, PIPE_ANY) != NULL;
 }
 
-/* 0: the message is gone, *to tells where. -EAGAIN, -ENOMEM: all is as it was. */
-int balancer_send(struct balancer *b, struct parts *m, struct pipe **to);
+/* `size`: route_size. 0: the message is gone, *to tells where. -EAGAIN, -ENOMEM: all is as it was. */
+int balancer_send(struct balancer *b, struct parts *m, uint64_t size, struct pipe **to);
 
 /* ---- out: to many ---- */
 

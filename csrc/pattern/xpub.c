@@ -414,7 +414,7 @@ static int xpub_send(struct fmq_socket *s, struct parts *m)
     if (!list_empty(&me->in.pipes))
         read_rest(s);
     aim(s, &m->v[0]);
-    if (me->nodrop && !fanout_reserve(&me->out, parts_size(m->v, m->len)))
+    if (me->nodrop && !fanout_reserve(&me->out, route_size(s, m)))
         return -EAGAIN;
     int rc = fanout_send(s, &me->out, m);
     if (rc == 0 && me->last_value)

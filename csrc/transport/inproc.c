@@ -89,7 +89,7 @@ static uint64_t queued_bytes(const struct link_end *e)
     return e->bytes - e->replaced - atomic_load_explicit(&e->taken_bytes, memory_order_relaxed);
 }
 
-static void give_back(struct inproc_link *l, uint64_t bytes)
+static inline void give_back(struct inproc_link *l, uint64_t bytes)
 {
     if (l->budget)
         budget_give(l->budget, bytes);
@@ -179,28 +179,35 @@ static struct inproc_link *link_new(struct fmq_socket *s, const char *name)
 
 /* ---- what pipe.c asks ---- */
 
-static inline bool has_room(const struct link_end *to, uint64_t size)
+static bool has_room(const struct link_end *to, uint64_t size)
 {
     uint32_t hwm = atomic_load_explicit(&to->hwm, memory_order_relaxed);
     uint64_t max = atomic_load_explicit(&to->max_bytes, memory_order_relaxed);
-    if (!hwm && !max)
-        return true;
     uint32_t waiting = to->put - atomic_load(&to->taken);
     if (hwm && waiting >= hwm)
         return false;
-    if (!max)
-        return true;
     uint64_t queued = queued_bytes(to);
-    return queued == 0 || (queued < max && size <= max - queued);
+    return !max || queued == 0 || (queued < max && size <= max - queued);
+}
+
+static bool bounded_can_write(struct link_end *to, uint64_t size)
+{
+    if (to->conflate || has_room(to, size))
+        return true;
+    atomic_store(&to->writer_blocked, true);
+    return has_room(to, size);
 }
 
 bool inproc_can_write(struct pipe *p, uint64_t size)
 {
     struct link_end *to = &p->link->end[!p->side];
-    if (to->conflate || has_room(to, size))
+    if (p->bounded)
+        return bounded_can_write(to, size);
+    uint32_t hwm = atomic_load_explicit(&to->hwm, memory_order_relaxed);
+    if (!hwm || to->conflate || to->put - atomic_load(&to->taken) < hwm)
         return true;
     atomic_store(&to->writer_blocked, true);
-    return has_room(to, size);
+    return to->put - atomic_load(&to->taken) < hwm;
 }
 
 bool inproc_bounded(const struct pipe *p)
@@ -288,7 +295,7 @@ void inproc_refill(struct pipe *p)
 }
 
 /* Only our own socket changes it, so that plain arithmetic will do. */
-static void count_taken(struct link_end *e, uint64_t bytes)
+static inline void count_taken(struct link_end *e, uint64_t bytes)
 {
     uint64_t before = atomic_load_explicit(&e->taken_bytes, memory_order_relaxed);
     atomic_store_explicit(&e->taken_bytes, before + bytes, memory_order_relaxed);
@@ -380,6 +387,7 @@ void inproc_update_hwm(struct pipe *p)
     set_hwm(l, l->end[1].socket != NULL);
     note(l, !p->side, EV_WRITABLE, false);
     mutex_unlock(&l->lock);
+    pipe_set_limits(p);
     if (p->full && !p->hung_up)
         pipe_drained(p);
 }
@@ -416,6 +424,7 @@ void inproc_detach(struct pipe *p)
     mutex_unlock(&l->lock);
     give_back(l, left - kept);
     p->link = NULL;
+    pipe_set_limits(p);
     link_unref(l);
     if (s)
         atomic_fetch_sub(&s->refs, 1); /* never the last: the caller is inside the socket */
@@ -488,7 +497,8 @@ static void link_run(struct fmq_socket *s, struct cmd *cmd)
         attach_bound(s, l);
         p = e->pipe;
     }
-    if (p && !s->finished) {
+    if (p && p->link && !s->finished) {
+        pipe_set_limits(p); /* the link's may have changed */
         if (events & EV_CONNECTED && !p->ready && !p->hung_up) {
             mutex_lock(&l->lock);
             if (!p->identity_given) {

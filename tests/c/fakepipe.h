@@ -34,7 +34,7 @@ void pipe_refuse(struct pipe *p, uint64_t size)
     p->full = true;
 }
 
-bool pipe_can_write(struct pipe *p, uint64_t size)
+bool pipe_can_write_slow(struct pipe *p, uint64_t size)
 {
     struct fake *f = (struct fake *)p;
     if (p->hung_up || f->close_wanted)
@@ -216,6 +216,7 @@ static inline struct fmq_socket *fake_socket(const struct pattern_ops *ops)
     struct fmq_socket *s = mem_zalloc(sizeof(*s));
     s->ops = ops;
     s->type = ops->type;
+    s->sized = true;
     s->opt.linger = -1;
     s->state = mem_zalloc(ops->state_size);
     s->ctx = mem_zalloc(sizeof(*s->ctx));
