@@ -246,7 +246,9 @@ static bool has_room(struct pipe *p, uint64_t size)
             (p->out.body >= p->out_max || size > p->out_max - p->out.body))
             return false;
     }
-    return !p->budget || keeps_newest(p) || budget_has_room(p, size);
+    if (!p->budget || keeps_newest(p) || (size && p->socket->advance >= size))
+        return true;
+    return budget_has_room(p, size);
 }
 
 bool pipe_can_write_slow(struct pipe *p, uint64_t size)
