@@ -42,7 +42,7 @@ bool budget_take(struct budget *b, uint64_t n)
     int64_t used = atomic_load(&b->used);
     do {
         int64_t cap = atomic_load(&b->cap);
-        if (used != 0 && (used > cap || n > (uint64_t)(cap - used)))
+        if (used != 0 && (used >= cap || n > (uint64_t)(cap - used)))
             return false;
     } while (!atomic_compare_exchange_weak(&b->used, &used, used + (int64_t)n));
     return true;

@@ -43,7 +43,7 @@ static inline bool budget_fits(struct budget *b, uint64_t n)
 {
     int64_t used = atomic_load(&b->used);
     int64_t cap = atomic_load(&b->cap);
-    return used == 0 || (used <= cap && n <= (uint64_t)(cap - used));
+    return used == 0 || (used < cap && n <= (uint64_t)(cap - used));
 }
 
 /* Takes that room, if it is there. */

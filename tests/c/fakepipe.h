@@ -285,6 +285,13 @@ static inline void fake_lose(struct fake *f)
         s->ops->lost(s, &f->pipe);
 }
 
+/* SNDHWM_BYTES of one pipe. */
+static inline void fake_bound(struct fake *f, uint64_t bytes)
+{
+    f->pipe.out_max = bytes;
+    f->pipe.bounded = true;
+}
+
 /* A connected peer; id may be NULL. */
 static inline struct fake *fake_peer_named(struct fmq_socket *s, const char *id)
 {
