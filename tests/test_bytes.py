@@ -503,7 +503,7 @@ def test_the_cap_is_first_set_before_there_are_sockets(accounting: None) -> None
             context.set(zmq.MAX_QUEUED_BYTES, 1)
     context.set(zmq.MAX_QUEUED_BYTES, 2**40)
     assert context.get(zmq.MAX_QUEUED_BYTES) == 2**40
-    with pytest.raises(zmq.ZMQError, match="0 .no limit. or more"):
+    with pytest.raises(zmq.ZMQError, match="no limit"):
         context.set(zmq.MAX_QUEUED_BYTES, -1)
     with context.socket(zmq.PUSH):
         context.max_queued_bytes = 5
@@ -557,9 +557,7 @@ def test_a_message_above_the_cap_goes_when_nothing_else_is_queued(
     assert refused(push, 1)
 
 
-def test_raising_the_cap_wakes_who_waits(
-    capped: Any, cmake: Make, name: Callable[[], str]
-) -> None:
+def test_raising_the_cap_wakes_who_waits(capped: Any, cmake: Make, name: Callable[[], str]) -> None:
     push = cmake(zmq.PUSH)
     push.connect(name())
     push.send(bytes(CAP))
@@ -783,9 +781,7 @@ def test_a_receiver_that_closes_gives_its_room_back(
     eventually("nothing counted", lambda: used(capped) == 0)
 
 
-def test_an_authenticator_is_asked_although_the_cap_is_reached(
-    capped: Any, cmake: Make
-) -> None:
+def test_an_authenticator_is_asked_although_the_cap_is_reached(capped: Any, cmake: Make) -> None:
     auth = submodule("auth.thread").ThreadAuthenticator(capped)
     auth.start()
     try:

@@ -76,8 +76,8 @@ struct pattern_ops {
     int (*recv)(struct fmq_socket *s, struct parts *out, struct pipe **from);
     /*
      * The short ways of patterns for which any pipe will do; NULL elsewhere. `pick`: the pipe that
-     * takes a message of `size` bytes now, as `send` would choose it; `turn`: the pipe whose oldest message comes
-     * next, as `recv` would. NULL: none, -EAGAIN. They count as that pipe's turn.
+     * takes a message of `size` bytes now, as `send` would choose it; `turn`: the pipe whose oldest
+     * message comes next, as `recv` would. NULL: none, -EAGAIN. They count as that pipe's turn.
      */
     struct pipe *(*pick)(struct fmq_socket *s, uint64_t size);
     struct pipe *(*turn)(struct fmq_socket *s);

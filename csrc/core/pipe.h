@@ -39,12 +39,12 @@ struct pipe {
 
     uint64_t in_max, out_max; /* RCVHWM_BYTES, SNDHWM_BYTES; 0: no limit */
     struct budget *budget;    /* of the context; NULL: none, or the pipe does not count in it */
-    bool bounded;             /* out_max or budget, or a link's limit: the size matters to writing */
-    bool counted;             /* in_max or budget: in_bytes is kept */
-    uint64_t in_bytes;        /* stream transports: of all parts in `in` */
-    uint64_t held;            /* read by the pattern, and still to be received by the program */
-    uint64_t charged;         /* what of this counts in the budget; not what is in a link */
-    uint64_t want;            /* full: the smallest size that was refused */
+    bool bounded;      /* out_max or budget, or a link's limit: the size matters to writing */
+    bool counted;      /* in_max or budget: in_bytes is kept */
+    uint64_t in_bytes; /* stream transports: of all parts in `in` */
+    uint64_t held;     /* read by the pattern, and still to be received by the program */
+    uint64_t charged;  /* what of this counts in the budget; not what is in a link */
+    uint64_t want;     /* full: the smallest size that was refused */
 
     struct conn *conn; /* NULL: not connected now, or inproc */
     struct endpoint
@@ -98,8 +98,8 @@ void pipe_count_drops(struct pipe *p, uint64_t n);
 static inline bool pipe_can_write(struct pipe *p, uint64_t size);
 /* Makes the pipe wait for room for `size` bytes as if pipe_can_write had refused them. */
 void pipe_refuse(struct pipe *p, uint64_t size);
-/* For a message that goes to several or to nobody: takes `total` bytes from the context's budget for
- * the writes that follow. False: they are not there, the pipe waits for them. pipe_reserve_end
+/* For a message that goes to several or to nobody: takes `total` bytes from the context's budget
+ * for the writes that follow. False: they are not there, the pipe waits for them. pipe_reserve_end
  * gives back what the writes left. */
 bool pipe_reserve(struct pipe *p, uint64_t total);
 void pipe_reserve_end(struct fmq_socket *s);

@@ -163,7 +163,8 @@ static inline bool balancer_ready(struct balancer *b)
     return balancer_next(b, PIPE_ANY) != NULL;
 }
 
-/* `size`: route_size. 0: the message is gone, *to tells where. -EAGAIN, -ENOMEM: all is as it was. */
+/* `size`: route_size. 0: the message is gone, *to tells where. -EAGAIN, -ENOMEM: all is as it was.
+ */
 int balancer_send(struct balancer *b, struct parts *m, uint64_t size, struct pipe **to);
 
 /* ---- out: to many ---- */

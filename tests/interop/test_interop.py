@@ -424,9 +424,7 @@ def test_a_libzmq_receiver_that_does_not_read_holds_us_back(make, libzmq, endpoi
 
 
 @endpoints
-def test_a_libzmq_receiver_that_does_not_read_leaves_us_with_so_many_bytes(
-    make, libzmq, endpoint
-):
+def test_a_libzmq_receiver_that_does_not_read_leaves_us_with_so_many_bytes(make, libzmq, endpoint):
     push = make(zmq.PUSH, sndhwm=0, sndhwm_bytes=50_000, sndbuf=8192)
     pull = libzmq("PULL", rcvhwm=10, rcvbuf=8192)
     pull.connect(endpoint.bind(push))
