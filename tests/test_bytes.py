@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import errno
 import random
+import select
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
