@@ -597,8 +597,6 @@ def test_room_that_one_socket_makes_wakes_a_sender_on_another(
 def test_room_that_one_socket_makes_is_seen_by_pollers_and_descriptors(
     capped: Any, cmake: Make, name: Callable[[], str]
 ) -> None:
-    import select
-
     full, pull = cmake(zmq.PUSH), cmake(zmq.PULL)
     pull.bind(name())
     full.connect(pull.last_endpoint.decode())
