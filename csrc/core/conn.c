@@ -14,6 +14,8 @@
 #define IOV_MAX_PIECES 64
 /* Connections of one socket that may keep their buffers while nothing moves. */
 #define WARM_MAX 16
+/* How long a connection rests for which there was no memory. */
+#define STARVED_NS (10 * NS_PER_MS)
 /* Between two looks at the clock while spinning. */
 #define SPINS_PER_CLOCK 4
 
@@ -25,10 +27,10 @@ static struct outq *out_of(struct conn *c)
     return c->pipe ? &c->pipe->out : &c->no_out;
 }
 
-/* Not read: at RCVHWM, or while somebody is asked about the peer. */
+/* Not read: at RCVHWM, while somebody is asked about the peer, or for want of memory. */
 static bool paused(const struct conn *c)
 {
-    return c->zap || (c->pipe && c->pipe->paused);
+    return c->zap || c->starved || (c->pipe && c->pipe->paused);
 }
 
 static void want_attention(struct conn *c)
@@ -91,6 +93,28 @@ static void choose_solo(struct fmq_socket *s)
         if (c->peer.ready && !paused(c) && !c->io.dead)
             s->solo = c;
     }
+}
+
+/* What failed for want of memory is tried again in a while. Until then the connection is not read,
+ * or its poller would keep asking for it. */
+static void starve(struct conn *c)
+{
+    struct fmq_socket *s = c->socket;
+    if (c->io.dead || c->starved)
+        return;
+    c->starved = true;
+    c->starved_until = clock_now() + STARVED_NS;
+    choose_solo(s);
+    io_watch(s, &c->io, c->io.interest & POLLER_OUT);
+    if (!c->timer.node.linked || c->starved_until < c->timer.node.key)
+        timer_set(s, &c->timer, c->starved_until);
+}
+
+/* Tells the poller what to wait for now. */
+static void watch(struct conn *c)
+{
+    if (io_watch(c->socket, &c->io, (c->blocked ? POLLER_OUT : 0) | (paused(c) ? 0 : POLLER_IN)))
+        starve(c);
 }
 
 static void tell_end(struct conn *c, enum conn_end how, int error)
@@ -211,10 +235,8 @@ void conn_write(struct conn *c)
         struct iovec iov[IOV_MAX_PIECES];
         int n = peer_send_iov(&c->peer, out_of(c), iov, IOV_MAX_PIECES);
         if (n <= 0) {
-            if (n < 0) { /* no memory now: a later tick tries again */
-                c->dirty = true;
-                want_attention(c);
-            }
+            if (n < 0)
+                starve(c);
             break;
         }
         size_t total = 0;
@@ -239,12 +261,12 @@ void conn_write(struct conn *c)
         }
         if (sent < 0 && sent != -EAGAIN) {
             /* What the peer said last may still be there to be read: the reading side ends it. */
-            if (sent == -EPIPE || sent == -ECONNRESET) {
+            if ((sent == -EPIPE || sent == -ECONNRESET) && !paused(c)) {
                 c->blocked = true;
-                io_watch(s, &c->io, POLLER_IN);
-                shutdown(fd, SHUT_WR);
-                if (paused(c))
+                if (io_watch(s, &c->io, POLLER_IN))
                     end_now(c, CONN_END_LOST, (int)-sent);
+                else
+                    shutdown(fd, SHUT_WR);
                 return;
             }
             end_now(c, CONN_END_LOST, (int)-sent);
@@ -253,13 +275,13 @@ void conn_write(struct conn *c)
         if ((size_t)(sent > 0 ? sent : 0) < total) {
             if (!c->blocked) {
                 c->blocked = true;
-                io_watch(s, &c->io, POLLER_OUT | (paused(c) ? 0 : POLLER_IN));
+                watch(c);
             }
             break;
         }
         if (c->blocked) {
             c->blocked = false;
-            io_watch(s, &c->io, paused(c) ? 0 : POLLER_IN);
+            watch(c);
         }
         if (!peer_wants_write(&c->peer, out_of(c)))
             break;
@@ -287,10 +309,10 @@ bool conn_attend(struct conn *c, bool flush)
             process(c);
             if (c->io.dead)
                 return false;
-            if (!paused(c)) {
-                io_watch(c->socket, &c->io, POLLER_IN | (c->blocked ? POLLER_OUT : 0));
-                choose_solo(c->socket);
-            }
+        }
+        if (!paused(c)) {
+            watch(c);
+            choose_solo(c->socket);
         }
     }
     if (c->writing || c->blocked)
@@ -325,8 +347,9 @@ static int on_ready(struct conn *c)
     struct peer *peer = &c->peer;
     char address[128];
     conn_peer_address(c, address, sizeof(address));
-    if (peer->meta && address[0])
-        meta_set(peer->meta, "Peer-Address", 12, address, strlen(address));
+    if (peer->meta && address[0] &&
+        meta_set(peer->meta, "Peer-Address", 12, address, strlen(address)))
+        return -ENOMEM;
     c->was_ready = true;
     monitor_emit(s, c->bound, EVENT_HANDSHAKE_SUCCEEDED, 0, c->local_name, c->remote_name);
     tick(c, clock_now());
@@ -443,10 +466,15 @@ static void process(struct conn *c)
                 rc = 0;
                 break;
             }
+            rc = msgring_reserve(&p->in);
+            if (rc)
+                break;
             struct msg m;
             if (peer_next_small(&c->peer, &m)) {
-                if (p->hung_up || msgring_push(&p->in, &m))
+                if (p->hung_up)
                     msg_drop(&m);
+                else
+                    msgring_put(&p->in, &m);
                 continue;
             }
         }
@@ -466,8 +494,10 @@ static void process(struct conn *c)
             before = p->in.msgs;
             break;
         case PEER_EV_FRAME:
-            if (!p || p->hung_up || msgring_push(&p->in, &ev.msg))
+            if (!p || p->hung_up)
                 msg_drop(&ev.msg);
+            else
+                msgring_put(&p->in, &ev.msg);
             break;
         case PEER_EV_AUTH:
             ask_about(c);
@@ -496,6 +526,8 @@ static void process(struct conn *c)
     uint64_t ttl = c->peer.ttl_deadline;
     if (ttl != CLOCK_NEVER && (!c->timer.node.linked || ttl < c->timer.node.key))
         timer_set(s, &c->timer, ttl);
+    if (rc == -ENOMEM)
+        starve(c); /* what was received waits where it is */
     if (rc == -EPROTO)
         break_off(c);
     else if (peer_wants_write(&c->peer, out_of(c)) && !c->blocked && !c->writing) {
@@ -533,15 +565,17 @@ static void conn_ready(struct io *io, uint32_t events)
         return;
     if (paused(c)) {
         /* At RCVHWM: TCP pushes back. A peer that is gone is noticed when reading goes on. */
-        io_watch(s, &c->io, c->blocked ? POLLER_OUT : 0);
-        if (events & POLLER_ERR && !c->blocked)
-            return;
+        watch(c);
         return;
     }
     uint8_t *buf;
     size_t len;
-    if (c->reading || peer_recv_buf(&c->peer, &buf, &len))
+    if (c->reading)
         return;
+    if (peer_recv_buf(&c->peer, &buf, &len)) {
+        starve(c);
+        return;
+    }
     c->reading = true;
     mutex_unlock(&s->lock);
     ssize_t n = net_recv(c->io.fd, buf, len);
@@ -581,6 +615,11 @@ bool conn_spin(struct conn *c, uint64_t until)
 
 static void tick(struct conn *c, uint64_t now)
 {
+    if (c->starved && now >= c->starved_until) {
+        c->starved = false;
+        c->dirty = true;
+        conn_resume(c);
+    }
     uint64_t next = peer_tick(&c->peer, out_of(c), now);
     if (c->peer.state == PEER_DEAD) {
         conn_end(c, CONN_END_BROKEN, 0);
@@ -591,6 +630,8 @@ static void tick(struct conn *c, uint64_t now)
         if (now + c->peer.ping_gap / 2 < next)
             next = now + c->peer.ping_gap / 2;
     }
+    if (c->starved && c->starved_until < next)
+        next = c->starved_until;
     timer_set(c->socket, &c->timer, next);
     if (peer_wants_write(&c->peer, out_of(c)) && !c->blocked && !c->writing) {
         c->dirty = true;

@@ -56,10 +56,14 @@ int pipe_connected(struct pipe *p)
     p->since = clock_unix();
     p->connections++;
     int rc = s->ops->connected ? s->ops->connected(s, p) : 0;
-    if (rc && rc != -EAGAIN)
+    if ((rc == 0 || rc == -EAGAIN) && s->opt.hello_msg.len)
+        rc = pipe_write_control(p, s->opt.hello_msg.data, s->opt.hello_msg.len);
+    if (rc && rc != -EAGAIN) {
+        p->ready = false;
+        p->since = 0;
+        p->connections--;
         return rc;
-    if (s->opt.hello_msg.len)
-        pipe_write_control(p, s->opt.hello_msg.data, s->opt.hello_msg.len);
+    }
     /* Whether or not it was full before: a connection is news to who balances load. */
     p->full = false;
     s->ops->writable(s, p);
@@ -153,6 +157,12 @@ void pipe_free(struct pipe *p)
 void pipe_close(struct pipe *p)
 {
     p->close_wanted = true;
+    queue_reap(p);
+}
+
+void pipe_lose(struct pipe *p)
+{
+    p->lose_wanted = true;
     queue_reap(p);
 }
 

@@ -59,6 +59,7 @@ struct pipe {
     bool paused;       /* its connection is not read: `in` is at in_hwm */
     bool conflate;     /* keep the newest message only, each way */
     bool raw;
+    bool lose_wanted; /* pipe_lose was called, as close_wanted */
 
     /* Statistics, see inspect.c. Whole messages; those still queued have been counted. */
     uint64_t msgs_in, msgs_out, drops;
@@ -133,6 +134,10 @@ int pipe_inject(struct pipe *p, const void *data, size_t len);
 /* Ends the pipe from the pattern's side (ROUTER_HANDOVER, PAIR): the connection is closed, the
  * pattern gets hangup and later detach; never from within attach. */
 void pipe_close(struct pipe *p);
+
+/* The pipe could not take what its peer told it: the connection is given up as if the network had
+ * lost it, and a connecting side, here or there, makes it anew. Not over inproc. */
+void pipe_lose(struct pipe *p);
 
 /* True while something that was sent has not reached the kernel: sealed or re-encoded bytes lie in
  * the connection and count no more in `out`. */

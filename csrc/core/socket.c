@@ -157,6 +157,10 @@ void socket_reap(struct fmq_socket *s)
                 conn_end(p->conn, CONN_END_CLOSED, 0);
             else
                 pipe_hangup(p);
+        } else if (p->lose_wanted) {
+            p->lose_wanted = false;
+            if (p->conn)
+                conn_end(p->conn, CONN_END_LOST, ENOMEM);
         } else if (pipe_done(p)) {
             pipe_free(p);
         }
@@ -413,17 +417,25 @@ void socket_relinger(struct fmq_socket *s, int linger_ms)
     socket_leave(s);
 }
 
-static void partials_fini(struct list *partials)
+static void partial_free(struct partial *p)
 {
-    for (struct list *n; (n = list_pop_front(partials));) {
-        struct partial *p = LIST_ENTRY(n, struct partial, node);
-        for (uint32_t i = p->next; i < p->parts.len; i++)
-            msg_drop(&p->parts.v[i]);
-        p->parts.len = 0;
-        parts_fini(&p->parts);
-        meta_unref(p->meta);
-        mem_free(p);
-    }
+    for (uint32_t i = p->next; i < p->parts.len; i++)
+        msg_drop(&p->parts.v[i]);
+    p->parts.len = 0;
+    parts_fini(&p->parts);
+    meta_unref(p->meta);
+    mem_free(p);
+}
+
+static void partials_fini(struct fmq_socket *s)
+{
+    for (struct list *n; (n = list_pop_front(&s->rx_partials));)
+        partial_free(LIST_ENTRY(n, struct partial, node));
+    for (struct list *n; (n = list_pop_front(&s->tx_partials));)
+        partial_free(LIST_ENTRY(n, struct partial, node));
+    if (s->rx_spare)
+        partial_free(s->rx_spare);
+    s->rx_spare = NULL;
 }
 
 int fmq_close(fmq_socket *s)
@@ -440,8 +452,7 @@ int fmq_close(fmq_socket *s)
     s->closed = true;
     stop_with(s, ENOTSOCK);
     inproc_unbind_all(s); /* under our lock: nobody can bind another name any more */
-    partials_fini(&s->rx_partials);
-    partials_fini(&s->tx_partials);
+    partials_fini(s);
     if (s->opt.linger >= 0) {
         s->linger_until = clock_now() + (uint64_t)s->opt.linger * NS_PER_MS;
         timer_set(s, &s->linger_timer, s->linger_until);
@@ -522,8 +533,7 @@ bool socket_try_finish(struct fmq_socket *s)
     monitor_stop(s);
     if (s->ops->fini)
         s->ops->fini(s);
-    partials_fini(&s->rx_partials);
-    partials_fini(&s->tx_partials);
+    partials_fini(s);
     socket_reap(s);
     if (atomic_load(&s->watchers))
         watch_update(s); /* they find out that it is closed */

@@ -109,7 +109,8 @@ struct fmq_socket {
     void *state;
     _Atomic(struct cmd *) mailbox;
     struct list rx_partials, tx_partials;
-    struct list attention; /* conn.attention: to be written, resumed or closed */
+    struct partial *rx_spare; /* on no list: for the next message that is received in parts */
+    struct list attention;    /* conn.attention: to be written, resumed or closed */
     unsigned fork_generation;
 
     int type;

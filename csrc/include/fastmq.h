@@ -134,7 +134,8 @@ int fmq_ctx_pending(fmq_ctx *ctx, struct fmq_pending *rows, int max);
 
 /* ---- sockets ---- */
 
-/* -EINVAL unknown type, -EMFILE MAX_SOCKETS or descriptors, -FMQ_ETERM. */
+/* -EINVAL unknown type, -EMFILE MAX_SOCKETS or descriptors, -FMQ_EMTHREAD: no background thread can
+ * be started, -FMQ_ETERM. */
 int fmq_socket_new(fmq_ctx *ctx, int type, fmq_socket **out);
 /* Closes: what is queued goes out in the background, for LINGER ms at most. -ENOTSOCK: closed
  * already. */
@@ -363,7 +364,8 @@ struct fmq_proxy_state {
 
 /* Forwards whole messages both ways until the context of a socket ends (-FMQ_ETERM), a socket is
  * closed (-ENOTSOCK), a signal arrives or may have arrived meanwhile (-EINTR; call again), or, when
- * `control` is given, TERMINATE comes (0). capture and control may be NULL. */
+ * `control` is given, TERMINATE comes (0). capture and control may be NULL. After other errors
+ * (-ENOMEM, -EMFILE) it may be called again, too: what it held is sent then. */
 int fmq_proxy(fmq_socket *front, fmq_socket *back, fmq_socket *capture, fmq_socket *control,
               struct fmq_proxy_state *state);
 /* Drops the message in hand, if any, of a proxy that is not called again. */

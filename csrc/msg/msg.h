@@ -220,18 +220,27 @@ void msgring_rollback(struct msgring *r);
 /* Frees the slots when empty, so that an idle pipe costs nothing. */
 void msgring_trim(struct msgring *r);
 
-/* Moves m in; 0 or -ENOMEM. */
-static inline int msgring_push(struct msgring *r, const struct msg *m)
+/* Room for one more; 0 or -ENOMEM. */
+static inline int msgring_reserve(struct msgring *r)
 {
-    if (r->len == r->cap) {
-        int rc = msgring_grow(r);
-        if (rc)
-            return rc;
-    }
+    return r->len == r->cap ? msgring_grow(r) : 0;
+}
+
+/* Moves m in, where room is known to be. */
+static inline void msgring_put(struct msgring *r, const struct msg *m)
+{
     r->v[(r->head + r->len) & (r->cap - 1)] = *m;
     r->len++;
     r->msgs += !(m->flags & PART_MORE);
-    return 0;
+}
+
+/* Moves m in; 0 or -ENOMEM. */
+static inline int msgring_push(struct msgring *r, const struct msg *m)
+{
+    int rc = msgring_reserve(r);
+    if (rc == 0)
+        msgring_put(r, m);
+    return rc;
 }
 
 /* Moves the oldest frame out; the ring must not be empty. */

@@ -227,10 +227,10 @@ static int req_recv(struct fmq_socket *s, struct parts *out, struct pipe **from)
 static int req_events(struct fmq_socket *s)
 {
     struct req *me = s->state;
-    if (me->waiting && !me->reply.parts.len)
-        req_fetch(s, &me->reply.parts, &me->reply.from);
-    return (me->reply.parts.len ? FMQ_POLLIN : 0) |
-           (req_send_check(s, NULL) == 0 ? FMQ_POLLOUT : 0);
+    bool in = me->reply.parts.len;
+    if (me->waiting && !in) /* without memory for what is there, receiving says so */
+        in = req_fetch(s, &me->reply.parts, &me->reply.from) != -EAGAIN;
+    return (in ? FMQ_POLLIN : 0) | (req_send_check(s, NULL) == 0 ? FMQ_POLLOUT : 0);
 }
 
 static int req_setopt(struct fmq_socket *s, int option, int64_t num, const void *value, size_t len)
@@ -408,9 +408,9 @@ static int rep_events(struct fmq_socket *s)
     struct rep *me = s->state;
     if (me->replying)
         return FMQ_POLLOUT;
-    if (!me->request.parts.len)
-        rep_fetch(s, &me->request.parts, &me->request.from);
-    return me->request.parts.len ? FMQ_POLLIN : 0;
+    /* Without memory for what is there, receiving says so. */
+    int rc = me->request.parts.len ? 0 : rep_fetch(s, &me->request.parts, &me->request.from);
+    return rc == -EAGAIN ? 0 : FMQ_POLLIN;
 }
 
 /* ---- tables ---- */

@@ -48,6 +48,7 @@ struct xpub_pipe {
     struct list notes; /* note.of_pipe */
     uint64_t matched;  /* xpub.sending of the last message that it matched */
     uint32_t held;     /* user messages among the notes */
+    struct parts kept; /* a message that there was no memory to work through */
     uint8_t round;
     bool reading; /* reading may make more readable, and call back */
 };
@@ -248,21 +249,19 @@ static void read_ahead(struct fmq_socket *s, struct pipe *p)
     if (xp->reading)
         return;
     xp->reading = true;
-    struct parts m;
-    parts_init(&m);
     int rc = 0;
+    if (xp->kept.len)
+        rc = digest(s, xp, &xp->kept);
     while (rc == 0 && may_read(xp)) {
-        rc = pipe_read(p, &m);
-        if (rc)
-            break; /* it is all still there: another time */
-        rc = digest(s, xp, &m);
-        parts_clear(&m);
-        if (rc && !p->hung_up)
-            route_expel(p); /* a subscription is lost, and the peer relies on it */
+        parts_clear(&xp->kept);
+        rc = pipe_read(p, &xp->kept);
+        if (rc == 0)
+            rc = digest(s, xp, &xp->kept);
     }
-    parts_fini(&m);
+    if (rc == 0 || p->hung_up)
+        parts_clear(&xp->kept);
     xp->reading = false;
-    if (pipe_can_read(p))
+    if (pipe_can_read(p) || xp->kept.len)
         fairq_add(&me->in, p);
     else
         fairq_remove(p);
@@ -289,6 +288,7 @@ static int xpub_attach(struct fmq_socket *s, struct pipe *p)
     subscriber_init(&xp->topics);
     subscriber_init(&xp->asked);
     list_init(&xp->notes);
+    parts_init(&xp->kept);
     xp->pipe = p;
     return fanout_add(&me->out, p);
 }
@@ -326,6 +326,7 @@ static void xpub_detach(struct fmq_socket *s, struct pipe *p)
     struct xpub_pipe *xp = p->state;
     xpub_hangup(s, p);
     route_detach(p);
+    parts_fini(&xp->kept);
     struct list *node;
     while ((node = list_pop_front(&xp->notes)))
         LIST_ENTRY(node, struct note, of_pipe)->from = NULL;
@@ -349,7 +350,7 @@ static void xpub_command(struct fmq_socket *s, struct pipe *p, enum peer_event_k
         return;
     read_ahead(s, p); /* what came before it */
     if (change_subscription(s, p->state, data, len, kind == PEER_EV_SUBSCRIBE))
-        route_expel(p);
+        pipe_lose(p); /* it will tell us again */
 }
 
 /* ---- messages ---- */

@@ -337,11 +337,23 @@ void inproc_detach(struct pipe *p)
 
 /* ---- what the other end had to say ---- */
 
-/* The bound socket's end. Lock of s held. */
-static void attach_bound(struct fmq_socket *s, struct inproc_link *l)
+/* There was no memory for what is to be done at that end: once more, when its mailbox is next
+ * looked at. */
+static void again(struct inproc_link *l, int side, unsigned events)
+{
+    mutex_lock(&l->lock);
+    note(l, side, events, true);
+    mutex_unlock(&l->lock);
+}
+
+/* The bound socket's end. Lock of s held. False: no memory, and nothing was done. */
+static bool attach_bound(struct fmq_socket *s, struct inproc_link *l)
 {
     int err = 0;
-    struct pipe *p = s->closed || s->finished ? NULL : pipe_new(s, &err);
+    bool over = s->closed || s->finished;
+    struct pipe *p = over ? NULL : pipe_new(s, &err);
+    if (!p && !over)
+        return false;
     if (!p) {
         mutex_lock(&l->lock);
         struct fmq_socket *held = l->end[1].socket;
@@ -352,7 +364,7 @@ static void attach_bound(struct fmq_socket *s, struct inproc_link *l)
         if (held)
             socket_unref(held);
         link_unref(l); /* the reference that the pipe would have had */
-        return;
+        return true;
     }
     p->link = l;
     p->side = 1;
@@ -363,24 +375,39 @@ static void attach_bound(struct fmq_socket *s, struct inproc_link *l)
     memcpy(p->identity, l->end[0].identity, l->end[0].identity_len);
     p->identity_len = l->end[0].identity_len;
     mutex_unlock(&l->lock);
-    if (pipe_attach(p) || (pipe_connected(p) && true))
+    int rc = pipe_attach(p);
+    if (rc == -ENOMEM) {
+        mutex_lock(&l->lock);
+        l->end[1].pipe = NULL;
+        mutex_unlock(&l->lock);
+        p->link = NULL;
         pipe_free(p);
+        return false;
+    }
+    if (rc == 0 && (rc = pipe_connected(p)) == -ENOMEM) {
+        again(l, 1, EV_CONNECTED);
+        rc = 0;
+    }
+    if (rc)
+        pipe_free(p);
+    return true;
 }
 
-static void drain_all(struct inproc_link *l, struct pipe *p)
+/* Takes over all that is queued; false: there was no memory for the rest. */
+static bool drain_all(struct inproc_link *l, struct pipe *p)
 {
     uint32_t before = p->in.msgs;
     mutex_lock(&l->lock);
     struct msgring *q = &l->end[p->side].queue;
-    while (q->len) {
-        if (p->in.len == p->in.cap && msgring_grow(&p->in))
-            break;
+    while (q->len && msgring_reserve(&p->in) == 0) {
         struct msg m;
         msgring_pop(q, &m);
-        msgring_push(&p->in, &m);
+        msgring_put(&p->in, &m);
     }
+    bool all = q->len == 0;
     mutex_unlock(&l->lock);
     pipe_arrived(p, before);
+    return all;
 }
 
 static void link_run(struct fmq_socket *s, struct cmd *cmd)
@@ -397,7 +424,11 @@ static void link_run(struct fmq_socket *s, struct cmd *cmd)
     mutex_unlock(&l->lock);
 
     if (events & EV_ATTACH) {
-        attach_bound(s, l);
+        if (!attach_bound(s, l)) {
+            again(l, side, events);
+            link_unref(l);
+            return;
+        }
         p = e->pipe;
     }
     if (p && !s->finished) {
@@ -408,7 +439,10 @@ static void link_run(struct fmq_socket *s, struct cmd *cmd)
                 p->identity_len = l->end[!side].identity_len;
             }
             mutex_unlock(&l->lock);
-            if (pipe_connected(p))
+            int rc = pipe_connected(p);
+            if (rc == -ENOMEM)
+                again(l, side, EV_CONNECTED);
+            else if (rc)
                 pipe_close(p);
         }
         if (events & EV_READABLE && p->in.len == 0) {
@@ -420,8 +454,9 @@ static void link_run(struct fmq_socket *s, struct cmd *cmd)
             s->ops->writable(s, p);
             socket_notify(s);
         }
-        if (events & EV_CLOSED && !p->hung_up) {
-            drain_all(l, p);
+        if (events & EV_CLOSED && !p->hung_up && !drain_all(l, p)) {
+            again(l, side, EV_CLOSED);
+        } else if (events & EV_CLOSED && !p->hung_up) {
             struct endpoint *ep = p->endpoint;
             if (ep) {
                 p->endpoint = NULL;
@@ -478,16 +513,19 @@ static void meet(struct fmq_socket *s, struct inproc_link *l)
     bool gone = l->end[0].closed;
     note(l, 0, EV_CONNECTED, true);
     mutex_unlock(&l->lock);
-    attach_bound(s, l);
+    if (!attach_bound(s, l)) {
+        again(l, 1, EV_ATTACH | EV_READABLE | (gone ? EV_CLOSED : 0));
+        return;
+    }
     struct pipe *p = l->end[1].pipe;
     if (!p)
         return;
     inproc_refill(p);
     pipe_arrived(p, 0);
-    if (gone) {
-        drain_all(l, p);
+    if (gone && drain_all(l, p))
         pipe_hangup(p);
-    }
+    else if (gone)
+        again(l, 1, EV_CLOSED);
 }
 
 int inproc_bind(struct fmq_socket *s, const char *name)

@@ -160,13 +160,15 @@ static void name_of(const struct net_addr *a, char *buf, size_t size)
     snprintf(buf, size, "ipc://%s", text);
 }
 
-static void ipc_local_name(int fd, char *buf, size_t size)
+static int ipc_local_name(int fd, char *buf, size_t size)
 {
     struct net_addr a;
-    if (net_local_addr(fd, &a))
+    int rc = net_local_addr(fd, &a);
+    if (rc)
         snprintf(buf, size, "ipc://");
     else
         name_of(&a, buf, size);
+    return rc;
 }
 
 static void ipc_peer_address(int fd, char *buf, size_t size)

@@ -175,6 +175,11 @@ void pipe_close(struct pipe *p)
     ((struct fake *)p)->close_wanted = true;
 }
 
+void pipe_lose(struct pipe *p)
+{
+    p->lose_wanted = true;
+}
+
 /* ---- a socket and its peers ---- */
 
 static struct list fakes;

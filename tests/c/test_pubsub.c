@@ -170,7 +170,7 @@ TEST(pub_serves_many_subscribers_at_random_as_a_plain_model_does)
     fake_end(s);
 }
 
-TEST(pub_closes_a_peer_whose_subscription_finds_no_memory)
+TEST(pub_loses_a_peer_whose_subscription_finds_no_memory)
 {
     for (long nth = 1; nth < 4; nth++) {
         struct fmq_socket *s = fake_socket(&pattern_pub);
@@ -178,7 +178,27 @@ TEST(pub_closes_a_peer_whose_subscription_finds_no_memory)
         mem_fail_at(nth);
         peer_commands(a, PEER_EV_SUBSCRIBE, "topic");
         mem_fail_at(0);
-        CHECK_EQ(topics_count(s), !a->close_wanted);
+        CHECK_EQ(topics_count(s), !a->pipe.lose_wanted);
+        CHECK(!a->close_wanted);
+        fake_end(s);
+    }
+}
+
+/* Over inproc nobody would make the connection anew. */
+TEST(xpub_works_through_a_subscription_message_once_there_is_memory)
+{
+    for (long nth = 1; nth < 5; nth++) {
+        struct fmq_socket *s = fake_socket(&pattern_xpub);
+        struct fake *a = fake_peer(s);
+        struct msg m;
+        CHECK_EQ(msg_init_copy(&m, "\001topic", 6), 0);
+        CHECK_EQ(msgring_push(&a->pipe.in, &m), 0);
+        mem_fail_at(nth);
+        s->ops->readable(s, &a->pipe);
+        mem_fail_at(0);
+        CHECK(!a->close_wanted && !a->pipe.lose_wanted);
+        CHECK(s->ops->events(s) & FMQ_POLLIN);
+        CHECK_EQ(topics_count(s), 1);
         fake_end(s);
     }
 }
@@ -342,7 +362,7 @@ TEST(xpub_recv_and_subscriptions_without_memory_stay_consistent)
         s->ops->readable(s, &a->pipe);
         peer_commands(a, PEER_EV_SUBSCRIBE, "a long topic that wants memory of its own");
         mem_fail_at(0);
-        CHECK(a->close_wanted || topics_count(s) == 1);
+        CHECK(a->pipe.lose_wanted || topics_count(s) == 1);
         while (strcmp(user_gets(s), "(again)") != 0)
             ;
         fake_end(s);
