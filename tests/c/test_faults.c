@@ -20,8 +20,6 @@
 #include "fake_crypto.h"
 #include "os/sys.h"
 
-#ifdef FMQ_DEBUG /* only there can anything be made to fail */
-
 #define ROUTING_ID 5
 #define OPT_FD 14
 #define PLAIN_SERVER 44
@@ -1288,5 +1286,3 @@ TEST(a_message_that_could_not_be_begun_promises_nothing)
     eng_close(s);
     eng_end(ctx);
 }
-
-#endif

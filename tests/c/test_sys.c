@@ -8,8 +8,6 @@
 #include "os/sys.h"
 #include "os/wakeup.h"
 
-#ifdef FMQ_DEBUG
-
 static int make_socket(void)
 {
     int fd = net_socket(AF_INET, SOCK_STREAM);
@@ -54,5 +52,3 @@ TEST(a_fault_that_lasts_meets_calls_of_its_kind_alone)
     CHECK_EQ(wakeup_init(&w), -ENFILE);
     sys_fail_at(0, 0, 0);
 }
-
-#endif
