@@ -14,6 +14,8 @@
 #define IOV_MAX_PIECES 64
 /* Connections of one socket that may keep their buffers while nothing moves. */
 #define WARM_MAX 16
+/* Signs of life to a peer that is not read come no more often, however fast its PINGs came. */
+#define REASSURE_MIN_NS (5 * NS_PER_MS)
 /* Between two looks at the clock while spinning. */
 #define SPINS_PER_CLOCK 4
 
@@ -106,6 +108,12 @@ static void tell_end(struct conn *c, enum conn_end how, int error)
         event = EVENT_HANDSHAKE_FAILED_NO_DETAIL;
         if (peer->failure != PEER_FAIL_NO_DETAIL)
             value = (uint64_t)(error ? error : EPIPE);
+    }
+    if (c->was_ready && peer->failure == PEER_FAIL_PROTOCOL) {
+        event = EVENT_EXPELLED;
+    } else if (c->pipe && c->pipe->expelled) {
+        event = EVENT_EXPELLED;
+        value = c->pipe->expelled;
     }
     if (event)
         monitor_emit(c->socket, c->bound, event, value, c->local_name, c->remote_name);
@@ -424,22 +432,32 @@ void conn_judged(struct conn *c, enum conn_verdict verdict, uint32_t code, struc
     break_off(c);
 }
 
+/* Not read from now on, until conn_resume. */
+static void pause_reading(struct conn *c)
+{
+    if (c->pipe->paused)
+        return;
+    c->pipe->paused = true;
+    choose_solo(c->socket);
+    if (c->peer.ping_gap) /* its PINGs go unread for now, and it must not despair */
+        tick(c, clock_now());
+}
+
 /* Decodes what is buffered, up to RCVHWM. */
 static void process(struct conn *c)
 {
     struct fmq_socket *s = c->socket;
     struct pipe *p = c->pipe;
     uint32_t before = p ? p->in.msgs : 0;
-    int rc;
+    int rc = 0;
+    if (p && p->stopped && c->peer.ready) {
+        pause_reading(c);
+        return;
+    }
     for (;;) {
         if (p) {
             if (p->in_hwm && p->in.msgs >= p->in_hwm && !p->conflate) {
-                if (!p->paused) {
-                    p->paused = true;
-                    choose_solo(s);
-                    if (c->peer.ping_gap) /* its PINGs go unread for now, and it must not despair */
-                        tick(c, clock_now());
-                }
+                pause_reading(c);
                 rc = 0;
                 break;
             }
@@ -479,6 +497,11 @@ static void process(struct conn *c)
                 before = p->in.msgs;
                 socket_notify(s);
             }
+        }
+        if (p && p->stopped) {
+            pause_reading(c);
+            rc = 0;
+            break;
         }
     }
     if (p && p->conflate) {
@@ -587,9 +610,12 @@ static void tick(struct conn *c, uint64_t now)
         return;
     }
     if (paused(c) && c->peer.ping_gap) {
+        uint64_t wait = c->peer.ping_gap / 2;
+        if (wait < REASSURE_MIN_NS)
+            wait = REASSURE_MIN_NS;
         peer_reassure(&c->peer);
-        if (now + c->peer.ping_gap / 2 < next)
-            next = now + c->peer.ping_gap / 2;
+        if (now + wait < next)
+            next = now + wait;
     }
     timer_set(c->socket, &c->timer, next);
     if (peer_wants_write(&c->peer, out_of(c)) && !c->blocked && !c->writing) {

@@ -150,9 +150,19 @@ void pipe_free(struct pipe *p)
     mem_free(p);
 }
 
+void pipe_stop(struct pipe *p, bool stop)
+{
+    if (p->stopped == stop || p->close_wanted)
+        return;
+    p->stopped = stop;
+    if (!stop && p->paused && p->conn)
+        conn_resume(p->conn);
+}
+
 void pipe_close(struct pipe *p)
 {
     p->close_wanted = true;
+    p->stopped = true;
     queue_reap(p);
 }
 

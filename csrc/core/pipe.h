@@ -56,7 +56,8 @@ struct pipe {
     bool close_wanted; /* pipe_close was called: done when the pattern has returned */
     bool hung_up;      /* no writing any more; freed when `in` is empty */
     bool full;         /* a write was refused at the HWM: `writable` is owed */
-    bool paused;       /* its connection is not read: `in` is at in_hwm */
+    bool paused;       /* its connection is not read: `in` is at in_hwm, or `stopped` */
+    bool stopped;      /* nothing more of its peer is wanted for now, see pipe_stop */
     bool conflate;     /* keep the newest message only, each way */
     bool raw;
 
@@ -66,6 +67,7 @@ struct pipe {
     int64_t since;                /* Unix time of the present connection, ns */
     uint32_t connections;         /* made so far */
     int peer_type;                /* of the present or last connection; -1: not known */
+    uint32_t expelled;            /* a PROTO_ code: for what its peer has to go; 0: it has not */
     char *remote_name;            /* of the last connection, once that has ended */
 };
 
@@ -129,6 +131,13 @@ void pipe_skip(struct pipe *p);
 /* Puts a message made here in front of the reader (DISCONNECT_MSG, notifications): a single part.
  * Calls `readable` if need be. */
 int pipe_inject(struct pipe *p, const void *data, size_t len);
+
+/*
+ * For a pattern that takes messages and commands before the program receives: `stop` when it holds
+ * enough of this peer, whose connection is then read no further, whatever its HWM. Its `command`
+ * may still be called for what is being decoded. Not for inproc, whose messages wait in `in`.
+ */
+void pipe_stop(struct pipe *p, bool stop);
 
 /* Ends the pipe from the pattern's side (ROUTER_HANDOVER, PAIR): the connection is closed, the
  * pattern gets hangup and later detach; never from within attach. */

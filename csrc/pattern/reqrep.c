@@ -17,6 +17,7 @@
 #include "os/random.h"
 #include "pattern/patterns.h"
 #include "pattern/route.h"
+#include "wire/peer.h"
 
 /* A message that events() found. */
 struct found {
@@ -142,7 +143,7 @@ static int req_fetch(struct fmq_socket *s, struct parts *out, struct pipe **from
         s->drops++;
         p->drops++;
         if (envelope < 0)
-            route_expel(p);
+            route_expel(p, PROTO_ZMTP_MALFORMED_MESSAGE);
     }
     return -EAGAIN;
 }

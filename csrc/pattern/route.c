@@ -23,8 +23,9 @@ void route_skip(struct fmq_socket *s, struct pipe *p)
     pipe_skip(p);
 }
 
-void route_expel(struct pipe *p)
+void route_expel(struct pipe *p, uint32_t code)
 {
+    p->expelled = code;
     while (pipe_can_read(p))
         route_skip(p->socket, p);
     fairq_remove(p);

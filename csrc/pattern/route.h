@@ -38,8 +38,9 @@ void route_drop(struct fmq_socket *s, struct pipe *p, struct parts *m);
 /* Drops the oldest received message, which the program shall not see, and counts that. */
 void route_skip(struct fmq_socket *s, struct pipe *p);
 
-/* Drops what the pipe holds unread and closes it: its peer broke the pattern's rules. */
-void route_expel(struct pipe *p);
+/* Drops what the pipe holds unread and closes it: its peer broke the pattern's rules. `code`: a
+ * PROTO_ code for the monitor; 0: it is not the peer's fault. */
+void route_expel(struct pipe *p, uint32_t code);
 
 /* ---- in: every readable pipe in turn, one whole message each ---- */
 

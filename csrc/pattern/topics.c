@@ -65,6 +65,7 @@ static struct topic *topic_of(struct topics *t, const void *name, size_t len)
     }
     list_init(&topic->members);
     topic->count = 0;
+    topic->note = NULL;
     topic->one.topic = NULL;
     topic->len = len;
     if (len)
@@ -120,15 +121,4 @@ void topics_drop(struct topics *t, struct member *m)
     else
         mem_free(m);
     topic_drop_empty(t, topic);
-}
-
-enum topics_change topics_remove(struct topics *t, struct subscriber *s, const void *name,
-                                 size_t len)
-{
-    struct member *m = topics_find(t, s, name, len);
-    if (!m)
-        return TOPICS_SAME;
-    bool last = member_alone(m);
-    topics_drop(t, m);
-    return last ? TOPICS_EDGE : TOPICS_OTHER;
 }

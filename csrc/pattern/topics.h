@@ -16,6 +16,7 @@
 struct subscriber {
     struct list members; /* member.of_subscriber */
     uint32_t count;
+    uint32_t current; /* free for the caller, 0 at first */
 };
 
 struct member {
@@ -29,6 +30,7 @@ struct member {
 struct topic {
     struct list members; /* member.of_topic */
     uint32_t count;
+    void *note;        /* free for the caller, NULL at first */
     struct member one; /* many topics have a single subscriber: no memory to fetch beside these */
     size_t len;
     uint8_t name[];
@@ -50,6 +52,7 @@ static inline void subscriber_init(struct subscriber *s)
 {
     list_init(&s->members);
     s->count = 0;
+    s->current = 0;
 }
 
 /* The membership, NULL: none. */
@@ -58,8 +61,6 @@ struct member *topics_find(const struct topics *t, const struct subscriber *s, c
 /* An enum topics_change, or -ENOMEM. *out (may be NULL) is the membership, old or new. */
 int topics_add(struct topics *t, struct subscriber *s, const void *name, size_t len,
                struct member **out);
-enum topics_change topics_remove(struct topics *t, struct subscriber *s, const void *name,
-                                 size_t len);
 /* Ends a membership and frees it, and the topic when it was the last. */
 void topics_drop(struct topics *t, struct member *m);
 

@@ -67,6 +67,8 @@ enum peer_failure {
 #define PROTO_ZMTP_INVALID_METADATA 0x10000018
 #define PROTO_ZMTP_CRYPTOGRAPHIC 0x11000001
 #define PROTO_ZMTP_MECHANISM_MISMATCH 0x11000002
+/* fastmq's own: it went beyond MAX_SUBSCRIPTIONS. */
+#define PROTO_TOO_MANY_SUBSCRIPTIONS 0x70000001
 
 /* The numbers of ZeroMQ's MECHANISM option. */
 enum peer_mechanism { PEER_MECH_NULL = 0, PEER_MECH_PLAIN = 1, PEER_MECH_CURVE = 2 };

@@ -324,3 +324,5 @@ class SocketOptions:
     IPC_STEAL = IntOption(10003, "IPC_STEAL", "GS")
     tcp_congestion = BytesOption(10004, "tcp_congestion", "GS")
     TCP_CONGESTION = BytesOption(10004, "TCP_CONGESTION", "GS")
+    max_subscriptions = IntOption(10005, "max_subscriptions", "GS")
+    MAX_SUBSCRIPTIONS = IntOption(10005, "MAX_SUBSCRIPTIONS", "GS")
