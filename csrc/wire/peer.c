@@ -361,7 +361,7 @@ int peer_parse_frame(const struct peer *p, struct frame_head *h)
                                     : frame_parse_v1(peer_at(p), avail, h);
 }
 
-bool peer_too_big(const struct peer *p, size_t size)
+static bool too_big(const struct peer *p, size_t size)
 {
     return p->cfg.max_msg_size >= 0 && (uint64_t)size > (uint64_t)p->cfg.max_msg_size;
 }
@@ -493,7 +493,7 @@ static int handshake_step(struct peer *p, struct peer_event *ev)
     rc = peer_parse_frame(p, &h);
     if (rc == 0)
         return 0;
-    if (rc < 0 || peer_too_big(p, h.size) || h.size > PEER_HANDSHAKE_MAX)
+    if (rc < 0 || h.size > PEER_HANDSHAKE_MAX)
         return peer_fail(p, PEER_FAIL_PROTOCOL, PROTO_ZMTP_MALFORMED_MESSAGE);
     if (peer_avail(p) < h.head + h.size) {
         p->frame_need = h.head + h.size;
@@ -645,7 +645,7 @@ static int frame_step(struct peer *p, struct peer_event *ev)
     if (rc == 0)
         return 0;
     /* The limit is on what the program gets, not on its wrapping. */
-    if (rc < 0 || (h.size > p->overhead && peer_too_big(p, h.size - p->overhead)))
+    if (rc < 0 || (h.size > p->overhead && too_big(p, h.size - p->overhead)))
         return peer_fail(p, PEER_FAIL_PROTOCOL, PROTO_ZMTP_MALFORMED_MESSAGE);
     bool command = is_command(p, h.flags);
     if (!command && !p->overhead && too_many_parts(p, h.flags))

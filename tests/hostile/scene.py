@@ -253,6 +253,10 @@ class Scene:
         """(event, value) of so many failed handshakes."""
         return [self.events.wait(*HANDSHAKE_FAILURES)[:2] for _ in range(times)]
 
+    def refused(self) -> int:
+        """Why the next handshake that broke the protocol did; others are passed over."""
+        return self.events.wait(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)[1]
+
     def expelled(self) -> int:
         """Why the next one was sent away, of those that were in."""
         return self.events.wait(EXPELLED)[1]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Hostile greetings and handshakes: each ends its own connection, and the healthy peer loses nothing."""
+"""Hostile greetings and handshakes end their own connections; the healthy peer loses nothing."""
 
 import errno
 import random
@@ -22,7 +22,7 @@ MECHANISMS = matrix(("PULL", "NULL", "tcp"), ("ROUTER", "PLAIN", "ipc"), ("DEALE
 @SERVERS
 @pytest.mark.deadline(60)
 def test_a_connection_cut_at_any_byte_is_told_and_forgotten(scene, setting):
-    """Every byte of the handshake and of a message, by closing, by a reset, or by falling silent."""
+    """Every byte of the handshake and of a message; by closing, by a reset, by falling silent."""
     place = scene(*setting)
     turn = len(setting[0])
     silent = []
@@ -129,7 +129,7 @@ def test_commands_after_the_handshake_are_passed_over_or_end_the_connection(scen
     """In plain traffic what is unknown is for later versions; in CURVE nothing comes bare."""
     place = scene(*setting)
     with place.healthy.busy():
-        for name in NAMES + [b"ERROR"]:
+        for name in [*NAMES, b"ERROR"]:
             with place.talk().enter() as w:
                 push(w, wire.command(name, b"\xff" * 9))
                 if setting[1] == "CURVE":
