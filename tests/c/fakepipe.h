@@ -169,6 +169,11 @@ int pipe_inject(struct pipe *p, const void *data, size_t len)
     return rc;
 }
 
+void pipe_stop(struct pipe *p, bool stop)
+{
+    p->stopped = stop;
+}
+
 void pipe_close(struct pipe *p)
 {
     p->close_wanted = true;

@@ -772,6 +772,21 @@ TEST(pings_do_not_pile_up_for_a_peer_that_does_not_read)
     pool_release(pool);
 }
 
+TEST(signs_of_life_do_not_pile_up_for_a_peer_that_does_not_read)
+{
+    setup();
+    struct end *e = heartbeat_pair(0, 0, -1);
+    feed(e, BYTES("\4\7\4PING\0\0"), 3);
+    for (int i = 1; i < 100; i++) {
+        peer_reassure(&e->p);
+        peer_tick(&e->p, &e->q, e->now + (uint64_t)i * MS);
+    }
+    CHECK(e->q.bytes < 32);
+    CHECK(peer_wants_write(&e->p, &e->q));
+    end_free(e);
+    pool_release(pool);
+}
+
 TEST(received_ttl_ends_a_silent_connection_and_any_byte_cancels_it)
 {
     setup();

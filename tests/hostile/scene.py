@@ -52,11 +52,11 @@ def engine_seconds() -> float:
     return total / 1e9
 
 
-def is_idle(seconds: float = 0.15) -> bool:
+def is_idle(seconds: float = 0.15, share: float = 0.1) -> bool:
     """The engine's threads use next to nothing of a short time in which nobody calls."""
     before = engine_seconds()
     time.sleep(seconds)
-    return engine_seconds() - before < seconds / 10
+    return engine_seconds() - before < seconds * share
 
 
 def reset(w: wire.Wire) -> None:
@@ -129,7 +129,7 @@ class Healthy:
     def step(self) -> None:
         self.count += 1
         token = b"healthy %08d" % self.count
-        if self.kind in ("PUB", "XPUB"):
+        if self.kind in ("PUB", "XPUB", "PUSH"):
             self.server.send(token)
             self._at_peer([token])
         elif self.kind == "STREAM":
@@ -221,8 +221,12 @@ class Scene:
         self.events = Events(self.server, mask)
         self.peer = wire.connect(self.address) if kind == "STREAM" else self._healthy(other)
         self.healthy = Healthy(kind, self.server, self.peer)
-        self._wait_for_the_healthy_one()
-        self.healthy.step()
+        try:
+            self._wait_for_the_healthy_one()
+            self.healthy.step()
+        except BaseException:
+            self.close()
+            raise
         self.descriptors = ctx.stats().descriptors
 
     def _healthy(self, other: Any) -> Any:
