@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import wire
 from helpers import HANDSHAKE_FAILURES, WAIT_MS, Events, eventually, last_endpoint
-from security import Keys
+from security import Keys, needs_curve
 from target import zmq
 
 PEER_OF = {
@@ -30,6 +30,9 @@ PEER_OF = {
     "SUB": "PUB",
     "PAIR": "PAIR",
 }
+MB = 1 << 20
+ROOM = 64 * MB
+"""How much the process may grow: a sanitizer holds back half of that from reuse."""
 HANDSHAKE_MS = 1000
 """HANDSHAKE_IVL of the servers: a healthy peer gets through it on a busy machine."""
 EXPELLED = getattr(zmq, "EVENT_EXPELLED", 0)
@@ -277,15 +280,18 @@ class Scene:
         self.drain()
         return len(self.server.peers()) == 1
 
-    def settle(self, memory: int = 1 << 20) -> None:
+    def memory(self) -> int:
+        """Bytes of buffers that are in use."""
+        stats = self.ctx.stats()
+        return int(stats.pool_bytes - stats.pool_spare)
+
+    def settle(self, memory: int = MB) -> None:
         """Only the healthy peer is left, and nothing is held or done for others."""
         eventually("only the healthy peer", self.alone)
         eventually(
             "descriptors as before", lambda: self.ctx.stats().descriptors == self.descriptors
         )
-        stats = self.ctx.stats()
-        held = stats.pool_bytes - stats.pool_spare
-        assert held <= memory, f"{held} bytes of buffers in use"
+        assert self.memory() <= memory, f"{self.memory()} bytes of buffers in use"
         eventually("the engine's threads idle", is_idle)
         for _ in range(3):
             self.healthy.step()
@@ -389,19 +395,18 @@ def zmq_key(z85: bytes) -> bytes:
     return bytes(codec.decode(z85))
 
 
-def matrix(*rows: tuple[str, str, str]) -> pytest.MarkDecorator:
-    """(kind, mechanism, transport) of the scene."""
-    params = [pytest.param(row, id="-".join(row).lower(), marks=_marks(row)) for row in rows]
+def matrix(*rows: tuple[str, str, str], slow_from: int = 99) -> pytest.MarkDecorator:
+    """(kind, mechanism, transport) of the scene; the rows from that one on are slow."""
+    params = []
+    for i, row in enumerate(rows):
+        marks: list[Any] = [needs_curve] if row[1] == "CURVE" else []
+        if i >= slow_from:
+            marks.append(pytest.mark.slow)
+        params.append(pytest.param(row, id="-".join(row).lower(), marks=marks))
     return pytest.mark.parametrize("setting", params)
 
 
-def _marks(row: tuple[str, str, str]) -> list[pytest.MarkDecorator]:
-    from security import needs_curve
-
-    return [needs_curve] if row[1] == "CURVE" else []
-
-
-SERVERS = matrix(
+ROWS = (
     ("PULL", "NULL", "tcp"),
     ("XPUB", "NULL", "ipc"),
     ("REP", "NULL", "tcp"),

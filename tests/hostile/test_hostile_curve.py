@@ -4,7 +4,7 @@
 import pytest
 import wire
 from helpers import eventually, recv
-from scene import MALFORMED, matrix, push, rss
+from scene import MALFORMED, ROOM, matrix, push, rss
 from security import needs_curve
 from target import zmq
 
@@ -28,6 +28,7 @@ def spoil(data, at, bit=0):
     return bytes(bad)
 
 
+@pytest.mark.slow
 @SECURED
 def test_a_hello_with_any_bit_wrong_is_refused(scene, setting):
     place = scene(*setting)
@@ -45,6 +46,7 @@ def test_a_hello_with_any_bit_wrong_is_refused(scene, setting):
     place.settle()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bit", [0, 7])
 def test_an_initiate_with_any_bit_wrong_is_refused(scene, bit):
     place = scene("PULL", "CURVE")
@@ -181,6 +183,7 @@ def test_keys_that_agree_on_nothing_are_refused(scene, point):
     place.settle()
 
 
+@pytest.mark.slow
 def test_hellos_without_end_cost_a_few_kilobytes_each(scene):
     """300 clients that got their WELCOME and say no more; then they are gone."""
     place = scene("PULL", "CURVE")
@@ -221,7 +224,7 @@ def test_lengths_that_lie_around_a_box(scene):
             push(w, b"\x02" + claim.to_bytes(8, "big") + b"\7MESSAGE" + bytes(1000))
             held.append(w)
         eventually("all of it read", lambda: len(place.server.peers()) == 4)
-        assert rss() - before < 32 << 20
+        assert rss() - before < ROOM
         for w in held:
             w.close()
     place.settle()

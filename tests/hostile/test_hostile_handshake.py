@@ -7,7 +7,7 @@ import time
 
 import pytest
 import wire
-from scene import HANDSHAKE_MS, SERVERS, matrix, push, reset
+from scene import HANDSHAKE_MS, ROWS, matrix, push, reset
 from target import zmq
 
 PROTOCOL = zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
@@ -19,7 +19,7 @@ UNEXPECTED = 0x10000001
 MECHANISMS = matrix(("PULL", "NULL", "tcp"), ("ROUTER", "PLAIN", "ipc"), ("DEALER", "CURVE", "tcp"))
 
 
-@SERVERS
+@matrix(*ROWS, slow_from=1)
 @pytest.mark.deadline(60)
 def test_a_connection_cut_at_any_byte_is_told_and_forgotten(scene, setting):
     """Every byte of the handshake and of a message; by closing, by a reset, by falling silent."""
@@ -56,7 +56,7 @@ def test_a_connection_cut_at_any_byte_is_told_and_forgotten(scene, setting):
     place.settle()
 
 
-@SERVERS
+@matrix(*ROWS)
 def test_garbage_at_any_stage_ends_its_connection_only(scene, setting):
     place = scene(*setting)
     rng = random.Random(f"garbage {setting}")
@@ -237,6 +237,7 @@ def test_a_handshake_command_has_an_end(scene, setting):
     place.settle()
 
 
+@pytest.mark.slow
 @MECHANISMS
 def test_a_handshake_that_drips_ends_with_its_interval(scene, setting):
     """A byte now and then does not keep it alive."""

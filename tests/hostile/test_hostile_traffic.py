@@ -8,10 +8,9 @@ import time
 import pytest
 import wire
 from helpers import eventually, fill, nothing_arrives, recv, recv_multipart
-from scene import EXPELLED, MALFORMED, is_idle, matrix, push, reset, rss, stuff
+from scene import EXPELLED, MALFORMED, MB, ROOM, is_idle, matrix, push, reset, rss, stuff
 from target import zmq
 
-MB = 1 << 20
 TYPES = matrix(
     ("PULL", "NULL", "tcp"),
     ("ROUTER", "PLAIN", "ipc"),
@@ -59,7 +58,7 @@ def test_lengths_that_promise_much_cost_no_memory(scene, setting):
                 w.send(b"\x02" + struct.pack(">Q", claim) + bytes(100))
                 held.append(w)
         eventually("all of it read", lambda: all(p.bytes_received > 100 for p in enemies(place)))
-        assert rss() - before < 32 * MB
+        assert rss() - before < ROOM
         for w in held:
             w.close()
     place.settle()
@@ -122,7 +121,7 @@ def test_a_flood_of_empty_frames_is_held_back(scene):
         sent = stuff(w, b"\0\0" * 100_000, 8_000_000, 0.3)
         assert sent > 500_000
         assert enemies(place)[0].queued_in <= 500
-        assert rss() - before < 32 * MB
+        assert rss() - before < ROOM
         reset(w)
     place.settle()
 
@@ -130,11 +129,9 @@ def test_a_flood_of_empty_frames_is_held_back(scene):
 def test_a_message_without_end_is_cut_at_maxmsgparts(scene):
     place = scene("PULL")
     with place.healthy.busy(), place.talk().enter() as w:
-        before = rss()
         stuff(w, b"\1\0" * 50_000, 1_000_000)
         w.wait_closed()
         assert place.expelled() == MALFORMED
-        assert rss() - before < 32 * MB
     place.settle()
 
 
@@ -156,11 +153,10 @@ def test_pings_of_a_peer_that_never_reads_are_answered_within_bounds(scene, sett
     """A PONG for each would pile up here."""
     place = scene(*setting)
     with place.healthy.busy(), place.talk().enter() as w:
-        before = rss()
         w.sock.setsockopt(1, 8, 4096)  # SO_RCVBUF
         ping = wire.command(b"PING", b"\0\0" + b"0123456789abcdef")
         assert stuff(w, ping * 4000, 200_000 * len(ping)) >= 200_000 * len(ping)
-        assert rss() - before < 16 * MB
+        assert place.memory() < MB
         reset(w)
     place.settle()
 
@@ -173,9 +169,7 @@ def test_quick_pings_of_a_peer_at_the_high_water_mark_cost_no_processor_time(sce
             w.send(wire.command(b"PING", b"\0\0"))
         w.send(wire.frame(b"fills the queue") * 100)
         eventually("at its mark", lambda: enemies(place)[0].queued_in == 10)
-        before = rss()
         assert is_idle(0.4, 0.03), "busy with a peer that is not read"
-        assert rss() - before < MB
         # It still hears of us.
         time.sleep(0.05)
         assert w.sock.recv(1 << 20)
@@ -216,13 +210,11 @@ def test_a_publisher_drops_for_those_who_do_not_read(scene, setting):
         place.server.wait_for_subscribers(2, b"everything", timeout=8000)
         sipping = threading.Thread(target=sip, args=(slow,))
         sipping.start()
-        before = rss()
         for _ in range(1000):
             place.server.send(body)
         dropped = [p.dropped for p in enemies(place)]
         assert all(n > 100 for n in dropped), dropped
         assert all(p.queued_out <= 50 for p in enemies(place))
-        assert rss() - before < 2 * 50 * len(body) + 24 * MB
         stop.set()
         sipping.join()
         never.close()
@@ -232,11 +224,11 @@ def test_a_publisher_drops_for_those_who_do_not_read(scene, setting):
 
 @pytest.mark.parametrize("mechanism", ["NULL", "CURVE"])
 def test_a_push_goes_elsewhere_when_a_peer_does_not_read(scene, mechanism):
-    place = scene("PUSH", mechanism, sndhwm=5, sndbuf=4096)
+    place = scene("PUSH", mechanism, sndhwm=5)
     with place.talk().enter() as w:
         got = 0
         for i in range(300):
-            place.server.send(b"%d" % i + bytes(50_000))
+            place.server.send(b"%d" % i + bytes(200_000))
             # The healthy one takes what it is given at once.
             while place.peer.poll(0):
                 place.peer.recv()
@@ -309,9 +301,9 @@ def test_a_stream_that_floods_is_held_at_its_high_water_mark(scene):
     place = scene("STREAM", rcvhwm=20)
     with wire.connect(place.address) as w:
         before = rss()
-        stuff(w, bytes(1 << 20), 64 * MB, 0.3)
+        stuff(w, bytes(MB), 3 * ROOM, 0.3)
         eventually("at its mark", lambda: enemies(place)[0].queued_in >= 20)
-        assert rss() - before < 16 * MB
+        assert rss() - before < ROOM
         reset(w)
     place.settle()
 
