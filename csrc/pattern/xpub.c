@@ -207,9 +207,8 @@ static void xpub_fini(struct fmq_socket *s)
 
 /* True when that topic would be one too many of this peer. What a former connection left and the
  * present one has not repeated does not count. */
-static bool beyond_limit(const struct xpub *me, const struct topics *table,
-                         const struct subscriber *who, const struct xpub_pipe *xp,
-                         const void *topic, size_t len)
+static bool beyond_limit(const struct xpub *me, const struct topics *table, struct subscriber *who,
+                         const struct xpub_pipe *xp, const void *topic, size_t len)
 {
     if (!me->max_subscriptions || who->current < me->max_subscriptions)
         return false;

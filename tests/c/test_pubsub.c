@@ -14,6 +14,47 @@ static int64_t topics_count(struct fmq_socket *s)
     return n;
 }
 
+/* ---- topics ---- */
+
+TEST(topics_find_every_member_where_many_subscribers_share_many_topics)
+{
+    enum { SUBSCRIBERS = 70, TOPICS = 150 };
+    static bool model[SUBSCRIBERS][TOPICS];
+    static struct subscriber sub[SUBSCRIBERS];
+    struct topics t;
+    char name[8];
+    topics_init(&t);
+    memset(model, 0, sizeof(model));
+    for (size_t i = 0; i < SUBSCRIBERS; i++)
+        subscriber_init(&sub[i]);
+    for (int step = 0; step < 60000; step++) {
+        size_t who = check_below(SUBSCRIBERS), what = check_below(TOPICS);
+        size_t len = (size_t)snprintf(name, sizeof(name), "%zu", what);
+        /* Without memory for the index it goes on with the lists. */
+        if (check_below(4) == 0)
+            mem_fail_at(1);
+        struct member *m = topics_find(&t, &sub[who], name, len);
+        mem_fail_at(0);
+        CHECK_EQ(m != NULL, model[who][what]);
+        CHECK(!m || (m->subscriber == &sub[who] && m->topic->len == len));
+        if (check_below(3) && m) {
+            topics_drop(&t, m);
+            model[who][what] = false;
+        } else {
+            CHECK_EQ(topics_add(&t, &sub[who], name, len, NULL) > TOPICS_SAME, m == NULL);
+            model[who][what] = true;
+        }
+    }
+    for (size_t i = 0; i < SUBSCRIBERS; i++) {
+        for (struct list *n; (n = list_first(&sub[i].members));)
+            topics_drop(&t, LIST_ENTRY(n, struct member, of_subscriber));
+        CHECK_EQ(sub[i].count, 0);
+        CHECK(!sub[i].index);
+    }
+    CHECK_EQ(t.trie.len, 0);
+    topics_fini(&t);
+}
+
 /* ---- PUB: who gets what ---- */
 
 TEST(pub_sends_to_those_whose_topic_is_a_prefix)

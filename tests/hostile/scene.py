@@ -55,7 +55,7 @@ def engine_seconds() -> float:
     return total / 1e9
 
 
-def is_idle(seconds: float = 0.15, share: float = 0.1) -> bool:
+def is_idle(seconds: float = 0.08, share: float = 0.1) -> bool:
     """The engine's threads use next to nothing of a short time in which nobody calls."""
     before = engine_seconds()
     time.sleep(seconds)
