@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -27,10 +28,13 @@ static void schedule_retry(struct endpoint *ep);
 
 /* ---- birth and death ---- */
 
-/* At once when a listener closes: later the path may belong to somebody else. */
+/* At once when a listener closes: later the path may belong to somebody else. It may already, where
+ * it was taken over by force or the directory was made anew. */
 static void remove_files(struct endpoint *ep)
 {
-    if (ep->unlink_path)
+    struct stat st;
+    if (ep->unlink_path && lstat(ep->unlink_path, &st) == 0 && st.st_dev == ep->unlink_dev &&
+        st.st_ino == ep->unlink_ino)
         unlink(ep->unlink_path);
     if (ep->unlink_dir)
         rmdir(ep->unlink_dir);

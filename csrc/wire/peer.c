@@ -331,8 +331,10 @@ void peer_recv_done(struct peer *p, size_t n, uint64_t now)
     p->now = now;
     if (n == 0)
         return;
-    /* Whatever came, the peer lives. */
-    p->timeout_deadline = p->ttl_deadline = PEER_NEVER;
+    /* Whatever came, the peer lives. One that says how long it may be silent will be heard of again
+     * when its next PING is due. */
+    p->timeout_deadline = PEER_NEVER;
+    p->ttl_deadline = p->ttl_ns && p->ping_gap ? now + p->ping_gap + p->ttl_ns : PEER_NEVER;
     p->starved = false;
     if (p->recv_big) {
         p->big_have += n;
@@ -512,11 +514,8 @@ static void got_ping(struct peer *p, const uint8_t *args, size_t len)
 {
     if (len < 2)
         return;
-    uint32_t ttl = get_be16(args);
-    if (ttl) {
-        p->ttl_ns = ttl * 100 * PEER_NS_PER_MS;
-        p->ttl_deadline = p->now + p->ttl_ns;
-    }
+    p->ttl_ns = get_be16(args) * 100 * PEER_NS_PER_MS;
+    p->ttl_deadline = p->ttl_ns ? p->now + p->ttl_ns : PEER_NEVER;
     /* One answer at a time: a flood of PINGs is answered by the latest. */
     len -= 2;
     p->pong_len = (uint8_t)(len < sizeof(p->pong) ? len : sizeof(p->pong));

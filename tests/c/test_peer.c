@@ -771,7 +771,7 @@ TEST(pings_do_not_pile_up_for_a_peer_that_does_not_read)
     pool_release(pool);
 }
 
-TEST(received_ttl_ends_a_silent_connection_and_any_byte_cancels_it)
+TEST(received_ttl_ends_a_silent_connection_and_a_byte_puts_it_off)
 {
     setup();
     struct end *e = heartbeat_pair(0, 0, -1);
@@ -785,6 +785,24 @@ TEST(received_ttl_ends_a_silent_connection_and_any_byte_cancels_it)
          100);
     CHECK_EQ(peer_tick(&e->p, &e->q, e->now + 100 * MS), UINT64_MAX);
     CHECK_EQ(e->p.failure, PEER_FAIL_TIMEOUT);
+    end_free(e);
+    pool_release(pool);
+}
+
+TEST(a_peer_whose_pings_cease_after_other_traffic_is_missed_a_ttl_after_the_next_was_due)
+{
+    setup();
+    struct end *e = heartbeat_pair(0, 0, -1);
+    feed(e, BYTES("\4\7\4PING\0\2"), 3);
+    e->now += 300 * MS;
+    feed(e, BYTES("\4\7\4PING\0\2"), 3);
+    CHECK_EQ(peer_tick(&e->p, &e->q, e->now), e->now + 200 * MS);
+    e->now += 50 * MS;
+    feed(e, BYTES("\0\0"), 2);
+    CHECK_EQ(peer_tick(&e->p, &e->q, e->now), e->now + (300 + 200) * MS);
+    /* One that takes its word back may be silent for ever. */
+    feed(e, BYTES("\4\7\4PING\0\0\0\0"), 4);
+    CHECK_EQ(peer_tick(&e->p, &e->q, e->now), UINT64_MAX);
     end_free(e);
     pool_release(pool);
 }
