@@ -504,6 +504,17 @@ static void process(struct conn *c)
     }
 }
 
+/* Where to read to. False: no memory. A large body that finds none is given up with its connection, as
+ * one above MAXMSGSIZE would be: what it has taken so far may be just what is missing. */
+static bool recv_buf(struct conn *c, uint8_t **buf, size_t *len)
+{
+    if (peer_recv_buf(&c->peer, buf, len) == 0)
+        return true;
+    if (c->peer.big)
+        conn_end(c, CONN_END_LOST, ENOMEM);
+    return false;
+}
+
 /* The result of a read of n bytes. */
 static void received(struct conn *c, ssize_t n)
 {
@@ -540,7 +551,7 @@ static void conn_ready(struct io *io, uint32_t events)
     }
     uint8_t *buf;
     size_t len;
-    if (c->reading || peer_recv_buf(&c->peer, &buf, &len))
+    if (c->reading || !recv_buf(c, &buf, &len))
         return;
     c->reading = true;
     mutex_unlock(&s->lock);
@@ -555,7 +566,7 @@ bool conn_spin(struct conn *c, uint64_t until)
     struct fmq_socket *s = c->socket;
     uint8_t *buf;
     size_t len;
-    if (c->reading || paused(c) || c->io.dead || peer_recv_buf(&c->peer, &buf, &len))
+    if (c->reading || paused(c) || c->io.dead || !recv_buf(c, &buf, &len))
         return false;
     c->reading = true;
     mutex_unlock(&s->lock);
