@@ -115,48 +115,6 @@ def idles(one):
     return one.cpu_seconds() - before < 0.1
 
 
-@pytest.mark.parametrize("endpoint", ["tcp", "ipc"], indirect=True)
-def test_who_has_no_memory_to_receive_waits_without_being_busy(make, endpoint, child):
-    """Nothing is lost by it, and all goes on when there is memory again."""
-    server = child(
-        LIMITED
-        + """
-pull = zmq.Context().socket(zmq.PULL)
-pull.setsockopt(zmq.RCVHWM, 0)
-pull.bind(sys.argv[1])
-say(last_endpoint(pull))
-hear()
-limit(0)
-hoard = []
-size = MIB
-while size >= 64:
-    try:
-        hoard.append(bytes(size))
-    except MemoryError:
-        size //= 2
-os.write(1, b'"full"\\n')  # takes no memory
-time.sleep(1.5)
-lift()
-del hoard
-for n in range(int(sys.argv[2])):
-    assert pull.recv() == b"%d" % n + bytes(2000), n
-say("end")
-""",
-        endpoint.wildcard,
-        5000,
-    )
-    push = make(zmq.PUSH, sndhwm=0)
-    push.connect(server.says("address"))
-    server.hears("go")
-    assert server.says() == "full"
-    before = server.cpu_seconds()
-    for n in range(5000):
-        push.send(b"%d" % n + bytes(2000))
-    time.sleep(1)
-    assert server.cpu_seconds() - before < 0.3, "it keeps the processor busy"
-    assert server.says("end of it") == "end"
-
-
 def test_sockets_that_there_is_no_memory_for_raise_and_leave_nothing(child):
     one = child(
         LIMITED
