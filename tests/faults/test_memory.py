@@ -11,7 +11,9 @@ from target import fastmq_only, zmq
 
 pytestmark = [
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs RLIMIT_AS and /proc"),
-    pytest.mark.skipif("libasan" in os.environ.get("LD_PRELOAD", ""), reason="asan reserves memory"),
+    pytest.mark.skipif(
+        "libasan" in os.environ.get("LD_PRELOAD", ""), reason="asan reserves memory"
+    ),
     fastmq_only("aborts the process"),
 ]
 
