@@ -47,14 +47,20 @@ def last_endpoint(sock):
 class Child:
     """Runs `code`, which may use zmq, say() and hear(); what it says can be waited for here.
 
-    `network`: the path of a network namespace to live in.
+    `network`: the path of a network namespace to live in. `prelude`: what comes before the code.
     """
 
     def __init__(
-        self, code: str, *args: Any, module: str = MODULE, network: str = "", **env: str
+        self,
+        code: str,
+        *args: Any,
+        module: str = MODULE,
+        network: str = "",
+        prelude: str = PRELUDE,
+        **env: str,
     ) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", PRELUDE + code, *map(str, args)],
+            [sys.executable, "-c", prelude + code, *map(str, args)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,

@@ -122,8 +122,10 @@ while True:
     assert pub.stats().dropped > 0
     frozen.go_on()
 
-    def caught_up(n=itertools.count(2000)):
-        number = next(n)
+    numbers = itertools.count(2000)
+
+    def caught_up():
+        number = next(numbers)
         pub.send(b"n%06d" % number)
         while not frozen.said.empty():
             if frozen.says() >= 2000:

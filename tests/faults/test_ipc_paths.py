@@ -86,9 +86,9 @@ assert libc.mount(b"none", folder.encode(), None, 0x21, None) == 0
     for path in (f"{tmp_path}/s", "*"):  # a wildcard makes its folder there
         one.hears(path)
         assert one.says()[0] == errno.EROFS
-    one.hears("/dev/shm/fastmq-test-%d" % one.pid)
+    one.hears(f"/dev/shm/fastmq-test-{one.pid}")
     assert one.says()[0] == 0
-    os.unlink("/dev/shm/fastmq-test-%d" % one.pid)
+    os.unlink(f"/dev/shm/fastmq-test-{one.pid}")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such rights")
