@@ -8,6 +8,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST_ARGS ?=
+SOAK_MINUTES ?= 20
 FUZZ_SECONDS ?= 1800
 # Most tests wait for something: several processes share them, a file to each.
 PYTEST := -m pytest -n 3 --dist loadfile
@@ -18,7 +19,7 @@ BUILD_INPUTS := pyproject.toml setup.py $(shell find csrc src \
                 -name '*.[ch]' -o -name '*.def' -o -name '*.pyx' -o -name '*.px[di]')
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-asan bench budget ctest tsan corpora fuzz lint format types clean
+.PHONY: help run test test-fast test-asan bench soak budget ctest tsan corpora fuzz lint format types clean
 .DELETE_ON_ERROR:
 
 help: ## these lines
@@ -46,6 +47,9 @@ test-asan: $(VENV)-asan/.test ## pytest on an extension built with the address s
 
 bench: $(VENV)/.bench ## every benchmark beside pyzmq, several rounds: keep the machine quiet
 	$(BIN)/python bench/run.py $(BENCH_ARGS)
+
+soak: $(VENV)/.bench ## everything at once for SOAK_MINUTES (20): nothing may break, get lost or grow
+	$(BIN)/python bench/soak/soak.py --minutes $(SOAK_MINUTES) --out build/soak
 
 budget: ## instructions a message on the engine's paths, against bench/budget.json
 	$(PYTHON) bench/budget.py $(BUDGET_ARGS)

@@ -243,7 +243,7 @@ def contexts(world: World) -> None:
             b.close()
             ctx.term(timeout=20_000)
         else:
-            waiting = threading.Thread(target=lambda a=a: wait_for_the_end(a))  # type: ignore[misc]
+            waiting = threading.Thread(target=wait_for_the_end, args=(a,))
             waiting.start()
             time.sleep(0.01)
             ctx.shutdown()
@@ -382,7 +382,12 @@ def main() -> int:
     world.start("loop", loop)
 
     print(json.dumps(world.addresses), flush=True)
-    threading.Thread(target=lambda: (sys.stdin.read(), world.stop.set()), daemon=True).start()
+
+    def listen() -> None:
+        sys.stdin.read()
+        world.stop.set()
+
+    threading.Thread(target=listen, daemon=True).start()
 
     def tell() -> None:
         print(json.dumps({"counts": world.counts, "failures": world.failures}), flush=True)

@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""What the samples of a soak say: whether anything grows, and the curves."""
+"""What the samples of a soak say: whether anything grows, and the curves.
+
+python bench/soak/verdict.py SOAK.json [CURVES.svg]     of a run that is over
+"""
 
 from __future__ import annotations
 
+import json
 import statistics
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,3 +130,18 @@ def draw(result: dict[str, Any], path: Path) -> None:
         figure.tight_layout()
         figure.savefig(path, transparent=True, metadata={"Date": None})
         plt.close(figure)
+
+
+def main() -> int:
+    if len(sys.argv) not in (2, 3):
+        print("usage: verdict.py SOAK.json [CURVES.svg]", file=sys.stderr)
+        return 2
+    result = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    if len(sys.argv) == 3:
+        draw(result, Path(sys.argv[2]))
+    print(text(result))
+    return 0 if result["passed"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
