@@ -57,7 +57,16 @@ def receive(sock: Any, running: Running) -> list[bytes] | None:
 
 def socket(ctx: zmq.Context[Any], kind: int, **options: Any) -> Any:
     """A socket whose calls wait for WAIT_MS at most and that leaves nothing behind."""
-    values = {"rcvtimeo": WAIT_MS, "sndtimeo": WAIT_MS, "linger": 0, "reconnect_ivl": 20, **options}
+    values = {
+        "rcvtimeo": WAIT_MS,
+        "sndtimeo": WAIT_MS,
+        "linger": 0,
+        "reconnect_ivl": 20,
+        # How full the queues are is chance: few messages, or it would hide what grows.
+        "sndhwm": 100,
+        "rcvhwm": 100,
+        **options,
+    }
     sock = ctx.socket(kind)
     for name, value in values.items():
         setattr(sock, name, value)
@@ -166,7 +175,7 @@ def sub(ctx: zmq.Context[Any], address: str, life: str, running: Running) -> Non
     wanted: set[bytes] = set()
     left: dict[bytes, float] = {}
     last: dict[bytes, int] = {}
-    with socket(ctx, zmq.SUB, rcvhwm=200) as sock:
+    with socket(ctx, zmq.SUB) as sock:
         sock.connect(address)
         change = 0.0
         while running():

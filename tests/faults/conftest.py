@@ -7,9 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from process import Child
+from process import START_MS, Child
 
+HERE = Path(__file__).parent
 CLONE_NEWNET = 0x40000000
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(item.path).parent == HERE:
+            item.add_marker(pytest.mark.deadline(60), append=False)  # processes take time to start
 
 
 @pytest.fixture
@@ -56,8 +63,8 @@ def network(child: Callable[..., Child]) -> Iterator[Network]:
     """Comes before the first socket of the test, whose background thread then lives here, too."""
     if not sys.platform.startswith("linux"):
         pytest.skip("needs network namespaces")
-    cable = child(Path(__file__).with_name("cable.py").read_text(encoding="utf-8"), prelude="")
-    said = cable.says("namespaces")
+    cable = child((HERE / "cable.py").read_text(encoding="utf-8"), prelude="")
+    said = cable.says("namespaces", START_MS)
     if "sorry" in said:
         pytest.skip(f"no network namespaces: {said['sorry']}")
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)

@@ -41,7 +41,12 @@ from target import zmq
 
 def last_endpoint(sock):
     return sock.getsockopt(zmq.LAST_ENDPOINT).rstrip(b"\\0").decode()
+
+say("started")
 """
+
+START_MS = 25_000
+"""How long a process may take to start: a busy machine has other things to do."""
 
 
 class Child:
@@ -74,6 +79,8 @@ class Child:
         self.said: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._listener = threading.Thread(target=self._listen)
         self._listener.start()
+        if prelude:
+            assert self.says("sign of life", START_MS) == "started"
 
     def _listen(self) -> None:
         assert self.process.stdout

@@ -102,6 +102,23 @@ within("Poller.poll", 0.19, 2, lambda: poller.poll(200))
 full = ctx.socket(zmq.PUSH)
 full.setsockopt(zmq.SNDTIMEO, 200)
 within("send", 0.19, 2, lambda: full.send(b"x"))
+full.setsockopt(zmq.LINGER, 0)
+full.connect("ipc://" + sys.argv[1] + "-nobody")
+tracker = full.send(bytes(100_000), copy=False, track=True)
+
+def wait_for_tracker():
+    try:
+        tracker.wait(0.2)
+    except zmq.NotDone:
+        pass
+
+within("tracker", 0.19, 2, wait_for_tracker)
+if zmq.__name__ == "fastmq":  # two that wait for different times on one socket
+    longer = threading.Thread(target=lambda: within("longer", 2.9, 6, lambda: a.recv(timeout=3000)))
+    longer.start()
+    time.sleep(0.1)
+    within("shorter", 0.19, 2, lambda: a.recv(timeout=200))
+    longer.join()
 
 async def main():
     c = asyncio_of.Context.shadow(ctx.underlying).socket(zmq.PULL)
