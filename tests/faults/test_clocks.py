@@ -11,6 +11,7 @@ from process import PRELUDE
 from target import IS_FASTMQ
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs LD_PRELOAD"),
     pytest.mark.skipif("LD_PRELOAD" in os.environ, reason="something else is preloaded"),
 ]

@@ -82,6 +82,7 @@ MANY = 100
 """Accept does not fail so often where each failure is followed by a rest."""
 
 
+@pytest.mark.slow
 @streams
 def test_who_cannot_be_accepted_waits_and_gets_in_later(make, endpoint, child):
     server = child(SERVER, endpoint.wildcard)
@@ -104,6 +105,7 @@ def test_who_cannot_be_accepted_waits_and_gets_in_later(make, endpoint, child):
     assert recv(new, "answer to the one that waited") == b"waits"
 
 
+@pytest.mark.slow
 def test_a_server_full_of_peers_takes_the_next_when_one_leaves(make, child):
     """Descriptors that peers hold come back one by one, at no event of the listener's."""
     server = child(SERVER, "tcp://127.0.0.1:*")
@@ -131,6 +133,7 @@ def test_a_server_full_of_peers_takes_the_next_when_one_leaves(make, child):
             one.close()
 
 
+@pytest.mark.slow
 @streams
 def test_connect_without_descriptors_tries_again_until_it_has_one(make, endpoint, child):
     pull = make(zmq.PULL)
@@ -157,6 +160,7 @@ hear()
     assert [recv(pull), recv(pull)] == [b"first", b"second"]
 
 
+@pytest.mark.slow
 def test_a_lost_connection_is_made_again_when_descriptors_are_back(make, child, watch):
     """The one that was lost is taken by somebody else before the reconnection."""
     router = make(zmq.ROUTER)

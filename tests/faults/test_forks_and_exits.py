@@ -47,6 +47,7 @@ def moved():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.forks
 @streams
 @fastmq_only("hangs or crashes in the child")
@@ -139,6 +140,7 @@ WAYS = {
 }
 
 
+@pytest.mark.slow
 @streams
 @pytest.mark.parametrize("way", WAYS)
 def test_a_process_ends_in_the_middle_of_traffic(make, endpoint, child, way):
@@ -201,6 +203,7 @@ for n in range(500):
     assert one.ends() == 0
 
 
+@pytest.mark.slow
 @fastmq_only("waits for ever")
 @pytest.mark.parametrize("state", ["full", "absent"])
 def test_the_end_does_not_wait_for_a_peer_that_takes_nothing(make, child, state):

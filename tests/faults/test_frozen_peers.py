@@ -191,6 +191,7 @@ def test_heartbeats_leave_a_frozen_peer_and_come_back_to_it(make, watch, endpoin
         continue
 
 
+@pytest.mark.slow
 @fastmq_only("closes the connection when it wakes up itself")
 @streams
 def test_who_was_frozen_itself_does_not_blame_its_peer(make, endpoint, child):

@@ -10,6 +10,7 @@ from helpers import eventually
 from target import fastmq_only, zmq
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs RLIMIT_AS and /proc"),
     pytest.mark.skipif(
         "libasan" in os.environ.get("LD_PRELOAD", ""), reason="asan reserves memory"
