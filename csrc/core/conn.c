@@ -504,8 +504,8 @@ static void process(struct conn *c)
     }
 }
 
-/* Where to read to. False: no memory. A large body that finds none is given up with its connection, as
- * one above MAXMSGSIZE would be: what it has taken so far may be just what is missing. */
+/* Where to read to. False: no memory. A large body that finds none is given up with its connection,
+ * as one above MAXMSGSIZE would be: what it has taken so far may be just what is missing. */
 static bool recv_buf(struct conn *c, uint8_t **buf, size_t *len)
 {
     if (peer_recv_buf(&c->peer, buf, len) == 0)
