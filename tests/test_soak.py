@@ -122,6 +122,8 @@ def samples(slope=0.0, warm_up=0.0, noise=0.0):
             "rss": 100 + slope * t / 3600 + warm_up * min(t / 200, 1) + dice.uniform(-noise, noise),
             "fds": 80.0 + t % 3,
             "threads": 20.0,
+            "objects": 80_000.0 + t % 7,
+            "blocks": 600.0,
             "cpu": 30.0,
         }
         for t in range(0, 1200, 2)
@@ -138,7 +140,7 @@ def test_noise_and_a_warm_up_are_flat():
 def test_what_grows_is_found_under_noise(name):
     leaking = samples(noise=1)
     for sample in leaking:
-        sample[name] += 4 * verdict.LIMITS[name].allowed(100) * sample["t"] / 1200
+        sample[name] += 4 * verdict.LIMITS[name].allowed(sample[name]) * sample["t"] / 1200
     growth = verdict.growth(leaking)
     assert [n for n, row in growth.items() if not row["flat"]] == [name]
 

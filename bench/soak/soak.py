@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Hours of a busy server in minutes: does anything break, get lost, or grow?
+"""A busy server and its restless peers: does anything break, get lost, or grow?
 
     python bench/soak/soak.py --minutes 20 --out build/soak
 
@@ -59,7 +59,7 @@ class Subject:
         )
         assert self.process.stdout
         self.addresses: dict[str, dict[str, str]] = json.loads(self.process.stdout.readline())
-        self.said: dict[str, Any] = {"counts": {}, "failures": []}
+        self.said: dict[str, Any] = json.loads(self.process.stdout.readline())
         self.listener = threading.Thread(target=self._listen)
         self.listener.start()
         self._cpu = (time.monotonic(), self._cpu_seconds())
@@ -83,10 +83,12 @@ class Subject:
         self._cpu = (now, cpu)
         return {
             "t": round(now - began, 1),
-            "rss": round(int(status["VmRSS"].split()[0]) / 1024, 2),
+            "rss": round(self.said["rss"], 2),
             "fds": len(os.listdir(folder / "fd")),
             "threads": int(status["Threads"]),
             "cpu": round(100 * share, 1),
+            "objects": self.said["objects"],
+            "blocks": self.said["blocks"],
         }
 
     def end(self) -> list[str]:

@@ -8,8 +8,10 @@ standard input ends. Whatever breaks is told in `failures`; the exit status is 0
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import itertools
 import json
+import os
 import random
 import socket as pysocket
 import sys
@@ -334,6 +336,18 @@ def loop(world: World) -> None:
 # ---- all of it ----
 
 
+def give_back() -> None:
+    """Lets malloc return what is free, so that the resident memory is what is in use."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim:
+        trim(0)
+
+
+def resident_mib() -> float:
+    with open("/proc/self/statm", encoding="ascii") as f:
+        return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+
+
 def main() -> int:
     world = World(sys.argv[1])
 
@@ -390,8 +404,17 @@ def main() -> int:
     threading.Thread(target=listen, daemon=True).start()
 
     def tell() -> None:
-        print(json.dumps({"counts": world.counts, "failures": world.failures}), flush=True)
+        give_back()
+        said = {
+            "rss": resident_mib(),
+            "counts": world.counts,
+            "failures": world.failures,
+            "objects": sys.getallocatedblocks(),
+            "blocks": _core.live_blocks(),
+        }
+        print(json.dumps(said), flush=True)
 
+    tell()
     while not world.stop.wait(1):
         tell()
     world.end()

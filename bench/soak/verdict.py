@@ -38,6 +38,8 @@ LIMITS = {
     "rss": Limit("resident memory", "MiB", 1.5, 0.03),
     "fds": Limit("descriptors", "", 3),
     "threads": Limit("threads", "", 1),
+    "objects": Limit("Python objects", "", 3000, 0.03),
+    "blocks": Limit("engine's blocks", "", 100, 0.1),
 }
 
 

@@ -174,14 +174,18 @@ def test_a_subscriber_finds_its_publisher_again_and_wants_the_same(make, endpoin
     for life in range(4):
         one = child(PUBLISHER, address, life)
         due = None
-        for _ in range(100):
+        came = 0
+        while came < 50:  # what is left of an earlier life comes first
             topic, text = recv_multipart(sub, f"message of life {life}")
             whose, n = map(int, text.split(b":"))
             assert topic == b"A"
-            assert whose in (life, life - 1)
+            assert whose <= life
             if whose == life:
                 assert due in (None, n)
                 due = n + 1
+                came += 1
+            else:
+                assert came == 0
         one.kill()
 
 
