@@ -14,6 +14,8 @@
 #define IOV_MAX_PIECES 64
 /* Connections of one socket that may keep their buffers while nothing moves. */
 #define WARM_MAX 16
+/* How long a large message that was begun may wait for memory. */
+#define SHORT_OF_MEMORY_NS NS_PER_S
 /* Between two looks at the clock while spinning. */
 #define SPINS_PER_CLOCK 4
 
@@ -504,13 +506,18 @@ static void process(struct conn *c)
     }
 }
 
-/* Where to read to. False: no memory. A large body that finds none is given up with its connection,
- * as one above MAXMSGSIZE would be: what it has taken so far may be just what is missing. */
+/* Where to read to. False: no memory. A large body that finds none for long is given up with its
+ * connection, as one above MAXMSGSIZE would be: what it has taken may be just what is missing. */
 static bool recv_buf(struct conn *c, uint8_t **buf, size_t *len)
 {
-    if (peer_recv_buf(&c->peer, buf, len) == 0)
+    if (peer_recv_buf(&c->peer, buf, len) == 0) {
+        c->short_since = 0;
         return true;
-    if (c->peer.big)
+    }
+    uint64_t now = clock_now();
+    if (!c->short_since)
+        c->short_since = now;
+    else if (c->peer.big && now - c->short_since > SHORT_OF_MEMORY_NS)
         conn_end(c, CONN_END_LOST, ENOMEM);
     return false;
 }

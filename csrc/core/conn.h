@@ -77,6 +77,7 @@ struct conn {
     int end_error;
     size_t inflight;         /* bytes of the pipe's queue in the write under way */
     struct zap_request *zap; /* the question about the peer that waits for an answer */
+    uint64_t short_since;    /* no memory to read into since then; 0: there is */
     uint64_t bytes_in, bytes_out;
     int64_t since; /* Unix time, ns */
     char *local_name;
