@@ -56,6 +56,8 @@ class Subject:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            # With an arena for every few threads it takes malloc long to have seen them all.
+            env={**os.environ, "MALLOC_ARENA_MAX": "2"},
         )
         assert self.process.stdout
         self.addresses: dict[str, dict[str, str]] = json.loads(self.process.stdout.readline())

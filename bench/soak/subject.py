@@ -257,8 +257,8 @@ def contexts(world: World) -> None:
 
 
 def wait_for_the_end(sock: Any) -> None:
-    sock.rcvtimeo = -1
     try:
+        sock.rcvtimeo = -1
         sock.recv()
     except zmq.ContextTerminated:
         pass
