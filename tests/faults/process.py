@@ -128,7 +128,7 @@ class Child:
     def stop(self) -> None:
         """Freezes it, and returns when it is."""
         self.process.send_signal(signal.SIGSTOP)
-        os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOWAIT)
+        os.waitpid(self.pid, os.WUNTRACED)
 
     def go_on(self) -> None:
         self.process.send_signal(signal.SIGCONT)

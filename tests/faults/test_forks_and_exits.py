@@ -3,6 +3,7 @@
 
 import os
 import signal
+import sys
 
 import pytest
 from helpers import WAIT_MS, last_endpoint, recv_multipart
@@ -101,6 +102,7 @@ say("end")
 
 
 @pytest.mark.forks
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs prctl")
 def test_a_child_that_lives_on_does_not_keep_its_parents_connections_open(make, watch, child):
     """The peer hears at once when the parent is gone, though the child of its fork is there."""
     pull = make(zmq.PULL)
