@@ -242,7 +242,7 @@ void conn_write(struct conn *c)
             if (sent == -EPIPE || sent == -ECONNRESET) {
                 c->blocked = true;
                 io_watch(s, &c->io, POLLER_IN);
-                shutdown(fd, SHUT_WR);
+                net_shutdown(fd, NET_SHUT_SEND);
                 if (paused(c))
                     end_now(c, CONN_END_LOST, (int)-sent);
                 return;

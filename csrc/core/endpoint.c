@@ -548,8 +548,7 @@ void endpoint_close(struct endpoint *ep, bool now)
         ep->closing = true;
         int fd = ep->io.fd;
         if (fd >= 0)
-            shutdown(
-                fd, SHUT_RDWR); /* stops listening at once, even if the descriptor stays a moment */
+            net_shutdown(fd, NET_SHUT_BOTH); /* at once, even if the descriptor stays a moment */
         remove_files(ep);
         monitor_emit(s, ep->bound, EVENT_CLOSED, (uint64_t)fd, ep->name, NULL);
         LIST_FOR_SAFE(n, &ep->conns)

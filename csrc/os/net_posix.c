@@ -259,6 +259,11 @@ int net_peer_addr(int fd, struct net_addr *out)
     return -errno;
 }
 
+void net_shutdown(int fd, enum net_shut how)
+{
+    shutdown(fd, how == NET_SHUT_SEND ? SHUT_WR : SHUT_RDWR);
+}
+
 void net_nodelay(int fd)
 {
     set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
