@@ -354,7 +354,8 @@ void sim_sleep(uint64_t ns)
 void sim_suspend(uint64_t ns)
 {
     now += ns;
-    limit += ns;
+    if (limit != CLOCK_NEVER)
+        limit += ns;
     changes++;
 }
 

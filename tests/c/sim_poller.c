@@ -151,7 +151,7 @@ bool sim_poller_ready(struct poller *p)
     return false;
 }
 
-static int collect(struct poller *p, struct poller_event *events, int max)
+static int collect(struct poller *p, struct poller_event *events, int max, bool spurious)
 {
     if (max > EVENTS_MAX)
         max = EVENTS_MAX;
@@ -161,7 +161,7 @@ static int collect(struct poller *p, struct poller_event *events, int max)
     for (uint32_t i = 0, at = start; i < p->len && n < max; i++, at = (at + step) % p->len) {
         struct entry *e = &p->v[at];
         uint32_t mask = found(e);
-        if (!mask && (e->events & POLLER_IN) && e->armed && sim_chance(sim_knobs.spurious) &&
+        if (!mask && spurious && (e->events & POLLER_IN) && e->armed &&
             !sim_fd_connecting(e->fd))
             mask = POLLER_IN;
         if (!mask || (n && sim_chance(sim_knobs.spurious)))
@@ -181,8 +181,10 @@ int poller_wait(struct poller *p, struct poller_event *events, int max, int64_t 
         sim_fail("two threads wait in one poller");
     p->waited_on = true;
     sim_spend(300);
+    /* Who only looks, looks often: a thread that spins would find something each time. */
+    bool spurious = timeout_ns != 0 && sim_chance(sim_knobs.spurious);
     int n;
-    while ((n = collect(p, events, max)) == 0) {
+    while ((n = collect(p, events, max, spurious)) == 0) {
         if (timeout_ns == 0 || sim_now() >= until)
             break;
         if (!sim_block_on_poller(p, until)) {

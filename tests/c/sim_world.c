@@ -42,6 +42,7 @@
 #define SINKS_MAX 4    /* sockets of a scene that each get all messages */
 #define NUMBERS_MAX 2048
 #define ORDERS_MAX 64
+#define WORKERS_MAX (SCENES_MAX * SOCKETS_MAX * 2)
 
 /* Below the slices in which waits come up by themselves (50 ms), above all that is meant to take
  * its time: leases, looks, ticks. */
@@ -95,9 +96,6 @@ struct member {
     unsigned index; /* among its kind */
     unsigned threads;
     bool closed; /* by its own thread, when that had sent all */
-    uint64_t wait_from;
-    struct order orders[ORDERS_MAX];
-    unsigned order_count;
     char name[64]; /* where it is bound */
     uint8_t topic; /* 0: all */
 };
@@ -124,10 +122,13 @@ struct scene {
     unsigned users; /* threads that are not done */
 };
 
-struct thread_of {
+struct worker { /* a thread of the program */
     struct member *member;
     unsigned source;
     struct thread thread;
+    uint64_t wait_from; /* it got the last message, or began */
+    struct order orders[ORDERS_MAX];
+    unsigned order_count;
 };
 
 static struct {
@@ -139,8 +140,8 @@ static struct {
     unsigned context_count;
     struct scene scenes[SCENES_MAX];
     unsigned scene_count;
-    struct thread_of threads[32];
-    unsigned thread_count;
+    struct worker workers[WORKERS_MAX];
+    unsigned worker_count;
     uint8_t public_key[32], secret_key[32];
     struct thread watcher, zap[CONTEXTS_MAX], fate;
     bool has_zap[CONTEXTS_MAX];
@@ -248,23 +249,23 @@ static struct header check_whole(const struct scene *c, const struct msg *v, uin
 
 /* ---- what must hold of a message that came ---- */
 
-static void check_order(struct member *m, const struct header *h, struct meta *meta)
+static void check_order(struct worker *t, const struct header *h, struct meta *meta)
 {
-    const struct scene *c = m->scene;
+    const struct scene *c = t->member->scene;
     /* Within a process there is nothing to tell two connections by. */
     if (faulty() && !meta)
         return;
     if (!faulty())
         meta = NULL; /* one connection is all there is */
     struct order *o = NULL;
-    for (unsigned i = 0; i < m->order_count && !o; i++) {
-        if (m->orders[i].meta == meta && m->orders[i].source == h->source)
-            o = &m->orders[i];
+    for (unsigned i = 0; i < t->order_count && !o; i++) {
+        if (t->orders[i].meta == meta && t->orders[i].source == h->source)
+            o = &t->orders[i];
     }
-    if (!o && m->order_count == ORDERS_MAX)
+    if (!o && t->order_count == ORDERS_MAX)
         return;
     if (!o) {
-        o = &m->orders[m->order_count++];
+        o = &t->orders[t->order_count++];
         *o = (struct order){meta, h->source, 0};
         if (meta)
             meta_ref(meta);
@@ -275,13 +276,13 @@ static void check_order(struct member *m, const struct header *h, struct meta *m
     o->last = h->number;
 }
 
-static void check_prompt(struct member *m, const struct header *h, unsigned book)
+static void check_prompt(const struct worker *t, const struct header *h)
 {
-    struct scene *c = m->scene;
+    const struct scene *c = t->member->scene;
     const struct source *from = &c->sources[h->source];
-    if (w.weather != PROMPT || book == 1)
+    if (w.weather != PROMPT)
         return;
-    uint64_t since = m->wait_from, at = from->at[h->number];
+    uint64_t since = t->wait_from, at = from->at[h->number];
     if (!at)
         return; /* its send has not even come back */
     since = at > since ? at : since;
@@ -292,9 +293,10 @@ static void check_prompt(struct member *m, const struct header *h, unsigned book
 }
 
 /* Returns the header of what came; `slot` is the book of the scene that it goes into. */
-static struct header came(struct member *m, const struct msg *v, uint32_t n, struct meta *meta,
+static struct header came(struct worker *t, const struct msg *v, uint32_t n, struct meta *meta,
                           unsigned slot, bool ordered)
 {
+    struct member *m = t->member;
     struct scene *c = m->scene;
     struct header h = check_whole(c, v, n);
     struct book *b = &c->books[h.source][slot];
@@ -309,10 +311,10 @@ static struct header came(struct member *m, const struct msg *v, uint32_t n, str
     if (c->sources[h.source].healed_from && h.number >= c->sources[h.source].healed_from)
         b->healed = true;
     if (ordered)
-        check_order(m, &h, meta);
+        check_order(t, &h, meta);
     if (slot != 1 || c->pattern == FAN)
-        check_prompt(m, &h, slot);
-    m->wait_from = sim_now();
+        check_prompt(t, &h);
+    t->wait_from = sim_now();
     return h;
 }
 
@@ -475,8 +477,6 @@ static int receive(struct member *m, struct parts *p, struct meta **meta, int ti
             else
                 *meta = of;
             bool more = part.flags & PART_MORE;
-            if (p->len == p->cap && sim_chance(0))
-                return 0;
             while (parts_push(p, &part))
                 sim_sleep(NS_PER_MS);
             if (!more)
@@ -520,18 +520,18 @@ static bool complete(const struct scene *c, const struct member *m)
 
 static void receiver(void *arg)
 {
-    struct thread_of *t = arg;
+    struct worker *t = arg;
     struct member *m = t->member;
     struct scene *c = m->scene;
     bool slow = w.weather != PROMPT && sim_chance(400);
-    m->wait_from = sim_now();
+    t->wait_from = sim_now();
     while (!complete(c, m)) {
         struct parts p;
         struct meta *meta;
         parts_init(&p);
         int rc = receive(m, &p, &meta, (int)sim_below(200));
         if (rc == 0)
-            came(m, p.v, p.len, meta, c->pattern == FAN ? m->index : 0, true);
+            came(t, p.v, p.len, meta, c->pattern == FAN ? m->index : 0, true);
         parts_fini(&p);
         meta_unref(meta);
         if (rc && rc != -EAGAIN && !again(rc, "recv"))
@@ -615,7 +615,7 @@ static void pause_between(struct scene *c)
 
 static void sender(void *arg)
 {
-    struct thread_of *t = arg;
+    struct worker *t = arg;
     struct member *m = t->member;
     struct scene *c = m->scene;
     struct source *me = &c->sources[t->source];
@@ -651,7 +651,7 @@ static bool others_done(const struct scene *c)
 
 static void server(void *arg)
 {
-    struct thread_of *t = arg;
+    struct worker *t = arg;
     struct member *m = t->member;
     struct scene *c = m->scene;
     while (!others_done(c)) {
@@ -665,18 +665,20 @@ static void server(void *arg)
             uint32_t skip = 0;
             while (skip < p.len && msg_size(&p.v[skip]) < sizeof(struct header))
                 skip++;
-            came(m, p.v + skip, p.len - skip, NULL, 0, false);
+            came(t, p.v + skip, p.len - skip, NULL, 0, false);
             uint64_t until = sim_now() + 2 * NS_PER_S;
             do {
                 rc = fmq_send(m->socket, p.v, p.len, false, left_ms(until));
-            } while (rc == -EINTR || (rc == -EAGAIN && !faulty()));
+                if (rc == -ENOMEM)
+                    sim_sleep(NS_PER_MS);
+            } while (rc == -EINTR || rc == -ENOMEM || (rc == -EAGAIN && !faulty()));
             if (rc == 0)
                 p.len = 0;
             if ((rc == -EHOSTUNREACH || rc == -EAGAIN) && faulty())
                 rc = 0;
         }
         parts_fini(&p);
-        if (rc == -FMQ_EFSM && faulty()) { /* the answer did not get out for want of memory */
+        if (rc == -FMQ_EFSM && faulty()) { /* a question was lost for want of memory */
             struct msg any;
             msg_init(&any);
             fmq_send(m->socket, &any, 1, false, 0);
@@ -690,7 +692,7 @@ static void server(void *arg)
 
 static void client(void *arg)
 {
-    struct thread_of *t = arg;
+    struct worker *t = arg;
     struct member *m = t->member;
     struct scene *c = m->scene;
     struct source *me = &c->sources[t->source];
@@ -724,10 +726,14 @@ static void client(void *arg)
         do {
             rc = receive(m, &p, &meta, faulty() ? 20 + (int)sim_below(200) : 500);
         } while (rc == -EINTR);
-        if (rc == 0) {
-            uint32_t skip = p.len && msg_size(&p.v[0]) == 0;
+        uint32_t skip = 0;
+        while (rc == 0 && skip < p.len && msg_size(&p.v[skip]) == 0)
+            skip++;
+        if (rc == 0 && skip == p.len && faulty()) {
+            out--; /* the question was lost: see server() */
+        } else if (rc == 0) {
             struct header h =
-                came(m, p.v + skip, p.len - skip, NULL, 1, c->receivers == 1 && !faulty());
+                came(t, p.v + skip, p.len - skip, NULL, 1, c->receivers == 1 && !faulty());
             if (h.source != t->source)
                 sim_fail("the answer to source %u came to source %u", h.source, t->source);
             if (req && h.number != me->sent)
@@ -935,7 +941,7 @@ static void start_threads(struct member *m)
 {
     struct scene *c = m->scene;
     for (unsigned i = 0; i < m->threads; i++) {
-        struct thread_of *t = &w.threads[w.thread_count++];
+        struct worker *t = &w.workers[w.worker_count++];
         t->member = m;
         t->source = m->sends ? m->index * m->threads + i : 0;
         c->users++;
@@ -1020,7 +1026,7 @@ static void draw_scene(unsigned index)
 
 static void draw_knobs(void)
 {
-    static const uint32_t means[] = {0, 3, 10, 30, 100, 500};
+    static const uint32_t means[] = {3, 10, 30, 100, 500, 3000};
     bool prompt = w.weather == PROMPT;
     sim_knobs.preempt_mean = means[sim_below(6)];
     sim_knobs.starve = sim_chance(500) ? sim_below(200) : 0;
@@ -1118,6 +1124,10 @@ static void come_and_go(void)
     if (!m)
         return;
     int rc;
+    /* Over inproc nobody connects again by himself, and a PAIR takes one peer after the other. */
+    if (strcmp(m->scene->transport, "inproc") == 0 &&
+        (m->binds || m->scene->send_type == FMQ_PAIR))
+        return;
     if (m->binds) {
         if (fmq_unbind(m->socket, m->name) != 0)
             return;
@@ -1210,8 +1220,6 @@ static void end_member(struct member *m)
     if (m->socket)
         fmq_socket_free(m->socket);
     m->socket = NULL;
-    for (unsigned i = 0; i < m->order_count; i++)
-        meta_unref(m->orders[i].meta);
 }
 
 static void end_context(unsigned nth)
@@ -1289,8 +1297,12 @@ uint64_t sim_world_run(uint64_t seed, bool verbose)
             for (unsigned i = 0; m->sends && i < m->threads; i++)
                 m->scene->sources[m->index * m->threads + i].done = true;
     }
-    for (unsigned i = 0; i < w.thread_count; i++)
-        thread_join(&w.threads[i].thread);
+    for (unsigned i = 0; i < w.worker_count; i++) {
+        struct worker *t = &w.workers[i];
+        thread_join(&t->thread);
+        for (unsigned k = 0; k < t->order_count; k++)
+            meta_unref(t->orders[k].meta);
+    }
     w.over = true;
     thread_join(&w.watcher);
     if (faulty())
