@@ -43,7 +43,8 @@ struct end {
     uint64_t fin_at, reset_at;
     uint64_t stalled_until;
     int error;
-    bool begun, shut, reset_told;
+    bool shut, reset_told;
+    bool cut; /* a reset overtook something: nothing arrives any more */
 };
 
 struct listener {
@@ -141,7 +142,7 @@ static struct end *end_new(void)
         abort();
     e->in_tail = &e->in;
     size_t max = sim_knobs.buffer_max ? sim_knobs.buffer_max : 1;
-    e->room = 1 + (size_t)(sim_rand() % max);
+    e->room = 1 + max / 4 + (size_t)(sim_rand() % max);
     e->connected_at = e->failed_at = e->fin_at = e->reset_at = CLOCK_NEVER;
     e->next_end = ends;
     ends = e;
@@ -155,6 +156,7 @@ static void drop_unarrived(struct end *e, uint64_t now)
         link = &(*link)->next;
     while (*link) {
         struct segment *g = *link;
+        e->cut = true;
         *link = g->next;
         e->held -= g->to - g->from;
         free(g);
@@ -512,7 +514,6 @@ static int begin_connect(struct entry *f, int fd, const struct net_addr *to)
     struct end *e = end_new();
     f->kind = STREAM;
     f->end = e;
-    e->begun = true;
     e->remote = *to;
     if (to->ss.ss_family == AF_INET)
         set_inet(&e->local, next_port++);
@@ -715,8 +716,9 @@ ssize_t net_sendv(int fd, const struct iovec *iov, int count)
     if (there->stalled_until > g->at)
         g->at = there->stalled_until;
     uint64_t when = g->at;
-    if (when >= there->reset_at || !n) {
-        free(g); /* it will not get there */
+    if (there->cut || when >= there->reset_at) {
+        there->cut = true;
+        free(g);
     } else {
         *there->in_tail = g;
         there->in_tail = &g->next;

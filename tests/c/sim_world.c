@@ -112,7 +112,6 @@ struct scene {
     unsigned window;  /* ECHO: questions that are out */
     bool exact;       /* all arrive */
     int sndhwm, rcvhwm;
-    bool large;
     unsigned source_count;
     struct source sources[SOURCES_MAX];
     struct book books[SOURCES_MAX][SINKS_MAX];
@@ -136,6 +135,7 @@ static struct {
     bool healed;
     bool over; /* everybody is done */
     uint64_t salt;
+    bool large; /* some messages are */
     fmq_ctx *contexts[CONTEXTS_MAX];
     unsigned context_count;
     struct scene scenes[SCENES_MAX];
@@ -188,7 +188,7 @@ static size_t size_of(const struct header *h, unsigned part)
     size_t least = part == 0 ? sizeof(*h) : 0;
     unsigned kind = (unsigned)(x % 32);
     x >>= 8;
-    if (kind == 0 && w.scenes[h->scene].large)
+    if (kind == 0 && w.large)
         return least + (size_t)(x % 200000);
     if (kind < 3)
         return least + (size_t)(x % 20000);
@@ -594,6 +594,9 @@ static bool has_more(struct scene *c, unsigned source, unsigned slots)
         return true;
     if (!w.healed)
         return true;
+    /* Within a process nobody connects again by himself, so one failure may be for ever. */
+    if (w.weather == HUNGER && strcmp(c->transport, "inproc") == 0)
+        return false;
     if (!from->healed_from)
         from->healed_from = from->sent + 1;
     for (unsigned i = 0; i < slots; i++) {
@@ -791,7 +794,9 @@ static void zap_handler(void *arg)
             if (n < 6 || fmq_send(s, v, n, false, 100)) {
                 while (n)
                     msg_drop(&v[--n]);
-                fmq_send(s, NULL, 0, false, 0);
+                struct msg any;
+                msg_init(&any);
+                fmq_send(s, &any, 1, false, 0);
             }
         }
         parts_fini(&p);
@@ -954,6 +959,25 @@ static void start_threads(struct member *m)
     }
 }
 
+static void draw_knobs(void)
+{
+    static const uint32_t means[] = {3, 10, 30, 100, 500, 3000};
+    bool prompt = w.weather == PROMPT;
+    sim_knobs.preempt_mean = means[sim_below(6)];
+    sim_knobs.starve = sim_chance(500) ? sim_below(200) : 0;
+    sim_knobs.starve_max_ns = prompt ? NS_PER_MS : 5 * NS_PER_MS;
+    sim_knobs.latency_max_ns =
+        prompt ? sim_rand() % (100 * NS_PER_US) : sim_rand() % (3 * NS_PER_MS);
+    sim_knobs.partial = sim_chance(500) ? sim_below(500) : 0;
+    sim_knobs.spurious = sim_chance(500) ? sim_below(100) : 0;
+    sim_knobs.eintr = sim_chance(300) ? sim_below(100) : 0;
+    static const size_t buffers[] = {500, 5000, 50000, 1000000};
+    sim_knobs.buffer_max = buffers[prompt ? 2 + sim_below(2) : sim_below(4)];
+    if (sim_knobs.buffer_max < 50000) /* or large messages take their time */
+        sim_knobs.latency_max_ns /= 20;
+    w.large = w.weather != PROMPT && sim_knobs.buffer_max > 5000 && sim_chance(300);
+}
+
 static void draw_scene(unsigned index)
 {
     struct scene *c = &w.scenes[index];
@@ -974,7 +998,6 @@ static void draw_scene(unsigned index)
     c->numbers = 5 + sim_below(60);
     c->window = 1;
     c->exact = !faulty();
-    c->large = w.weather == CALM && sim_chance(300);
     unsigned send_threads = 1 + sim_chance(250), recv_threads = 1 + sim_chance(250);
     switch (c->pattern) {
     case FLOW:
@@ -1018,26 +1041,9 @@ static void draw_scene(unsigned index)
             w.has_zap[b->context] = true;
     }
     size_t at = strlen(about);
-    snprintf(about + at, sizeof(about) - at, ", %u %s > %u %s %s %s hwm %d/%d%s%s", c->senders,
+    snprintf(about + at, sizeof(about) - at, ", %u %s > %u %s %s %s hwm %d/%d%s", c->senders,
              type_names[c->send_type], c->receivers, type_names[c->recv_type], c->transport,
-             mechanism_names[c->mechanism], c->sndhwm, c->rcvhwm, c->large ? " large" : "",
-             c->conflate ? " conflate" : "");
-}
-
-static void draw_knobs(void)
-{
-    static const uint32_t means[] = {3, 10, 30, 100, 500, 3000};
-    bool prompt = w.weather == PROMPT;
-    sim_knobs.preempt_mean = means[sim_below(6)];
-    sim_knobs.starve = sim_chance(500) ? sim_below(200) : 0;
-    sim_knobs.starve_max_ns = prompt ? NS_PER_MS : 5 * NS_PER_MS;
-    sim_knobs.latency_max_ns =
-        prompt ? sim_rand() % (100 * NS_PER_US) : sim_rand() % (3 * NS_PER_MS);
-    sim_knobs.partial = sim_chance(500) ? sim_below(500) : 0;
-    sim_knobs.spurious = sim_chance(500) ? sim_below(100) : 0;
-    sim_knobs.eintr = sim_chance(300) ? sim_below(100) : 0;
-    static const size_t buffers[] = {500, 5000, 50000, 1000000};
-    sim_knobs.buffer_max = buffers[prompt ? 2 + sim_below(2) : sim_below(4)];
+             mechanism_names[c->mechanism], c->sndhwm, c->rcvhwm, c->conflate ? " conflate" : "");
 }
 
 /* ---- what is looked at from outside ---- */
@@ -1109,9 +1115,9 @@ static void stranger(void)
         uint8_t noise[64];
         for (size_t i = 0; i < sizeof(noise); i++)
             noise[i] = (uint8_t)sim_rand();
+        /* Nonsense without a signature would be a message from a ZMTP 1.0 peer. */
         bool polite = sim_chance(600);
-        if (polite)
-            memcpy(noise, greeting, sizeof(greeting));
+        memcpy(noise, greeting, polite ? sizeof(greeting) : 11);
         net_send(fd, noise, polite ? 1 + sim_below(sizeof(greeting)) : sizeof(noise));
         sim_sleep(sim_rand() % (50 * NS_PER_MS));
     }
@@ -1244,7 +1250,7 @@ static void end_context(unsigned nth)
 uint64_t sim_world_run(uint64_t seed, bool verbose)
 {
     static const enum weather weathers[] = {CALM,  CALM,  PROMPT, PROMPT, PROMPT,
-                                            STORM, STORM, STORM,  HUNGER, ABORT};
+                                            STORM, STORM, HUNGER, HUNGER, ABORT};
     fmq_setup();
     fake_crypto_set();
     sim_begin(seed, verbose);
@@ -1256,10 +1262,11 @@ uint64_t sim_world_run(uint64_t seed, bool verbose)
     w.salt = sim_rand();
     w.context_count = 1 + sim_below(CONTEXTS_MAX);
     w.scene_count = 1 + sim_below(SCENES_MAX);
-    snprintf(about, sizeof(about), "%s, %u contexts", weather_names[w.weather], w.context_count);
+    draw_knobs();
+    snprintf(about, sizeof(about), "%s%s, %u contexts", weather_names[w.weather],
+             w.large ? " large" : "", w.context_count);
     for (unsigned i = 0; i < w.scene_count; i++)
         draw_scene(i);
-    draw_knobs();
     sim_say("%s", about);
     if (!faulty())
         sim_set_limit(sim_now() + CALM_LIMIT_NS);
