@@ -424,14 +424,25 @@ void conn_judged(struct conn *c, enum conn_verdict verdict, uint32_t code, struc
     break_off(c);
 }
 
+/* 0, or -ENOMEM: the frame is lost. */
+static int take_frame(struct pipe *p, struct msg *m)
+{
+    int rc = p && !p->hung_up ? msgring_push(&p->in, m) : 0;
+    if (rc || !p || p->hung_up)
+        msg_drop(m);
+    return rc;
+}
+
 /* Decodes what is buffered, up to RCVHWM. */
 static void process(struct conn *c)
 {
     struct fmq_socket *s = c->socket;
     struct pipe *p = c->pipe;
     uint32_t before = p ? p->in.msgs : 0;
-    int rc;
-    for (;;) {
+    int rc = 0;
+    if (c->end_wanted != CONN_END_NONE) /* what comes now may follow something that was lost */
+        return;
+    while (rc >= 0) {
         if (p) {
             if (p->in_hwm && p->in.msgs >= p->in_hwm && !p->conflate) {
                 if (!p->paused) {
@@ -445,8 +456,7 @@ static void process(struct conn *c)
             }
             struct msg m;
             if (peer_next_small(&c->peer, &m)) {
-                if (p->hung_up || msgring_push(&p->in, &m))
-                    msg_drop(&m);
+                rc = take_frame(p, &m);
                 continue;
             }
         }
@@ -466,8 +476,7 @@ static void process(struct conn *c)
             before = p->in.msgs;
             break;
         case PEER_EV_FRAME:
-            if (!p || p->hung_up || msgring_push(&p->in, &ev.msg))
-                msg_drop(&ev.msg);
+            rc = take_frame(p, &ev.msg);
             break;
         case PEER_EV_AUTH:
             ask_about(c);
@@ -496,7 +505,9 @@ static void process(struct conn *c)
     uint64_t ttl = c->peer.ttl_deadline;
     if (ttl != CLOCK_NEVER && (!c->timer.node.linked || ttl < c->timer.node.key))
         timer_set(s, &c->timer, ttl);
-    if (rc == -EPROTO)
+    if (rc == -ENOMEM) /* whole messages or none: the peer sends on another connection */
+        conn_end(c, CONN_END_LOST, ENOMEM);
+    else if (rc == -EPROTO)
         break_off(c);
     else if (peer_wants_write(&c->peer, out_of(c)) && !c->blocked && !c->writing) {
         c->dirty = true; /* handshake commands, PONG */

@@ -156,6 +156,12 @@ void pipe_close(struct pipe *p)
     queue_reap(p);
 }
 
+void pipe_renew(struct pipe *p)
+{
+    p->renew_wanted = true;
+    pipe_close(p);
+}
+
 /* ---- out ---- */
 
 bool pipe_can_write(struct pipe *p)

@@ -54,6 +54,7 @@ struct pipe {
     bool attached;
     bool ready;        /* connected: handshake done */
     bool close_wanted; /* pipe_close was called: done when the pattern has returned */
+    bool renew_wanted; /* it was pipe_renew */
     bool hung_up;      /* no writing any more; freed when `in` is empty */
     bool full;         /* a write was refused at the HWM: `writable` is owed */
     bool paused;       /* its connection is not read: `in` is at in_hwm */
@@ -133,6 +134,9 @@ int pipe_inject(struct pipe *p, const void *data, size_t len);
 /* Ends the pipe from the pattern's side (ROUTER_HANDOVER, PAIR): the connection is closed, the
  * pattern gets hangup and later detach; never from within attach. */
 void pipe_close(struct pipe *p);
+/* As pipe_close, but who connected does so again: for want of memory something of the peer's was
+ * lost that it will say anew. Over inproc that is the end. */
+void pipe_renew(struct pipe *p);
 
 /* True while something that was sent has not reached the kernel: sealed or re-encoded bytes lie in
  * the connection and count no more in `out`. */

@@ -152,9 +152,10 @@ void socket_reap(struct fmq_socket *s)
     for (struct list *n; (n = list_pop_front(&s->dead_pipes));) {
         struct pipe *p = LIST_ENTRY(n, struct pipe, dead_node);
         if (p->close_wanted) {
-            p->close_wanted = false;
+            bool renew = p->renew_wanted;
+            p->close_wanted = p->renew_wanted = false;
             if (p->conn)
-                conn_end(p->conn, CONN_END_CLOSED, 0);
+                conn_end(p->conn, renew ? CONN_END_LOST : CONN_END_CLOSED, renew ? ENOMEM : 0);
             else
                 pipe_hangup(p);
         } else if (pipe_done(p)) {

@@ -256,9 +256,11 @@ static void read_ahead(struct fmq_socket *s, struct pipe *p)
         if (rc)
             break; /* it is all still there: another time */
         rc = digest(s, xp, &m);
+        if (rc)
+            route_drop(s, p, &m);
         parts_clear(&m);
         if (rc && !p->hung_up)
-            route_expel(p); /* a subscription is lost, and the peer relies on it */
+            pipe_renew(p); /* a subscription is lost, and the peer relies on it */
     }
     parts_fini(&m);
     xp->reading = false;
@@ -349,7 +351,7 @@ static void xpub_command(struct fmq_socket *s, struct pipe *p, enum peer_event_k
         return;
     read_ahead(s, p); /* what came before it */
     if (change_subscription(s, p->state, data, len, kind == PEER_EV_SUBSCRIBE))
-        route_expel(p);
+        pipe_renew(p);
 }
 
 /* ---- messages ---- */

@@ -175,6 +175,12 @@ void pipe_close(struct pipe *p)
     ((struct fake *)p)->close_wanted = true;
 }
 
+void pipe_renew(struct pipe *p)
+{
+    p->renew_wanted = true;
+    pipe_close(p);
+}
+
 /* ---- a socket and its peers ---- */
 
 static struct list fakes;

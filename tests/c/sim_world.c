@@ -364,25 +364,23 @@ static int send_in_parts(fmq_socket *s, const struct header *h, int timeout_ms)
     for (unsigned i = 0; i < h->parts; i++) {
         struct msg m;
         bool more = i + 1 < h->parts;
-        int rc = make_part(&m, h, i);
-        uint64_t until = sim_now() + (uint64_t)timeout_ms * NS_PER_MS;
-        while (rc == 0 && (rc = fmq_send(s, &m, 1, more, left_ms(until))) != 0) {
-            bool try_again = rc == -EINTR || (i && rc == -EAGAIN) || (i && more && rc == -ENOMEM);
-            if (!try_again)
-                msg_drop(&m);
-            else
-                rc = 0;
-            if (!try_again)
-                break;
-            until = sim_now() + (uint64_t)timeout_ms * NS_PER_MS;
-        }
-        if (rc && i && rc == -ENOMEM) { /* not begun anew as long as its beginning lies there */
-            i--;
+        int rc;
+        while ((rc = make_part(&m, h, i)) != 0 && i) /* it cannot be left without its end */
             sim_sleep(NS_PER_MS);
-            continue;
-        }
         if (rc)
             return rc;
+        uint64_t until = sim_now() + (uint64_t)timeout_ms * NS_PER_MS;
+        while ((rc = fmq_send(s, &m, 1, more, left_ms(until))) != 0) {
+            /* A part that did not go may be tried again; for another reason than want of room, the
+             * last one takes the whole message with it. */
+            if (rc != -EINTR && !(i && (rc == -EAGAIN || (more && rc == -ENOMEM)))) {
+                msg_drop(&m);
+                return rc;
+            }
+            sim_sleep(rc == -ENOMEM ? NS_PER_MS : 0);
+            if (rc == -EAGAIN)
+                until = sim_now() + (uint64_t)timeout_ms * NS_PER_MS;
+        }
     }
     return 0;
 }
@@ -1022,6 +1020,11 @@ static void draw_scene(unsigned index)
         send_threads = recv_threads = 1;
         if (c->send_type == FMQ_DEALER)
             c->window = 1 + sim_below(8);
+        /* Two that both wait for room at the other are the program's own fault. */
+        for (int k = 0; k < 2 && w.weather == PROMPT; k++) {
+            unsigned mark = (unsigned)(k ? c->sndhwm : c->rcvhwm);
+            c->window = mark && mark < c->window ? mark : c->window;
+        }
         if (c->recv_type == FMQ_REP)
             c->sndhwm = 0; /* or it drops */
     }
