@@ -40,10 +40,13 @@ struct sim_knobs {
 };
 extern struct sim_knobs sim_knobs;
 
+/* Once, in the process that the others are forked from. */
+void sim_prepare(void);
 /* Everything anew. `verbose` prints what happens as it happens. */
 void sim_begin(uint64_t seed, bool verbose);
-/* No thread but the caller may be left, no descriptor and no mutex. The hash of all that happened. */
-uint64_t sim_end(void);
+/* No thread but the caller may be left, no descriptor, and no mutex beyond those that are kept on
+ * purpose. The hash of all that happened. */
+uint64_t sim_end(long mutexes_kept);
 
 uint64_t sim_rand(void);
 uint32_t sim_below(uint32_t n);

@@ -118,11 +118,18 @@ struct scene {
     struct member members[SOCKETS_MAX];
     unsigned member_count;
     uint64_t up_at; /* all connections stood */
-    unsigned users; /* threads that are not done */
 };
+
+/* How a thread waits for messages. */
+enum waiting { IN_CALLS, IN_POLLSET, ON_DESCRIPTOR, IN_HUB };
 
 struct worker { /* a thread of the program */
     struct member *member;
+    enum waiting waiting;
+    fmq_pollset *set;
+    fmq_hub *hub;
+    struct poller *loop; /* an event loop's: holds the hub, or the socket's descriptor */
+    int watched;         /* that descriptor; -1: none yet */
     unsigned source;
     struct thread thread;
     uint64_t wait_from; /* it got the last message, or began */
@@ -135,6 +142,7 @@ static struct {
     bool healed;
     bool over; /* everybody is done */
     uint64_t salt;
+    long hubs; /* made: they keep their lock for the next */
     bool large; /* some messages are */
     fmq_ctx *contexts[CONTEXTS_MAX];
     unsigned context_count;
@@ -440,19 +448,129 @@ static int send_number(struct member *m, unsigned source, uint32_t number, int t
 
 /* ---- receiving ---- */
 
-/* Receives one message in any of the ways that there are. */
-static int receive(struct member *m, struct parts *p, struct meta **meta, int timeout_ms)
+/* Prepares for another way of waiting than in calls; without means it stays at that. */
+static void choose_waiting(struct worker *t)
 {
+    fmq_socket *s = t->member->socket;
+    int rc = 0;
+    t->watched = -1;
+    /* A socket has one event loop at a time. */
+    t->waiting = t->member->threads > 1 || sim_chance(500) ? IN_CALLS : (enum waiting)sim_below(4);
+    if (t->waiting == IN_POLLSET) {
+        rc = fmq_pollset_new(&t->set);
+        if (rc == 0 && (rc = fmq_pollset_add(t->set, s, FMQ_POLLIN, t)) != 0)
+            fmq_pollset_free(t->set);
+    } else if (t->waiting != IN_CALLS) {
+        rc = poller_create(&t->loop);
+        if (rc == 0 && t->waiting == IN_HUB) {
+            rc = fmq_hub_new(&t->hub);
+            w.hubs++; /* even if it lacks a descriptor */
+            if (rc == 0 && (rc = poller_add(t->loop, fmq_hub_fd(t->hub), POLLER_IN, t)) != 0)
+                fmq_hub_free(t->hub);
+            if (rc)
+                poller_destroy(t->loop);
+        }
+    }
+    if (rc)
+        t->waiting = IN_CALLS;
+    static const char *const names[] = {"in calls", "in a poll set", "on a descriptor", "in a hub"};
+    sim_say("waits %s", names[t->waiting]);
+}
+
+static void end_waiting(struct worker *t)
+{
+    fmq_socket *s = t->member->socket;
+    int fd;
+    if (t->waiting == IN_POLLSET)
+        fmq_pollset_free(t->set);
+    if (t->waiting == IN_HUB) {
+        poller_del(t->loop, fmq_hub_fd(t->hub));
+        fmq_hub_free(t->hub);
+    }
+    if (t->waiting == ON_DESCRIPTOR && t->watched >= 0) {
+        poller_del(t->loop, t->watched);
+        fmq_watch(s, 0, &fd);
+    }
+    if (t->waiting == ON_DESCRIPTOR || t->waiting == IN_HUB)
+        poller_destroy(t->loop);
+}
+
+/* Waits as an event loop does. 1: a receive is worth a try; 0: the time is over. */
+static int wait_in_loop(struct worker *t, int timeout_ms)
+{
+    fmq_socket *s = t->member->socket;
+    struct poller_event event;
+    void *ready[4];
+    int fd, rc;
+    if (t->waiting == IN_HUB) {
+        rc = fmq_hub_watch(t->hub, s, FMQ_POLLIN, t);
+    } else {
+        rc = fmq_watch(s, FMQ_POLLIN, &fd);
+        if (rc == 0 && t->watched < 0) {
+            rc = poller_add(t->loop, fd, POLLER_IN, t);
+            t->watched = rc ? -1 : fd;
+            if (rc)
+                fmq_watch(s, 0, &fd);
+        }
+    }
+    if (rc)
+        return rc;
+    rc = poller_wait(t->loop, &event, 1, (int64_t)timeout_ms * (int64_t)NS_PER_MS);
+    if (rc <= 0)
+        return rc;
+    if (t->waiting == IN_HUB && (rc = fmq_hub_wait(t->hub, ready, 4)) <= 0)
+        return rc ? rc : -EINTR;
+    fmq_watch_came(s);
+    return 1;
+}
+
+static int receive_by_part(fmq_socket *s, struct parts *p, struct meta **meta, int timeout_ms)
+{
+    for (;;) {
+        struct msg part;
+        struct meta *of = NULL;
+        int rc = fmq_recv_part(s, &part, &of, timeout_ms);
+        if (rc && p->len && (rc == -EINTR || rc == -EAGAIN))
+            sim_fail("the rest of a message is not there");
+        if (rc)
+            return rc;
+        if (*meta)
+            meta_unref(of);
+        else
+            *meta = of;
+        bool more = part.flags & PART_MORE;
+        while (parts_push(p, &part))
+            sim_sleep(NS_PER_MS);
+        if (!more)
+            return 0;
+    }
+}
+
+/* Receives one message in any of the ways that there are. */
+static int receive(struct worker *t, struct parts *p, struct meta **meta, int timeout_ms)
+{
+    struct member *m = t->member;
     fmq_socket *s = m->socket;
-    *meta = NULL;
+    struct fmq_pollevent ready;
     uint32_t way = sim_below(8);
     int rc;
+    *meta = NULL;
+    if (t->waiting != IN_CALLS) {
+        uint64_t until = sim_now() + (uint64_t)timeout_ms * NS_PER_MS;
+        while ((rc = fmq_recv(s, p, meta, 0)) == -EAGAIN && sim_now() < until) {
+            int left = left_ms(until);
+            rc = t->waiting == IN_POLLSET ? fmq_pollset_wait(t->set, &ready, 1, left)
+                                          : wait_in_loop(t, left);
+            sim_event("waited", (uint64_t)left, (uint64_t)rc);
+            if (rc < 0)
+                break;
+        }
+        return rc;
+    }
     if (way == 0 && m->threads == 1) {
         rc = fmq_poll_one(s, FMQ_POLLIN, timeout_ms);
-        if (rc == 0)
-            return -EAGAIN;
-        if (rc < 0)
-            return rc;
+        if (rc <= 0)
+            return rc ? rc : -EAGAIN;
         rc = fmq_try_recv(s, p, meta);
         return rc == -EBUSY ? fmq_recv(s, p, meta, 0) : rc;
     }
@@ -461,27 +579,15 @@ static int receive(struct member *m, struct parts *p, struct meta **meta, int ti
         if (rc != -EBUSY && rc != -EAGAIN)
             return rc;
     }
-    if (way == 2) {
-        struct msg part;
-        do {
-            struct meta *of = NULL;
-            rc = fmq_recv_part(s, &part, &of, timeout_ms);
-            if (rc && p->len && (rc == -EINTR || rc == -EAGAIN))
-                sim_fail("the rest of a message is not there");
-            if (rc)
-                return rc;
-            if (*meta)
-                meta_unref(of);
-            else
-                *meta = of;
-            bool more = part.flags & PART_MORE;
-            while (parts_push(p, &part))
-                sim_sleep(NS_PER_MS);
-            if (!more)
-                return 0;
-        } while (true);
-    }
+    if (way == 2)
+        return receive_by_part(s, p, meta, timeout_ms);
     return fmq_recv(s, p, meta, timeout_ms);
+}
+
+/* Long enough for a wake-up to be missed where that is looked for. */
+static int some_timeout(uint32_t max_ms)
+{
+    return w.weather == PROMPT ? 300 + (int)sim_below(700) : (int)sim_below(max_ms);
 }
 
 static bool wants(const struct scene *c, const struct member *sink, unsigned source, uint32_t n)
@@ -521,13 +627,14 @@ static void receiver(void *arg)
     struct worker *t = arg;
     struct member *m = t->member;
     struct scene *c = m->scene;
+    choose_waiting(t);
     bool slow = w.weather != PROMPT && sim_chance(400);
     t->wait_from = sim_now();
     while (!complete(c, m)) {
         struct parts p;
         struct meta *meta;
         parts_init(&p);
-        int rc = receive(m, &p, &meta, (int)sim_below(200));
+        int rc = receive(t, &p, &meta, some_timeout(200));
         if (rc == 0)
             came(t, p.v, p.len, meta, c->pattern == FAN ? m->index : 0, true);
         parts_fini(&p);
@@ -537,7 +644,7 @@ static void receiver(void *arg)
         if (slow && sim_chance(200))
             sim_sleep(sim_rand() % (4 * NS_PER_MS));
     }
-    c->users--;
+    end_waiting(t);
 }
 
 /* ---- the threads that send ---- */
@@ -636,7 +743,6 @@ static void sender(void *arg)
         m->closed = true;
         fmq_close(m->socket);
     }
-    c->users--;
 }
 
 /* ---- questions and answers ---- */
@@ -655,11 +761,12 @@ static void server(void *arg)
     struct worker *t = arg;
     struct member *m = t->member;
     struct scene *c = m->scene;
+    choose_waiting(t);
     while (!others_done(c)) {
         struct parts p;
         struct meta *meta;
         parts_init(&p);
-        int rc = receive(m, &p, &meta, (int)sim_below(60));
+        int rc = receive(t, &p, &meta, some_timeout(60));
         meta_unref(meta);
         if (rc == 0) {
             /* Envelopes come first, and are empty or short. */
@@ -688,7 +795,7 @@ static void server(void *arg)
         if (rc && rc != -EAGAIN && !again(rc, "serve"))
             break;
     }
-    c->users--;
+    end_waiting(t);
 }
 
 static void client(void *arg)
@@ -699,6 +806,7 @@ static void client(void *arg)
     struct source *me = &c->sources[t->source];
     unsigned out = 0;
     bool req = c->send_type == FMQ_REQ;
+    choose_waiting(t);
     if (w.weather == PROMPT || sim_chance(500))
         wait_until_up(m);
     while (out || has_more(c, t->source, 2)) {
@@ -725,7 +833,7 @@ static void client(void *arg)
         parts_init(&p);
         uint64_t start = sim_now();
         do {
-            rc = receive(m, &p, &meta, faulty() ? 20 + (int)sim_below(200) : 500);
+            rc = receive(t, &p, &meta, faulty() ? 20 + (int)sim_below(200) : 500);
         } while (rc == -EINTR);
         uint32_t skip = 0;
         while (rc == 0 && skip < p.len && msg_size(&p.v[skip]) == 0)
@@ -750,7 +858,7 @@ static void client(void *arg)
             out = 0;
             pause_between(c);
         } else if (rc == -EAGAIN) {
-            if (w.weather == PROMPT)
+            if (w.weather == PROMPT && sim_now() > start + PROMPT_NS)
                 sim_fail("no answer came to question %u of source %u", me->sent, t->source);
         } else if (rc && !again(rc, "hear")) {
             break;
@@ -759,7 +867,7 @@ static void client(void *arg)
             pause_between(c);
     }
     me->done = true;
-    c->users--;
+    end_waiting(t);
 }
 
 /* ---- who may come in ---- */
@@ -947,7 +1055,6 @@ static void start_threads(struct member *m)
         struct worker *t = &w.workers[w.worker_count++];
         t->member = m;
         t->source = m->sends ? m->index * m->threads + i : 0;
-        c->users++;
         void (*fn)(void *) = c->pattern == ECHO ? (m->sends ? client : server)
                                                 : (m->sends ? sender : receiver);
         char name[16];
@@ -1082,6 +1189,8 @@ static struct member *any_member(void)
 static void watcher(void *arg)
 {
     (void)arg;
+    if (w.weather == PROMPT && sim_chance(700)) /* whoever looks in may wake somebody up */
+        return;
     uint64_t pace = sim_chance(500) ? 200 * NS_PER_US : 5 * NS_PER_MS;
     while (!w.over) {
         struct member *m = any_member();
@@ -1202,6 +1311,8 @@ static void fate(void *arg)
 {
     (void)arg;
     uint64_t end = sim_now() + 20 * NS_PER_MS + sim_rand() % (2 * NS_PER_S);
+    if (w.weather == PROMPT && sim_chance(700)) /* whoever looks in may wake somebody up */
+        return;
     uint64_t pace = sim_chance(500) ? 5 * NS_PER_MS : 100 * NS_PER_MS;
     while (sim_now() < end && !w.over) {
         sim_sleep(sim_rand() % pace);
@@ -1329,5 +1440,5 @@ uint64_t sim_world_run(uint64_t seed, bool verbose)
         end_context(i);
     if (mem_live() != live)
         sim_fail("%ld allocations are left over", mem_live() - live);
-    return sim_end();
+    return sim_end(w.hubs);
 }
