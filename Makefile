@@ -17,7 +17,7 @@ BUILD_INPUTS := pyproject.toml setup.py $(shell find csrc src \
                 -name '*.[ch]' -o -name '*.def' -o -name '*.pyx' -o -name '*.px[di]')
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-asan bench budget ctest tsan fuzz lint format types clean
+.PHONY: help run test test-fast test-asan bench budget ctest tsan sim fuzz lint format types clean
 .DELETE_ON_ERROR:
 
 help: ## these lines
@@ -53,6 +53,14 @@ ctest: ## the engine's C tests under the address and undefined-behaviour sanitiz
 
 tsan: ## the engine's C tests under the thread sanitizer
 	$(MAKE) -C tests/c check MODES=tsan
+
+# SEED=n replays one, with VERBOSE=1 it tells what happens.
+SEEDS ?= 10000
+FIRST_SEED ?= 1
+sim: ## the engine in a simulated world, a run a seed (SEEDS=, FIRST_SEED=, or SEED= [VERBOSE=1])
+	$(MAKE) --no-print-directory -C tests/c ../../build/c-asan/test_sim MODE=asan
+	SEEDS=$(SEEDS) FIRST_SEED=$(FIRST_SEED) $(if $(SEED),SEED=$(SEED)) VERBOSE=$(VERBOSE) \
+	    build/c-asan/test_sim every_seed_holds
 
 fuzz: ## replay every fuzzing corpus
 	$(MAKE) -j $(CORES) -C fuzz replay
