@@ -4,10 +4,9 @@
  * all in memory and all ruled by one seed. The files:
  *
  *   sim_include/   os/thread.h and stdatomic.h, which the engine is compiled against
- *   sim_fiber.c    fibers for threads, mutexes, condition variables, time, random numbers, the trace
- *   sim_net.c      os/net.h and os/wakeup.h: descriptors, streams, listeners, and what goes wrong there
- *   sim_poller.c   os/poller.h
- *   test_sim.c     what programs do on it, and what must hold
+ *   sim_fiber.c    fibers for threads, mutexes, condition variables, time, random numbers, the
+ * trace sim_net.c      os/net.h and os/wakeup.h: descriptors, streams, listeners, and what goes
+ * wrong there sim_poller.c   os/poller.h test_sim.c     what programs do on it, and what must hold
  *
  * There is one real thread, so a run is the same each time: whoever goes on next, how long things
  * take and what fails is drawn from the seed. Time passes by a few ns with each step and jumps
@@ -87,7 +86,7 @@ void sim_net_end(void);
 uint64_t sim_net_next(uint64_t now); /* when the network does something next by itself */
 uint32_t sim_fd_ready(int fd);       /* POLLER_ bits */
 bool sim_fd_connecting(int fd);
-void sim_fd_watch(int fd, int by);   /* counts the pollers that hold it */
+void sim_fd_watch(int fd, int by);      /* counts the pollers that hold it */
 int sim_fd_of_poller(struct poller *p); /* a descriptor for it, -EMFILE */
 void sim_fd_drop(int fd);
 bool sim_poller_ready(struct poller *p);

@@ -40,9 +40,9 @@ enum state {
     ENDED
 };
 
-static const char *const state_names[] = {"runnable",    "waits for a mutex", "waits on a condition",
-                                          "in a poller", "sleeps",            "joins",
-                                          "ended"};
+static const char *const state_names[] = {
+    "runnable", "waits for a mutex", "waits on a condition", "in a poller", "sleeps", "joins",
+    "ended"};
 
 struct fiber {
     ucontext_t context;
@@ -326,9 +326,7 @@ bool sim_can_fail(void)
 
 /* ---- time ---- */
 
-void clock_setup(void)
-{
-}
+void clock_setup(void) {}
 
 uint64_t clock_now(void)
 {

@@ -317,17 +317,11 @@ long net_fd_count(void)
     return open_fds;
 }
 
-void net_close_all_after_fork(void)
-{
-}
+void net_close_all_after_fork(void) {}
 
-void net_fork_prepare(void)
-{
-}
+void net_fork_prepare(void) {}
 
-void net_fork_parent(void)
-{
-}
+void net_fork_parent(void) {}
 
 /* ---- wake-ups ---- */
 
@@ -679,7 +673,8 @@ ssize_t net_sendv(int fd, const struct iovec *iov, int count)
     if (f->kind != STREAM)
         return -ENOTCONN;
     struct end *e = f->end, *there = e->peer;
-    if (was_reset(e) || e->shut || (!there && e->fin_at <= sim_now() && e->reset_at != CLOCK_NEVER)) {
+    if (was_reset(e) || e->shut ||
+        (!there && e->fin_at <= sim_now() && e->reset_at != CLOCK_NEVER)) {
         sim_event("send", (uint64_t)fd, (uint64_t)-EPIPE);
         return was_reset(e) && !e->reset_told ? -ECONNRESET : -EPIPE;
     }

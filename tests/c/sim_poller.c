@@ -161,8 +161,7 @@ static int collect(struct poller *p, struct poller_event *events, int max, bool 
     for (uint32_t i = 0, at = start; i < p->len && n < max; i++, at = (at + step) % p->len) {
         struct entry *e = &p->v[at];
         uint32_t mask = found(e);
-        if (!mask && spurious && (e->events & POLLER_IN) && e->armed &&
-            !sim_fd_connecting(e->fd))
+        if (!mask && spurious && (e->events & POLLER_IN) && e->armed && !sim_fd_connecting(e->fd))
             mask = POLLER_IN;
         if (!mask || (n && sim_chance(sim_knobs.spurious)))
             continue;

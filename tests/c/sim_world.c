@@ -8,9 +8,9 @@
  *   ECHO   clients that ask servers: REQ or DEALER, REP or ROUTER
  *
  * Each message says who sent it, as what number, and all of its bytes follow from that, so a
- * receiver can tell whether it is whole. Whatever happens, no message comes twice, none comes before
- * an earlier one on the same connection, every one is whole, no queue exceeds its mark, the contexts
- * end in time, and nothing is left over. The rest depends on the weather:
+ * receiver can tell whether it is whole. Whatever happens, no message comes twice, none comes
+ * before an earlier one on the same connection, every one is whole, no queue exceeds its mark, the
+ * contexts end in time, and nothing is left over. The rest depends on the weather:
  *
  *   CALM    slow and jumpy, but nothing breaks: every message arrives
  *   PROMPT  and nobody is slow: nobody who could go on waits for longer than PROMPT_NS, so a lost
@@ -37,9 +37,9 @@
 
 #define CONTEXTS_MAX 4
 #define SCENES_MAX 3
-#define SOCKETS_MAX 6  /* of a scene */
-#define SOURCES_MAX 6  /* threads of a scene that send messages of their own */
-#define SINKS_MAX 4    /* sockets of a scene that each get all messages */
+#define SOCKETS_MAX 6 /* of a scene */
+#define SOURCES_MAX 6 /* threads of a scene that send messages of their own */
+#define SINKS_MAX 4   /* sockets of a scene that each get all messages */
 #define NUMBERS_MAX 2048
 #define ORDERS_MAX 64
 #define WORKERS_MAX (SCENES_MAX * SOCKETS_MAX * 2)
@@ -55,7 +55,7 @@ enum pattern { FLOW, FAN, ECHO };
 enum mechanism { PLAIN_NULL, PLAIN, CURVE };
 
 static const char *const weather_names[] = {"calm", "prompt", "storm", "hunger", "abort"};
-static const char *const type_names[] = {"PAIR", "PUB",  "SUB",  "REQ",  "REP", "DEALER",
+static const char *const type_names[] = {"PAIR",   "PUB",  "SUB",  "REQ",  "REP", "DEALER",
                                          "ROUTER", "PULL", "PUSH", "XPUB", "XSUB"};
 static const char *const mechanism_names[] = {"null", "plain", "curve"};
 
@@ -68,8 +68,8 @@ struct header {
 struct source {
     uint32_t sent; /* the last number */
     bool done;
-    uint32_t healed_from; /* the first number after the misfortunes; 0: not yet */
-    bool ok[NUMBERS_MAX]; /* the send succeeded ... */
+    uint32_t healed_from;     /* the first number after the misfortunes; 0: not yet */
+    bool ok[NUMBERS_MAX];     /* the send succeeded ... */
     uint64_t at[NUMBERS_MAX]; /* ... and when */
 };
 
@@ -95,7 +95,7 @@ struct member {
     bool sends, binds;
     unsigned index; /* among its kind */
     unsigned threads;
-    bool closed; /* by its own thread, when that had sent all */
+    bool closed;   /* by its own thread, when that had sent all */
     char name[64]; /* where it is bound */
     uint8_t topic; /* 0: all */
 };
@@ -142,7 +142,7 @@ static struct {
     bool healed;
     bool over; /* everybody is done */
     uint64_t salt;
-    long hubs; /* made: they keep their lock for the next */
+    long hubs;  /* made: they keep their lock for the next */
     bool large; /* some messages are */
     fmq_ctx *contexts[CONTEXTS_MAX];
     unsigned context_count;
@@ -393,7 +393,8 @@ static int send_in_parts(fmq_socket *s, const struct header *h, int timeout_ms)
     return 0;
 }
 
-static int send_whole(fmq_socket *s, const struct header *h, const struct msg *front, int timeout_ms)
+static int send_whole(fmq_socket *s, const struct header *h, const struct msg *front,
+                      int timeout_ms)
 {
     struct msg v[8];
     uint32_t n = 0;
@@ -1055,8 +1056,8 @@ static void start_threads(struct member *m)
         struct worker *t = &w.workers[w.worker_count++];
         t->member = m;
         t->source = m->sends ? m->index * m->threads + i : 0;
-        void (*fn)(void *) = c->pattern == ECHO ? (m->sends ? client : server)
-                                                : (m->sends ? sender : receiver);
+        void (*fn)(void *) =
+            c->pattern == ECHO ? (m->sends ? client : server) : (m->sends ? sender : receiver);
         char name[16];
         snprintf(name, sizeof(name), "%u.%s", c->index,
                  type_names[m->sends ? c->send_type : c->recv_type]);
@@ -1145,8 +1146,8 @@ static void draw_scene(unsigned index)
         b->threads = b->sends ? send_threads : recv_threads;
         b->context = strcmp(c->transport, "inproc") == 0 ? index % w.context_count
                                                          : sim_below(w.context_count);
-        b->topic = c->pattern == FAN && !b->sends && sim_chance(500) ? (uint8_t)('a' + sim_below(3))
-                                                                     : 0;
+        b->topic =
+            c->pattern == FAN && !b->sends && sim_chance(500) ? (uint8_t)('a' + sim_below(3)) : 0;
         if (c->mechanism == PLAIN && b->binds)
             w.has_zap[b->context] = true;
     }
@@ -1210,7 +1211,8 @@ static void watcher(void *arg)
 /* Somebody who connects, talks nonsense or stops in the middle of its greeting, and goes. */
 static void stranger(void)
 {
-    static const uint8_t greeting[] = {0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f, 3, 1, 'N', 'U', 'L', 'L'};
+    static const uint8_t greeting[] = {0xff, 0,    0, 0, 0,   0,   0,   0,
+                                       1,    0x7f, 3, 1, 'N', 'U', 'L', 'L'};
     struct member *m = any_member();
     if (!m || !m->binds || strncmp(m->name, "tcp", 3) != 0)
         return;
@@ -1243,8 +1245,7 @@ static void come_and_go(void)
         return;
     int rc;
     /* Over inproc nobody connects again by himself, and a PAIR takes one peer after the other. */
-    if (strcmp(m->scene->transport, "inproc") == 0 &&
-        (m->binds || m->scene->send_type == FMQ_PAIR))
+    if (strcmp(m->scene->transport, "inproc") == 0 && (m->binds || m->scene->send_type == FMQ_PAIR))
         return;
     if (m->binds) {
         if (fmq_unbind(m->socket, m->name) != 0)

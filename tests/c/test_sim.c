@@ -39,8 +39,8 @@ static unsigned long long from_env(const char *name, unsigned long long otherwis
 static bool run_seed(uint64_t seed, bool verbose)
 {
     if (!outcome) {
-        outcome = mmap(NULL, sizeof(*outcome), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-                       -1, 0);
+        outcome =
+            mmap(NULL, sizeof(*outcome), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
         CHECK(outcome != MAP_FAILED);
         sim_prepare();
     }
@@ -73,7 +73,8 @@ TEST(a_seed_gives_the_same_run_each_time)
 
 TEST(every_seed_holds)
 {
-    uint64_t first = from_env("FIRST_SEED", FIRST_DEFAULT), count = from_env("SEEDS", SEEDS_DEFAULT);
+    uint64_t first = from_env("FIRST_SEED", FIRST_DEFAULT),
+             count = from_env("SEEDS", SEEDS_DEFAULT);
     unsigned failed = 0;
     bool verbose = from_env("VERBOSE", 0);
     if (getenv("SEED")) {

@@ -37,9 +37,8 @@ _Bool sim_weak_fails(void); /* a weak exchange that fails for no reason */
 #define atomic_fetch_sub(p, v) (sim_point(), __atomic_fetch_sub(p, v, __ATOMIC_SEQ_CST))
 #define atomic_fetch_sub_explicit(p, v, order) atomic_fetch_sub(p, v)
 #define atomic_compare_exchange_weak(p, expected, v)                                               \
-    (sim_point(), !sim_weak_fails() && __atomic_compare_exchange_n(p, expected, v, 0,              \
-                                                                   __ATOMIC_SEQ_CST,               \
-                                                                   __ATOMIC_SEQ_CST))
+    (sim_point(), !sim_weak_fails() && __atomic_compare_exchange_n(                                \
+                                           p, expected, v, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
 #define atomic_compare_exchange_weak_explicit(p, expected, v, success, failure)                    \
     atomic_compare_exchange_weak(p, expected, v)
 
