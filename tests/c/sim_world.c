@@ -128,7 +128,9 @@ static void choose_options(struct member *m)
     set(s, OPT_RECONNECT_IVL, 1 + (int)sim_below(100));
     if (sim_chance(300))
         set(s, OPT_RECONNECT_IVL_MAX, 1 + (int)sim_below(500));
-    if (sim_chance(200)) {
+    /* Who is full before it has learned how often its peer asks cannot tell it that it lives. */
+    bool may_fill = c->rcvhwm > 0 && c->rcvhwm < 1000;
+    if (sim_chance(200) && (world_faulty() || !may_fill)) {
         set(s, OPT_HEARTBEAT_IVL, 50 + (int)sim_below(300));
         set(s, OPT_HEARTBEAT_TIMEOUT, world_faulty() ? 50 + (int)sim_below(300) : 400);
         if (sim_chance(300))
