@@ -267,13 +267,15 @@ def compare(
     rounds: int,
     seconds: float,
     beside: Callable[[Case, float], dict[str, Values]] | None = None,
-    step: Callable[[Case, str], None] | None = None,
+    step: Callable[[str], None] | None = None,
+    timeout: float = 60,
 ) -> None:
     """Fill the cases: `rounds` times each with each module, given as label -> module.
 
     beside: measures what is no module (a C program, say) once a round, for so many seconds:
         label -> values
-    step: called before each run with the case and the label
+    step: called before each run with words for the case and the module
+    timeout: seconds that a run may take
     """
     for case in cases:
         for number in range(rounds):
@@ -284,9 +286,9 @@ def compare(
                 if label in case.errors or not can(modules[label], case):
                     continue
                 if step:
-                    step(case, label)
+                    step(f"{case.scenario.name} {case.name}: {label}")
                 try:
-                    case.add(label, run_once(case, modules[label], seconds))
+                    case.add(label, run_once(case, modules[label], seconds, timeout))
                 except MeasureError as error:
                     case.errors[label] = str(error)
             if beside:
