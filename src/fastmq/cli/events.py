@@ -27,7 +27,11 @@ _AUTH = {
     400: "refused by the authenticator (400)",
     500: "the authenticator failed (500)",
 }
-NAMES = tuple(name for name, event in Event.__members__.items() if event <= 0x4000)
+NAMES = tuple(
+    name
+    for name, event in Event.__members__.items()
+    if event <= 0x4000 and event != Event.MONITOR_STOPPED
+)
 """What can happen to the connections of a socket."""
 
 

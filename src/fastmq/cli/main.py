@@ -92,6 +92,9 @@ def parser(wanted: str | None = None) -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; its exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words:
+        parser("").print_help(sys.stderr)
+        return terminal.USAGE
     name = next((word for word in words if not word.startswith("-")), "")
     if name in COMMANDS and (below := COMMANDS[name].below):
         at = words.index(name) + 1
@@ -114,7 +117,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return problem.status
     except OSError as error:
         _forget_output()
-        Notes(name).problem(str(error))
+        where = f"{error.filename}: " if error.filename else ""
+        Notes(name).problem(f"{where}{error.strerror or error}")
         return terminal.FAILURE
     except Exception as error:
         if not _is_of_the_library(error):

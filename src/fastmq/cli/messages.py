@@ -430,11 +430,6 @@ def publish(talk: Talk, socket: Any) -> None:
     await_subscribers(talk, socket, topic or b"")
     for parts in talk.messages():
         socket.send_multipart(parts if topic is None else [topic, *parts])
-    if dropped := socket.stats().dropped:
-        talk.went_wrong(
-            f"{dropped} message(s) dropped: a subscriber was too slow (--rate and --hwm help, "
-            "or --option xpub_nodrop=1, which waits for it)"
-        )
 
 
 def await_subscribers(talk: Talk, socket: Any, topic: bytes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from typing import Any
 
@@ -181,7 +182,7 @@ def take_role(options: argparse.Namespace) -> int:
     with sockets.opened(options, kind, notes) as socket:
         start = time.perf_counter()
         title = f"{options.measure} {options.role}"
-        with report.Progress(count, options.quiet) as progress:
+        with report.Progress(count, options.quiet or not sys.stderr.isatty()) as progress:
 
             def step(done: int) -> None:
                 progress.step(title, done)

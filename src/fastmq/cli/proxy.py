@@ -123,26 +123,27 @@ def run(options: argparse.Namespace) -> int:
 
 @contextmanager
 def reported(ends: dict[str, Any], interval: float, as_json: bool, screen: bool) -> Iterator[None]:
-    """Tell every `interval` seconds, and at the end, what has passed both ends: one line that
-    changes on a screen, else a line each time."""
+    """Tell every `interval` seconds, and at the end, what has passed both ends: as JSON on stdout,
+    or in words on stderr, where a screen always shows the last ones only."""
     over = threading.Event()
     start = time.monotonic()
 
-    def tell(last: dict[str, int], took: float, final: bool) -> dict[str, int]:
-        now = counted(ends)
+    def tell(before: dict[str, Any]) -> dict[str, Any]:
+        now = counted(ends, time.monotonic() - start)
         if as_json:
-            print(json.dumps({"seconds": round(time.monotonic() - start, 3), **now}), flush=True)
-        else:
-            text = words(now, last, took)
-            end = "\n" if final or not screen else ""
-            print(("\r\033[K" if screen else "") + text, end=end, file=sys.stderr, flush=True)
+            print(json.dumps(now), flush=True)
+            return now
+        lines = words(now, before)
+        again = screen and before["seconds"] > 0
+        text = "\n".join(lines) if screen else "; ".join(lines)
+        print(("\033[2A\033[J" if again else "") + text, file=sys.stderr, flush=True)
         return now
 
     def work() -> None:
-        last, before = counted(ends), start
-        while not (final := over.wait(interval)):
-            last, before = tell(last, time.monotonic() - before, final), time.monotonic()
-        tell(last, time.monotonic() - before, final)
+        last = counted(ends, 0)
+        while not over.wait(interval):
+            last = tell(last)
+        tell(last)
 
     thread = threading.Thread(target=work, name="fastmq-stats", daemon=True)
     thread.start()
@@ -153,31 +154,36 @@ def reported(ends: dict[str, Any], interval: float, as_json: bool, screen: bool)
         thread.join(5)
 
 
-def counted(ends: dict[str, Any]) -> dict[str, int]:
-    """What each end has received, sent and lost, and who is connected."""
-    found: dict[str, int] = {}
+def counted(ends: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """What each end has received, sent and lost so far, and who is connected."""
+    found: dict[str, Any] = {"seconds": round(seconds, 3)}
     for end, socket in ends.items():
         stats = socket.stats()
-        found |= {
-            f"{end}_peers": stats.peers,
-            f"{end}_received": stats.messages_received,
-            f"{end}_sent": stats.messages_sent,
-            f"{end}_dropped": stats.dropped,
-            f"{end}_queued": stats.queued_in + stats.queued_out,
+        found[end] = {
+            "peers": stats.peers,
+            "received": stats.messages_received,
+            "sent": stats.messages_sent,
+            "queued": stats.queued_in + stats.queued_out,
+            "dropped": stats.dropped,
         }
     return found
 
 
-def words(now: dict[str, int], last: dict[str, int], took: float) -> str:
-    """Counters as a line: peers, messages in and out and how many a second, queued, dropped."""
+def words(now: dict[str, Any], before: dict[str, Any]) -> list[str]:
+    """Counters as a line for each end, with the messages a second since `before`."""
     from fastmq.cli import report
 
-    def rate(name: str) -> str:
-        return report.number((now[name] - last[name]) / took if took else 0)
+    took = now["seconds"] - before["seconds"]
+    lines = []
+    for end in ENDS:
+        is_, was = now[end], before[end]
 
-    return "; ".join(
-        f"{end}: {now[f'{end}_peers']} peers, {now[f'{end}_received']:,} in "
-        f"({rate(f'{end}_received')}/s), {now[f'{end}_sent']:,} out ({rate(f'{end}_sent')}/s), "
-        f"{now[f'{end}_queued']:,} queued, {now[f'{end}_dropped']:,} dropped"
-        for end in ENDS
-    )
+        def moved(what: str, is_: dict[str, int] = is_, was: dict[str, int] = was) -> str:
+            rate = report.number((is_[what] - was[what]) / took) if took > 0 else "0"
+            return f"{is_[what]:,} ({rate}/s)"
+
+        lines.append(
+            f"{end:8} peers {is_['peers']}, in {moved('received')}, out {moved('sent')}, "
+            f"queued {is_['queued']:,}, dropped {is_['dropped']:,}"
+        )
+    return lines

@@ -73,7 +73,8 @@ def heading(result: dict[str, Any]) -> str:
     """What was measured and where, for above the table."""
     lines = [f"{name}: {value}" for name, value in result["machine"].items() if value is not None]
     lines += [f"{name}: {version}" for name, version in result["versions"].items()]
-    lines.append(f"{result['rounds']} round(s) of {result['seconds']:g} s, sides alternating")
+    of = f" of {result['seconds']:g} s" if result["seconds"] else ""
+    lines.append(f"{result['rounds']} round(s){of}, sides alternating")
     return "\n".join(lines) + "\n"
 
 

@@ -18,6 +18,7 @@ from fastmq.cli import events
 from fastmq.cli.terminal import TIMED_OUT, USAGE, Notes, Problem
 from fastmq.constants import Event, SocketOption, SocketType
 from fastmq.options import BytesOption, IntOption
+from fastmq.stats import PeerState
 
 FAILED_HANDSHAKES = (
     Event.HANDSHAKE_FAILED_NO_DETAIL | Event.HANDSHAKE_FAILED_PROTOCOL | Event.HANDSHAKE_FAILED_AUTH
@@ -64,8 +65,8 @@ def opened(
     with context(linger) as made, ExitStack() as stack:
         socket = made.socket(kind)
         stack.callback(socket.close)
-        if notes and not notes.quiet:
-            stack.enter_context(told(socket, notes, options.verbose))
+        if notes:
+            stack.enter_context(told(socket, notes, options.verbose, bool(options.bind)))
         socket.rcvtimeo = socket.sndtimeo = timeout
         if options.hwm is not None:
             socket.hwm = options.hwm
@@ -77,6 +78,17 @@ def opened(
         attach(socket, options.bind, options.connect, notes)
         yield socket
         drain(socket, linger, notes)
+        if notes and (lost := socket.stats().dropped):
+            raise Problem(f"{lost} message(s) dropped: {why_dropped(kind)}")
+
+
+def why_dropped(kind: SocketType) -> str:
+    if kind == SocketType.PUB:
+        return (
+            "a subscriber was too slow; --rate and --hwm help, or --option xpub_nodrop=1, which "
+            "waits for it"
+        )
+    return "a peer is gone for good or was full"
 
 
 def drain(socket: Any, linger: float | None, notes: Notes | None) -> None:
@@ -252,28 +264,43 @@ def _passwords(path: Path) -> dict[str, str]:
 
 
 @contextmanager
-def told(socket: Any, notes: Notes, verbose: bool) -> Iterator[None]:
+def told(socket: Any, notes: Notes, verbose: bool, bound: bool) -> Iterator[None]:
     """Notes about a socket's connections while it is used: all of them, or those that explain why
-    nothing happens."""
+    nothing happens. When no peer can come any more the socket is closed, and Problem says why.
+
+    bound: it is bound somewhere, so that there is always hope.
+    """
     mask = Event.ALL if verbose else FAILED_HANDSHAKES | Event.CONNECT_RETRIED
-    monitor = socket.get_monitor_socket(mask | Event.MONITOR_STOPPED)
+    monitor = socket.get_monitor_socket(mask)
+    given_up = threading.Event()
 
     def follow() -> None:
-        absent: set[str] = set()
+        seen: set[tuple[str, str]] = set()
         for happened in events.follow(monitor):
+            endpoint, failed = happened.endpoint, happened.event & FAILED_HANDSHAKES
+            text = f"{endpoint}: handshake failed: {happened.words}"
             if verbose:
                 notes.say(events.line(happened))
-            elif happened.event & FAILED_HANDSHAKES:
-                notes.warn(f"{happened.endpoint}: {happened.words}")
-            elif happened.endpoint not in absent:
-                absent.add(happened.endpoint)
-                notes.say(f"nobody answers at {happened.endpoint} yet; trying again")
+            elif failed and (endpoint, text) not in seen:
+                seen.add((endpoint, text))
+                notes.warn(text)
+            elif happened.event == Event.CONNECT_RETRIED and (endpoint, "") not in seen:
+                seen.add((endpoint, ""))
+                notes.say(f"nobody answers at {endpoint} yet; trying again")
+            if failed and not bound and all(p.state is PeerState.CLOSING for p in socket.peers()):
+                given_up.set()
+                socket.close(0)
 
     thread = threading.Thread(target=follow, name="fastmq-notes", daemon=True)
     thread.start()
     try:
         yield
+    except fastmq.ZMQError as error:
+        if error.errno == fastmq.ENOTSOCK and given_up.is_set():
+            raise Problem("refused for good, and there is nobody else to connect to") from None
+        raise
     finally:
-        socket.disable_monitor()
+        if not socket.closed:
+            socket.disable_monitor()
         thread.join(5)
         monitor.close()
