@@ -86,16 +86,12 @@ def bash(found: list[Words]) -> str:
         '    for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do',
         *_follow(found),
         "    done",
+        "    COMPREPLY=()",
         '    case "$at:$before" in',
     ]
-    for words in found:
-        for flag in words.flags:
-            if flag.takes_value:
-                reply = "-f" if flag.files else f"-W {shlex.quote(' '.join(flag.values))}"
-                lines.append(
-                    f"        {_patterns(words, flag)}) "
-                    f'COMPREPLY=($(compgen {reply} -- "$cur")); return ;;'
-                )
+    for values, patterns in _values(found).items():
+        reply = f'COMPREPLY=($(compgen -W {shlex.quote(values)} -- "$cur")); ' if values else ""
+        lines.append(f"        {patterns}) {reply}return ;;")
     lines += ["    esac", '    case "$at" in']
     for words in found:
         flags = " ".join(name for flag in words.flags for name in flag.names)
@@ -103,7 +99,7 @@ def bash(found: list[Words]) -> str:
         lines.append(f'        "{" ".join(words.path)}") words="{bare}" flags="{flags}" ;;')
     lines += [
         "    esac",
-        "    [[ $cur == -* || -z $words ]] && words=$flags",
+        "    [[ $cur == -* ]] && words=$flags",
         '    COMPREPLY=($(compgen -W "$words" -- "$cur"))',
         "}",
         "complete -o bashdefault -o default -F _fastmq fastmq",
@@ -123,15 +119,10 @@ def zsh(found: list[Words]) -> str:
         "    done",
         '    case "$at:${words[CURRENT-1]}" in',
     ]
-    for words in found:
-        for flag in words.flags:
-            if flag.takes_value:
-                reply = (
-                    "_files"
-                    if flag.files or not flag.values
-                    else f"compadd {' '.join(flag.values)}"
-                )
-                lines.append(f"        {_patterns(words, flag)}) {reply}; return ;;")
+    for values, patterns in _values(found).items():
+        lines.append(
+            f"        {patterns}) {f'compadd {values}' if values else '_files'}; return ;;"
+        )
     lines += ["    esac", '    case "$at" in']
     for words in found:
         bare = [f"{name}:{help_}" for name, help_ in words.commands.items()] + words.values
@@ -185,8 +176,16 @@ def _follow(found: list[Words]) -> Iterator[str]:
     yield "        esac"
 
 
-def _patterns(words: Words, flag: Flag) -> str:
-    return "|".join(f'"{" ".join(words.path)}:{name}"' for name in flag.names)
+def _values(found: list[Words]) -> dict[str, str]:
+    """What may follow options -> the pattern that matches these options, in bash and zsh alike; ""
+    stands for anything, such as a file."""
+    by: dict[str, list[str]] = {}
+    for words in found:
+        for flag in words.flags:
+            if flag.takes_value:
+                names = (f'"{" ".join(words.path)}:{name}"' for name in flag.names)
+                by.setdefault(" ".join(flag.values), []).extend(names)
+    return {values: "|".join(patterns) for values, patterns in by.items()}
 
 
 def _fish(text: str) -> str:

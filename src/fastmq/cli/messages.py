@@ -356,8 +356,9 @@ class Talk:
                 if self.format.named and len(parts) < 2:
                     raise formats.FormatError("it is not NAME, delimiter, MESSAGE")
             except formats.FormatError as error:
-                raise Problem(f"{name}, line {number}: {error}") from None
-            yield parts
+                self.went_wrong(f"{name}, line {number} is left out: {error}")
+            else:
+                yield parts
 
     # -- waiting --
 

@@ -23,6 +23,11 @@ from fastmq.stats import PeerState
 FAILED_HANDSHAKES = (
     Event.HANDSHAKE_FAILED_NO_DETAIL | Event.HANDSHAKE_FAILED_PROTOCOL | Event.HANDSHAKE_FAILED_AUTH
 )
+HINTS = {
+    "zmtp invalid metadata": " (do the types of the sockets fit each other?)",
+    "zmtp mechanism mismatch": " (is one side secured and the other not?)",
+    "Broken pipe": " (is the key of the server right?)",
+}
 
 
 @contextmanager
@@ -278,7 +283,8 @@ def told(socket: Any, notes: Notes, verbose: bool, bound: bool) -> Iterator[None
         seen: set[tuple[str, str]] = set()
         for happened in events.follow(monitor):
             endpoint, failed = happened.endpoint, happened.event & FAILED_HANDSHAKES
-            text = f"{endpoint}: handshake failed: {happened.words}"
+            hint = HINTS.get(happened.words, "")
+            text = f"{endpoint}: handshake failed: {happened.words}{hint}"
             if verbose:
                 notes.say(events.line(happened))
             elif failed and (endpoint, text) not in seen:
