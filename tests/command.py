@@ -26,13 +26,13 @@ def command(*arguments):
 class Command:
     """A command that runs; used in a with statement, which ends it."""
 
-    def __init__(self, *arguments, stdout=subprocess.PIPE, env=None):
+    def __init__(self, *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=None):
         self.arguments = arguments
         self.process = subprocess.Popen(
             command(*arguments),
             stdin=subprocess.PIPE,
             stdout=stdout,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
             env=environment(**(env or {})),
         )
 
@@ -78,7 +78,7 @@ class Command:
         except subprocess.TimeoutExpired:
             pytest.fail(f"{self.arguments} did not end in time")
         assert self.process.returncode == status, (self.arguments, err, out)
-        return out or b"", err.decode()
+        return out or b"", (err or b"").decode()
 
 
 def run(*arguments, data=b"", status=0, env=None):

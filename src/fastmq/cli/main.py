@@ -89,17 +89,22 @@ def parser(wanted: str | None = None) -> argparse.ArgumentParser:
     return top
 
 
+def complete(words: list[str]) -> list[str]:
+    """The words with the command that is meant where one below another is not named."""
+    below = COMMANDS[words[0]].below if words and words[0] in COMMANDS else ()
+    if not below or (words[1:2] and words[1] in (*below, "-h", "--help")):
+        return words
+    return [words[0], below[0], *words[1:]]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; its exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words:
         parser("").print_help(sys.stderr)
         return terminal.USAGE
+    words = complete(words)
     name = next((word for word in words if not word.startswith("-")), "")
-    if name in COMMANDS and (below := COMMANDS[name].below):
-        at = words.index(name) + 1
-        if words[at : at + 1] not in [[word] for word in (*below, "-h", "--help")]:
-            words.insert(at, below[0])
     try:
         options = parser(name).parse_args(words)
         signal.signal(signal.SIGTERM, _terminated)
