@@ -35,7 +35,6 @@ def whole_from(low: int, high: int) -> Callable[[str], int]:
 
 
 seconds = number_from(0, 2_000_000)
-count = whole_from(1, 10**15)
 
 
 def endpoint(text: str) -> str:

@@ -20,6 +20,7 @@ from typing import IO, Any, NamedTuple
 from fastmq.cli import arguments, formats
 from fastmq.cli.terminal import FAILURE, OK, TIMED_OUT, USAGE, Notes, Problem
 
+BOTH_WAYS = ("dealer", "router")
 TOGETHER = 1000  # messages received before they are printed, if they are there already
 
 
@@ -189,7 +190,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--no-newline", action="store_true", help="print nothing between raw messages"
     )
     group.add_argument(
-        "-n", "--count", type=arguments.count, metavar="N", help=_count_help(command)
+        "-n",
+        "--count",
+        type=arguments.whole_from(0 if command in BOTH_WAYS else 1, 10**15),
+        metavar="N",
+        help=_count_help(command),
     )
     if command == "sub":
         group.add_argument(
@@ -210,7 +215,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             metavar="N",
             help="begin when N peers have subscribed to the topic (1; 0: at once)",
         )
-    if command in ("dealer", "router"):
+    if command in BOTH_WAYS:
         group.add_argument(
             "--envelope",
             action="store_true",
@@ -225,6 +230,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _count_help(command: str) -> str:
     if command in ("pub", "push", "req"):
         return "send N messages; those given as arguments begin anew (all there are, once)"
+    if command in BOTH_WAYS:
+        return "end after N messages arrived (0: when all is sent)"
     return "end after N requests" if command == "rep" else "end after N messages arrived"
 
 
@@ -515,6 +522,9 @@ def executed(talk: Talk, parts: list[bytes]) -> list[bytes]:
 
 def converse(talk: Talk, socket: Any) -> None:
     """Both ways at once: a thread sends what there is to send, this one prints what arrives."""
+    if talk.options.count == 0:
+        send_all(talk, socket)
+        return
     ended, end = os.pipe()
     raised: list[BaseException] = []
 

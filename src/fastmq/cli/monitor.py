@@ -40,7 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="only this event; may be given several times (connected, handshake_succeeded ...)",
     )
     parser.add_argument(
-        "-n", "--count", type=arguments.count, metavar="N", help="end after N events"
+        "-n",
+        "--count",
+        type=arguments.whole_from(1, 10**15),
+        metavar="N",
+        help="end after N events",
     )
     parser.add_argument("--json", action="store_true", help="print an object of JSON a line")
     arguments.add_endpoints(parser)
