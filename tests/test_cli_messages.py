@@ -7,11 +7,13 @@ import pty
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from command import LIMIT_S, Command, run
 from target import fastmq_only
+
+from fastmq.cli import main, messages
+from fastmq.cli.terminal import Notes
 
 pytestmark = fastmq_only("no such commands")
 
@@ -193,12 +195,21 @@ def test_without_msgpack_the_extra_is_named(where, tmp_path):
 # ---- pace and patience ----
 
 
-def test_rate_spreads_the_messages(where):
-    start = time.monotonic()
-    with Command("pull", "-b", where, "-n", 3) as pull:
-        run("push", "-c", where, "--rate", 2, "a", "b", "c")
-        pull.end()
-    assert time.monotonic() - start >= 1  # two gaps
+def test_rate_spreads_the_messages(monkeypatch):
+    class Clock:
+        now = 100.0
+
+        def monotonic(self):
+            return self.now
+
+        def sleep(self, seconds):
+            self.now += seconds
+
+    clock = Clock()
+    monkeypatch.setattr(messages, "time", clock)
+    words = ["push", "-c", "ipc://x", "--rate", "4", "a", "b", "c"]
+    talk = messages.Talk(main.parser("push").parse_args(words), Notes("push"))
+    assert [clock.now for _ in talk.messages()] == [100, 100.25, 100.5]
 
 
 def test_nothing_within_the_timeout_is_status_124(where):
@@ -343,6 +354,12 @@ def test_types_that_do_not_fit_are_told(where):
     with Command("rep", "-b", where):
         _, err = run("push", "-c", where, "x", status=1)
         assert "do the types of the sockets fit" in err
+
+
+def test_who_is_refused_for_good_does_not_wait_for_ever(where):
+    with Command("rep", "-b", where):
+        for name in ("sub", "pull"):
+            assert "refused for good" in run(name, "-c", where, status=1)[1]
 
 
 # ---- what is refused ----
