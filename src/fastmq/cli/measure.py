@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Measures messaging modules side by side: `python -m fastmq perf` and bench/run.py stand on it.
+"""Measures messaging modules side by side: `fastmq perf` and bench/run.py stand on it.
 
 A case of a scenario (see `scenarios`) runs once a round with each module, in fresh processes, and
 the module that goes first changes from round to round, so that a machine that warms up or is

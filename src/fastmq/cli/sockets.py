@@ -23,6 +23,7 @@ from fastmq.stats import PeerState
 FAILED_HANDSHAKES = (
     Event.HANDSHAKE_FAILED_NO_DETAIL | Event.HANDSHAKE_FAILED_PROTOCOL | Event.HANDSHAKE_FAILED_AUTH
 )
+ENDING = 0.2  # seconds
 HINTS = {
     "zmtp invalid metadata": " (do the types of the sockets fit each other?)",
     "zmtp mechanism mismatch": " (is one side secured and the other not?)",
@@ -40,13 +41,12 @@ def context(linger: float | None = None) -> Iterator[fastmq.Context[Any]]:
     try:
         yield made
         try:
-            made.term(None if linger is None else linger * 1000)
+            # Even with nothing to send the engine needs a moment to end.
+            made.term(None if linger is None else max(linger, ENDING) * 1000)
         except fastmq.TermTimeout as error:
-            n = sum(pending.messages for pending in error.pending)
-            raise Problem(f"{n} message(s) not sent within {linger:g} s", TIMED_OUT) from None
+            if n := sum(pending.messages for pending in error.pending):
+                raise Problem(f"{n} message(s) not sent within {linger:g} s", TIMED_OUT) from None
     finally:
-        # Of what is closed here by force nobody has to hear.
-        object.__setattr__(made, "_warn_destroy_close", False)
         made.destroy(linger=0)
 
 
