@@ -8,7 +8,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from fastmq.cli.terminal import FAILURE, Problem
+from fastmq._extras import load
+from fastmq.cli.terminal import Problem
 
 Parts = list[bytes]
 
@@ -141,11 +142,9 @@ def make(
         return Values(delimiter, split, named, "JSON", lambda value, text: text, _from_json)
     if name == "msgpack":
         try:
-            import msgpack
-        except ImportError:
-            raise Problem(
-                "the format msgpack needs the package msgpack: pip install 'fastmq[cli]'", FAILURE
-            ) from None
+            msgpack = load("msgpack", "cli")
+        except ImportError as error:
+            raise Problem(str(error)) from None
 
         def decode(part: bytes) -> Any:
             return _plain(msgpack.unpackb(part, strict_map_key=False))

@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from fastmq.cli import arguments, measure, report
+from fastmq.cli import arguments, measure, plots, report
 from fastmq.cli.terminal import FAILURE, OK, USAGE, Problem
 
 MODULES = {"pyzmq": "zmq"}  # where a package and its module have different names
@@ -52,9 +52,10 @@ def modules(options: argparse.Namespace) -> list[str]:
     """The modules that the arguments ask for; none: they do not ask."""
     if not options.compare:
         return list(options.modules or [])
-    module = MODULES.get(options.compare, options.compare)
+    package: str = options.compare
+    module = MODULES.get(package, package)
     if not measure.installed(module):
-        raise Problem(f"{options.compare} is not installed here: pip install {options.compare}")
+        raise Problem(f"{package} is not installed here: pip install {package}")
     return ["fastmq", module]
 
 
@@ -76,8 +77,6 @@ def run(
         if not measure.installed(name):
             raise Problem(f"there is no module {name!r} here", USAGE)
     if options.plot:
-        from fastmq.cli import plots
-
         plots.check(options.plot)
         if not cases[0].scenario.sweep and len(names) < 2:
             raise Problem("a plot of ratios needs two modules to compare: --compare pyzmq")
