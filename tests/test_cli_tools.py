@@ -18,7 +18,8 @@ from target import fastmq_only
 
 from fastmq.cli import main
 
-pytestmark = fastmq_only("no such commands")
+# Several interpreters start in each test.
+pytestmark = [fastmq_only("no such commands"), pytest.mark.deadline(120)]
 
 
 @pytest.fixture
