@@ -10,6 +10,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST_ARGS ?=
 # Most tests wait for something: several processes share them, a file to each.
 PYTEST := -m pytest -n 3 --dist loadfile
+CROSS ?= x86_64-linux-musl aarch64-linux-musl aarch64-linux-gnu x86_64-macos aarch64-macos \
+         x86_64-freebsd aarch64-freebsd
 CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
 
 # What the installed package is made from; the Python files are used where they lie.
@@ -17,7 +19,7 @@ BUILD_INPUTS := pyproject.toml setup.py $(shell find csrc src \
                 -name '*.[ch]' -o -name '*.def' -o -name '*.pyx' -o -name '*.px[di]')
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-asan bench budget ctest tsan fuzz lint format types clean
+.PHONY: help run test test-fast test-asan bench budget ctest tsan cross fuzz lint format types clean
 .DELETE_ON_ERROR:
 
 help: ## these lines
@@ -53,6 +55,21 @@ ctest: ## the engine's C tests under the address and undefined-behaviour sanitiz
 
 tsan: ## the engine's C tests under the thread sanitizer
 	$(MAKE) -C tests/c check MODES=tsan
+
+# Zig compiles for any system on any; what is Linux's runs here, another processor's by qemu-user.
+cross: $(VENV)/.cross ## the C tests for musl, aarch64, macOS and FreeBSD: built, and run where they can be
+	@set -e; for target in $(CROSS); do \
+	    task=check; run=; \
+	    case $$target in \
+	    $$(uname -m)-$$(uname -s | tr A-Z a-z)-musl) ;; \
+	    *-linux-musl) run=qemu-$${target%%-*} ;; \
+	    *) task=build ;; \
+	    esac; \
+	    if ! command -v $${run:-true} >/dev/null; then echo "there is no $$run here"; task=build; fi; \
+	    echo "== $$task for $$target"; \
+	    $(MAKE) -s -j $(CORES) -C tests/c $$task MODE=plain MODES=plain TARGET=$$target RUN=$$run \
+	        ZIG="$(abspath $(BIN))/python -m ziglang"; \
+	done
 
 fuzz: ## replay every fuzzing corpus
 	$(MAKE) -j $(CORES) -C fuzz replay
@@ -105,6 +122,10 @@ $(VENV)/.bench: $(VENV)/.installed
 
 $(VENV)/.dev: $(VENV)/.installed
 	$(PIP) install --quiet 'fastmq[dev]'
+	@touch $@
+
+$(VENV)/.cross: $(VENV)/bin/python
+	$(PIP) install --quiet 'ziglang>=0.14'
 	@touch $@
 
 $(VENV)-asan/.test: $(BUILD_INPUTS)
