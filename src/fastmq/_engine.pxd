@@ -59,6 +59,9 @@ cdef extern from "fastmq.h" nogil:
     const int FMQ_EFORKED
     const int FMQ_DONTWAIT
     const int FMQ_SNDMORE
+    const int FMQ_VERSION_MAJOR
+    const int FMQ_VERSION_MINOR
+    const int FMQ_VERSION_PATCH
     const int FMQ_POLLIN
     const int FMQ_POLLOUT
     const int FMQ_POLLERR
