@@ -19,7 +19,7 @@ BUILD_INPUTS := pyproject.toml setup.py $(shell find csrc src \
                 -name '*.[ch]' -o -name '*.def' -o -name '*.pyx' -o -name '*.px[di]')
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-asan bench budget ctest tsan cross fuzz lint format types clean
+.PHONY: help run test test-fast test-asan bench budget ctest tsan cross fuzz lint format types dist-check clean
 .DELETE_ON_ERROR:
 
 help: ## these lines
@@ -67,8 +67,8 @@ cross: $(VENV)/.cross ## the C tests for musl, aarch64, macOS and FreeBSD: built
 	    esac; \
 	    if ! command -v $${run:-true} >/dev/null; then echo "there is no $$run here"; task=build; fi; \
 	    echo "== $$task for $$target"; \
-	    $(MAKE) -s -j $(CORES) -C tests/c $$task MODE=plain MODES=plain TARGET=$$target RUN=$$run \
-	        ZIG="$(abspath $(BIN))/python -m ziglang"; \
+	    $${run:+env CHECK_DEADLINE=300} $(MAKE) -s -j $(CORES) -C tests/c $$task MODE=plain \
+	        MODES=plain TARGET=$$target RUN=$$run ZIG="$(abspath $(BIN))/python -m ziglang"; \
 	done
 
 fuzz: ## replay every fuzzing corpus
@@ -93,6 +93,9 @@ types: $(VENV)/.dev ## mypy and pyright, and the stub against the built module
 	else echo "skipped: pyright does not start; is npm's registry within reach?"; fi
 	$(BIN)/stubtest --mypy-config-file pyproject.toml --allowlist tests/stubtest_allow.txt \
 	    --ignore-unused-allowlist fastmq._core
+
+dist-check: $(VENV)/.dist ## what would be published, as a stranger gets it (DIST_ARGS="--tests python3.13")
+	$(BIN)/python tools/dist_check.py $(DIST_ARGS)
 
 clean: ## everything that was made, .venv too
 	rm -rf $(VENV) $(VENV)-asan build dist .mypy_cache .ruff_cache .pytest_cache src/*.egg-info
@@ -122,6 +125,10 @@ $(VENV)/.bench: $(VENV)/.installed
 
 $(VENV)/.dev: $(VENV)/.installed
 	$(PIP) install --quiet 'fastmq[dev]'
+	@touch $@
+
+$(VENV)/.dist: $(VENV)/bin/python
+	$(PIP) install --quiet 'auditwheel>=6' 'build>=1' 'check-wheel-contents>=0.6' 'twine>=6'
 	@touch $@
 
 $(VENV)/.cross: $(VENV)/bin/python
