@@ -105,7 +105,7 @@ def test_threads_that_ask_a_frame_for_its_bytes_get_one_object(ctx):
     with pull, push:
         pull.bind("inproc://frames")
         push.connect("inproc://frames")
-        for n in range(300):
+        for n in range(100):
             push.send(bytearray(b"%d" % n * 100))  # no bytes object, so that the frame makes it
             frame = pull.recv(copy=False, timeout=WAIT_MS)
             got = []
