@@ -17,7 +17,7 @@ BUILD_INPUTS := pyproject.toml setup.py $(shell find csrc src \
                 -name '*.[ch]' -o -name '*.def' -o -name '*.pyx' -o -name '*.px[di]')
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-asan bench budget ctest tsan fuzz lint format types clean
+.PHONY: help run test test-fast test-asan bench budget ctest tsan fuzz lint format types docs clean
 .DELETE_ON_ERROR:
 
 help: ## these lines
@@ -77,8 +77,12 @@ types: $(VENV)/.dev ## mypy and pyright, and the stub against the built module
 	$(BIN)/stubtest --mypy-config-file pyproject.toml --allowlist tests/stubtest_allow.txt \
 	    --ignore-unused-allowlist fastmq._core
 
+docs: $(VENV)/.docs ## the documentation as HTML, into docs/_build/html; warnings are errors
+	$(BIN)/python -m sphinx -q -W --keep-going docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
 clean: ## everything that was made, .venv too
-	rm -rf $(VENV) $(VENV)-asan build dist .mypy_cache .ruff_cache .pytest_cache src/*.egg-info
+	rm -rf $(VENV) $(VENV)-asan build dist docs/_build .mypy_cache .ruff_cache .pytest_cache src/*.egg-info
 	rm -f src/fastmq/*.so src/fastmq/_core.c
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -105,6 +109,10 @@ $(VENV)/.bench: $(VENV)/.installed
 
 $(VENV)/.dev: $(VENV)/.installed
 	$(PIP) install --quiet 'fastmq[dev]'
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.installed
+	$(PIP) install --quiet 'fastmq[docs]'
 	@touch $@
 
 $(VENV)-asan/.test: $(BUILD_INPUTS)

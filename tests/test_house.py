@@ -5,9 +5,9 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("csrc", "src", "tests", "bench", "fuzz", "tools")
+FOLDERS = ("csrc", "src", "tests", "bench", "fuzz", "tools", "docs")
 ENDINGS = {".c", ".h", ".def", ".py", ".pyi", ".pyx", ".pxd"}
-MADE = {"build", "corpus", "results"}
+MADE = {"_build", "build", "corpus", "results"}
 
 
 def sources():
