@@ -55,6 +55,20 @@ def keep_links(app: Any, docname: str, source: list[str]) -> None:
     source[0] = re.sub(rf"\]\(((?:\.\./)+)({names})", page, source[0])
 
 
+def qualify(
+    _app: Any, _what: str, _name: str, _obj: Any, _options: Any, signature: str, returns: str
+) -> tuple[str, str]:
+    """Says in annotations which Socket is meant: several modules have one."""
+
+    def qualified(text: str) -> str:
+        return re.sub(
+            r"(?<![\w.])(Context|Frame|MessageTracker|Socket)\b", r"fastmq.\1", text or ""
+        )
+
+    return qualified(signature), qualified(returns)
+
+
 def setup(app: Any) -> None:
     """Called by Sphinx."""
     app.connect("source-read", keep_links)
+    app.connect("autodoc-process-signature", qualify)

@@ -165,6 +165,8 @@ for line, text, page in blocks:
         loop = loop or asyncio.new_event_loop()
         loop.run_until_complete(result)
     print("\\0", flush=True)
+if loop:
+    loop.close()
 """
 
 
@@ -181,8 +183,9 @@ class Stage:
         """The text with free ports and paths of its own."""
 
         def port(found: re.Match[str]) -> str:
-            new = self.ports.setdefault(found[2], str(free_port()))
-            return found[1] + new
+            if int(found[2]) > 65535:
+                return found[0]  # shown because it is wrong
+            return found[1] + self.ports.setdefault(found[2], str(free_port()))
 
         text = re.sub(r"(tcp://[^\s\"'`:]+:)(\d{4,5})\b", port, text)
         return text.replace("ipc:///tmp/", f"ipc://{self.folder}/")
