@@ -78,7 +78,7 @@ types: $(VENV)/.dev ## mypy and pyright, and the stub against the built module
 	    --ignore-unused-allowlist fastmq._core
 
 docs: $(VENV)/.docs ## the documentation as HTML, into docs/_build/html; warnings are errors
-	$(BIN)/python -m sphinx -q -W --keep-going docs docs/_build/html
+	$(BIN)/python -m sphinx -q -E -W --keep-going docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
 clean: ## everything that was made, .venv too

@@ -4,9 +4,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
+from sphinx.pycode import ModuleAnalyzer
+
 import fastmq
+
+ROOT = Path(__file__).resolve().parent.parent
 
 project = "fastmq"
 author = "the fastmq authors"
@@ -34,41 +39,56 @@ myst_enable_extensions = ["attrs_block", "colon_fence", "deflist"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {"members": True}
 
-# Files beside docs/ that are pages here as well: links to them, right on a code host, lead there.
+# Files beside docs/ that are pages here as well.
 PAGES = {
-    "CHANGELOG.md": "project/changelog.md",
-    "CONTRIBUTING.md": "project/contributing.md",
-    "SECURITY.md": "project/reporting.md",
+    "CHANGELOG.md": "project/changelog",
+    "CONTRIBUTING.md": "project/contributing",
+    "SECURITY.md": "project/reporting",
 }
 
 
-def keep_links(app: Any, docname: str, source: list[str]) -> None:
-    """Makes `](../SECURITY.md)` of a page lead to the page that holds that file."""
+def keep_links(_app: Any, docname: str, source: list[str]) -> None:
+    """Puts in the text of a file beside docs/, and makes links to such files lead to their pages.
+
+    Links in the sources are those that are right on a code host.
+    """
     up = "../" * docname.count("/")
-
-    def page(found: re.Match[str]) -> str:
-        return f"]({up}{PAGES[found[2]]}" if found[1] == f"{up}../" else found[0]
-
-    names = "|".join(map(re.escape, PAGES))
-    source[0] = re.sub(rf"\]\(((?:\.\./)+)({names})", page, source[0])
+    for name, page in PAGES.items():
+        if docname == page:
+            text = (ROOT / name).read_text(encoding="utf-8")
+            source[0] = re.sub(r"\]\((?!\w+:|#)", f"]({up}../", text)
+    source[0] = source[0].replace(f"]({up}../docs/", f"]({up}")
+    for name, page in PAGES.items():
+        source[0] = source[0].replace(f"]({up}../{name}", f"]({up}{page}.md")
 
 
 def qualify(
-    _app: Any, _what: str, _name: str, _obj: Any, _options: Any, signature: str, returns: str
-) -> tuple[str, str]:
-    """Says in annotations which Socket is meant: several modules have one."""
+    _app: Any,
+    _what: str,
+    _name: str,
+    _obj: Any,
+    _options: Any,
+    signature: str | None,
+    returns: str | None,
+) -> tuple[str | None, str | None]:
+    """Says in annotations which Socket is meant, of several, and shortens flags."""
 
-    def qualified(text: str) -> str:
-        return re.sub(
-            r"(?<![\w.])(Context|Frame|MessageTracker|Socket)\b", r"fastmq.\1", text or ""
-        )
+    def plain(text: str | None) -> str | None:
+        if text is None:
+            return None
+        text = re.sub(r"<\w+\.([\w|]+): \d+>", r"\1", text)
+        return re.sub(r"(?<![\w.])(Context|Frame|MessageTracker|Socket)\b", r"fastmq.\1", text)
 
-    return qualified(signature), qualified(returns)
+    return plain(signature), plain(returns)
 
 
 def setup(app: Any) -> None:
     """Called by Sphinx."""
     app.connect("source-read", keep_links)
     app.connect("autodoc-process-signature", qualify)
+    # One overload a type of socket is for type checkers; readers want the one signature.
+    context = ModuleAnalyzer.for_module("fastmq.context")
+    context.analyze()
+    context.overloads.pop("Context.socket")
