@@ -262,6 +262,7 @@ def missing(example: Example) -> list[str]:
     return sorted(name for name in found & OPTIONAL if importlib.util.find_spec(name) is None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "example", EXAMPLES, ids=lambda e: f"{name_of(e.page)}{':' * bool(e.name)}{e.name}"
 )
@@ -320,6 +321,7 @@ def usage(*words: str) -> str:
     return run.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", commands())
 def test_a_command_of_the_documentation_exists_with_its_options(command: str) -> None:
     words = command.split()
@@ -394,6 +396,19 @@ def test_links_lead_to_files_and_headings_that_exist() -> None:
             elif anchor and path.suffix == ".md" and anchor not in anchors(path):
                 wrong.append(f"{name_of(page)}: {target}: there is no such heading")
     assert not wrong, "\n".join(wrong)
+
+
+def test_the_diagrams_are_what_the_generator_draws() -> None:
+    generator = ROOT / "tools/gen_diagrams.py"
+    if not generator.exists():
+        pytest.skip("not a source tree")
+    run = subprocess.run([sys.executable, str(generator), "--check"], timeout=60, check=False)
+    assert run.returncode == 0, "run tools/gen_diagrams.py"
+    drawn = {p.name for p in (DOCS / "img").glob("pattern_*.svg")}
+    shown = {
+        m for page in pages() for m in re.findall(r"pattern_\w+\.svg", page.read_text("utf-8"))
+    }
+    assert drawn == shown
 
 
 def test_every_page_is_in_the_contents() -> None:
