@@ -8,6 +8,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST_ARGS ?=
+FUZZ_SECONDS ?= 1800
 # Most tests wait for something: several processes share them, a file to each.
 PYTEST := -m pytest -n 3 --dist loadfile
 CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
@@ -17,7 +18,8 @@ BUILD_INPUTS := pyproject.toml setup.py $(shell find csrc src \
                 -name '*.[ch]' -o -name '*.def' -o -name '*.pyx' -o -name '*.px[di]')
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-asan bench budget ctest tsan fuzz lint format types docs clean
+.PHONY: help run test test-fast test-asan bench budget ctest tsan corpora fuzz lint format types \
+        docs clean
 .DELETE_ON_ERROR:
 
 help: ## these lines
@@ -37,10 +39,11 @@ test-fast: $(VENV)/.test ## pytest without the slow tests
 # The interpreter is not instrumented, so the sanitizer's runtime comes in first, and C++'s with it,
 # where it looks for what throws (greenlet does). What CPython itself never frees is not ours to
 # report, and what is held back from reuse stays small beside what the tests allow a process to grow.
+# A fork may find the sanitizer's allocator locked by another thread; its child would hang for ever.
 test-asan: $(VENV)-asan/.test ## pytest on an extension built with the address sanitizer
 	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libstdc++.so.6)" \
 	    ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=32 \
-	    PYTHONMALLOC=malloc $(VENV)-asan/bin/python $(PYTEST) -m "not slow" $(PYTEST_ARGS)
+	    PYTHONMALLOC=malloc $(VENV)-asan/bin/python $(PYTEST) -m "not slow and not forks" $(PYTEST_ARGS)
 
 bench: $(VENV)/.bench ## every benchmark beside pyzmq, several rounds: keep the machine quiet
 	$(BIN)/python bench/run.py $(BENCH_ARGS)
@@ -54,8 +57,12 @@ ctest: ## the engine's C tests under the address and undefined-behaviour sanitiz
 tsan: ## the engine's C tests under the thread sanitizer
 	$(MAKE) -C tests/c check MODES=tsan
 
-fuzz: ## replay every fuzzing corpus
+corpora: ## replay every fuzzing corpus
 	$(MAKE) -j $(CORES) -C fuzz replay
+
+fuzz: ## libFuzzer, each target for FUZZ_SECONDS (1800), then what was reached; needs clang and llvm
+	$(MAKE) -C fuzz fuzz TIME=$(FUZZ_SECONDS)
+	$(MAKE) -C fuzz coverage
 
 lint: $(VENV)/.dev ## ruff, clang-format: what is wrong, changing nothing
 	$(BIN)/ruff check .

@@ -414,6 +414,7 @@ print("end")
 # ---- fork ----
 
 
+@pytest.mark.forks
 @fastmq_only("hangs or crashes in the child")
 def test_a_child_sees_dead_handles_and_can_close_them():
     clean(
@@ -449,6 +450,7 @@ print("end")
     )
 
 
+@pytest.mark.forks
 @pytest.mark.skipif(not IS_FASTMQ, reason="zmq: may hang in the child")
 def test_instance_is_fresh_after_fork():
     clean(
@@ -476,6 +478,7 @@ print("end")
     )
 
 
+@pytest.mark.forks
 @fastmq_only("keeps the parent's connections open in the child")
 def test_the_descriptors_of_the_parent_are_closed_in_the_child():
     clean(
