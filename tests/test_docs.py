@@ -259,6 +259,8 @@ def missing(example: Example) -> list[str]:
                 found.add(node.module.partition(".")[0])
                 if node.module.startswith("fastmq.eventloop"):
                     found.add("tornado")
+        if "curve" in block.text:
+            found.add("nacl")
     return sorted(name for name in found & OPTIONAL if importlib.util.find_spec(name) is None)
 
 
