@@ -18,6 +18,95 @@ EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 pytestmark = pytest.mark.skipif(not IS_FASTMQ, reason="fastmq's own examples")
 
 
+SHOWN = {
+    "request_reply": (
+        r"add 2 3 = 5\nlongest: concern\n"
+        r"refused: no function 'divide'; there are add, longest\nrefused: TypeError: .*"
+    ),
+    "worker_farm": r"150 tasks done: fast \d+, middling \d+, slow \d+",
+    "last_value_cache": r"early: gas 3\nlate: gold 2380\nlate: gas 3",
+    "late_joiners": r"3 clients joined during 3000 changes; all hold the same 101 keys",
+    "lazy_pirate": (
+        r"40 answers from ([2-9]|1\d) lives of the service, asked again \d+ times\n"
+        r"no answer to b'anybody there\?' after 2 attempts"
+    ),
+    "majordomo": (
+        r"echo: \[b'hello', b'world'\]\nsum: 1000 answers from 2 workers\n"
+        r"no such service: no answer in time"
+    ),
+    "asyncio_gateway --demo": r"b'HELLO' b'b a'\n200 requests at once, each with its own answer",
+    "numpy_arrays": (
+        r"a view of the message: float32 \(1024, 1024\)\n"
+        r"into an array that is there: 50 rounds of 4 MiB, .* GB/s both ways"
+    ),
+    "market_data": r"100,000 ticks at .* M/s\ndashboard: .*\nrecorder: .*'gaps': 0}\ntrader: .*",
+    "model_server": r"2000 answers in \d+ batches, .* a second from 4 clients, .*",
+}
+NEEDS = {"numpy_arrays": "numpy", "model_server": "numpy"}
+"""What each program prints when all went well; what it needs beside fastmq."""
+
+
+def run(command, timeout=60):
+    name, *arguments = command.split()
+    return subprocess.run(
+        [sys.executable, str(EXAMPLES / f"{name}.py"), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", SHOWN)
+def test_the_program_does_what_it_says(command):
+    if command in NEEDS:
+        pytest.importorskip(NEEDS[command])
+    done = run(command)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    assert re.fullmatch(SHOWN[command] + "\n", done.stdout), done.stdout
+
+
+def test_every_program_is_tried():
+    programs = {path.stem for path in EXAMPLES.glob("*.py")}
+    assert programs == {command.split()[0] for command in SHOWN} | {"prometheus_exporter"}
+
+
+def test_the_request_reply_client_tells_what_was_refused():
+    service = subprocess.Popen(
+        [sys.executable, str(EXAMPLES / "request_reply.py"), "serve", "tcp://127.0.0.1:*"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        address = service.stdout.readline().split()[-1]
+        assert run(f"request_reply call {address} add 2 3").stdout == "5\n"
+        refused = run(f"request_reply call {address} add 2 x")
+        assert refused.returncode == 1 and "add: TypeError" in refused.stderr
+        service.send_signal(signal.SIGINT)
+        assert service.wait(10) == 0
+        assert service.stdout.read() == "the service ends\n"
+    finally:
+        service.kill()
+        service.communicate()
+
+
+def test_majordomo_speaks_between_processes(tmp_path):
+    address = f"ipc://{tmp_path}/mdp"
+    command = [sys.executable, str(EXAMPLES / "majordomo.py")]
+    programs = [
+        subprocess.Popen([*command, "broker", address]),
+        subprocess.Popen([*command, "worker", address, "echo"]),
+    ]
+    try:
+        assert run(f"majordomo client {address} echo hello world").stdout == "hello world\n"
+    finally:
+        for program in reversed(programs):
+            program.send_signal(signal.SIGINT)
+        ends = [program.wait(10) for program in programs]
+    assert ends == [0, 0]
+
+
 def metrics(url):
     """The samples of a page: {'name{label="value"}': number}."""
     with urllib.request.urlopen(url, timeout=5) as answer:

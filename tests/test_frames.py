@@ -96,6 +96,21 @@ def test_a_received_frame_can_be_forwarded(make, name):
         assert recv(c) == bytes(size)
 
 
+@pytest.mark.parametrize("side", [4, 400])
+@pytest.mark.parametrize("copy", [True, False])
+def test_arrays_in_one_piece_are_sent_as_their_memory_lies(pair_of, side, copy):
+    np = pytest.importorskip("numpy")
+    pull, push = pair_of(zmq.PULL, zmq.PUSH)
+    array = np.arange(side * side).reshape(side, side)
+    push.send(array, copy=copy)
+    push.send(np.asfortranarray(array), copy=copy)
+    for expected in (array, array.T):
+        came = np.frombuffer(recv(pull), array.dtype).reshape(side, side)
+        assert np.array_equal(came, expected)
+    with pytest.raises((ValueError, BufferError)):
+        push.send(array[:, ::2], copy=copy)
+
+
 @pytest.mark.parametrize("size", [0, 10, 1000, 70_000, 1 << 20])
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
 def test_sending_any_buffer_with_and_without_copy(pair_of, size, kind):

@@ -4,6 +4,7 @@
 import ctypes
 import importlib
 import json
+import pickle
 import subprocess
 import sys
 import threading
@@ -29,6 +30,40 @@ def test_jsonapi_speaks_bytes():
     assert jsonapi.loads(b"1.5", parse_float=str) == "1.5"
     with pytest.raises(ValueError):
         jsonapi.loads(b"{")
+
+
+@fastmq_only("has no such helper")
+@pytest.mark.parametrize("copy", [True, False])
+def test_pickle5_sends_buffers_as_parts_of_their_own(make, copy):
+    pickle5 = submodule("utils.pickle5")
+    a, b = make(zmq.PAIR), make(zmq.PAIR)
+    a.bind("inproc://pickle5")
+    b.connect("inproc://pickle5")
+    large, small = bytearray(100_000), bytearray(b"abc")
+    batch = {"name": "batch", "data": [pickle.PickleBuffer(large), pickle.PickleBuffer(small)]}
+    a.send_serialized(batch, pickle5.dumps, copy=copy)
+    a.send_serialized(batch, pickle5.dumps, copy=copy)
+    head, *buffers = b.recv_multipart()
+    assert len(head) < 200 and buffers == [large, small]
+    same = b.recv_serialized(pickle5.loads, copy=copy)
+    assert same["name"] == "batch" and [bytes(d) for d in same["data"]] == [large, small]
+    with pytest.raises(pickle.UnpicklingError):
+        pickle5.loads([head])
+
+
+@fastmq_only("has no such helper")
+def test_pickle5_takes_arrays_without_a_copy(make):
+    np = pytest.importorskip("numpy")
+    pickle5 = submodule("utils.pickle5")
+    a, b = make(zmq.PAIR), make(zmq.PAIR)
+    a.bind("inproc://pickle5-arrays")
+    b.connect("inproc://pickle5-arrays")
+    array = np.arange(100_000)
+    a.send_serialized({"x": array, "y": array[::2]}, pickle5.dumps, copy=False)
+    same = b.recv_serialized(pickle5.loads, copy=False)
+    assert np.array_equal(same["x"], array) and np.array_equal(same["y"], array[::2])
+    assert np.shares_memory(same["x"], array)
+    assert not same["x"].flags.writeable
 
 
 def test_addresses_are_numbers():

@@ -11,7 +11,7 @@ is computed from one deadline. Negative results become exceptions in `fail` and 
 
 cimport cython
 from cpython.buffer cimport (
-    PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer,
+    PyBUF_ANY_CONTIGUOUS, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer,
 )
 from cpython.bytes cimport (
     PyBytes_AS_STRING, PyBytes_Check, PyBytes_CheckExact, PyBytes_FromStringAndSize,
@@ -293,7 +293,7 @@ cdef object hold(msg *m, object data, bint track):
     event that is set then, or None."""
     cdef _Held h = _Held()
     cdef int rc
-    PyObject_GetBuffer(data, &h.buf, PyBUF_SIMPLE)
+    PyObject_GetBuffer(data, &h.buf, PyBUF_ANY_CONTIGUOUS)
     h.held = True
     if track:
         h.event = Event()
@@ -329,7 +329,7 @@ cdef object build(msg *m, object data, bint copy, bint track, Py_ssize_t thresho
     if isinstance(data, str):
         raise not_bytes(data, name)
     try:
-        PyObject_GetBuffer(data, &buf, PyBUF_SIMPLE)
+        PyObject_GetBuffer(data, &buf, PyBUF_ANY_CONTIGUOUS)
     except TypeError:
         raise not_bytes(data, name) from None
     try:

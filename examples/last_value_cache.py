@@ -1,0 +1,80 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""A last-value cache: who subscribes is told the newest value at once.
+
+    python examples/last_value_cache.py
+
+PUB forgets a message as soon as it is out. A value that changes once an hour would leave a new
+subscriber without one for an hour. The cache stands between the publishers and the subscribers,
+keeps the last value of each topic, and sends it when it hears of a subscription. With
+XPUB_VERBOSE it hears of every one, not only of the first for a topic.
+
+    publishers (PUB) -> SUB | cache | XPUB -> subscribers (SUB)
+
+XPUB sends to all who are subscribed, so those who had the value get it again: what is published
+this way must be a state, for which that does no harm, and not an event.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import fastmq as zmq
+
+PUBLISHERS, SUBSCRIBERS = "inproc://publishers", "inproc://subscribers"
+
+
+def cache(context: zmq.Context[Any], stop: threading.Event) -> None:
+    """Forwards [topic, value] and answers subscriptions from what it remembers."""
+    last: dict[bytes, bytes] = {}
+    with context.socket(zmq.SUB) as sub, context.socket(zmq.XPUB) as xpub:
+        sub.subscribe(b"")
+        sub.bind(PUBLISHERS)
+        xpub.xpub_verbose = True
+        xpub.bind(SUBSCRIBERS)
+        poller = zmq.Poller()
+        poller.register(sub, zmq.POLLIN)
+        poller.register(xpub, zmq.POLLIN)
+        while not stop.is_set():
+            ready = dict(poller.poll(50))
+            if sub in ready:
+                topic, value = sub.recv_multipart()
+                last[topic] = value
+                xpub.send_multipart([topic, value])
+            if xpub in ready:
+                notice = xpub.recv()
+                if notice[:1] == b"\1":  # a subscription; b"\0" is its end
+                    prefix = notice[1:]
+                    for topic, value in last.items():
+                        if topic.startswith(prefix):
+                            xpub.send_multipart([topic, value])
+
+
+def main() -> None:
+    stop = threading.Event()
+    with zmq.Context() as context:
+        keeper = threading.Thread(target=cache, args=(context, stop))
+        keeper.start()
+        with context.socket(zmq.PUB) as pub:
+            pub.connect(PUBLISHERS)
+            pub.wait_for_subscribers(timeout=5000)
+            for topic, values in {b"oil": (70, 71), b"gold": (2400, 2380), b"gas": (3,)}.items():
+                for value in values:
+                    pub.send_multipart([topic, b"%d" % value])
+            # The first subscriber sees when all is in the cache; after that nothing is published.
+            with context.socket(zmq.SUB) as early:
+                early.subscribe(b"gas")
+                early.connect(SUBSCRIBERS)
+                print("early:", b" ".join(early.recv_multipart(timeout=5000)).decode())
+            with context.socket(zmq.SUB) as late:
+                late.subscribe(b"g")
+                late.connect(SUBSCRIBERS)
+                for _ in range(2):
+                    print("late:", b" ".join(late.recv_multipart(timeout=5000)).decode())
+        stop.set()
+        keeper.join()
+
+
+if __name__ == "__main__":
+    main()
