@@ -46,7 +46,8 @@ const char *peer_type_name(int type)
 int peer_type_from_name(const uint8_t *name, size_t len)
 {
     for (int t = 0; t < FMQ_TYPE_COUNT; t++) {
-        if (strlen(type_names[t]) == len && memcmp(type_names[t], name, len) == 0)
+        const char *known = type_names[t]; /* NULL: a number that no type here has */
+        if (known && strlen(known) == len && memcmp(known, name, len) == 0)
             return t;
     }
     return -1;
