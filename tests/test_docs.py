@@ -213,12 +213,22 @@ class Stage:
                 self.start(program)
             for program, child in sorted(self.running, key=lambda row: row[0].stays):
                 if program.stays:
-                    child.send_signal(signal.SIGINT)
+                    self.interrupt(child)
                 self.judge(program, child)
         finally:
             for _, child in self.running:
                 child.kill()
                 child.communicate()
+
+    def interrupt(self, child: subprocess.Popen[str]) -> None:
+        """Ctrl-C; and again, as a reader would, when that has not ended it in a while."""
+        for _ in range(5):
+            child.send_signal(signal.SIGINT)
+            try:
+                child.wait(LIMIT_S / 5)
+                return
+            except subprocess.TimeoutExpired:
+                continue
 
     def judge(self, program: Program, child: subprocess.Popen[str]) -> None:
         where = f"{name_of(self.example.page)}: {program.name}"
