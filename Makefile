@@ -8,9 +8,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST_ARGS ?=
+SOAK_MINUTES ?= 20
 FUZZ_SECONDS ?= 1800
 # Most tests wait for something: several processes share them, a file to each.
 PYTEST := -m pytest -n 3 --dist loadfile
+CROSS ?= x86_64-linux-musl aarch64-linux-musl aarch64-linux-gnu x86_64-macos aarch64-macos \
+         x86_64-freebsd aarch64-freebsd
 CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
 
 # What the installed package is made from; the Python files are used where they lie.
@@ -18,7 +21,8 @@ BUILD_INPUTS := pyproject.toml setup.py $(shell find csrc src \
                 -name '*.[ch]' -o -name '*.def' -o -name '*.pyx' -o -name '*.px[di]')
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-asan bench budget ctest tsan corpora fuzz lint format types clean
+.PHONY: help run test test-fast test-asan bench soak budget ctest tsan sim cross corpora fuzz lint \
+        format types docs dist-check clean
 .DELETE_ON_ERROR:
 
 help: ## these lines
@@ -47,6 +51,9 @@ test-asan: $(VENV)-asan/.test ## pytest on an extension built with the address s
 bench: $(VENV)/.bench ## every benchmark beside pyzmq, several rounds: keep the machine quiet
 	$(BIN)/python bench/run.py $(BENCH_ARGS)
 
+soak: $(VENV)/.bench ## everything at once for SOAK_MINUTES (20): nothing may break, get lost or grow
+	$(BIN)/python bench/soak/soak.py --minutes $(SOAK_MINUTES) --out build/soak
+
 budget: ## instructions a message on the engine's paths, against bench/budget.json
 	$(PYTHON) bench/budget.py $(BUDGET_ARGS)
 
@@ -55,6 +62,28 @@ ctest: ## the engine's C tests under the address and undefined-behaviour sanitiz
 
 tsan: ## the engine's C tests under the thread sanitizer
 	$(MAKE) -C tests/c check MODES=tsan
+
+# SEED=n replays one, with VERBOSE=1 it tells what happens.
+SEEDS ?= 10000
+FIRST_SEED ?= 1
+sim: ## the engine in a simulated world, a run a seed (SEEDS=, FIRST_SEED=, or SEED= [VERBOSE=1])
+	$(MAKE) --no-print-directory -C tests/c ../../build/c-asan/test_sim MODE=asan
+	SEEDS=$(SEEDS) FIRST_SEED=$(FIRST_SEED) $(if $(SEED),SEED=$(SEED)) VERBOSE=$(VERBOSE) \
+	    build/c-asan/test_sim every_seed_holds
+# Zig compiles for any system on any; what is Linux's runs here, another processor's by qemu-user.
+cross: $(VENV)/.cross ## the C tests for musl, aarch64, macOS and FreeBSD: built, and run where they can be
+	@set -e; for target in $(CROSS); do \
+	    task=check; run=; \
+	    case $$target in \
+	    $$(uname -m)-$$(uname -s | tr A-Z a-z)-musl) ;; \
+	    *-linux-musl) run=qemu-$${target%%-*} ;; \
+	    *) task=build ;; \
+	    esac; \
+	    if ! command -v $${run:-true} >/dev/null; then echo "there is no $$run here"; task=build; fi; \
+	    echo "== $$task for $$target"; \
+	    $${run:+env CHECK_DEADLINE=300} $(MAKE) -s -j $(CORES) -C tests/c $$task MODE=plain \
+	        MODES=plain TARGET=$$target RUN=$$run ZIG="$(abspath $(BIN))/python -m ziglang"; \
+	done
 
 corpora: ## replay every fuzzing corpus
 	$(MAKE) -j $(CORES) -C fuzz replay
@@ -83,8 +112,15 @@ types: $(VENV)/.dev ## mypy and pyright, and the stub against the built module
 	$(BIN)/stubtest --mypy-config-file pyproject.toml --allowlist tests/stubtest_allow.txt \
 	    --ignore-unused-allowlist fastmq._core
 
+dist-check: $(VENV)/.dist ## what would be published, as a stranger gets it (DIST_ARGS="--tests python3.13")
+	$(BIN)/python tools/dist_check.py $(DIST_ARGS)
+
+docs: $(VENV)/.docs ## the documentation as HTML, into docs/_build/html; warnings are errors
+	$(BIN)/python -m sphinx -q -E -W --keep-going docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
 clean: ## everything that was made, .venv too
-	rm -rf $(VENV) $(VENV)-asan build dist .mypy_cache .ruff_cache .pytest_cache src/*.egg-info
+	rm -rf $(VENV) $(VENV)-asan build dist docs/_build .mypy_cache .ruff_cache .pytest_cache src/*.egg-info
 	rm -f src/fastmq/*.so src/fastmq/_core.c
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -111,6 +147,18 @@ $(VENV)/.bench: $(VENV)/.installed
 
 $(VENV)/.dev: $(VENV)/.installed
 	$(PIP) install --quiet 'fastmq[dev]'
+	@touch $@
+
+$(VENV)/.dist: $(VENV)/bin/python
+	$(PIP) install --quiet 'auditwheel>=6' 'build>=1' 'check-wheel-contents>=0.6' 'twine>=6'
+	@touch $@
+
+$(VENV)/.cross: $(VENV)/bin/python
+	$(PIP) install --quiet 'ziglang>=0.14'
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.installed
+	$(PIP) install --quiet 'fastmq[docs]'
 	@touch $@
 
 $(VENV)-asan/.test: $(BUILD_INPUTS)

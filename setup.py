@@ -89,7 +89,7 @@ def compile_flags() -> list[str]:
         # After the interpreter's own -O3 -DNDEBUG, so these win.
         flags += ["-O0", "-g3", "-UNDEBUG", "-DFMQ_DEBUG=1", "-fno-omit-frame-pointer"]
     else:
-        flags += ["-O3"]
+        flags += ["-O3", "-g0"]  # an interpreter may ask for -g: several times the size
     return flags + sanitize_flags()
 
 

@@ -26,7 +26,7 @@ import sys
 import time
 from pathlib import Path
 
-from fastmq.cli import measure, perf
+from fastmq.cli import measure, suite
 
 HERE = Path(__file__).resolve().parent
 BUILD = HERE.parent / "build" / "bench"
@@ -65,12 +65,12 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="Figures count only on a machine that does nothing else meanwhile.",
     )
-    perf.add_arguments(parser, rounds=5, seconds=1.0)
+    suite.add_arguments(parser, runs=5, seconds=1.0)
     parser.add_argument("--growth", action="store_true", help="also the growth curves (minutes)")
     parser.add_argument("--no-save", action="store_true", help="write nothing to bench/results/")
     options = parser.parse_args()
     stamp = time.strftime("%Y%m%d-%H%M%S")
-    return perf.run(
+    return suite.run(
         options,
         scenarios=[*measure.load(), *measure.load(HERE / "scenarios")],
         beside=beside,

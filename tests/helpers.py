@@ -241,12 +241,13 @@ EVENT_NAMES = [
     "HANDSHAKE_SUCCEEDED",
     "HANDSHAKE_FAILED_PROTOCOL",
     "HANDSHAKE_FAILED_AUTH",
+    "EXPELLED",
 ]
 
 
 def event_name(event: int) -> str:
     for name in EVENT_NAMES:
-        if getattr(zmq, "EVENT_" + name) == event:
+        if getattr(zmq, "EVENT_" + name, None) == event:
             return name
     return hex(event)
 

@@ -7,11 +7,9 @@ import gc
 import os
 import pickle
 import random
-import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -1127,19 +1125,6 @@ def test_a_loop_watches_one_descriptor_for_all_its_sockets(actx: Any, pair: Any)
         loop.run_until_complete(main())
     finally:
         loop.close()
-
-
-@ours
-def test_the_example_of_the_guide_works(
-    accounting: None, capsys: pytest.CaptureFixture[str]
-) -> None:
-    guide = Path(__file__).parent.parent / "docs" / "guide" / "asyncio.md"
-    blocks = re.findall(r"```python\n(.*?)```", guide.read_text(encoding="utf-8"), re.DOTALL)
-    (code,) = [block for block in blocks if "wait_for_subscribers(" in block]
-    exec(compile(code, str(guide), "exec"), {})
-    assert capsys.readouterr().out == (
-        "EUR 1.08\nno order in 10 ms\nnor in 10 more\nclosed: True\n"
-    )
 
 
 @ours

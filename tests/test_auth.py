@@ -4,11 +4,9 @@
 import asyncio
 import json
 import os
-import re
 import stat
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from helpers import (
@@ -388,18 +386,6 @@ def test_curve_keygen_writes_certificates(tmp_path):
     wrong = keygen("--dir", str(tmp_path / "me.key"), "me")
     assert wrong.returncode == 1
     assert "curve-keygen:" in wrong.stderr and "me.key" in wrong.stderr
-
-
-@needs_curve
-@fastmq_only("about its own documentation")
-def test_the_example_of_the_security_page_works(tmp_path, monkeypatch, capsys):
-    page = Path(__file__).parent.parent / "docs" / "security.md"
-    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
-    (code,) = [block for block in blocks if "create_certificates(" in block]
-    monkeypatch.chdir(tmp_path)
-    exec(compile(code, str(page), "exec"), {})
-    key, _ = auth.load_certificate(tmp_path / "authorized_keys" / "alice.key")
-    assert capsys.readouterr().out == f"hello from {key.decode()}\n"
 
 
 # ---- Z85 ----

@@ -15,7 +15,7 @@ import plot
 import pytest
 from target import fastmq_only
 
-from fastmq.cli import measure, perf, worker
+from fastmq.cli import measure, plots, suite, worker
 
 pytestmark = fastmq_only("no such tools")
 
@@ -235,7 +235,7 @@ def test_ratios_are_of_the_first_metric_and_leave_out_sweeps(tmp_path):
         saved(tmp_path / "one.json", TRIPS),
         saved(tmp_path / "two.json", TRIPS, case=("growth_trip", growth)),
     ]
-    assert plot.ratios(plot.load(files)) == [("reqrep tcp 64 B, p50", 5.0)]
+    assert plots.ratios(plot.load(files)) == [("reqrep tcp 64 B, p50", 5.0)]
 
 
 @pytest.mark.slow
@@ -269,9 +269,9 @@ def test_without_matplotlib_the_extra_is_named(tmp_path, capsys, monkeypatch):
 
 def test_what_is_saved_can_be_reported(tmp_path, capsys):
     parser = argparse.ArgumentParser()
-    perf.add_arguments(parser, rounds=1, seconds=0.02)
+    suite.add_arguments(parser, runs=1, seconds=0.02)
     options = parser.parse_args(["reqrep/tcp 64 B", "--modules", RAW_SOCKET])
-    assert perf.run(options, save=tmp_path / "saved.json") == 0
+    assert suite.run(options, save=tmp_path / "saved.json") == 0
     capsys.readouterr()
     assert plot.main([str(tmp_path / "saved.json")]) == 0
     assert "| tcp 64 B | p50, us |" in capsys.readouterr().out

@@ -236,6 +236,19 @@ def test_ipc_steal_takes_a_live_path(make, tmp_path):
     assert recv(b) == b"x"
 
 
+@fastmq_only("removes whatever is at the path")
+def test_a_path_that_was_taken_over_is_left_to_its_new_owner(make, tmp_path):
+    a, b, push = make(zmq.PULL), make(zmq.PULL), make(zmq.PUSH)
+    b.setsockopt(zmq.SocketOption.IPC_STEAL, 1)
+    address = f"ipc://{tmp_path}/s"
+    a.bind(address)
+    b.bind(address)
+    a.close()
+    push.connect(address)
+    push.send(b"x")
+    assert recv(b) == b"x"
+
+
 def test_a_stale_ipc_file_is_taken_over(make, tmp_path):
     path = str(tmp_path / "stale")
     with socket.socket(socket.AF_UNIX) as dead:

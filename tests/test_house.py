@@ -2,12 +2,15 @@
 """The tree itself: no file that nothing builds, and a licence line in each."""
 
 import re
+from importlib.metadata import version
 from pathlib import Path
 
+import fastmq
+
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("csrc", "src", "tests", "bench", "fuzz", "tools")
+FOLDERS = ("csrc", "src", "tests", "bench", "fuzz", "tools", "docs")
 ENDINGS = {".c", ".h", ".def", ".py", ".pyi", ".pyx", ".pxd"}
-MADE = {"build", "corpus", "results"}
+MADE = {"_build", "build", "corpus", "results"}
 
 
 def sources():
@@ -43,3 +46,33 @@ def test_every_file_tells_its_licence():
         )
     ]
     assert not without
+
+
+def test_the_version_is_told_in_one_place():
+    header = (ROOT / "csrc/include/fastmq.h").read_text(encoding="utf-8")
+    numbers = re.findall(r"^#define FMQ_VERSION_(?:MAJOR|MINOR|PATCH) (\d+)$", header, re.MULTILINE)
+    assert fastmq.__version__ == version("fastmq") == ".".join(numbers)
+    again = [
+        path.relative_to(ROOT).as_posix()
+        for path in (*sources(), ROOT / "pyproject.toml")
+        if f'"{fastmq.__version__}"' in path.read_text(encoding="utf-8")
+    ]
+    assert not again
+
+
+def test_actions_are_pinned_and_have_no_right_that_they_do_not_ask_for():
+    workflows = sorted((ROOT / ".github/workflows").glob("*.yml"))
+    if not workflows:  # a source distribution
+        return
+    for path in workflows:
+        text = path.read_text(encoding="utf-8")
+        assert "\npermissions: {}\n" in text, path.name
+        assert "\nconcurrency:\n" in text, path.name
+        for used in re.findall(r"uses: (?!\./)(.*)", text):
+            assert re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", used), (path.name, used)
+        checkouts = text.count("uses: actions/checkout@")
+        assert text.count("persist-credentials: false") == checkouts, path.name
+        jobs = re.split(r"\n  (?=[\w-]+:\n)", text[text.index("\njobs:") :])[1:]
+        for job in jobs:
+            assert "permissions:" in job, (path.name, job.splitlines()[0])
+            assert "timeout-minutes:" in job or "uses: ./" in job, (path.name, job.splitlines()[0])

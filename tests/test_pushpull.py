@@ -302,9 +302,13 @@ def test_a_full_push_goes_on_with_its_other_peer(make, endpoint):
         while live.poll(0):
             live.recv()
             got += 1
-    got += len(drain(live))
-    taken = len(drain(stuck))
-    eventually("every message arrived", lambda: got + taken == total)
+
+    def all_came():
+        nonlocal got
+        got += len(drain(live)) + len(drain(stuck))
+        return got == total
+
+    eventually("every message arrived", all_came)
 
 
 def test_conflate_keeps_the_last_message_only(make, endpoint):

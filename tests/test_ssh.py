@@ -215,7 +215,7 @@ def test_only_tcp_goes_through_a_tunnel(address):
 
 
 @pytest.mark.parametrize("server", ["", "@host", "me@", "host:port", "-oProxyCommand=x", "a b"])
-def test_a_server_is_a_host(server):
+def test_a_server_is_a_host(server, stand_in):
     with pytest.raises(ValueError, match="server"):
         ssh.open_tunnel("tcp://127.0.0.1:5", server, paramiko=False)
 

@@ -221,7 +221,7 @@ def connect(address: str, version: tuple[int, int] = (3, 1)) -> Wire:
     scheme, rest = address.split("://", 1)
     if scheme == "ipc":
         sock = socket.socket(socket.AF_UNIX)
-        sock.settimeout(TIMEOUT)
+        # With a timeout it would not wait for room in a full backlog but fail.
         sock.connect("\0" + rest[1:] if rest.startswith("@") else rest)
         return Wire(sock, version)
     host, port = rest.rsplit(":", 1)

@@ -1,19 +1,24 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Writes src/fastmq/options.py from csrc/core/options.def.
+"""Writes src/fastmq/options.py and docs/reference/options.md from csrc/core/options.def.
 
-Without arguments it writes the file; --check only tells (by its exit status) whether it is fresh.
+The words of the page come from tools/options.md.in, where every option has a row of its own; a row
+for none, or an option without one, is an error. Without arguments it writes both files;
+--check only tells (by its exit status) whether they are fresh.
 """
 
 from __future__ import annotations
 
 import re
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = ROOT / "csrc/core/options.def"
 OUTPUT = ROOT / "src/fastmq/options.py"
+PAGE = ROOT / "docs/reference/options.md"
+WORDS = ROOT / "tools/options.md.in"
 
 # Second names of options.
 ALIASES = {
@@ -117,33 +122,99 @@ class SocketOptions:
 '''
 
 
-def rows() -> list[tuple[int, str, str, str]]:
-    """(number, name, kind, access) of each row of the table."""
-    found = re.findall(r"^OPT\((\d+),\s*(\w+),\s*(\w+),\s*(\w+),", TABLE.read_text(), re.MULTILINE)
+@dataclass
+class Row:
+    """A row of the table."""
+
+    number: int
+    name: str
+    kind: str
+    access: str
+    least: str
+    most: str
+    default: str
+
+    def value(self) -> str:
+        """What the option takes, in words."""
+        if self.kind == "BOOL":
+            text = "0, 1"
+        elif self.kind in ("BYTES", "STRING"):
+            text = "bytes" if "_MAX" in self.most else f"bytes, {self.least} to {self.most} long"
+            if self.name.startswith("CURVE_"):
+                text = "bytes, 32 or 40 long"
+        elif "_MAX" in self.most:
+            text = f"int from {self.least}"
+        else:
+            text = f"int, {self.least} to {self.most}"
+        return {"GS": text, "G": f"{text}; read only", "S": f"{text}; set only"}[self.access]
+
+    def standard(self) -> str:
+        """The default in words; nothing for what can only be read, and for actions."""
+        if "S" not in self.access or self.name in ACTIONS:
+            return ""
+        return "empty" if self.kind in ("BYTES", "STRING") else self.default
+
+
+# Set to do something: they have no value that lasts.
+ACTIONS = {"SUBSCRIBE", "UNSUBSCRIBE", "METADATA", "TCP_ACCEPT_FILTER"} | {
+    f"IPC_FILTER_{what}" for what in ("PID", "UID", "GID")
+}
+
+
+def rows() -> list[Row]:
+    """The table."""
+    found = re.findall(
+        r"^OPT\((\d+),\s*(\w+),\s*(\w+),\s*(\w+),\s*(-?\w+),\s*(-?\w+),\s*(-?\w+),",
+        TABLE.read_text(),
+        re.MULTILINE,
+    )
     if not found:
         raise SystemExit(f"{TABLE}: no rows found")
-    return [(int(number), name, kind, access) for number, name, kind, access in found]
+    return [Row(int(number), *rest) for number, *rest in found]
 
 
-def generate() -> str:
+def code() -> str:
     """The text of options.py."""
     lines = [HEAD]
-    for number, name, kind, access in rows():
-        cls = "BytesOption" if kind in ("BYTES", "STRING") else "IntOption"
-        for spelled in [name, *ALIASES.get(name, [])]:
-            lower = spelled.lower()
-            for attribute in (lower, spelled):
+    for row in rows():
+        cls = "BytesOption" if row.kind in ("BYTES", "STRING") else "IntOption"
+        for spelled in [row.name, *ALIASES.get(row.name, [])]:
+            for attribute in (spelled.lower(), spelled):
                 if attribute not in OWN:
-                    lines.append(f'    {attribute} = {cls}({number}, "{attribute}", "{access}")\n')
+                    arguments = f'{row.number}, "{attribute}", "{row.access}"'
+                    lines.append(f"    {attribute} = {cls}({arguments})\n")
     return "".join(lines)
+
+
+def page() -> str:
+    """The text of options.md: that of options.md.in, with the columns that the table knows."""
+    table = {row.name: row for row in rows()}
+    told: list[str] = []
+
+    def complete(found: re.Match[str]) -> str:
+        name, meaning = found.groups()
+        told.append(name)
+        if name not in table:
+            return ""
+        row = table[name]
+        names = ", ".join(f"`{n}`" for n in [name, *ALIASES.get(name, [])])
+        return f"| {names} | {row.value()} | {row.standard()} | {meaning} |"
+
+    text = re.sub(r"^\| ([A-Z][A-Z0-9_]*) \| (.*) \|$", complete, WORDS.read_text(), flags=re.M)
+    wrong = sorted(set(told) ^ set(table)) + sorted({n for n in told if told.count(n) > 1})
+    if wrong:
+        raise SystemExit(f"{TABLE.name} and {WORDS.name} do not agree about {', '.join(wrong)}")
+    head, line = "| option | value | default | meaning |", "|---|---|---|---|"
+    return text.replace("| option | meaning |\n|---|---|", f"{head}\n{line}")
 
 
 def main() -> int:
     """Writes or checks; returns the exit status."""
-    text = generate()
+    made = {OUTPUT: code(), PAGE: page()}
     if "--check" in sys.argv[1:]:
-        return 0 if OUTPUT.exists() and OUTPUT.read_text() == text else 1
-    OUTPUT.write_text(text)
+        return int(any(not path.exists() or path.read_text() != made[path] for path in made))
+    for path, text in made.items():
+        path.write_text(text)
     return 0
 
 

@@ -11,10 +11,26 @@
 
 static atomic_long live;
 static atomic_long countdown; /* allocations left until one fails; 0: none will */
+static atomic_long repeats;   /* that fail after it */
+static atomic_long failures;
+
+void mem_fail_from(long nth, long more)
+{
+    atomic_store(&countdown, 0);
+    atomic_store(&repeats, nth > 0 ? more : 0);
+    if (nth > 0) /* who asks afterwards may do so until the next time */
+        atomic_store(&failures, 0);
+    atomic_store(&countdown, nth > 0 ? nth : 0);
+}
 
 void mem_fail_at(long nth)
 {
-    atomic_store(&countdown, nth > 0 ? nth : 0);
+    mem_fail_from(nth, 0);
+}
+
+long mem_failed(void)
+{
+    return atomic_load(&failures);
 }
 
 long mem_live(void)
@@ -26,8 +42,18 @@ static bool must_fail(void)
 {
     long left = atomic_load_explicit(&countdown, memory_order_relaxed);
     while (left > 0) {
-        if (atomic_compare_exchange_weak(&countdown, &left, left - 1))
+        if (atomic_compare_exchange_weak(&countdown, &left, left - 1)) {
+            if (left == 1)
+                atomic_fetch_add(&failures, 1);
             return left == 1;
+        }
+    }
+    left = atomic_load_explicit(&repeats, memory_order_relaxed);
+    while (left > 0 && atomic_load(&failures)) {
+        if (atomic_compare_exchange_weak(&repeats, &left, left - 1)) {
+            atomic_fetch_add(&failures, 1);
+            return true;
+        }
     }
     return false;
 }
@@ -54,6 +80,17 @@ static void uncount(const void *ptr)
 void mem_fail_at(long nth)
 {
     (void)nth;
+}
+
+void mem_fail_from(long nth, long more)
+{
+    (void)nth;
+    (void)more;
+}
+
+long mem_failed(void)
+{
+    return 0;
 }
 
 long mem_live(void)

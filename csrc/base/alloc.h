@@ -19,6 +19,8 @@ char *mem_strdup(const char *s);
 
 /* Test hooks, compiled in with FMQ_DEBUG only; otherwise no-ops returning 0. */
 void mem_fail_at(long nth); /* the nth allocation from now fails; 0 turns the hook off */
-long mem_live(void);        /* blocks allocated and not yet freed */
+void mem_fail_from(long nth, long more); /* and `more` right after it */
+long mem_failed(void);                   /* how many have failed since */
+long mem_live(void);                     /* blocks allocated and not yet freed */
 
 #endif

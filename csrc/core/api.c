@@ -10,6 +10,8 @@
 #include "core/watch.h"
 
 #define RAW_PARTS 2
+/* Memory for so many parts is kept for the next message that is received part by part. */
+#define SPARE_PARTS 64u
 
 /* ---- time ---- */
 
@@ -34,14 +36,15 @@ static struct partial *partial_find(struct list *partials)
     return NULL;
 }
 
-static struct partial *partial_new(struct list *partials)
+/* On no list yet. NULL: no memory. */
+static struct partial *partial_new(void)
 {
     struct partial *p = mem_zalloc(sizeof(*p));
     if (!p)
         return NULL;
     p->thread = thread_self();
     parts_init(&p->parts);
-    list_push_back(partials, &p->node);
+    list_init(&p->node);
     return p;
 }
 
@@ -71,32 +74,35 @@ static int no_direction(struct fmq_socket *s, const char *verb)
 static int send_partial(struct fmq_socket *s, struct partial *p, struct msg *parts, uint32_t n,
                         bool more)
 {
-    if (!p) {
-        int rc = s->ops->send_check ? s->ops->send_check(s, &parts[0]) : 0;
+    int rc = 0;
+    bool begins = !p;
+    if (begins) {
+        rc = s->ops->send_check ? s->ops->send_check(s, &parts[0]) : 0;
         if (rc)
             return rc;
         if (!(s->ops->events(s) & FMQ_POLLOUT))
             return -EAGAIN;
-        p = partial_new(&s->tx_partials);
+        p = partial_new();
         if (!p)
             return -ENOMEM;
     }
-    if (p->parts.cap - p->parts.len < n) {
-        int rc = parts_grow(&p->parts, n);
-        if (rc)
-            return rc;
+    if (p->parts.cap - p->parts.len < n)
+        rc = parts_grow(&p->parts, n);
+    for (uint32_t i = 0; i < n && more && rc == 0; i++)
+        rc = msg_own(&parts[i]);
+    if (rc) {
+        if (begins)
+            partial_free(p);
+        return rc;
     }
+    if (begins)
+        list_push_back(&s->tx_partials, &p->node);
     uint32_t start = p->parts.len;
-    for (uint32_t i = 0; i < n; i++) {
-        int rc = more ? msg_own(&parts[i]) : 0;
-        if (rc)
-            return rc;
-    }
     memcpy(p->parts.v + start, parts, n * sizeof(*parts));
     p->parts.len = start + n;
     if (more)
         return 0;
-    int rc = s->ops->send(s, &p->parts);
+    rc = s->ops->send(s, &p->parts);
     if (rc) /* some may have become owned */
         memcpy(parts, p->parts.v + start, n * sizeof(*parts));
     if (rc == -EAGAIN) {
@@ -168,7 +174,7 @@ int fmq_try_send_bytes(fmq_socket *s, const void *data, size_t size, void *objec
     if (rc)
         return rc;
     if (s->ops->pick && !more && list_empty(&s->tx_partials)) {
-        struct pipe *p = s->ops->pick(s);
+        struct pipe *p = s->ops->pick(s, size);
         rc = p ? pipe_write_bytes(p, data, size, object) : -EAGAIN;
     } else {
         struct msg m;
@@ -293,37 +299,51 @@ static int recv_locked(struct fmq_socket *s, struct parts *out, struct meta **me
     return rc;
 }
 
-/* The first part of a message that was received whole; the others wait for the thread's next calls.
- */
-static int begin_partial(struct fmq_socket *s, struct parts *whole, struct pipe *from,
-                         struct msg *out, struct meta **meta)
+/* Its last part was given out: it serves for the next message. */
+static void partial_done(struct fmq_socket *s, struct partial *p)
 {
-    if (whole->len > 1) {
-        struct partial *p = partial_new(&s->rx_partials);
-        if (!p || parts_grow(&p->parts, whole->len)) {
-            if (p)
-                partial_free(p);
-            parts_fini(whole);
-            return -ENOMEM;
-        }
-        memcpy(p->parts.v, whole->v, whole->len * sizeof(struct msg));
-        p->parts.len = whole->len;
-        p->next = 1;
-        p->meta = meta_of(from);
+    p->parts.len = 0;
+    if (s->rx_spare || p->parts.cap > SPARE_PARTS) {
+        partial_free(p);
+        return;
     }
-    *out = whole->v[0];
+    meta_unref(p->meta);
+    p->meta = NULL;
+    list_remove(&p->node);
+    s->rx_spare = p;
+}
+
+/* Receives a whole message, from that pipe or any, and gives out its first part; the others wait
+ * for the thread's next calls. Where they will lie is made first: without memory the message stays.
+ */
+static int begin_partial(struct fmq_socket *s, struct pipe *from, struct msg *out,
+                         struct meta **meta)
+{
+    struct partial *p = s->rx_spare ? s->rx_spare : partial_new();
+    if (!p)
+        return -ENOMEM;
+    s->rx_spare = p;
+    int rc = from ? pipe_read(from, &p->parts) : s->ops->recv(s, &p->parts, &from);
+    if (rc)
+        return rc;
+    *out = p->parts.v[0];
     if (meta)
         *meta = meta_of(from);
-    whole->len = 0;
-    parts_fini(whole);
+    if (p->parts.len == 1) {
+        p->parts.len = 0;
+        return 0;
+    }
+    p->thread = thread_self();
+    p->next = 1;
+    p->meta = meta_of(from);
+    list_push_back(&s->rx_partials, &p->node);
+    s->rx_spare = NULL;
     return 0;
 }
 
-static int recv_part_locked(struct fmq_socket *s, struct msg *out, struct meta **meta)
+static inline int recv_part_locked(struct fmq_socket *s, struct msg *out, struct meta **meta)
 {
-    struct pipe *from = NULL;
-    struct parts whole;
-    int rc;
+    struct pipe *from;
     if (s->ops->turn && list_empty(&s->rx_partials)) {
         from = s->ops->turn(s);
         if (!from)
@@ -333,9 +353,7 @@ static int recv_part_locked(struct fmq_socket *s, struct msg *out, struct meta *
                 *meta = meta_of(from);
             return 0;
         }
-        parts_init(&whole);
-        rc = pipe_read(from, &whole);
-        return rc ? rc : begin_partial(s, &whole, from, out, meta);
+        return begin_partial(s, from, out, meta);
     }
     struct partial *p = list_empty(&s->rx_partials) ? NULL : partial_find(&s->rx_partials);
     if (p) {
@@ -345,17 +363,13 @@ static int recv_part_locked(struct fmq_socket *s, struct msg *out, struct meta *
             if (p->meta)
                 meta_ref(p->meta);
         }
-        if (p->next == p->parts.len) {
-            p->parts.len = 0;
-            partial_free(p);
-        }
+        if (p->next == p->parts.len)
+            partial_done(s, p);
         return 0;
     }
     if (!s->ops->receives)
         return no_direction(s, "receive");
-    parts_init(&whole);
-    rc = s->ops->recv(s, &whole, &from);
-    return rc ? rc : begin_partial(s, &whole, from, out, meta);
+    return begin_partial(s, NULL, out, meta);
 }
 
 static int take_part(struct fmq_socket *s, struct attempt *a)

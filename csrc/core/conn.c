@@ -14,6 +14,12 @@
 #define IOV_MAX_PIECES 64
 /* Connections of one socket that may keep their buffers while nothing moves. */
 #define WARM_MAX 16
+/* How long a connection rests for which there was no memory. */
+#define STARVED_NS (10 * NS_PER_MS)
+/* Signs of life to a peer that is not read come no more often, however fast its PINGs came. */
+#define REASSURE_MIN_NS (5 * NS_PER_MS)
+/* How long a large message that was begun may wait for memory. */
+#define SHORT_OF_MEMORY_NS NS_PER_S
 /* Between two looks at the clock while spinning. */
 #define SPINS_PER_CLOCK 4
 
@@ -25,10 +31,10 @@ static struct outq *out_of(struct conn *c)
     return c->pipe ? &c->pipe->out : &c->no_out;
 }
 
-/* Not read: at RCVHWM, or while somebody is asked about the peer. */
+/* Not read: at RCVHWM, while somebody is asked about the peer, or for want of memory. */
 static bool paused(const struct conn *c)
 {
-    return c->zap || (c->pipe && c->pipe->paused);
+    return c->zap || c->starved || (c->pipe && c->pipe->paused);
 }
 
 static void want_attention(struct conn *c)
@@ -93,6 +99,28 @@ static void choose_solo(struct fmq_socket *s)
     }
 }
 
+/* What failed for want of memory is tried again in a while. Until then the connection is not read,
+ * or its poller would keep asking for it. */
+static void starve(struct conn *c)
+{
+    struct fmq_socket *s = c->socket;
+    if (c->io.dead || c->starved)
+        return;
+    c->starved = true;
+    c->starved_until = clock_now() + STARVED_NS;
+    choose_solo(s);
+    io_watch(s, &c->io, c->io.interest & POLLER_OUT);
+    if (!c->timer.node.linked || c->starved_until < c->timer.node.key)
+        timer_set(s, &c->timer, c->starved_until);
+}
+
+/* Tells the poller what to wait for now. */
+static void watch(struct conn *c)
+{
+    if (io_watch(c->socket, &c->io, (c->blocked ? POLLER_OUT : 0) | (paused(c) ? 0 : POLLER_IN)))
+        starve(c);
+}
+
 static void tell_end(struct conn *c, enum conn_end how, int error)
 {
     const struct peer *peer = &c->peer;
@@ -106,6 +134,12 @@ static void tell_end(struct conn *c, enum conn_end how, int error)
         event = EVENT_HANDSHAKE_FAILED_NO_DETAIL;
         if (peer->failure != PEER_FAIL_NO_DETAIL)
             value = (uint64_t)(error ? error : EPIPE);
+    }
+    if (c->was_ready && peer->failure == PEER_FAIL_PROTOCOL) {
+        event = EVENT_EXPELLED;
+    } else if (c->pipe && c->pipe->expelled) {
+        event = EVENT_EXPELLED;
+        value = c->pipe->expelled;
     }
     if (event)
         monitor_emit(c->socket, c->bound, event, value, c->local_name, c->remote_name);
@@ -145,7 +179,7 @@ static void end_now(struct conn *c, enum conn_end how, int error)
         retry = p && !outq_empty(&p->out); /* within LINGER: only to send what is left */
     if (p) {
         p->conn = NULL;
-        p->paused = false;
+        pipe_pause(p, false);
         if (connecter && retry && !(s->opt.immediate && !ep->closing)) {
             pipe_lost(p);
         } else {
@@ -211,10 +245,8 @@ void conn_write(struct conn *c)
         struct iovec iov[IOV_MAX_PIECES];
         int n = peer_send_iov(&c->peer, out_of(c), iov, IOV_MAX_PIECES);
         if (n <= 0) {
-            if (n < 0) { /* no memory now: a later tick tries again */
-                c->dirty = true;
-                want_attention(c);
-            }
+            if (n < 0)
+                starve(c);
             break;
         }
         size_t total = 0;
@@ -239,12 +271,12 @@ void conn_write(struct conn *c)
         }
         if (sent < 0 && sent != -EAGAIN) {
             /* What the peer said last may still be there to be read: the reading side ends it. */
-            if (sent == -EPIPE || sent == -ECONNRESET) {
+            if ((sent == -EPIPE || sent == -ECONNRESET) && !paused(c)) {
                 c->blocked = true;
-                io_watch(s, &c->io, POLLER_IN);
-                shutdown(fd, SHUT_WR);
-                if (paused(c))
+                if (io_watch(s, &c->io, POLLER_IN))
                     end_now(c, CONN_END_LOST, (int)-sent);
+                else
+                    net_shutdown(fd, NET_SHUT_SEND);
                 return;
             }
             end_now(c, CONN_END_LOST, (int)-sent);
@@ -253,13 +285,13 @@ void conn_write(struct conn *c)
         if ((size_t)(sent > 0 ? sent : 0) < total) {
             if (!c->blocked) {
                 c->blocked = true;
-                io_watch(s, &c->io, POLLER_OUT | (paused(c) ? 0 : POLLER_IN));
+                watch(c);
             }
             break;
         }
         if (c->blocked) {
             c->blocked = false;
-            io_watch(s, &c->io, paused(c) ? 0 : POLLER_IN);
+            watch(c);
         }
         if (!peer_wants_write(&c->peer, out_of(c)))
             break;
@@ -283,14 +315,14 @@ bool conn_attend(struct conn *c, bool flush)
         c->resume = false;
         if (!c->reading) {
             if (c->pipe)
-                c->pipe->paused = false;
+                pipe_pause(c->pipe, false);
             process(c);
             if (c->io.dead)
                 return false;
-            if (!paused(c)) {
-                io_watch(c->socket, &c->io, POLLER_IN | (c->blocked ? POLLER_OUT : 0));
-                choose_solo(c->socket);
-            }
+        }
+        if (!paused(c)) {
+            watch(c);
+            choose_solo(c->socket);
         }
     }
     if (c->writing || c->blocked)
@@ -325,8 +357,9 @@ static int on_ready(struct conn *c)
     struct peer *peer = &c->peer;
     char address[128];
     conn_peer_address(c, address, sizeof(address));
-    if (peer->meta && address[0])
-        meta_set(peer->meta, "Peer-Address", 12, address, strlen(address));
+    if (peer->meta && address[0] &&
+        meta_set(peer->meta, "Peer-Address", 12, address, strlen(address)))
+        return -ENOMEM;
     c->was_ready = true;
     monitor_emit(s, c->bound, EVENT_HANDSHAKE_SUCCEEDED, 0, c->local_name, c->remote_name);
     tick(c, clock_now());
@@ -424,29 +457,57 @@ void conn_judged(struct conn *c, enum conn_verdict verdict, uint32_t code, struc
     break_off(c);
 }
 
-/* Decodes what is buffered, up to RCVHWM. */
+/* Queues a frame for the program; room for it is there. */
+static void take_frame(struct pipe *p, struct msg *m)
+{
+    if (!p || p->hung_up) {
+        msg_drop(m);
+        return;
+    }
+    if (p->counted)
+        p->in_bytes += msg_size(m);
+    msgring_put(&p->in, m);
+}
+
+/* Not read from now on, until conn_resume. */
+static void pause_reading(struct conn *c)
+{
+    if (c->pipe->paused)
+        return;
+    pipe_pause(c->pipe, true);
+    choose_solo(c->socket);
+    if (c->peer.ping_gap) /* its PINGs go unread for now, and it must not despair */
+        tick(c, clock_now());
+}
+
+/* Decodes what is buffered, up to RCVHWM, RCVHWM_BYTES and what the context may hold. */
 static void process(struct conn *c)
 {
     struct fmq_socket *s = c->socket;
     struct pipe *p = c->pipe;
     uint32_t before = p ? p->in.msgs : 0;
-    int rc;
+    int rc = 0;
+    if (p && p->stopped && c->peer.ready) {
+        pause_reading(c);
+        return;
+    }
     for (;;) {
         if (p) {
-            if (p->in_hwm && p->in.msgs >= p->in_hwm && !p->conflate) {
-                if (!p->paused) {
-                    p->paused = true;
-                    choose_solo(s);
-                    if (c->peer.ping_gap) /* its PINGs go unread for now, and it must not despair */
-                        tick(c, clock_now());
-                }
+            if ((p->in_hwm && p->in.msgs >= p->in_hwm && !p->conflate) ||
+                (p->counted && pipe_in_full(p))) {
+                pause_reading(c);
                 rc = 0;
                 break;
             }
+            rc = msgring_reserve(&p->in);
+            if (rc)
+                break;
             struct msg m;
-            if (peer_next_small(&c->peer, &m)) {
-                if (p->hung_up || msgring_push(&p->in, &m))
+            if (!p->counted && peer_next_small(&c->peer, &m)) {
+                if (p->hung_up)
                     msg_drop(&m);
+                else
+                    msgring_put(&p->in, &m);
                 continue;
             }
         }
@@ -466,8 +527,7 @@ static void process(struct conn *c)
             before = p->in.msgs;
             break;
         case PEER_EV_FRAME:
-            if (!p || p->hung_up || msgring_push(&p->in, &ev.msg))
-                msg_drop(&ev.msg);
+            take_frame(p, &ev.msg);
             break;
         case PEER_EV_AUTH:
             ask_about(c);
@@ -480,6 +540,11 @@ static void process(struct conn *c)
                 socket_notify(s);
             }
         }
+        if (p && p->stopped) {
+            pause_reading(c);
+            rc = 0;
+            break;
+        }
     }
     if (p && p->conflate) {
         while (p->in.msgs > 1) {
@@ -490,18 +555,39 @@ static void process(struct conn *c)
     }
     if (p) {
         keep_warm(c);
+        pipe_account(p);
         pipe_arrived(p, before);
     }
     /* A PING with a TTL sets a deadline that the timer does not know of yet. */
     uint64_t ttl = c->peer.ttl_deadline;
     if (ttl != CLOCK_NEVER && (!c->timer.node.linked || ttl < c->timer.node.key))
         timer_set(s, &c->timer, ttl);
+    if (rc == -ENOMEM)
+        starve(c); /* what was received waits where it is */
     if (rc == -EPROTO)
         break_off(c);
     else if (peer_wants_write(&c->peer, out_of(c)) && !c->blocked && !c->writing) {
         c->dirty = true; /* handshake commands, PONG */
         want_attention(c);
     }
+}
+
+/* Where to read to. False: no memory. A large body that finds none for long is given up with its
+ * connection, as one above MAXMSGSIZE would be: what it has taken may be just what is missing. */
+static bool recv_buf(struct conn *c, uint8_t **buf, size_t *len)
+{
+    if (peer_recv_buf(&c->peer, buf, len) == 0) {
+        c->short_since = 0;
+        return true;
+    }
+    uint64_t now = clock_now();
+    if (!c->short_since)
+        c->short_since = now;
+    if (c->peer.big && now - c->short_since > SHORT_OF_MEMORY_NS)
+        conn_end(c, CONN_END_LOST, ENOMEM);
+    else
+        starve(c);
+    return false;
 }
 
 /* The result of a read of n bytes. */
@@ -533,14 +619,12 @@ static void conn_ready(struct io *io, uint32_t events)
         return;
     if (paused(c)) {
         /* At RCVHWM: TCP pushes back. A peer that is gone is noticed when reading goes on. */
-        io_watch(s, &c->io, c->blocked ? POLLER_OUT : 0);
-        if (events & POLLER_ERR && !c->blocked)
-            return;
+        watch(c);
         return;
     }
     uint8_t *buf;
     size_t len;
-    if (c->reading || peer_recv_buf(&c->peer, &buf, &len))
+    if (c->reading || !recv_buf(c, &buf, &len))
         return;
     c->reading = true;
     mutex_unlock(&s->lock);
@@ -555,7 +639,7 @@ bool conn_spin(struct conn *c, uint64_t until)
     struct fmq_socket *s = c->socket;
     uint8_t *buf;
     size_t len;
-    if (c->reading || paused(c) || c->io.dead || peer_recv_buf(&c->peer, &buf, &len))
+    if (c->reading || paused(c) || c->io.dead || !recv_buf(c, &buf, &len))
         return false;
     c->reading = true;
     mutex_unlock(&s->lock);
@@ -581,16 +665,26 @@ bool conn_spin(struct conn *c, uint64_t until)
 
 static void tick(struct conn *c, uint64_t now)
 {
+    if (c->starved && now >= c->starved_until) {
+        c->starved = false;
+        c->dirty = true;
+        conn_resume(c);
+    }
     uint64_t next = peer_tick(&c->peer, out_of(c), now);
     if (c->peer.state == PEER_DEAD) {
         conn_end(c, CONN_END_BROKEN, 0);
         return;
     }
     if (paused(c) && c->peer.ping_gap) {
+        uint64_t wait = c->peer.ping_gap / 2;
+        if (wait < REASSURE_MIN_NS)
+            wait = REASSURE_MIN_NS;
         peer_reassure(&c->peer);
-        if (now + c->peer.ping_gap / 2 < next)
-            next = now + c->peer.ping_gap / 2;
+        if (now + wait < next)
+            next = now + wait;
     }
+    if (c->starved && c->starved_until < next)
+        next = c->starved_until;
     timer_set(c->socket, &c->timer, next);
     if (peer_wants_write(&c->peer, out_of(c)) && !c->blocked && !c->writing) {
         c->dirty = true;

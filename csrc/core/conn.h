@@ -70,6 +70,7 @@ struct conn {
     bool was_ready;     /* the handshake was completed */
     bool dirty;         /* bytes wait for the flush policy */
     bool resume;        /* received bytes wait to be decoded */
+    bool starved;       /* without memory, or a place in the poller: rests until starved_until */
     bool reading;
     bool writing;
     bool blocked;             /* the kernel takes no more now: POLLER_OUT is watched */
@@ -77,6 +78,8 @@ struct conn {
     int end_error;
     size_t inflight;         /* bytes of the pipe's queue in the write under way */
     struct zap_request *zap; /* the question about the peer that waits for an answer */
+    uint64_t starved_until;
+    uint64_t short_since; /* no memory to read into since then; 0: there is */
     uint64_t bytes_in, bytes_out;
     int64_t since; /* Unix time, ns */
     char *local_name;

@@ -31,6 +31,8 @@
 #define OPT_ZERO_COPY_RECV 10
 #define OPT_IPV6 42
 #define OPT_BLOCKY 70
+/* fmq's own, numbered with those of sockets */
+#define OPT_MAX_QUEUED_BYTES 10008
 
 #define SOCKET_LIMIT 65535
 #define DEFAULT_MAX_SOCKETS 1023
@@ -89,6 +91,7 @@ int fmq_ctx_new(fmq_ctx **out)
     mutex_init(&ctx->inproc_lock);
     mutex_init(&ctx->resolver_lock);
     cond_init(&ctx->ended);
+    budget_init(&ctx->budget);
     list_init(&ctx->sockets);
     map_init(&ctx->inproc_bound);
     map_init(&ctx->inproc_pending);
@@ -130,6 +133,25 @@ static int cpu_remove(fmq_ctx *ctx, int cpu)
         }
     }
     return -EINVAL;
+}
+
+/* Sockets either count from their beginning or never. */
+static int set_max_queued(fmq_ctx *ctx, int64_t bytes)
+{
+    if (bytes < 0) {
+        detail_set("MAX_QUEUED_BYTES takes 0 (no limit) or more");
+        return -EINVAL;
+    }
+    if (!ctx->budget.on && bytes) {
+        if (atomic_load(&ctx->alive)) {
+            detail_set("MAX_QUEUED_BYTES is first set before the context has sockets; later it can "
+                       "be changed");
+            return -EINVAL;
+        }
+        ctx->budget.on = true;
+    }
+    budget_set_cap(&ctx->budget, bytes);
+    return 0;
 }
 
 static int set_locked(fmq_ctx *ctx, int option, int value)
@@ -182,19 +204,29 @@ static int set_locked(fmq_ctx *ctx, int option, int value)
     }
 }
 
-int fmq_ctx_set(fmq_ctx *ctx, int option, int value)
+int fmq_ctx_set(fmq_ctx *ctx, int option, int64_t value)
 {
+    detail_clear();
     if (fmq_ctx_forked(ctx))
         return -FMQ_EFORKED;
     mutex_lock(&ctx->lock);
-    int rc = set_locked(ctx, option, value);
+    int rc = -EINVAL;
+    if (option == OPT_MAX_QUEUED_BYTES)
+        rc = set_max_queued(ctx, value);
+    else if (value >= INT32_MIN && value <= INT32_MAX)
+        rc = set_locked(ctx, option, (int)value);
     mutex_unlock(&ctx->lock);
     return rc;
 }
 
-static int get_locked(fmq_ctx *ctx, int option, int *value)
+static int get_locked(fmq_ctx *ctx, int option, int64_t *value)
 {
+    int64_t cap;
     switch (option) {
+    case OPT_MAX_QUEUED_BYTES:
+        cap = atomic_load(&ctx->budget.cap);
+        *value = cap == INT64_MAX ? 0 : cap;
+        return 0;
     case OPT_IO_THREADS:
         *value = ctx->io_threads;
         return 0;
@@ -227,7 +259,7 @@ static int get_locked(fmq_ctx *ctx, int option, int *value)
     }
 }
 
-int fmq_ctx_get(fmq_ctx *ctx, int option, int *value)
+int fmq_ctx_get(fmq_ctx *ctx, int option, int64_t *value)
 {
     if (fmq_ctx_forked(ctx))
         return -FMQ_EFORKED;
@@ -358,6 +390,7 @@ void fmq_ctx_free(fmq_ctx *ctx)
     map_fini(&ctx->inproc_pending);
     pool_release(ctx->pool);
     cond_fini(&ctx->ended);
+    budget_fini(&ctx->budget);
     mutex_fini(&ctx->inproc_lock);
     mutex_fini(&ctx->resolver_lock);
     mutex_fini(&ctx->lock);

@@ -14,6 +14,7 @@
 
 #define CTX_MAX_DRIVERS 64
 
+#include "core/budget.h"
 #include "core/socket.h"
 
 struct driver;
@@ -44,6 +45,8 @@ struct fmq_ctx {
     unsigned cpus[64];
     unsigned cpu_count;
     char name_prefix[17];
+
+    struct budget budget; /* MAX_QUEUED_BYTES */
 
     struct fmq_socket_stats gone; /* what sockets that are no more have counted */
 };

@@ -14,7 +14,7 @@
 
 atomic_uint deadlist_count_;
 
-static struct mutex lock = {PTHREAD_MUTEX_INITIALIZER};
+static struct mutex lock = MUTEX_INITIALIZER;
 static pthread_once_t cond_once = PTHREAD_ONCE_INIT;
 static struct cond grown;
 static unsigned waiters;

@@ -428,6 +428,8 @@ int driver_create(struct driver **out, struct fmq_ctx *ctx, int index)
         snprintf(name, sizeof(name), "%s%sfmq/%d", ctx->name_prefix, ctx->name_prefix[0] ? "/" : "",
                  index);
         rc = thread_start(&d->thread, driver_run, d, name);
+        if (rc == -EAGAIN) /* would be taken for a call that may be made again */
+            rc = -FMQ_EMTHREAD;
     }
     if (rc) {
         if (d->poller)

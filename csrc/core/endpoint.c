@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -27,10 +28,13 @@ static void schedule_retry(struct endpoint *ep);
 
 /* ---- birth and death ---- */
 
-/* At once when a listener closes: later the path may belong to somebody else. */
+/* At once when a listener closes: later the path may belong to somebody else. It may already, where
+ * it was taken over by force or the directory was made anew. */
 static void remove_files(struct endpoint *ep)
 {
-    if (ep->unlink_path)
+    struct stat st;
+    if (ep->unlink_path && lstat(ep->unlink_path, &st) == 0 && st.st_dev == ep->unlink_dev &&
+        st.st_ino == ep->unlink_ino)
         unlink(ep->unlink_path);
     if (ep->unlink_dir)
         rmdir(ep->unlink_dir);
@@ -168,14 +172,13 @@ static int listen_stream(struct fmq_socket *s, const struct transport_ops *tr, c
         goto fail;
     }
     int fd = tr->listen(ep, &ep->address);
-    if (fd < 0) {
-        rc = fd;
+    ep->io.fd = fd < 0 ? -1 : fd;
+    char name[512];
+    rc = fd < 0 ? fd : tr->local_name(fd, name, sizeof(name));
+    if (rc) {
         monitor_emit(s, ep->bound, EVENT_BIND_FAILED, (uint64_t)-rc, text, NULL);
         goto fail;
     }
-    ep->io.fd = fd;
-    char name[512];
-    tr->local_name(fd, name, sizeof(name));
     rc = rename_to(ep, name);
     if (rc == 0)
         rc = io_watch(s, &ep->io, POLLER_IN);
@@ -274,7 +277,7 @@ static void established(struct endpoint *ep)
     ep->io.fd = -1;
     ep->connecting = false;
     char local[256];
-    ep->transport->local_name(fd, local, sizeof(local));
+    (void)ep->transport->local_name(fd, local, sizeof(local)); /* only to be told */
     monitor_emit(s, ep->bound, EVENT_CONNECTED, (uint64_t)fd, local, ep->name);
     ep->conn = conn_new(s, ep, fd, ep->pipe, local, ep->name);
     if (!ep->conn)
@@ -399,11 +402,11 @@ static void schedule_retry(struct endpoint *ep)
 
 static void endpoint_timer(struct timer *t, uint64_t now)
 {
-    (void)now;
     struct endpoint *ep = LIST_ENTRY(t, struct endpoint, timer);
     if (ep->accept_paused) {
-        ep->accept_paused = false;
-        io_watch(ep->socket, &ep->io, POLLER_IN);
+        ep->accept_paused = io_watch(ep->socket, &ep->io, POLLER_IN) != 0;
+        if (ep->accept_paused)
+            timer_set(ep->socket, &ep->timer, now + ACCEPT_REST_NS);
     } else if (ep->connecting) {
         refused(ep, ETIMEDOUT);
     } else {
@@ -548,8 +551,7 @@ void endpoint_close(struct endpoint *ep, bool now)
         ep->closing = true;
         int fd = ep->io.fd;
         if (fd >= 0)
-            shutdown(
-                fd, SHUT_RDWR); /* stops listening at once, even if the descriptor stays a moment */
+            net_shutdown(fd, NET_SHUT_BOTH); /* at once, even if the descriptor stays a moment */
         remove_files(ep);
         monitor_emit(s, ep->bound, EVENT_CLOSED, (uint64_t)fd, ep->name, NULL);
         LIST_FOR_SAFE(n, &ep->conns)

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "core/socket.h"
 #include "core/transport_ops.h"
@@ -40,7 +41,9 @@ struct endpoint {
 
     /* listener */
     struct list conns; /* accepted */
-    char *unlink_path; /* ipc: a file to be removed */
+    char *unlink_path; /* ipc: a file to be removed, if it is still this one */
+    dev_t unlink_dev;
+    ino_t unlink_ino;
     char *unlink_dir;
     bool accept_paused; /* out of descriptors: tried again by the timer */
 

@@ -179,10 +179,10 @@ int fmq_hub_watch(fmq_hub *h, fmq_socket *s, int events, void *data)
     if (rc == 0) {
         w->hub_events = events;
         w->hub_seen = atomic_load_explicit(&s->changes, memory_order_relaxed);
-        if (s->finished)
-            watch_update(s);
-        else
+        if (!s->finished)
             s->work |= WORK_WATCHED;
+        else if (in) /* who is in no hub holds no descriptors: they may be gone */
+            watch_update(s);
     }
     socket_leave(s);
     if (rc == 0 && in && !events)

@@ -55,6 +55,8 @@ static void add_pipe(const struct pipe *p, struct fmq_counters *count)
     /* Over inproc what arrived waits in the link, too, and is not in msgs_in yet. */
     uint64_t waiting = p->link ? inproc_in_msgs(p) : p->in.msgs;
     count->queued_to_recv += waiting;
+    count->bytes_to_send += pipe_out_bytes(p);
+    count->bytes_to_recv += pipe_in_bytes(p);
     /* Subscriptions that travel as messages are queued without having been counted. */
     count->msgs_sent += p->msgs_out > queued ? p->msgs_out - queued : 0;
     count->msgs_recvd += p->msgs_in + (waiting - p->in.msgs);
@@ -76,6 +78,8 @@ static void add_counters(struct fmq_counters *to, const struct fmq_counters *fro
     to->drops += from->drops;
     to->queued_to_send += from->queued_to_send;
     to->queued_to_recv += from->queued_to_recv;
+    to->bytes_to_send += from->bytes_to_send;
+    to->bytes_to_recv += from->bytes_to_recv;
     to->reconnects += from->reconnects;
 }
 
@@ -162,6 +166,7 @@ int fmq_ctx_stats(fmq_ctx *ctx, struct fmq_context_stats *out)
     size_t spare;
     out->pool_bytes = pool_memory(ctx->pool, &spare);
     out->pool_spare = spare;
+    out->queued_bytes = ctx->budget.on ? atomic_load(&ctx->budget.used) : -1;
     return 0;
 }
 

@@ -24,6 +24,8 @@ struct fmq_socket;
 #define EVENT_HANDSHAKE_SUCCEEDED 0x1000u
 #define EVENT_HANDSHAKE_FAILED_PROTOCOL 0x2000u
 #define EVENT_HANDSHAKE_FAILED_AUTH 0x4000u
+/* fastmq's own: a peer that was in had to go, for what it did. Value: a PROTO_ code. */
+#define EVENT_EXPELLED 0x8000u
 #define EVENT_PIPES_STATS 0x10000u
 
 /* Lock of `s` held. Names may be NULL; version 1 tells the local one on the bound side, the remote

@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/secret.h"
 #include "base/z85.h"
+#include "core/conn.h"
 #include "core/inproc.h"
 #include "core/option_ids.h"
 #include "core/socket.h"
@@ -423,12 +424,13 @@ static void hwm_changed(struct fmq_socket *s)
     LIST_FOR_SAFE(n, &s->pipes)
     {
         struct pipe *p = LIST_ENTRY(n, struct pipe, in_socket);
-        p->in_hwm = (uint32_t)s->opt.rcvhwm;
-        p->out_hwm = (uint32_t)s->opt.sndhwm;
+        pipe_set_limits(p);
         if (p->link)
             inproc_update_hwm(p);
         else
             pipe_drained(p);
+        if (p->paused && p->conn)
+            conn_resume(p->conn);
     }
 }
 
@@ -595,7 +597,8 @@ int fmq_set_int(fmq_socket *s, int option, int64_t value)
     switch (r->home) {
     case HOME_FIELD:
         store(&s->opt, r, value);
-        if (option == OPT_SNDHWM || option == OPT_RCVHWM)
+        if (option == OPT_SNDHWM || option == OPT_RCVHWM || option == OPT_SNDHWM_BYTES ||
+            option == OPT_RCVHWM_BYTES)
             hwm_changed(s);
         break;
     case HOME_SOCKET:

@@ -21,7 +21,7 @@ struct cidr {
 
 struct options {
     uint64_t affinity;
-    int64_t maxmsgsize;
+    int64_t maxmsgsize, sndhwm_bytes, rcvhwm_bytes;
     int rate, recovery_ivl, sndbuf, rcvbuf, linger, reconnect_ivl, backlog, reconnect_ivl_max;
     int sndhwm, rcvhwm, multicast_hops, rcvtimeo, sndtimeo;
     int tcp_keepalive, tcp_keepalive_cnt, tcp_keepalive_idle, tcp_keepalive_intvl;

@@ -57,7 +57,7 @@ struct pattern_ops {
 
     /* pipe->in went from no whole message to at least one. */
     void (*readable)(struct fmq_socket *s, struct pipe *pipe);
-    /* The pipe fell below its send HWM again, or became connected. */
+    /* The pipe has room again, or became connected. */
     void (*writable)(struct fmq_socket *s, struct pipe *pipe);
     /* SUBSCRIBE, CANCEL, JOIN or LEAVE command of the peer. NULL: ignored. Data is borrowed. */
     void (*command)(struct fmq_socket *s, struct pipe *pipe, enum peer_event_kind kind,
@@ -76,10 +76,10 @@ struct pattern_ops {
     int (*recv)(struct fmq_socket *s, struct parts *out, struct pipe **from);
     /*
      * The short ways of patterns for which any pipe will do; NULL elsewhere. `pick`: the pipe that
-     * takes a message now, as `send` would choose it; `turn`: the pipe whose oldest message comes
-     * next, as `recv` would. NULL: none, -EAGAIN. They count as that pipe's turn.
+     * takes a message of `size` bytes now, as `send` would choose it; `turn`: the pipe whose oldest
+     * message comes next, as `recv` would. NULL: none, -EAGAIN. They count as that pipe's turn.
      */
-    struct pipe *(*pick)(struct fmq_socket *s);
+    struct pipe *(*pick)(struct fmq_socket *s, uint64_t size);
     struct pipe *(*turn)(struct fmq_socket *s);
     /* FMQ_POLLIN and FMQ_POLLOUT as they stand. */
     int (*events)(struct fmq_socket *s);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "core/budget.h"
 #include "core/conn.h"
 #include "core/ctx.h"
 #include "core/endpoint.h"
@@ -29,8 +30,7 @@ struct pipe *pipe_new(struct fmq_socket *s, int *err)
     p->socket = s;
     p->state = state;
     msgring_init(&p->in);
-    p->in_hwm = (uint32_t)s->opt.rcvhwm;
-    p->out_hwm = (uint32_t)s->opt.sndhwm;
+    p->budget = s->budget;
     outq_init(&p->out, s->ctx->pool);
     p->peer_type = -1;
     list_init(&p->in_node);
@@ -38,8 +38,54 @@ struct pipe *pipe_new(struct fmq_socket *s, int *err)
     list_init(&p->dead_node);
     p->conflate = s->opt.conflate;
     p->raw = s->ops->raw;
+    pipe_set_limits(p);
     list_push_back(&s->pipes, &p->in_socket);
     return p;
+}
+
+void pipe_update(struct pipe *p)
+{
+    p->plain = !p->hung_up && !p->close_wanted && !p->link && !p->bounded;
+    p->copies = !p->link && !p->raw && !p->conflate && !p->bounded;
+    p->watched = p->link || p->hung_up || p->paused || p->counted;
+}
+
+void pipe_set_limits(struct pipe *p)
+{
+    const struct options *o = &p->socket->opt;
+    p->in_hwm = (uint32_t)o->rcvhwm;
+    p->out_hwm = (uint32_t)o->sndhwm;
+    p->in_max = (uint64_t)o->rcvhwm_bytes;
+    p->out_max = (uint64_t)o->sndhwm_bytes;
+    p->bounded = p->budget || (p->link ? inproc_bounded(p) : p->out_max != 0);
+    p->socket->sized |= p->bounded;
+    bool counted = p->in_max || p->budget;
+    if (counted && !p->counted)
+        p->in_bytes = msgring_bytes(&p->in);
+    p->counted = counted;
+    pipe_update(p);
+}
+
+void pipe_account(struct pipe *p)
+{
+    if (!p->budget)
+        return;
+    uint64_t before = p->charged;
+    uint64_t now = p->held + (p->link ? 0 : p->out.body + p->in_bytes);
+    p->charged = now;
+    if (now > before)
+        budget_add(p->budget, now - before);
+    else
+        budget_give(p->budget, before - now);
+}
+
+/* A message whose end will not come is given up. */
+static void rollback(struct pipe *p)
+{
+    msgring_rollback(&p->in);
+    if (p->counted && !p->link)
+        p->in_bytes = msgring_bytes(&p->in);
+    pipe_account(p);
 }
 
 int pipe_attach(struct pipe *p)
@@ -56,10 +102,14 @@ int pipe_connected(struct pipe *p)
     p->since = clock_unix();
     p->connections++;
     int rc = s->ops->connected ? s->ops->connected(s, p) : 0;
-    if (rc && rc != -EAGAIN)
+    if ((rc == 0 || rc == -EAGAIN) && s->opt.hello_msg.len)
+        rc = pipe_write_control(p, s->opt.hello_msg.data, s->opt.hello_msg.len);
+    if (rc && rc != -EAGAIN) {
+        p->ready = false;
+        p->since = 0;
+        p->connections--;
         return rc;
-    if (s->opt.hello_msg.len)
-        pipe_write_control(p, s->opt.hello_msg.data, s->opt.hello_msg.len);
+    }
     /* Whether or not it was full before: a connection is news to who balances load. */
     p->full = false;
     s->ops->writable(s, p);
@@ -72,11 +122,12 @@ void pipe_lost(struct pipe *p)
     struct fmq_socket *s = p->socket;
     p->ready = false;
     p->since = 0;
-    msgring_rollback(&p->in);
+    rollback(p);
     if (p->raw) {
         pipe_discard(p);
     } else {
         outq_rewind(&p->out);
+        pipe_account(p);
     }
     if (p->hung_up)
         return;
@@ -99,6 +150,7 @@ void pipe_discard(struct pipe *p)
     pipe_count_drops(p, p->out.msgs);
     outq_fini(&p->out);
     outq_init(&p->out, p->socket->ctx->pool);
+    pipe_account(p);
 }
 
 static void queue_reap(struct pipe *p)
@@ -116,7 +168,8 @@ void pipe_hangup(struct pipe *p)
         return;
     }
     p->hung_up = true;
-    msgring_rollback(&p->in);
+    pipe_update(p);
+    rollback(p);
     if (p->attached && p->ready && s->opt.disconnect_msg.len && !s->closed)
         pipe_inject(p, s->opt.disconnect_msg.data, s->opt.disconnect_msg.len);
     if (p->attached && s->ops->hangup)
@@ -144,36 +197,151 @@ void pipe_free(struct pipe *p)
     inspect_pipe_ended(p);
     msgring_fini(&p->in);
     outq_fini(&p->out);
+    if (p->budget)
+        budget_give(p->budget, p->charged);
     meta_unref(p->meta);
     mem_free(p->remote_name);
     mem_free(p->state);
     mem_free(p);
 }
 
+void pipe_stop(struct pipe *p, bool stop)
+{
+    if (p->stopped == stop || p->close_wanted)
+        return;
+    p->stopped = stop;
+    if (!stop && p->paused && p->conn)
+        conn_resume(p->conn);
+}
+
 void pipe_close(struct pipe *p)
 {
     p->close_wanted = true;
+    p->stopped = true;
+    pipe_update(p);
+    queue_reap(p);
+}
+
+void pipe_lose(struct pipe *p)
+{
+    p->lose_wanted = true;
     queue_reap(p);
 }
 
 /* ---- out ---- */
 
-bool pipe_can_write(struct pipe *p)
+void pipe_refuse(struct pipe *p, uint64_t size)
+{
+    if (!p->full || size < p->want)
+        p->want = size;
+    p->full = true;
+}
+
+/* Only the newest message is kept: no limit applies. */
+static bool keeps_newest(const struct pipe *p)
+{
+    return p->link ? inproc_conflates(p) : p->conflate;
+}
+
+/* Room among what the context may queue? If not, its coming will be told. */
+static bool budget_has_room(struct pipe *p, uint64_t size)
+{
+    if (budget_fits(p->budget, size))
+        return true;
+    budget_await(p->budget, p->socket, size);
+    return budget_fits(p->budget, size);
+}
+
+static bool has_room(struct pipe *p, uint64_t size)
+{
+    if (size == PIPE_ANY)
+        size = p->full ? p->want : 1;
+    if (p->link) {
+        if (!inproc_can_write(p, size))
+            return false;
+    } else if (!p->conflate) {
+        if (p->out_hwm && p->out.msgs >= p->out_hwm)
+            return false;
+        if (p->out_max && p->out.body &&
+            (p->out.body >= p->out_max || size > p->out_max - p->out.body))
+            return false;
+    }
+    if (!p->budget || keeps_newest(p) || (size && p->socket->advance >= size))
+        return true;
+    return budget_has_room(p, size);
+}
+
+bool pipe_can_write_slow(struct pipe *p, uint64_t size)
 {
     if (p->hung_up || p->close_wanted)
         return false;
-    if (p->link)
-        return inproc_can_write(p);
-    if (p->conflate || !p->out_hwm || p->out.msgs < p->out_hwm)
+    if (p->link && !p->bounded ? inproc_can_write(p, 0) : has_room(p, size))
         return true;
-    p->full = true;
+    if (size != PIPE_ANY)
+        pipe_refuse(p, size);
+    else if (!p->full)
+        pipe_refuse(p, 1);
     return false;
+}
+
+bool pipe_reserve(struct pipe *p, uint64_t total)
+{
+    if (!p->budget || !total)
+        return true;
+    while (!budget_take(p->budget, total)) {
+        if (!budget_has_room(p, total)) {
+            pipe_refuse(p, total);
+            return false;
+        }
+    }
+    p->socket->advance = total;
+    return true;
+}
+
+void pipe_reserve_end(struct fmq_socket *s)
+{
+    if (!s->advance)
+        return;
+    budget_give(s->budget, s->advance);
+    s->advance = 0;
+}
+
+/* Takes the room from the context's budget; false: another socket was faster. */
+static bool charge(struct pipe *p, uint64_t size)
+{
+    struct fmq_socket *s = p->socket;
+    if (s->advance >= size && s->advance) {
+        s->advance -= size;
+    } else if (keeps_newest(p)) {
+        budget_add(p->budget, size);
+    } else {
+        while (!budget_take(p->budget, size)) {
+            if (!budget_has_room(p, size)) {
+                pipe_refuse(p, size);
+                return false;
+            }
+        }
+    }
+    if (!p->link)
+        p->charged += size;
+    return true;
+}
+
+/* After a write that was charged. On failure the parts are still there. */
+static void charged(struct pipe *p, const struct msg *parts, uint32_t n, int rc)
+{
+    if (!p->link)
+        pipe_account(p); /* also what CONFLATE replaced */
+    else if (rc)
+        budget_give(p->budget, parts_size(parts, n));
 }
 
 /* As pipe_write, for a pipe that is known to have room. */
 static inline int put(struct pipe *p, struct msg *parts, uint32_t n)
 {
     int rc;
+    if (p->budget && !charge(p, parts_size(parts, n)))
+        return -EAGAIN;
     if (p->link) {
         rc = inproc_write(p, parts, n);
     } else {
@@ -189,17 +357,22 @@ static inline int put(struct pipe *p, struct msg *parts, uint32_t n)
     }
     if (rc == 0)
         p->msgs_out++;
+    if (p->budget)
+        charged(p, parts, n, rc);
     return rc;
 }
 
 int pipe_write(struct pipe *p, struct msg *parts, uint32_t n)
 {
-    return pipe_can_write(p) ? put(p, parts, n) : -EAGAIN;
+    uint64_t size = p->bounded ? parts_size(parts, n) : 0;
+    if (!pipe_can_write(p, size))
+        return -EAGAIN;
+    return put(p, parts, n);
 }
 
 int pipe_write_bytes(struct pipe *p, const void *data, size_t size, void *object)
 {
-    if (size > OUTQ_COPY_MAX || !pipe_takes_spans(p)) {
+    if (size > OUTQ_COPY_MAX || !p->copies) {
         struct msg m;
         msg_init_borrowed(&m, data, size, object);
         int rc = put(p, &m, 1);
@@ -216,6 +389,18 @@ int pipe_write_bytes(struct pipe *p, const void *data, size_t size, void *object
     return 0;
 }
 
+/* Whatever the limits. */
+static int inproc_write_counted(struct pipe *p, struct msg *m)
+{
+    uint64_t size = msg_size(m);
+    if (p->budget)
+        budget_add(p->budget, size);
+    int rc = inproc_write(p, m, 1);
+    if (rc && p->budget)
+        budget_give(p->budget, size);
+    return rc;
+}
+
 int pipe_write_control(struct pipe *p, const void *data, size_t len)
 {
     if (p->hung_up)
@@ -225,13 +410,14 @@ int pipe_write_control(struct pipe *p, const void *data, size_t len)
     if (rc)
         return rc;
     if (p->link)
-        rc = inproc_write(p, &m, 1);
+        rc = inproc_write_counted(p, &m);
     else
         rc = p->raw ? outq_put_raw(&p->out, &m) : outq_put(&p->out, &m, 1);
     if (rc) {
         msg_drop(&m);
         return rc;
     }
+    pipe_account(p);
     p->msgs_out++;
     if (p->conn)
         conn_wrote(p->conn);
@@ -251,7 +437,7 @@ int pipe_put_subscription(struct pipe *p, const void *topic, size_t len, bool ad
         data[0] = add ? SUBSCRIBE_BYTE : CANCEL_BYTE;
         if (len)
             memcpy(data + 1, topic, len);
-        rc = inproc_write(p, &m, 1);
+        rc = inproc_write_counted(p, &m);
         if (rc)
             msg_drop(&m);
         return rc;
@@ -261,14 +447,19 @@ int pipe_put_subscription(struct pipe *p, const void *topic, size_t len, bool ad
     int rc = peer_put_subscription(&p->conn->peer, &p->out, topic, len, add);
     if (rc == 0)
         conn_wrote(p->conn);
+    pipe_account(p);
     return rc;
 }
 
 int pipe_write_span(struct pipe *p, const struct outspan *span)
 {
-    int rc = pipe_can_write(p) ? outq_put_span(&p->out, span) : -EAGAIN;
-    if (rc)
+    if (!pipe_can_write(p, span->body) || (p->budget && !charge(p, span->body)))
+        return -EAGAIN;
+    int rc = outq_put_span(&p->out, span);
+    if (rc) {
+        pipe_account(p);
         return rc;
+    }
     p->msgs_out++;
     if (p->conn)
         conn_wrote(p->conn);
@@ -277,7 +468,7 @@ int pipe_write_span(struct pipe *p, const struct outspan *span)
 
 int pipe_write_shared(struct pipe *p, struct msg *parts, uint32_t n)
 {
-    if (!pipe_can_write(p))
+    if (!pipe_can_write(p, p->bounded ? parts_size(parts, n) : 0))
         return -EAGAIN;
     struct parts copy;
     parts_init(&copy);
@@ -300,12 +491,13 @@ int pipe_write_shared(struct pipe *p, struct msg *parts, uint32_t n)
 
 void pipe_drained(struct pipe *p)
 {
+    pipe_account(p);
     if (p->hung_up) {
         if (outq_empty(&p->out))
             queue_reap(p);
         return;
     }
-    if (!p->full || (p->out_hwm && p->out.msgs >= p->out_hwm))
+    if (!p->full || !pipe_can_write(p, PIPE_ANY))
         return;
     p->full = false;
     if (p->attached)
@@ -323,6 +515,11 @@ uint32_t pipe_out_msgs(const struct pipe *p)
     return p->link ? inproc_out_msgs(p) : p->out.msgs;
 }
 
+uint64_t pipe_out_bytes(const struct pipe *p)
+{
+    return p->link ? inproc_out_bytes(p) : p->out.body;
+}
+
 /* ---- in ---- */
 
 void pipe_arrived(struct pipe *p, uint32_t msgs_before)
@@ -336,20 +533,75 @@ void pipe_arrived(struct pipe *p, uint32_t msgs_before)
     socket_notify(s);
 }
 
+bool pipe_in_full(struct pipe *p)
+{
+    if (p->in.msgs == 0 || p->conflate)
+        return false;
+    if (p->in_max && p->in_bytes + p->held >= p->in_max)
+        return true;
+    if (!p->budget)
+        return false;
+    pipe_account(p);
+    if (budget_fits(p->budget, 1))
+        return false;
+    budget_await_half(p->budget, p->socket);
+    return !budget_fits(p->budget, 1);
+}
+
+/* Reading goes on at half of each limit, so that it is not stopped and begun for every message. */
+static bool may_resume(struct pipe *p)
+{
+    if (p->in.msgs == 0)
+        return true;
+    if (p->in_hwm && p->in.msgs > p->in_hwm / 2)
+        return false;
+    if (p->in_max && p->in_bytes + p->held > p->in_max / 2)
+        return false;
+    return !p->budget || budget_fits(p->budget, 1);
+}
+
 /* Makes room known to whoever fills `in`. */
-void pipe_made_room(struct pipe *p)
+static void made_room(struct pipe *p, uint64_t bytes)
 {
     if (p->link) {
-        inproc_taken(p, 1);
+        inproc_taken(p, bytes);
         if (p->in.msgs == 0) {
             inproc_refill(p);
             p->msgs_in += p->in.msgs;
         }
-    } else if (p->paused && p->conn && p->in.msgs <= p->in_hwm / 2) {
-        conn_resume(p->conn);
+    } else {
+        if (p->counted) {
+            p->in_bytes -= bytes;
+            pipe_account(p);
+        }
+        if (p->paused && p->conn && may_resume(p))
+            conn_resume(p->conn);
     }
     if (p->in.msgs == 0 && p->hung_up)
         queue_reap(p);
+}
+
+void pipe_took(struct pipe *p, const struct msg *parts, uint32_t n)
+{
+    made_room(p, parts_size(parts, n));
+}
+
+void pipe_hold(struct pipe *p, int64_t bytes)
+{
+    p->held += (uint64_t)bytes;
+    pipe_account(p);
+}
+
+bool pipe_may_hold(struct pipe *p)
+{
+    if (!p->held)
+        return true;
+    return (!p->in_max || p->held < p->in_max) && (!p->budget || budget_fits(p->budget, 1));
+}
+
+uint64_t pipe_in_bytes(const struct pipe *p)
+{
+    return p->held + (p->link ? inproc_in_bytes(p) : msgring_bytes(&p->in));
 }
 
 int pipe_read(struct pipe *p, struct parts *out)
@@ -365,20 +617,22 @@ int pipe_read(struct pipe *p, struct parts *out)
     }
     for (uint32_t i = 0; i < n; i++)
         msgring_pop(r, &out->v[out->len++]);
-    if (p->link || p->hung_up || p->paused)
-        pipe_made_room(p);
+    if (p->watched)
+        pipe_took(p, out->v + out->len - n, n);
     return 0;
 }
 
 void pipe_skip(struct pipe *p)
 {
     struct msg m;
+    uint64_t bytes = 0;
     do {
         msgring_pop(&p->in, &m);
+        bytes += msg_size(&m);
         msg_drop(&m);
     } while (m.flags & PART_MORE);
-    if (p->link || p->hung_up || p->paused)
-        pipe_made_room(p);
+    if (p->watched)
+        made_room(p, bytes);
 }
 
 int pipe_inject(struct pipe *p, const void *data, size_t len)
@@ -393,8 +647,12 @@ int pipe_inject(struct pipe *p, const void *data, size_t len)
         msg_drop(&m);
         return rc;
     }
-    if (p->link)
-        inproc_injected(p);
+    if (p->link) {
+        inproc_injected(p, len);
+    } else if (p->counted) {
+        p->in_bytes += len;
+        pipe_account(p);
+    }
     p->msgs_in--; /* it has not come from the peer */
     pipe_arrived(p, before);
     return 0;

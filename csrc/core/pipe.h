@@ -5,7 +5,10 @@
  *
  * Everything is done under the lock of the socket that owns the pipe. High-water marks count whole
  * messages: out_hwm those not yet handed to the kernel (or not yet received by the inproc peer),
- * in_hwm those read and not yet received by the program.
+ * in_hwm those read and not yet received by the program. out_max and in_max count the bytes of
+ * their parts. A write that would exceed out_max is refused, but an empty queue takes any message,
+ * which could never be sent otherwise. At in_max nothing more is read; the message that reached it
+ * was complete before.
  */
 #ifndef CORE_PIPE_H
 #define CORE_PIPE_H
@@ -18,6 +21,7 @@
 #include "msg/msg.h"
 #include "wire/outq.h"
 
+struct budget;
 struct fmq_socket;
 struct conn;
 struct endpoint;
@@ -32,6 +36,15 @@ struct pipe {
     uint32_t in_hwm;   /* 0: no limit */
     uint32_t out_hwm;
     struct outq out; /* stream transports: framed and unsent */
+
+    uint64_t in_max, out_max; /* RCVHWM_BYTES, SNDHWM_BYTES; 0: no limit */
+    struct budget *budget;    /* of the context; NULL: none, or the pipe does not count in it */
+    bool bounded;      /* out_max or budget, or a link's limit: the size matters to writing */
+    bool counted;      /* in_max or budget: in_bytes is kept */
+    uint64_t in_bytes; /* stream transports: of all parts in `in` */
+    uint64_t held;     /* read by the pattern, and still to be received by the program */
+    uint64_t charged;  /* what of this counts in the budget; not what is in a link */
+    uint64_t want;     /* full: the smallest size that was refused */
 
     struct conn *conn; /* NULL: not connected now, or inproc */
     struct endpoint
@@ -55,10 +68,16 @@ struct pipe {
     bool ready;        /* connected: handshake done */
     bool close_wanted; /* pipe_close was called: done when the pattern has returned */
     bool hung_up;      /* no writing any more; freed when `in` is empty */
-    bool full;         /* a write was refused at the HWM: `writable` is owed */
-    bool paused;       /* its connection is not read: `in` is at in_hwm */
+    bool full;         /* a write was refused at a limit: `writable` is owed */
+    bool paused;       /* its connection is not read: `in` is at a limit, or `stopped` */
+    bool stopped;      /* nothing more of its peer is wanted for now, see pipe_stop */
     bool conflate;     /* keep the newest message only, each way */
     bool raw;
+    bool lose_wanted; /* pipe_lose was called, as close_wanted */
+    /* What follows from the others, so that there is one question to ask (pipe_update). */
+    bool plain;   /* not hung up, close_wanted, a link or bounded: out_hwm alone limits it */
+    bool copies;  /* no link, not raw, conflate or bounded: small messages are copied into `out` */
+    bool watched; /* a link, hung up, paused or counted: taking from `in` is told to pipe_took */
 
     /* Statistics, see inspect.c. Whole messages; those still queued have been counted. */
     uint64_t msgs_in, msgs_out, drops;
@@ -66,16 +85,29 @@ struct pipe {
     int64_t since;                /* Unix time of the present connection, ns */
     uint32_t connections;         /* made so far */
     int peer_type;                /* of the present or last connection; -1: not known */
+    uint32_t expelled;            /* a PROTO_ code: for what its peer has to go; 0: it has not */
     char *remote_name;            /* of the last connection, once that has ended */
 };
 
 /* n messages that were written to the pipe, or would have been, are thrown away. */
 void pipe_count_drops(struct pipe *p, uint64_t n);
 
-/* Room for one more message now? When not, the pattern's `writable` will be called later. */
-bool pipe_can_write(struct pipe *p);
+/* As a size: is the pipe writable, for a message not known yet? After a refusal: for that one,
+ * so that who waits for readiness and sends again is not told in vain. */
+#define PIPE_ANY UINT64_MAX
+
+/* Room for one more message of so many bytes now? When not, the pattern's `writable` will be called
+ * later. */
+static inline bool pipe_can_write(struct pipe *p, uint64_t size);
+/* Makes the pipe wait for room for `size` bytes as if pipe_can_write had refused them. */
+void pipe_refuse(struct pipe *p, uint64_t size);
+/* For a message that goes to several or to nobody: takes `total` bytes from the context's budget
+ * for the writes that follow. False: they are not there, the pipe waits for them. pipe_reserve_end
+ * gives back what the writes left. */
+bool pipe_reserve(struct pipe *p, uint64_t total);
+void pipe_reserve_end(struct fmq_socket *s);
 /* As pipe_write for one part that the caller lends, `object` as in msg_init_borrowed. Only after
- * pipe_can_write. */
+ * pipe_can_write; -EAGAIN all the same when another socket was faster to use the context's room. */
 int pipe_write_bytes(struct pipe *p, const void *data, size_t size, void *object);
 /*
  * Queues one whole message of n parts. Consumes them on success. -EAGAIN at the HWM or when hung
@@ -101,8 +133,23 @@ static inline bool pipe_takes_spans(const struct pipe *p)
  * afterwards). 0, -EAGAIN, -ENOMEM. */
 int pipe_write_shared(struct pipe *p, struct msg *parts, uint32_t n);
 
-/* After a message was taken from `in`, where somebody may wait for that. */
-void pipe_made_room(struct pipe *p);
+/* The common case of pipe_can_write; false: ask that. */
+static inline bool pipe_has_plain_room(const struct pipe *p)
+{
+    return p->plain && (p->out.msgs < p->out_hwm || !p->out_hwm);
+}
+bool pipe_can_write_slow(struct pipe *p, uint64_t size);
+static inline bool pipe_can_write(struct pipe *p, uint64_t size)
+{
+    return pipe_has_plain_room(p) || pipe_can_write_slow(p, size);
+}
+
+/* After a message of n parts was taken from `in`, where it is watched. */
+void pipe_took(struct pipe *p, const struct msg *parts, uint32_t n);
+/* The pattern keeps so many bytes for the program that it has read, or (negative) no more. */
+void pipe_hold(struct pipe *p, int64_t bytes);
+/* Whether the pattern may read ahead more than it holds. */
+bool pipe_may_hold(struct pipe *p);
 
 static inline bool pipe_can_read(const struct pipe *p)
 {
@@ -120,8 +167,8 @@ static inline bool pipe_read_single(struct pipe *p, struct msg *out)
     if (msgring_peek(&p->in)->flags & PART_MORE)
         return false;
     msgring_pop(&p->in, out);
-    if (p->link || p->hung_up || p->paused)
-        pipe_made_room(p);
+    if (p->watched)
+        pipe_took(p, out, 1);
     return true;
 }
 /* Drops the oldest whole message. */
@@ -130,14 +177,27 @@ void pipe_skip(struct pipe *p);
  * Calls `readable` if need be. */
 int pipe_inject(struct pipe *p, const void *data, size_t len);
 
+/*
+ * For a pattern that takes messages and commands before the program receives: `stop` when it holds
+ * enough of this peer, whose connection is then read no further, whatever its HWM. Its `command`
+ * may still be called for what is being decoded. Not for inproc, whose messages wait in `in`.
+ */
+void pipe_stop(struct pipe *p, bool stop);
+
 /* Ends the pipe from the pattern's side (ROUTER_HANDOVER, PAIR): the connection is closed, the
  * pattern gets hangup and later detach; never from within attach. */
 void pipe_close(struct pipe *p);
+
+/* The pipe could not take what its peer told it: the connection is given up as if the network had
+ * lost it, and a connecting side, here or there, makes it anew. Not over inproc. */
+void pipe_lose(struct pipe *p);
 
 /* True while something that was sent has not reached the kernel: sealed or re-encoded bytes lie in
  * the connection and count no more in `out`. */
 bool pipe_unsent(const struct pipe *p);
 /* Statistics and queue depth. */
 uint32_t pipe_out_msgs(const struct pipe *p);
+uint64_t pipe_out_bytes(const struct pipe *p);
+uint64_t pipe_in_bytes(const struct pipe *p);
 
 #endif

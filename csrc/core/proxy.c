@@ -55,15 +55,16 @@ static uint64_t bytes_of(const struct parts *p)
     return total;
 }
 
-/* Sends the message in hand. -EINTR: its destination is full, it stays in hand. */
+/* Sends the message in hand, where it stays if its destination is full (-EINTR) or without memory.
+ */
 static int hand_over(struct lane *l, struct fmq_proxy_state *state)
 {
     uint64_t bytes = bytes_of(&state->held);
     int rc = fmq_send(l->to, state->held.v, state->held.len, false, RETRY_MS);
-    state->holding = rc == -EAGAIN || rc == -EINTR;
+    state->holding = rc == -EAGAIN || rc == -EINTR || rc == -ENOMEM;
     state->hold_backward = l->backward;
     if (state->holding)
-        return -EINTR;
+        return rc == -ENOMEM ? rc : -EINTR;
     if (rc == 0) {
         l->to_stats[0]++;
         l->to_stats[1] += bytes;
@@ -99,7 +100,8 @@ static int move(struct lane *l, fmq_socket *capture, struct fmq_proxy_state *sta
             p->v[1] = id;
         }
         if (capture && (rc = capture_copy(capture, p, l->prefix)) != 0) {
-            parts_fini(p);
+            state->holding = true; /* for who calls again */
+            state->hold_backward = l->backward;
             return rc;
         }
         rc = hand_over(l, state);
@@ -195,9 +197,11 @@ int fmq_proxy(fmq_socket *front, fmq_socket *back, fmq_socket *capture, fmq_sock
         int front_want = interest(&in, single ? &in : &out, state->paused);
         int back_want = interest(&out, &in, state->paused);
         if (front_want != front_now)
-            fmq_pollset_modify(set, front, front_now = front_want);
-        if (!single && back_want != back_now)
-            fmq_pollset_modify(set, back, back_now = back_want);
+            rc = fmq_pollset_modify(set, front, front_now = front_want);
+        if (rc == 0 && !single && back_want != back_now)
+            rc = fmq_pollset_modify(set, back, back_now = back_want);
+        if (rc)
+            break;
         struct fmq_pollevent events[3];
         int n = fmq_pollset_wait(set, events, 3, -1);
         if (n < 0) {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "core/budget.h"
 #include "core/conn.h"
 #include "core/ctx.h"
 #include "core/driver.h"
@@ -153,10 +154,15 @@ void socket_reap(struct fmq_socket *s)
         struct pipe *p = LIST_ENTRY(n, struct pipe, dead_node);
         if (p->close_wanted) {
             p->close_wanted = false;
+            pipe_update(p);
             if (p->conn)
                 conn_end(p->conn, CONN_END_CLOSED, 0);
             else
                 pipe_hangup(p);
+        } else if (p->lose_wanted) {
+            p->lose_wanted = false;
+            if (p->conn)
+                conn_end(p->conn, CONN_END_LOST, ENOMEM);
         } else if (pipe_done(p)) {
             pipe_free(p);
         }
@@ -253,6 +259,22 @@ void socket_unref(struct fmq_socket *s)
     }
 }
 
+/* The context may queue more again: who was refused tries anew. */
+static void shortage_over(struct fmq_socket *s, struct cmd *cmd)
+{
+    (void)cmd;
+    if (s->finished)
+        return;
+    LIST_FOR_SAFE(n, &s->pipes)
+    {
+        struct pipe *p = LIST_ENTRY(n, struct pipe, in_socket);
+        if (p->full && !p->hung_up)
+            pipe_drained(p);
+        if (p->paused && p->conn)
+            conn_resume(p->conn);
+    }
+}
+
 static void linger_over(struct timer *t, uint64_t now)
 {
     (void)now;
@@ -308,6 +330,8 @@ int socket_new(struct fmq_ctx *ctx, const struct pattern_ops *ops, bool internal
     list_init(&s->dr_sockets);
     list_init(&s->dr_grave);
     list_init(&s->in_ctx);
+    list_init(&s->shortage.node);
+    s->shortage.over.run = shortage_over;
     heap_init(&s->timers);
     heap_node_init(&s->dr_deadline);
     timer_init(&s->linger_timer, linger_over);
@@ -345,6 +369,7 @@ int socket_new(struct fmq_ctx *ctx, const struct pattern_ops *ops, bool internal
         goto fail;
     }
     s->opt.ipv6 = ctx->ipv6;
+    s->budget = ctx->budget.on && !internal ? &ctx->budget : NULL;
     if (!ctx->blocky)
         s->opt.linger = 0;
     if (ops->init)
@@ -413,17 +438,25 @@ void socket_relinger(struct fmq_socket *s, int linger_ms)
     socket_leave(s);
 }
 
-static void partials_fini(struct list *partials)
+static void partial_free(struct partial *p)
 {
-    for (struct list *n; (n = list_pop_front(partials));) {
-        struct partial *p = LIST_ENTRY(n, struct partial, node);
-        for (uint32_t i = p->next; i < p->parts.len; i++)
-            msg_drop(&p->parts.v[i]);
-        p->parts.len = 0;
-        parts_fini(&p->parts);
-        meta_unref(p->meta);
-        mem_free(p);
-    }
+    for (uint32_t i = p->next; i < p->parts.len; i++)
+        msg_drop(&p->parts.v[i]);
+    p->parts.len = 0;
+    parts_fini(&p->parts);
+    meta_unref(p->meta);
+    mem_free(p);
+}
+
+static void partials_fini(struct fmq_socket *s)
+{
+    for (struct list *n; (n = list_pop_front(&s->rx_partials));)
+        partial_free(LIST_ENTRY(n, struct partial, node));
+    for (struct list *n; (n = list_pop_front(&s->tx_partials));)
+        partial_free(LIST_ENTRY(n, struct partial, node));
+    if (s->rx_spare)
+        partial_free(s->rx_spare);
+    s->rx_spare = NULL;
 }
 
 int fmq_close(fmq_socket *s)
@@ -440,8 +473,7 @@ int fmq_close(fmq_socket *s)
     s->closed = true;
     stop_with(s, ENOTSOCK);
     inproc_unbind_all(s); /* under our lock: nobody can bind another name any more */
-    partials_fini(&s->rx_partials);
-    partials_fini(&s->tx_partials);
+    partials_fini(s);
     if (s->opt.linger >= 0) {
         s->linger_until = clock_now() + (uint64_t)s->opt.linger * NS_PER_MS;
         timer_set(s, &s->linger_timer, s->linger_until);
@@ -522,11 +554,12 @@ bool socket_try_finish(struct fmq_socket *s)
     monitor_stop(s);
     if (s->ops->fini)
         s->ops->fini(s);
-    partials_fini(&s->rx_partials);
-    partials_fini(&s->tx_partials);
+    partials_fini(s);
     socket_reap(s);
     if (atomic_load(&s->watchers))
         watch_update(s); /* they find out that it is closed */
+    if (s->budget)
+        budget_leave(s->budget, s);
     if (s->driver)
         driver_remove(s->driver, s);
     ctx_socket_finished(s->ctx, s);

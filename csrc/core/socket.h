@@ -86,6 +86,13 @@ struct watch {
     atomic_bool posted;     /* hub_node is linked */
 };
 
+/* A socket that waits for room among what its context may queue, see budget.h. */
+struct shortage {
+    struct list node; /* budget->waiters, under its lock, as is `urgent` */
+    struct cmd over;  /* there is room again */
+    bool urgent;      /* connections wait, which no caller may look after */
+};
+
 /* What is left of peers that are no more. */
 struct tally {
     uint64_t msgs_in, msgs_out, bytes_in, bytes_out, reconnects;
@@ -109,12 +116,17 @@ struct fmq_socket {
     void *state;
     _Atomic(struct cmd *) mailbox;
     struct list rx_partials, tx_partials;
-    struct list attention; /* conn.attention: to be written, resumed or closed */
+    struct partial *rx_spare; /* on no list: for the next message that is received in parts */
+    struct list attention;    /* conn.attention: to be written, resumed or closed */
     unsigned fork_generation;
 
     int type;
     struct fmq_ctx *ctx;
     struct driver *driver;
+    struct budget *budget; /* NULL: what it queues counts against no limit of the context */
+    struct shortage shortage;
+    bool sized;       /* a pipe of its is bounded, or was: sizes are told to pipe_can_write */
+    uint64_t advance; /* taken from the budget for a message that goes to all or to nobody */
     struct options opt;
     atomic_uint refs;   /* whoever may signal or poll: driver, inproc peers; at 0 descriptors go */
     atomic_uint owners; /* of the memory */
@@ -293,9 +305,22 @@ void pipe_lost(struct pipe *p);
 void pipe_hangup(struct pipe *p);
 void pipe_free(struct pipe *p);
 void pipe_arrived(struct pipe *p, uint32_t msgs_before); /* after pushing to p->in */
+/* `in` holds a message for the program and is at a limit in bytes: no more is to be decoded. */
+bool pipe_in_full(struct pipe *p);
+/* Brings the context's budget up to date after the queues changed. */
+void pipe_account(struct pipe *p);
+/* The socket's limits, the budget or the link changed. */
+void pipe_set_limits(struct pipe *p);
+/* What pipe.plain and its neighbours follow from changed. */
+void pipe_update(struct pipe *p);
+static inline void pipe_pause(struct pipe *p, bool paused)
+{
+    p->paused = paused;
+    pipe_update(p);
+}
 /* Throws away what is queued to be sent. */
 void pipe_discard(struct pipe *p);
-void pipe_drained(struct pipe *p); /* `out` shrank: tell the pattern if owed */
+void pipe_drained(struct pipe *p); /* there may be room: tell the pattern if owed */
 
 void socket_terminate(struct fmq_socket *s); /* context shutdown */
 /* A new LINGER for a socket that was closed already. */

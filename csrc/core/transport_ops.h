@@ -46,8 +46,9 @@ struct transport_ops {
     /* Applies accept filters and socket options to an accepted descriptor. 0, or -EACCES etc.:
      * refuse. */
     int (*accepted)(struct endpoint *ep, int fd, const struct net_addr *peer);
-    /* The endpoint in its final form ("tcp://127.0.0.1:1234") for LAST_ENDPOINT. */
-    void (*local_name)(int fd, char *buf, size_t size);
+    /* The endpoint in its final form ("tcp://127.0.0.1:1234") for LAST_ENDPOINT. 0 or a negative
+     * errno, then no more than the scheme. */
+    int (*local_name)(int fd, char *buf, size_t size);
     void (*peer_name)(const struct net_addr *addr, char *buf, size_t size);
     /* What Peer-Address says: the address without a scheme; for ipc credentials. */
     void (*peer_address)(int fd, char *buf, size_t size);

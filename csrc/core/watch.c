@@ -186,7 +186,7 @@ int fmq_watch(fmq_socket *s, int events, int *fd)
         *fd = w->merged ? w->signal[IN].rfd : poller_fd(w->loop);
     if (!s->finished)
         s->work |= WORK_WATCHED;
-    else
+    else if (!first) /* who does not watch holds no descriptors: they may be gone */
         watch_update(s);
     socket_leave(s);
     if (rc == 0 && !first && !events)

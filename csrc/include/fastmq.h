@@ -104,8 +104,8 @@ long fmq_live_blocks(void); /* allocations alive; 0 unless built with FMQ_DEBUG 
 
 int fmq_ctx_new(fmq_ctx **out);
 /* Context options by number (IO_THREADS 1, MAX_SOCKETS 2 ...). -EINVAL: unknown or out of range. */
-int fmq_ctx_set(fmq_ctx *ctx, int option, int value);
-int fmq_ctx_get(fmq_ctx *ctx, int option, int *value);
+int fmq_ctx_set(fmq_ctx *ctx, int option, int64_t value);
+int fmq_ctx_get(fmq_ctx *ctx, int option, int64_t *value);
 int fmq_ctx_set_name_prefix(fmq_ctx *ctx, const char *prefix);
 /* All calls on its sockets fail with -FMQ_ETERM from now on. Never waits. */
 int fmq_ctx_shutdown(fmq_ctx *ctx);
@@ -134,7 +134,8 @@ int fmq_ctx_pending(fmq_ctx *ctx, struct fmq_pending *rows, int max);
 
 /* ---- sockets ---- */
 
-/* -EINVAL unknown type, -EMFILE MAX_SOCKETS or descriptors, -FMQ_ETERM. */
+/* -EINVAL unknown type, -EMFILE MAX_SOCKETS or descriptors, -FMQ_EMTHREAD: no background thread can
+ * be started, -FMQ_ETERM. */
 int fmq_socket_new(fmq_ctx *ctx, int type, fmq_socket **out);
 /* Closes: what is queued goes out in the background, for LINGER ms at most. -ENOTSOCK: closed
  * already. */
@@ -270,6 +271,8 @@ struct fmq_counters {
     uint64_t drops;       /* messages that were thrown away */
     uint64_t queued_to_send; /* now: messages that are not handed over yet */
     uint64_t queued_to_recv; /* now: messages that the program has not received yet */
+    uint64_t bytes_to_send;  /* now: of the messages that are queued to be sent, without framing */
+    uint64_t bytes_to_recv;  /* now: of those that the program has not received yet */
     uint64_t reconnects;     /* connections that were made again after a loss */
 };
 
@@ -311,6 +314,7 @@ struct fmq_context_stats {
     uint32_t descriptors; /* that the sockets and the background threads hold */
     uint64_t pool_bytes;  /* memory of buffers for sending and receiving, in use and spare */
     uint64_t pool_spare;  /* the spare part of it */
+    int64_t queued_bytes; /* what counts against MAX_QUEUED_BYTES now; -1: it was never set */
 };
 int fmq_ctx_stats(fmq_ctx *ctx, struct fmq_context_stats *out);
 
@@ -363,7 +367,8 @@ struct fmq_proxy_state {
 
 /* Forwards whole messages both ways until the context of a socket ends (-FMQ_ETERM), a socket is
  * closed (-ENOTSOCK), a signal arrives or may have arrived meanwhile (-EINTR; call again), or, when
- * `control` is given, TERMINATE comes (0). capture and control may be NULL. */
+ * `control` is given, TERMINATE comes (0). capture and control may be NULL. After other errors
+ * (-ENOMEM, -EMFILE) it may be called again, too: what it held is sent then. */
 int fmq_proxy(fmq_socket *front, fmq_socket *back, fmq_socket *capture, fmq_socket *control,
               struct fmq_proxy_state *state);
 /* Drops the message in hand, if any, of a proxy that is not called again. */

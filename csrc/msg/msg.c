@@ -309,6 +309,14 @@ void msgring_rollback(struct msgring *r)
     }
 }
 
+uint64_t msgring_bytes(const struct msgring *r)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < r->len; i++)
+        bytes += msg_size(&r->v[(r->head + i) & (r->cap - 1)]);
+    return bytes;
+}
+
 void msgring_trim(struct msgring *r)
 {
     if (r->len)

@@ -179,6 +179,15 @@ static inline void parts_init(struct parts *p)
     p->cap = PARTS_INLINE;
 }
 
+/* The bytes of n parts. */
+static inline uint64_t parts_size(const struct msg *v, uint32_t n)
+{
+    uint64_t size = 0;
+    for (uint32_t i = 0; i < n; i++)
+        size += msg_size(&v[i]);
+    return size;
+}
+
 int parts_grow(struct parts *p, uint32_t extra); /* room for `extra` more: 0 or -ENOMEM */
 void parts_clear(struct parts *p);               /* drops the messages, keeps the memory */
 void parts_fini(struct parts *p);                /* drops the messages and frees */
@@ -217,21 +226,32 @@ int msgring_grow(struct msgring *r);
 void msgring_fini(struct msgring *r); /* drops what is left */
 /* Drops the frames at the tail that belong to an unfinished message. */
 void msgring_rollback(struct msgring *r);
+/* The bytes of all frames; walks them. */
+uint64_t msgring_bytes(const struct msgring *r);
 /* Frees the slots when empty, so that an idle pipe costs nothing. */
 void msgring_trim(struct msgring *r);
+
+/* Room for one more; 0 or -ENOMEM. */
+static inline int msgring_reserve(struct msgring *r)
+{
+    return r->len == r->cap ? msgring_grow(r) : 0;
+}
+
+/* Moves m in, where room is known to be. */
+static inline void msgring_put(struct msgring *r, const struct msg *m)
+{
+    r->v[(r->head + r->len) & (r->cap - 1)] = *m;
+    r->len++;
+    r->msgs += !(m->flags & PART_MORE);
+}
 
 /* Moves m in; 0 or -ENOMEM. */
 static inline int msgring_push(struct msgring *r, const struct msg *m)
 {
-    if (r->len == r->cap) {
-        int rc = msgring_grow(r);
-        if (rc)
-            return rc;
-    }
-    r->v[(r->head + r->len) & (r->cap - 1)] = *m;
-    r->len++;
-    r->msgs += !(m->flags & PART_MORE);
-    return 0;
+    int rc = msgring_reserve(r);
+    if (rc == 0)
+        msgring_put(r, m);
+    return rc;
 }
 
 /* Moves the oldest frame out; the ring must not be empty. */

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "os/fdset.h"
+#include "os/sys.h"
 
 #define IOV_COUNT_MAX 1024 /* POSIX systems refuse more than IOV_MAX, which is this or more */
 
@@ -38,12 +39,12 @@ static void set_int(int fd, int level, int name, int value)
 
 static int open_socket(int family, int type)
 {
-    return socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    return SYS(SOCKET, socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 }
 
 static int open_accepted(int listen_fd, struct sockaddr *sa, socklen_t *len)
 {
-    return accept4(listen_fd, sa, len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    return SYS(ACCEPT, accept4(listen_fd, sa, len, SOCK_NONBLOCK | SOCK_CLOEXEC));
 }
 
 #else
@@ -66,19 +67,19 @@ static int with_flags(int fd)
 
 static int open_socket(int family, int type)
 {
-    return with_flags(socket(family, type, 0));
+    return with_flags(SYS(SOCKET, socket(family, type, 0)));
 }
 
 static int open_accepted(int listen_fd, struct sockaddr *sa, socklen_t *len)
 {
-    return with_flags(accept(listen_fd, sa, len));
+    return with_flags(SYS(ACCEPT, accept(listen_fd, sa, len)));
 }
 
 #endif
 
 int net_fd_adopt(int fd)
 {
-    int flags = fcntl(fd, F_GETFL);
+    int flags = SYS(FCNTL, fcntl(fd, F_GETFL));
     if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
         return -errno;
     fdset_lock();
@@ -155,8 +156,8 @@ static void apply_ip(int fd, int family, const struct net_stream_opts *o)
 static int bind_to_device(int fd, const char *name)
 {
 #ifdef SO_BINDTODEVICE
-    return setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, (socklen_t)strlen(name)) < 0 ? -errno
-                                                                                          : 0;
+    socklen_t len = (socklen_t)strlen(name);
+    return SYS(SETSOCKOPT, setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, len)) < 0 ? -errno : 0;
 #else
     (void)fd;
     (void)name;
@@ -193,14 +194,16 @@ int net_listen(int fd, const struct net_addr *addr, int backlog, bool reuse_addr
         set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     if (family == AF_INET6)
         set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, v6only);
-    if (bind(fd, (const struct sockaddr *)&addr->ss, addr->len) < 0 || listen(fd, backlog) < 0)
+    if (SYS(BIND, bind(fd, (const struct sockaddr *)&addr->ss, addr->len)) < 0 ||
+        SYS(LISTEN, listen(fd, backlog)) < 0)
         return -errno;
     return 0;
 }
 
 int net_connect(int fd, const struct net_addr *addr)
 {
-    if (connect(fd, (const struct sockaddr *)&addr->ss, addr->len) == 0 || errno == EISCONN)
+    if (SYS(CONNECT, connect(fd, (const struct sockaddr *)&addr->ss, addr->len)) == 0 ||
+        errno == EISCONN)
         return 1;
     /* An interrupted connect goes on by itself. */
     return errno == EINPROGRESS || errno == EALREADY || errno == EINTR ? 0 : -errno;
@@ -210,7 +213,7 @@ int net_connect_result(int fd)
 {
     int err = 0;
     socklen_t len = sizeof(err);
-    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
+    if (SYS(CONNECT_RESULT, getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len)) < 0)
         return -errno;
     return -err;
 }
@@ -236,7 +239,7 @@ int net_local_addr(int fd, struct net_addr *out)
 {
     memset(out, 0, sizeof(*out));
     out->len = sizeof(out->ss);
-    if (getsockname(fd, (struct sockaddr *)&out->ss, &out->len) == 0)
+    if (SYS(GETSOCKNAME, getsockname(fd, (struct sockaddr *)&out->ss, &out->len)) == 0)
         return 0;
     out->len = 0;
     return -errno;
@@ -246,17 +249,22 @@ int net_bind(int fd, const struct net_addr *addr)
 {
     int on = 1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    return bind(fd, (const struct sockaddr *)&addr->ss, addr->len) ? -errno : 0;
+    return SYS(BIND, bind(fd, (const struct sockaddr *)&addr->ss, addr->len)) ? -errno : 0;
 }
 
 int net_peer_addr(int fd, struct net_addr *out)
 {
     memset(out, 0, sizeof(*out));
     out->len = sizeof(out->ss);
-    if (getpeername(fd, (struct sockaddr *)&out->ss, &out->len) == 0)
+    if (SYS(GETPEERNAME, getpeername(fd, (struct sockaddr *)&out->ss, &out->len)) == 0)
         return 0;
     out->len = 0;
     return -errno;
+}
+
+void net_shutdown(int fd, enum net_shut how)
+{
+    shutdown(fd, how == NET_SHUT_SEND ? SHUT_WR : SHUT_RDWR);
 }
 
 void net_nodelay(int fd)
@@ -267,7 +275,8 @@ void net_nodelay(int fd)
 int net_congestion(int fd, const char *name)
 {
 #ifdef TCP_CONGESTION
-    return setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, (socklen_t)strlen(name)) ? -errno : 0;
+    socklen_t len = (socklen_t)strlen(name);
+    return SYS(SETSOCKOPT, setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, len)) ? -errno : 0;
 #else
     (void)fd;
     (void)name;
@@ -295,7 +304,7 @@ ssize_t net_recv(int fd, void *buf, size_t len)
 {
     ssize_t n;
     do {
-        n = recv(fd, buf, len, MSG_DONTWAIT);
+        n = SYS(RECV, recv(fd, buf, len, MSG_DONTWAIT));
     } while (n < 0 && errno == EINTR);
     return n < 0 ? io_error() : n;
 }
@@ -304,7 +313,7 @@ ssize_t net_send(int fd, const void *buf, size_t len)
 {
     ssize_t n;
     do {
-        n = send(fd, buf, len, SEND_FLAGS);
+        n = SYS(SEND, send(fd, buf, len, SEND_FLAGS));
     } while (n < 0 && errno == EINTR);
     return n < 0 ? io_error() : n;
 }
@@ -319,7 +328,7 @@ ssize_t net_sendv(int fd, const struct iovec *iov, int count)
     msg.msg_iovlen = count;
     ssize_t n;
     do {
-        n = sendmsg(fd, &msg, SEND_FLAGS);
+        n = SYS(SEND, sendmsg(fd, &msg, SEND_FLAGS));
     } while (n < 0 && errno == EINTR);
     return n < 0 ? io_error() : n;
 }
@@ -435,7 +444,7 @@ int net_resolve(const char *host, uint16_t port, bool ipv6, bool numeric_only, s
     hints.ai_family = ipv6 ? AF_UNSPEC : AF_INET;
     hints.ai_socktype = SOCK_STREAM; /* one entry an address, not one a protocol */
     hints.ai_flags = numeric_only ? AI_NUMERICHOST : 0;
-    int eai = getaddrinfo(host, NULL, &hints, &list);
+    int eai = SYS_FAULT(RESOLVE) ? EAI_AGAIN : getaddrinfo(host, NULL, &hints, &list);
     if (eai)
         return resolve_error(eai);
     int n = 0;
@@ -448,7 +457,7 @@ int net_resolve(const char *host, uint16_t port, bool ipv6, bool numeric_only, s
 int net_interface_addr(const char *ifname, uint16_t port, bool ipv6, struct net_addr *out)
 {
     struct ifaddrs *list;
-    if (getifaddrs(&list) < 0)
+    if (SYS(IFADDRS, getifaddrs(&list)) < 0)
         return -errno;
     const struct sockaddr *v4 = NULL;
     const struct sockaddr *v6 = NULL;

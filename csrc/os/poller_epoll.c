@@ -15,6 +15,7 @@
 #include "base/alloc.h"
 #include "os/clock.h"
 #include "os/fdset.h"
+#include "os/sys.h"
 
 #define BATCH_MAX 128 /* events taken from the kernel in one wait; they live on the stack */
 
@@ -39,7 +40,7 @@ static int create(struct poller **out)
     if (!p)
         return -ENOMEM;
     fdset_lock();
-    int fd = fdset_finish(epoll_create1(EPOLL_CLOEXEC));
+    int fd = fdset_finish(SYS(EPOLL_CREATE, epoll_create1(EPOLL_CLOEXEC)));
     if (fd < 0) {
         mem_free(p);
         return fd;
@@ -96,6 +97,8 @@ static int control(struct poller *p, int op, int fd, uint32_t events, void *data
 
 static int add(struct poller *p, int fd, uint32_t events, void *data)
 {
+    if (SYS_FAULT(EPOLL_ADD)) /* only this one needs memory */
+        return -errno;
     return control(p, EPOLL_CTL_ADD, fd, events, data);
 }
 
@@ -153,7 +156,7 @@ static int wait_events(struct poller *p, struct poller_event *events, int max, i
     struct epoll_event ev[BATCH_MAX];
     if (max > BATCH_MAX)
         max = BATCH_MAX;
-    int n = wait_kernel(epoll_of(p), ev, max, timeout_ns);
+    int n = SYS(WAIT, wait_kernel(epoll_of(p), ev, max, timeout_ns));
     if (n < 0)
         return -errno;
     for (int i = 0; i < n; i++) {

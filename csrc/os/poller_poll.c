@@ -24,6 +24,7 @@
 #include "base/alloc.h"
 #include "base/list.h"
 #include "os/clock.h"
+#include "os/sys.h"
 #include "os/thread.h"
 #include "os/wakeup.h"
 
@@ -496,7 +497,7 @@ static int poll_ns(struct pollfd *fds, size_t len, int64_t timeout_ns)
         int64_t whole = timeout_ns / (int64_t)NS_PER_MS + (timeout_ns % (int64_t)NS_PER_MS != 0);
         ms = whole > INT_MAX ? INT_MAX : (int)whole;
     }
-    return poll(fds, (nfds_t)len, ms);
+    return SYS(POLL, poll(fds, (nfds_t)len, ms));
 }
 
 #else
@@ -505,7 +506,7 @@ static int poll_ns(struct pollfd *fds, size_t len, int64_t timeout_ns)
 {
     struct timespec ts = {.tv_sec = (time_t)(timeout_ns / (int64_t)NS_PER_S),
                           .tv_nsec = (long)(timeout_ns % (int64_t)NS_PER_S)};
-    return ppoll(fds, (nfds_t)len, timeout_ns < 0 ? NULL : &ts, NULL);
+    return SYS(POLL, ppoll(fds, (nfds_t)len, timeout_ns < 0 ? NULL : &ts, NULL));
 }
 
 #endif

@@ -12,12 +12,13 @@
 #include <unistd.h>
 
 #include "os/clock.h"
+#include "os/sys.h"
 
 /* Kernel headers may be older than the call, C libraries too. */
 #ifdef SYS_getrandom
 static ssize_t kernel_random(void *buf, size_t len)
 {
-    return syscall(SYS_getrandom, buf, len, 0);
+    return SYS(RANDOM, syscall(SYS_getrandom, buf, len, 0));
 }
 #else
 static ssize_t kernel_random(void *buf, size_t len)

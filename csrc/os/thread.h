@@ -15,6 +15,9 @@ struct cond {
     pthread_cond_t c;
 };
 
+/* For a static mutex, which needs no mutex_init. */
+#define MUTEX_INITIALIZER {PTHREAD_MUTEX_INITIALIZER}
+
 static inline void mutex_init(struct mutex *m)
 {
     pthread_mutex_init(&m->m, NULL);

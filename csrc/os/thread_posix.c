@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "base/alloc.h"
+#include "os/sys.h"
 
 #define NS_PER_SEC 1000000000LL
 
@@ -165,7 +166,9 @@ int thread_start(struct thread *t, void (*fn)(void *arg), void *arg, const char 
     pthread_attr_t attr;
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, STACK_BYTES);
-    int err = pthread_create(&t->t, &attr, run, s);
+    int err = SYS_FAULT(THREAD);
+    if (!err)
+        err = pthread_create(&t->t, &attr, run, s);
     pthread_attr_destroy(&attr);
 
     pthread_sigmask(SIG_SETMASK, &old, NULL);

@@ -9,11 +9,12 @@
 #include <unistd.h>
 
 #include "os/fdset.h"
+#include "os/sys.h"
 
 int wakeup_init(struct wakeup *w)
 {
     fdset_lock();
-    int fd = fdset_finish(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+    int fd = fdset_finish(SYS(WAKEUP, eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)));
     w->rfd = w->wfd = fd < 0 ? -1 : fd;
     return fd < 0 ? fd : 0;
 }
@@ -28,14 +29,14 @@ void wakeup_signal(struct wakeup *w)
 {
     /* EAGAIN means that the counter is full, and thus readable. */
     const uint64_t one = 1;
-    while (write(w->wfd, &one, sizeof(one)) < 0 && errno == EINTR)
+    while (SYS(SIGNAL, write(w->wfd, &one, sizeof(one))) < 0 && errno == EINTR)
         ;
 }
 
 void wakeup_drain(struct wakeup *w)
 {
     uint64_t count;
-    while (read(w->rfd, &count, sizeof(count)) < 0 && errno == EINTR)
+    while (SYS(DRAIN, read(w->rfd, &count, sizeof(count))) < 0 && errno == EINTR)
         ;
 }
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "os/fdset.h"
+#include "os/sys.h"
 
 static int prepare(int fd)
 {
@@ -24,7 +25,7 @@ int wakeup_init(struct wakeup *w)
     int fds[2];
     w->rfd = w->wfd = -1;
     fdset_lock();
-    if (pipe(fds) < 0) {
+    if (SYS(WAKEUP, pipe(fds)) < 0) {
         int err = errno;
         fdset_unlock();
         return -err;
@@ -53,7 +54,7 @@ void wakeup_fini(struct wakeup *w)
 void wakeup_signal(struct wakeup *w)
 {
     /* EAGAIN means that the pipe is full, and thus readable. */
-    while (write(w->wfd, "", 1) < 0 && errno == EINTR)
+    while (SYS(SIGNAL, write(w->wfd, "", 1)) < 0 && errno == EINTR)
         ;
 }
 
@@ -62,7 +63,7 @@ void wakeup_drain(struct wakeup *w)
     char buf[256];
     ssize_t n;
     do {
-        n = read(w->rfd, buf, sizeof(buf));
+        n = SYS(DRAIN, read(w->rfd, buf, sizeof(buf)));
     } while (n == (ssize_t)sizeof(buf) || (n < 0 && errno == EINTR));
 }
 

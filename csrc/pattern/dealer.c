@@ -60,10 +60,10 @@ static int dealer_send_check(struct fmq_socket *s, const struct msg *first)
     return balancer_ready(&me->out) ? 0 : -EAGAIN;
 }
 
-static struct pipe *dealer_pick(struct fmq_socket *s)
+static struct pipe *dealer_pick(struct fmq_socket *s, uint64_t size)
 {
     struct dealer *me = s->state;
-    return balancer_turn(&me->out);
+    return balancer_turn(&me->out, size);
 }
 
 static struct pipe *dealer_turn(struct fmq_socket *s)

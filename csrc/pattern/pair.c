@@ -59,10 +59,10 @@ static void pair_writable(struct fmq_socket *s, struct pipe *p)
     (void)p;
 }
 
-static struct pipe *pair_pick(struct fmq_socket *s)
+static struct pipe *pair_pick(struct fmq_socket *s, uint64_t size)
 {
     struct pair *me = s->state;
-    return me->peer && pipe_can_write(me->peer) ? me->peer : NULL;
+    return me->peer && pipe_can_write(me->peer, size) ? me->peer : NULL;
 }
 
 /* It stays in front until it is dry: peers follow one another. */
@@ -75,13 +75,13 @@ static struct pipe *pair_turn(struct fmq_socket *s)
 static int pair_send_check(struct fmq_socket *s, const struct msg *first)
 {
     (void)first;
-    return pair_pick(s) ? 0 : -EAGAIN;
+    return pair_pick(s, PIPE_ANY) ? 0 : -EAGAIN;
 }
 
 static int pair_events(struct fmq_socket *s)
 {
     struct pair *me = s->state;
-    return (fairq_next(&me->in) ? FMQ_POLLIN : 0) | (pair_pick(s) ? FMQ_POLLOUT : 0);
+    return (fairq_next(&me->in) ? FMQ_POLLIN : 0) | (pair_pick(s, PIPE_ANY) ? FMQ_POLLOUT : 0);
 }
 
 const struct pattern_ops pattern_pair = {

@@ -52,10 +52,10 @@ static int push_send_check(struct fmq_socket *s, const struct msg *first)
     return balancer_ready(&me->out) ? 0 : -EAGAIN;
 }
 
-static struct pipe *push_pick(struct fmq_socket *s)
+static struct pipe *push_pick(struct fmq_socket *s, uint64_t size)
 {
     struct push *me = s->state;
-    return balancer_turn(&me->out);
+    return balancer_turn(&me->out, size);
 }
 
 static int push_events(struct fmq_socket *s)

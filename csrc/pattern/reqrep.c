@@ -17,6 +17,7 @@
 #include "os/random.h"
 #include "pattern/patterns.h"
 #include "pattern/route.h"
+#include "wire/peer.h"
 
 /* A message that events() found. */
 struct found {
@@ -142,7 +143,7 @@ static int req_fetch(struct fmq_socket *s, struct parts *out, struct pipe **from
         s->drops++;
         p->drops++;
         if (envelope < 0)
-            route_expel(p);
+            route_expel(p, PROTO_ZMTP_MALFORMED_MESSAGE);
     }
     return -EAGAIN;
 }
@@ -199,7 +200,7 @@ static int req_send(struct fmq_socket *s, struct parts *m)
     rc = parts_prepend(m, head, n);
     if (rc)
         return rc;
-    rc = balancer_send(&me->out, m, &me->asked);
+    rc = balancer_send(&me->out, m, route_size(s, m), &me->asked);
     if (rc) {
         parts_remove_front(m, n);
         return rc;
@@ -227,10 +228,10 @@ static int req_recv(struct fmq_socket *s, struct parts *out, struct pipe **from)
 static int req_events(struct fmq_socket *s)
 {
     struct req *me = s->state;
-    if (me->waiting && !me->reply.parts.len)
-        req_fetch(s, &me->reply.parts, &me->reply.from);
-    return (me->reply.parts.len ? FMQ_POLLIN : 0) |
-           (req_send_check(s, NULL) == 0 ? FMQ_POLLOUT : 0);
+    bool in = me->reply.parts.len;
+    if (me->waiting && !in) /* without memory for what is there, receiving says so */
+        in = req_fetch(s, &me->reply.parts, &me->reply.from) != -EAGAIN;
+    return (in ? FMQ_POLLIN : 0) | (req_send_check(s, NULL) == 0 ? FMQ_POLLOUT : 0);
 }
 
 static int req_setopt(struct fmq_socket *s, int option, int64_t num, const void *value, size_t len)
@@ -367,11 +368,10 @@ static int rep_send(struct fmq_socket *s, struct parts *m)
     struct rep *me = s->state;
     if (!me->replying)
         return -FMQ_EFSM;
-    if (!me->asker || !pipe_can_write(me->asker)) {
-        route_drop(s, me->asker, m);
-    } else {
+    int rc = -EAGAIN;
+    if (me->asker) {
         uint32_t n = me->envelope.len;
-        int rc = parts_prepend(m, me->envelope.v, n);
+        rc = parts_prepend(m, me->envelope.v, n);
         if (rc == 0) {
             rc = pipe_write(me->asker, m->v, m->len);
             if (rc) { /* all as it was: the envelope is still in its place */
@@ -379,10 +379,14 @@ static int rep_send(struct fmq_socket *s, struct parts *m)
                 memmove(m->v, m->v + n, m->len * sizeof(*m->v));
             }
         }
-        if (rc)
-            return rc;
+    }
+    if (rc == 0) {
         m->len = 0;
         me->envelope.len = 0;
+    } else if (rc == -EAGAIN) {
+        route_drop(s, me->asker, m);
+    } else {
+        return rc;
     }
     parts_clear(&me->envelope);
     me->asker = NULL;
@@ -408,9 +412,9 @@ static int rep_events(struct fmq_socket *s)
     struct rep *me = s->state;
     if (me->replying)
         return FMQ_POLLOUT;
-    if (!me->request.parts.len)
-        rep_fetch(s, &me->request.parts, &me->request.from);
-    return me->request.parts.len ? FMQ_POLLIN : 0;
+    /* Without memory for what is there, receiving says so. */
+    int rc = me->request.parts.len ? 0 : rep_fetch(s, &me->request.parts, &me->request.from);
+    return rc == -EAGAIN ? 0 : FMQ_POLLIN;
 }
 
 /* ---- tables ---- */

@@ -23,8 +23,9 @@ void route_skip(struct fmq_socket *s, struct pipe *p)
     pipe_skip(p);
 }
 
-void route_expel(struct pipe *p)
+void route_expel(struct pipe *p, uint32_t code)
 {
+    p->expelled = code;
     while (pipe_can_read(p))
         route_skip(p->socket, p);
     fairq_remove(p);
@@ -33,9 +34,30 @@ void route_expel(struct pipe *p)
 
 /* ---- load balancer ---- */
 
-int balancer_send(struct balancer *b, struct parts *m, struct pipe **to)
+struct pipe *balancer_next(struct balancer *b, uint64_t size)
 {
-    struct pipe *p = balancer_turn(b);
+    LIST_FOR_SAFE(it, &b->pipes)
+    {
+        struct pipe *p = LIST_ENTRY(it, struct pipe, out_node);
+        if (pipe_can_write(p, size))
+            return p;
+        if (!p->bounded)
+            balancer_remove(p);
+    }
+    return NULL;
+}
+
+struct pipe *balancer_turn_slow(struct balancer *b, uint64_t size)
+{
+    struct pipe *p = balancer_next(b, size);
+    if (p)
+        balancer_rotate(b, p);
+    return p;
+}
+
+int balancer_send(struct balancer *b, struct parts *m, uint64_t size, struct pipe **to)
+{
+    struct pipe *p = balancer_turn(b, size);
     int rc = p ? pipe_write(p, m->v, m->len) : -EAGAIN;
     if (rc)
         return rc;
@@ -48,7 +70,7 @@ int balancer_send(struct balancer *b, struct parts *m, struct pipe **to)
 
 int route_send(struct fmq_socket *s, struct parts *m)
 {
-    struct pipe *p = s->ops->pick(s);
+    struct pipe *p = s->ops->pick(s, route_size(s, m));
     int rc = p ? pipe_write(p, m->v, m->len) : -EAGAIN;
     if (rc == 0)
         m->len = 0;
@@ -129,13 +151,19 @@ void fanout_aim_all(struct fanout *f)
     fanout_aim(f, LIST_ENTRY(it, struct pipe, out_node));
 }
 
-bool fanout_all_writable(struct fanout *f)
+bool fanout_all_writable(struct fanout *f, uint64_t size)
 {
     for (uint32_t i = 0; i < f->count; i++) {
-        if (!pipe_can_write(f->targets[i]))
+        if (!pipe_can_write(f->targets[i], size))
             return false;
     }
     return true;
+}
+
+bool fanout_reserve(struct fanout *f, uint64_t size)
+{
+    return fanout_all_writable(f, size) &&
+           (f->count == 0 || pipe_reserve(f->targets[0], size * f->count));
 }
 
 /* Whether to frame the message here and not in each queue: small enough to be copied. */
@@ -175,6 +203,7 @@ int fanout_send(struct fmq_socket *s, struct fanout *f, struct parts *m)
         s->drops++;
         p->drops++;
     }
+    pipe_reserve_end(s);
     if (no_memory && !sent)
         return -ENOMEM;
     parts_clear(m);

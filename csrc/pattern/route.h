@@ -16,9 +16,8 @@
 
 #include "base/list.h"
 #include "core/pipe.h"
+#include "core/socket.h"
 #include "msg/msg.h"
-
-struct fmq_socket;
 
 static inline void route_attach(struct pipe *p)
 {
@@ -32,14 +31,21 @@ static inline void route_detach(struct pipe *p)
     list_remove(&p->out_node);
 }
 
+/* The bytes of a message, if any pipe of the socket asks for them. */
+static inline uint64_t route_size(const struct fmq_socket *s, const struct parts *m)
+{
+    return s->sized ? parts_size(m->v, m->len) : 0;
+}
+
 /* Drops the message because that pipe cannot take it (NULL: there is no pipe), and counts that. */
 void route_drop(struct fmq_socket *s, struct pipe *p, struct parts *m);
 
 /* Drops the oldest received message, which the program shall not see, and counts that. */
 void route_skip(struct fmq_socket *s, struct pipe *p);
 
-/* Drops what the pipe holds unread and closes it: its peer broke the pattern's rules. */
-void route_expel(struct pipe *p);
+/* Drops what the pipe holds unread and closes it: its peer broke the pattern's rules. `code`: a
+ * PROTO_ code for the monitor; 0: it is not the peer's fault. */
+void route_expel(struct pipe *p, uint32_t code);
 
 /* ---- in: every readable pipe in turn, one whole message each ---- */
 
@@ -125,37 +131,42 @@ static inline void balancer_remove(struct pipe *p)
     list_remove(&p->out_node);
 }
 
-/* The pipe whose turn it is; NULL: none has room. */
-static inline struct pipe *balancer_next(struct balancer *b)
-{
-    while (!list_empty(&b->pipes)) {
-        struct pipe *p = LIST_ENTRY(b->pipes.next, struct pipe, out_node);
-        if (pipe_can_write(p))
-            return p;
-        balancer_remove(p);
-    }
-    return NULL;
-}
+/* The pipe whose turn it is among those that can take so many bytes; NULL: none has room. Who has
+ * room for less keeps its place. */
+struct pipe *balancer_next(struct balancer *b, uint64_t size);
 
-/* The same, and it goes to the back of the line. */
-static inline struct pipe *balancer_turn(struct balancer *b)
+/* To the back of the line. */
+static inline void balancer_rotate(struct balancer *b, struct pipe *p)
 {
-    struct pipe *p = balancer_next(b);
-    if (p && p->out_node.next != p->out_node.prev) {
+    if (p->out_node.next != p->out_node.prev) {
         list_remove(&p->out_node);
         list_push_back(&b->pipes, &p->out_node);
     }
+}
+
+struct pipe *balancer_turn_slow(struct balancer *b, uint64_t size);
+
+/* As balancer_next, and it goes to the back of the line. */
+static inline struct pipe *balancer_turn(struct balancer *b, uint64_t size)
+{
+    struct pipe *p = LIST_ENTRY(b->pipes.next, struct pipe, out_node);
+    if (list_empty(&b->pipes))
+        return NULL;
+    if (!pipe_can_write(p, size))
+        return balancer_turn_slow(b, size);
+    balancer_rotate(b, p);
     return p;
 }
 
 /* Whether balancer_send would find a pipe. */
 static inline bool balancer_ready(struct balancer *b)
 {
-    return balancer_next(b) != NULL;
+    return balancer_next(b, PIPE_ANY) != NULL;
 }
 
-/* 0: the message is gone, *to tells where. -EAGAIN, -ENOMEM: all is as it was. */
-int balancer_send(struct balancer *b, struct parts *m, struct pipe **to);
+/* `size`: route_size. 0: the message is gone, *to tells where. -EAGAIN, -ENOMEM: all is as it was.
+ */
+int balancer_send(struct balancer *b, struct parts *m, uint64_t size, struct pipe **to);
 
 /* ---- out: to many ---- */
 
@@ -179,8 +190,10 @@ static inline void fanout_aim(struct fanout *f, struct pipe *p)
 }
 
 void fanout_aim_all(struct fanout *f);
-/* Whether every target has room. */
-bool fanout_all_writable(struct fanout *f);
+/* Whether every target has room for so many bytes; PIPE_ANY as in pipe.h. */
+bool fanout_all_writable(struct fanout *f, uint64_t size);
+/* Whether all of them have, together too. Then it is theirs until fanout_send. */
+bool fanout_reserve(struct fanout *f, uint64_t size);
 /* Sends to the targets; who has no room misses the message. 0, or -ENOMEM when nobody got it. */
 int fanout_send(struct fmq_socket *s, struct fanout *f, struct parts *m);
 

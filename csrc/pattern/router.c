@@ -241,7 +241,7 @@ static int router_send_check(struct fmq_socket *s, const struct msg *first)
     struct pipe *p = ids_find(&me->ids, first);
     if (!p)
         return -EHOSTUNREACH;
-    return pipe_can_write(p) ? 0 : -EAGAIN;
+    return pipe_can_write(p, PIPE_ANY) ? 0 : -EAGAIN;
 }
 
 static int router_send(struct fmq_socket *s, struct parts *m)
@@ -321,7 +321,7 @@ int router_peer_state(struct fmq_socket *s, const void *id, size_t len)
     struct pipe *p = map_get(&me->ids.pipes, id, len);
     if (!p)
         return -EHOSTUNREACH;
-    return (pipe_can_read(p) ? FMQ_POLLIN : 0) | (pipe_can_write(p) ? FMQ_POLLOUT : 0);
+    return (pipe_can_read(p) ? FMQ_POLLIN : 0) | (pipe_can_write(p, PIPE_ANY) ? FMQ_POLLOUT : 0);
 }
 
 /* The peer as the program addresses it: also by an id that is ours. */

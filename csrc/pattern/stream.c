@@ -121,7 +121,7 @@ static int stream_send_check(struct fmq_socket *s, const struct msg *first)
     struct pipe *p = ids_find(&me->ids, first);
     if (!p)
         return -EHOSTUNREACH;
-    return pipe_can_write(p) ? 0 : -EAGAIN;
+    return pipe_can_write(p, PIPE_ANY) ? 0 : -EAGAIN;
 }
 
 static int stream_send(struct fmq_socket *s, struct parts *m)

@@ -16,6 +16,9 @@
 struct subscriber {
     struct list members; /* member.of_subscriber */
     uint32_t count;
+    uint32_t current;      /* free for the caller, 0 at first */
+    struct member **index; /* of its members by topic; NULL: not needed so far, see topics.c */
+    uint32_t index_cap;
 };
 
 struct member {
@@ -29,6 +32,7 @@ struct member {
 struct topic {
     struct list members; /* member.of_topic */
     uint32_t count;
+    void *note;        /* free for the caller, NULL at first */
     struct member one; /* many topics have a single subscriber: no memory to fetch beside these */
     size_t len;
     uint8_t name[];
@@ -50,16 +54,17 @@ static inline void subscriber_init(struct subscriber *s)
 {
     list_init(&s->members);
     s->count = 0;
+    s->current = 0;
+    s->index = NULL;
+    s->index_cap = 0;
 }
 
 /* The membership, NULL: none. */
-struct member *topics_find(const struct topics *t, const struct subscriber *s, const void *name,
+struct member *topics_find(const struct topics *t, struct subscriber *s, const void *name,
                            size_t len);
 /* An enum topics_change, or -ENOMEM. *out (may be NULL) is the membership, old or new. */
 int topics_add(struct topics *t, struct subscriber *s, const void *name, size_t len,
                struct member **out);
-enum topics_change topics_remove(struct topics *t, struct subscriber *s, const void *name,
-                                 size_t len);
 /* Ends a membership and frees it, and the topic when it was the last. */
 void topics_drop(struct topics *t, struct member *m);
 

@@ -7,6 +7,12 @@
  * messages that subscribers send (struct note). A pipe is read ahead only as far as its RCVHWM
  * allows; beyond that its messages stay where they are, and push back.
  *
+ * What a program does not receive must not pile up. Of a topic that came and went, the program need
+ * hear nothing: with RCVHWM notices waiting, such pairs cancel each other out, so that there are
+ * never many more than topics. Where each single request is told (XPUB_VERBOSE, XPUB_MANUAL) none
+ * can be left out: there a subscriber is not read on while RCVHWM notices more than it has
+ * subscriptions wait of it, nor anyone while as many of those who left do.
+ *
  * With XPUB_MANUAL nothing takes effect by itself: the program decides, for the pipe it last
  * received from.
  *
@@ -30,8 +36,12 @@ struct xpub {
     struct topics topics; /* in effect */
     struct topics asked;  /* XPUB_MANUAL: what subscribers asked for */
     struct fanout out;
-    struct fairq in;   /* pipes that could not be read empty */
-    struct list notes; /* for the program */
+    struct fairq in;            /* pipes that could not be read empty */
+    struct list notes;          /* for the program */
+    uint32_t notices;           /* notes that are not of the user */
+    uint32_t orphans;           /* notes of pipes that are gone */
+    bool any_stopped;           /* pipes may be stopped for has_enough */
+    uint32_t max_subscriptions; /* a peer; 0: no limit */
     struct pipe *last; /* XPUB_MANUAL: whom the program last received from, NULL: gone or nobody */
     uint64_t sending;  /* number of the message being matched */
     struct msg welcome;
@@ -48,6 +58,8 @@ struct xpub_pipe {
     struct list notes; /* note.of_pipe */
     uint64_t matched;  /* xpub.sending of the last message that it matched */
     uint32_t held;     /* user messages among the notes */
+    struct parts kept; /* a message that there was no memory to work through */
+    uint32_t told;     /* the others among them */
     uint8_t round;
     bool reading; /* reading may make more readable, and call back */
 };
@@ -56,8 +68,10 @@ struct note {
     struct list node;
     struct list of_pipe;
     struct xpub_pipe *from; /* NULL: gone */
+    struct topic *topic;    /* whose coming it tells, while the topic lasts and is told once */
     bool user;
     uint32_t len;
+    uint64_t bytes; /* of a user's message, as long as its pipe holds it */
     struct msg v[];
 };
 
@@ -83,29 +97,93 @@ static struct note *note_new(struct xpub_pipe *from, uint32_t n, bool user)
     list_init(&note->node);
     list_init(&note->of_pipe);
     note->from = from;
+    note->topic = NULL;
     note->user = user;
+    note->bytes = 0;
     note->len = 0;
     return note;
 }
 
-static void note_free(struct note *note)
+/* One that was never posted. */
+static void note_discard(struct note *note)
 {
-    if (note->from && note->user && list_linked(&note->of_pipe))
-        note->from->held--;
-    list_remove(&note->node);
-    list_remove(&note->of_pipe);
     for (uint32_t i = 0; i < note->len; i++)
         msg_drop(&note->v[i]);
     mem_free(note);
 }
 
+static void note_free(struct xpub *me, struct note *note)
+{
+    me->notices -= !note->user;
+    if (!note->from) {
+        me->orphans--;
+    } else if (note->user) {
+        note->from->held--;
+        pipe_hold(note->from->pipe, -(int64_t)note->bytes);
+    } else {
+        note->from->told--;
+    }
+    if (note->topic)
+        note->topic->note = NULL;
+    list_remove(&note->node);
+    list_remove(&note->of_pipe);
+    note_discard(note);
+}
+
 static void note_post(struct xpub *me, struct note *note)
 {
     list_push_back(&me->notes, &note->node);
-    if (!note->from)
+    me->notices += !note->user;
+    if (!note->from) {
+        me->orphans++;
         return;
+    }
     list_push_back(&note->from->notes, &note->of_pipe);
-    note->from->held += note->user;
+    if (note->user) {
+        note->from->held++;
+        note->bytes = parts_size(note->v, note->len);
+        pipe_hold(note->from->pipe, (int64_t)note->bytes);
+    } else {
+        note->from->told++;
+    }
+}
+
+/* Whether the program wants to hear of every request. */
+static bool tells_all(const struct xpub *me)
+{
+    return me->manual || me->verbose_add || me->verbose_cancel;
+}
+
+/* Whether the program has so much still to hear of that pipe, or of those that are gone, that it is
+ * read no further. */
+static bool has_enough(const struct xpub *me, const struct xpub_pipe *xp)
+{
+    uint64_t hwm = xp->pipe->in_hwm;
+    if (!hwm || !tells_all(me))
+        return false;
+    return me->orphans >= hwm || xp->told >= hwm + xp->topics.count + xp->asked.count;
+}
+
+static void hold_up(struct xpub *me, struct pipe *p)
+{
+    pipe_stop(p, true);
+    me->any_stopped = true;
+}
+
+/* Who was stopped may go on, where the reason is gone. */
+static void go_on(struct xpub *me)
+{
+    if (!me->any_stopped)
+        return;
+    me->any_stopped = false;
+    LIST_FOR(it, &me->out.pipes)
+    {
+        struct pipe *p = LIST_ENTRY(it, struct pipe, out_node);
+        if (p->stopped && has_enough(me, p->state))
+            me->any_stopped = true;
+        else
+            pipe_stop(p, false);
+    }
 }
 
 static struct note *note_subscription(struct xpub_pipe *from, const void *topic, size_t len,
@@ -115,7 +193,7 @@ static struct note *note_subscription(struct xpub_pipe *from, const void *topic,
     if (!note)
         return NULL;
     if (msg_init_subscription(&note->v[0], topic, len, add)) {
-        note_free(note);
+        note_discard(note);
         return NULL;
     }
     note->len = 1;
@@ -127,7 +205,7 @@ static void xpub_fini(struct fmq_socket *s)
     struct xpub *me = s->state;
     struct list *node;
     while ((node = list_first(&me->notes)))
-        note_free(LIST_ENTRY(node, struct note, node));
+        note_free(me, LIST_ENTRY(node, struct note, node));
     topics_fini(&me->topics);
     topics_fini(&me->asked);
     fanout_fini(&me->out);
@@ -137,7 +215,52 @@ static void xpub_fini(struct fmq_socket *s)
 
 /* ---- subscriptions ---- */
 
-/* 0 or -ENOMEM, then nothing changed. */
+/* True when that topic would be one too many of this peer. What a former connection left and the
+ * present one has not repeated does not count. */
+static bool beyond_limit(const struct xpub *me, const struct topics *table, struct subscriber *who,
+                         const struct xpub_pipe *xp, const void *topic, size_t len)
+{
+    if (!me->max_subscriptions || who->current < me->max_subscriptions)
+        return false;
+    const struct member *m = topics_find(table, who, topic, len);
+    return !m || m->round != xp->round;
+}
+
+static int join(struct topics *table, struct subscriber *who, const struct xpub_pipe *xp,
+                const void *topic, size_t len, struct member **out)
+{
+    int change = topics_add(table, who, topic, len, out);
+    if (change < 0)
+        return change;
+    who->current += change > TOPICS_SAME || (*out)->round != xp->round;
+    (*out)->round = xp->round;
+    return change;
+}
+
+/* Ends a membership. True when the program need not hear of it: it has not yet received that the
+ * topic came, and will not. */
+static bool leave(struct fmq_socket *s, struct topics *table, struct xpub_pipe *xp,
+                  struct member *m)
+{
+    struct xpub *me = s->state;
+    bool untold = false;
+    if (member_alone(m) && m->topic->note) {
+        struct note *note = m->topic->note;
+        uint32_t hwm = (uint32_t)s->opt.rcvhwm;
+        untold = hwm && me->notices >= hwm && !tells_all(me);
+        if (untold) {
+            note_free(me, note);
+        } else {
+            note->topic = NULL;
+            m->topic->note = NULL;
+        }
+    }
+    m->subscriber->current -= m->round == xp->round;
+    topics_drop(table, m);
+    return untold;
+}
+
+/* 0, -ENOMEM: then nothing changed; -EDQUOT: beyond MAX_SUBSCRIPTIONS. */
 static int change_subscription(struct fmq_socket *s, struct xpub_pipe *xp, const void *topic,
                                size_t len, bool add)
 {
@@ -145,29 +268,38 @@ static int change_subscription(struct fmq_socket *s, struct xpub_pipe *xp, const
     struct topics *table = me->manual ? &me->asked : &me->topics;
     struct subscriber *who = me->manual ? &xp->asked : &xp->topics;
     struct note *note = NULL;
+    if (add && beyond_limit(me, table, who, xp, topic, len))
+        return -EDQUOT;
     if (s->type == FMQ_XPUB) {
         /* Made beforehand, so that what was done need not be undone for want of memory. */
         note = note_subscription(xp, topic, len, add);
         if (!note)
             return -ENOMEM;
     }
-    int change;
+    int change = TOPICS_SAME;
+    bool untold = false;
+    struct member *m = NULL;
     if (add) {
-        struct member *m = NULL;
-        change = topics_add(table, who, topic, len, &m);
-        if (m)
-            m->round = xp->round;
-    } else {
-        change = (int)topics_remove(table, who, topic, len);
+        change = join(table, who, xp, topic, len, &m);
+    } else if ((m = topics_find(table, who, topic, len))) {
+        change = member_alone(m) ? TOPICS_EDGE : TOPICS_OTHER;
+        untold = leave(s, table, xp, m);
     }
     if (change > TOPICS_SAME && !me->manual)
         socket_notify(s); /* somebody may wait for subscribers */
     bool tell = change >= 0 && (me->manual || change == TOPICS_EDGE ||
                                 (add ? me->verbose_add : me->verbose_cancel));
-    if (note && tell)
+    if (note && tell && !untold) {
         note_post(me, note);
-    else if (note)
-        note_free(note);
+        if (add && !tells_all(me)) {
+            note->topic = m->topic;
+            m->topic->note = note;
+        }
+        if (has_enough(me, xp))
+            hold_up(me, xp->pipe);
+    } else if (note) {
+        note_discard(note);
+    }
     return change < 0 ? change : 0;
 }
 
@@ -182,12 +314,14 @@ static void end_subscriptions(struct fmq_socket *s, struct xpub_pipe *xp, struct
         struct member *m = LIST_ENTRY(it, struct member, of_subscriber);
         if (!all && m->round == xp->round)
             continue;
-        if (told && s->type == FMQ_XPUB && (me->manual || me->verbose_cancel || member_alone(m))) {
-            struct note *note = note_subscription(who, m->topic->name, m->topic->len, false);
-            if (note)
-                note_post(me, note);
-        }
-        topics_drop(table, m);
+        struct note *note = NULL;
+        if (told && s->type == FMQ_XPUB && (me->manual || me->verbose_cancel || member_alone(m)))
+            note = note_subscription(who, m->topic->name, m->topic->len, false);
+        bool untold = leave(s, table, xp, m);
+        if (note && !untold)
+            note_post(me, note);
+        else if (note)
+            note_discard(note);
     }
 }
 
@@ -197,7 +331,7 @@ static void end_subscriptions(struct fmq_socket *s, struct xpub_pipe *xp, struct
 static int digest(struct fmq_socket *s, struct xpub_pipe *xp, struct parts *m)
 {
     struct xpub *me = s->state;
-    bool gone = xp->pipe->hung_up;
+    bool gone = xp->pipe->hung_up || xp->pipe->close_wanted;
     bool first_was = msg_is_subscription(&m->v[0]);
     uint32_t end = first_was || !me->only_first ? m->len : 0;
     for (uint32_t at = 0; at < end;) {
@@ -235,9 +369,10 @@ static int digest(struct fmq_socket *s, struct xpub_pipe *xp, struct parts *m)
     return 0;
 }
 
-static bool may_read(const struct xpub_pipe *xp)
+static bool may_read(const struct xpub *me, const struct xpub_pipe *xp)
 {
-    return pipe_can_read(xp->pipe) && (!xp->pipe->in_hwm || xp->held < xp->pipe->in_hwm);
+    return pipe_can_read(xp->pipe) && (!xp->pipe->in_hwm || xp->held < xp->pipe->in_hwm) &&
+           pipe_may_hold(xp->pipe) && !has_enough(me, xp);
 }
 
 /* Reads as far as allowed; what stays makes the pipe wait in `in`. */
@@ -248,21 +383,21 @@ static void read_ahead(struct fmq_socket *s, struct pipe *p)
     if (xp->reading)
         return;
     xp->reading = true;
-    struct parts m;
-    parts_init(&m);
     int rc = 0;
-    while (rc == 0 && may_read(xp)) {
-        rc = pipe_read(p, &m);
-        if (rc)
-            break; /* it is all still there: another time */
-        rc = digest(s, xp, &m);
-        parts_clear(&m);
-        if (rc && !p->hung_up)
-            route_expel(p); /* a subscription is lost, and the peer relies on it */
+    if (xp->kept.len)
+        rc = digest(s, xp, &xp->kept);
+    while (rc == 0 && may_read(me, xp)) {
+        parts_clear(&xp->kept);
+        rc = pipe_read(p, &xp->kept);
+        if (rc == 0)
+            rc = digest(s, xp, &xp->kept);
     }
-    parts_fini(&m);
+    if (rc == -EDQUOT && !p->hung_up)
+        route_expel(p, PROTO_TOO_MANY_SUBSCRIPTIONS);
+    if (rc == 0 || rc == -EDQUOT || p->hung_up)
+        parts_clear(&xp->kept);
     xp->reading = false;
-    if (pipe_can_read(p))
+    if (pipe_can_read(p) || xp->kept.len)
         fairq_add(&me->in, p);
     else
         fairq_remove(p);
@@ -274,7 +409,7 @@ static void read_rest(struct fmq_socket *s)
     LIST_FOR_SAFE(it, &me->in.pipes)
     {
         struct pipe *p = LIST_ENTRY(it, struct pipe, in_node);
-        if (!pipe_can_read(p) || may_read(p->state))
+        if (!pipe_can_read(p) || may_read(me, p->state))
             read_ahead(s, p);
     }
 }
@@ -289,6 +424,7 @@ static int xpub_attach(struct fmq_socket *s, struct pipe *p)
     subscriber_init(&xp->topics);
     subscriber_init(&xp->asked);
     list_init(&xp->notes);
+    parts_init(&xp->kept);
     xp->pipe = p;
     return fanout_add(&me->out, p);
 }
@@ -296,6 +432,8 @@ static int xpub_attach(struct fmq_socket *s, struct pipe *p)
 static int xpub_connected(struct fmq_socket *s, struct pipe *p)
 {
     struct xpub *me = s->state;
+    if (has_enough(me, p->state))
+        hold_up(me, p);
     if (!me->has_welcome)
         return 0;
     return pipe_write_control(p, msg_data(&me->welcome), msg_size(&me->welcome));
@@ -308,6 +446,7 @@ static void xpub_lost(struct fmq_socket *s, struct pipe *p)
     end_subscriptions(s, xp, &me->topics, &xp->topics, false, !me->manual, xp);
     end_subscriptions(s, xp, &me->asked, &xp->asked, false, true, xp);
     xp->round++;
+    xp->topics.current = xp->asked.current = 0;
 }
 
 static void xpub_hangup(struct fmq_socket *s, struct pipe *p)
@@ -326,9 +465,12 @@ static void xpub_detach(struct fmq_socket *s, struct pipe *p)
     struct xpub_pipe *xp = p->state;
     xpub_hangup(s, p);
     route_detach(p);
+    parts_fini(&xp->kept);
     struct list *node;
-    while ((node = list_pop_front(&xp->notes)))
+    while ((node = list_pop_front(&xp->notes))) {
         LIST_ENTRY(node, struct note, of_pipe)->from = NULL;
+        ((struct xpub *)s->state)->orphans++;
+    }
 }
 
 static void xpub_readable(struct fmq_socket *s, struct pipe *p)
@@ -348,8 +490,13 @@ static void xpub_command(struct fmq_socket *s, struct pipe *p, enum peer_event_k
     if (p->hung_up || (kind != PEER_EV_SUBSCRIBE && kind != PEER_EV_CANCEL))
         return;
     read_ahead(s, p); /* what came before it */
-    if (change_subscription(s, p->state, data, len, kind == PEER_EV_SUBSCRIBE))
-        route_expel(p);
+    if (p->close_wanted)
+        return;
+    int rc = change_subscription(s, p->state, data, len, kind == PEER_EV_SUBSCRIBE);
+    if (rc == -EDQUOT)
+        route_expel(p, PROTO_TOO_MANY_SUBSCRIPTIONS);
+    else if (rc)
+        pipe_lose(p); /* it will tell us again */
 }
 
 /* ---- messages ---- */
@@ -396,7 +543,7 @@ static int xpub_send_check(struct fmq_socket *s, const struct msg *first)
     if (!me->nodrop)
         return 0;
     aim(s, first);
-    return fanout_all_writable(&me->out) ? 0 : -EAGAIN;
+    return fanout_all_writable(&me->out, PIPE_ANY) ? 0 : -EAGAIN;
 }
 
 static int xpub_send(struct fmq_socket *s, struct parts *m)
@@ -405,7 +552,7 @@ static int xpub_send(struct fmq_socket *s, struct parts *m)
     if (!list_empty(&me->in.pipes))
         read_rest(s);
     aim(s, &m->v[0]);
-    if (me->nodrop && !fanout_all_writable(&me->out))
+    if (me->nodrop && !fanout_reserve(&me->out, route_size(s, m)))
         return -EAGAIN;
     int rc = fanout_send(s, &me->out, m);
     if (rc == 0 && me->last_value)
@@ -432,7 +579,8 @@ static int xpub_recv(struct fmq_socket *s, struct parts *out, struct pipe **from
     *from = p;
     if (me->manual)
         me->last = p && !p->hung_up ? p : NULL;
-    note_free(note);
+    note_free(me, note);
+    go_on(me);
     if (p && list_linked(&p->in_node))
         read_ahead(s, p);
     return 0;
@@ -445,7 +593,7 @@ static bool can_publish(struct xpub *me, bool all)
     {
         struct pipe *p = LIST_ENTRY(it, struct pipe, out_node);
         const struct xpub_pipe *xp = p->state;
-        if ((all || xp->topics.count) && !pipe_can_write(p))
+        if ((all || xp->topics.count) && !pipe_can_write(p, PIPE_ANY))
             return false;
     }
     return true;
@@ -489,17 +637,16 @@ static int decide(struct fmq_socket *s, const void *topic, size_t len, bool add)
     struct member *m = NULL;
     socket_notify(s);
     if (!add) {
-        topics_remove(&me->topics, &xp->topics, topic, len);
+        m = topics_find(&me->topics, &xp->topics, topic, len);
+        if (m)
+            leave(s, &me->topics, xp, m);
         return 0;
     }
-    int rc = topics_add(&me->topics, &xp->topics, topic, len, &m);
-    if (rc < 0)
-        return rc;
-    m->round = xp->round;
-    return 0;
+    int rc = join(&me->topics, &xp->topics, xp, topic, len, &m);
+    return rc < 0 ? rc : 0;
 }
 
-static int xpub_setopt(struct fmq_socket *s, int option, int64_t num, const void *value, size_t len)
+static int set_option(struct fmq_socket *s, int option, int64_t num, const void *value, size_t len)
 {
     struct xpub *me = s->state;
     bool on = num != 0;
@@ -523,6 +670,9 @@ static int xpub_setopt(struct fmq_socket *s, int option, int64_t num, const void
     case OPT_ONLY_FIRST_SUBSCRIBE:
         me->only_first = on;
         return 0;
+    case OPT_MAX_SUBSCRIPTIONS:
+        me->max_subscriptions = (uint32_t)num;
+        return 0;
     case OPT_XPUB_WELCOME_MSG:
         return set_welcome(me, value, len);
     case OPT_SUBSCRIBE:
@@ -534,13 +684,26 @@ static int xpub_setopt(struct fmq_socket *s, int option, int64_t num, const void
     }
 }
 
+static int xpub_setopt(struct fmq_socket *s, int option, int64_t num, const void *value, size_t len)
+{
+    int rc = set_option(s, option, num, value, len);
+    go_on(s->state); /* fewer notices may be wanted */
+    return rc;
+}
+
 static int xpub_getopt(struct fmq_socket *s, int option, int64_t *num)
 {
     struct xpub *me = s->state;
-    if (option != OPT_TOPICS_COUNT)
+    switch (option) {
+    case OPT_TOPICS_COUNT:
+        *num = (int64_t)me->topics.trie.len;
+        return 0;
+    case OPT_MAX_SUBSCRIPTIONS:
+        *num = me->max_subscriptions;
+        return 0;
+    default:
         return -EINVAL;
-    *num = (int64_t)me->topics.trie.len;
-    return 0;
+    }
 }
 
 /* ---- looking inside ---- */

@@ -15,6 +15,7 @@
 
 #include "base/alloc.h"
 #include "base/map.h"
+#include "core/budget.h"
 #include "core/ctx.h"
 #include "core/endpoint.h"
 #include "wire/peer.h"
@@ -36,12 +37,17 @@ struct link_end {
     struct msgring queue;      /* towards this end */
     uint32_t put;              /* messages ever queued; written by the other end's socket */
     uint64_t bytes;            /* of them */
+    uint64_t replaced;         /* bytes that CONFLATE threw away */
     atomic_uint taken;         /* messages ever received from here */
     atomic_uint hwm;           /* of `queue` and what was taken from it unread; 0: none */
+    /* Bytes ever received. Changed before `taken` and read after it, which orders the two. */
+    _Atomic(uint64_t) taken_bytes;
+    _Atomic(uint64_t) max_bytes; /* as hwm */
     atomic_bool writer_blocked;
     bool idle;   /* its reader found nothing: the next message must be announced */
     bool closed; /* its socket has left */
     uint32_t sndhwm, rcvhwm;
+    uint64_t sndhwm_bytes, rcvhwm_bytes;
     atomic_bool conflate;
     unsigned events;
     bool posted;
@@ -55,6 +61,7 @@ struct inproc_link {
     atomic_uint refs;
     struct link_end end[2]; /* 0: connected, 1: bound */
     int type;               /* of the connecting socket */
+    struct budget *budget;  /* both pipes' */
     struct list waiting;    /* inproc_wait.links, under ctx->inproc_lock */
     char *name;
 };
@@ -64,6 +71,7 @@ struct inproc_link {
 struct inproc_name {
     struct fmq_socket *socket;
     uint32_t sndhwm, rcvhwm;
+    uint64_t sndhwm_bytes, rcvhwm_bytes;
     bool conflate;
     uint8_t identity[255];
     uint8_t identity_len;
@@ -75,12 +83,26 @@ struct inproc_wait {
 
 static void link_run(struct fmq_socket *s, struct cmd *cmd);
 
+/* Queued towards that end, in the link or taken over by its reader, and not received. */
+static uint64_t queued_bytes(const struct link_end *e)
+{
+    return e->bytes - e->replaced - atomic_load_explicit(&e->taken_bytes, memory_order_relaxed);
+}
+
+static inline void give_back(struct inproc_link *l, uint64_t bytes)
+{
+    if (l->budget)
+        budget_give(l->budget, bytes);
+}
+
 static void link_unref(struct inproc_link *l)
 {
     if (atomic_fetch_sub(&l->refs, 1) != 1)
         return;
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 2; i++) {
+        give_back(l, queued_bytes(&l->end[i]));
         msgring_fini(&l->end[i].queue);
+    }
     mutex_fini(&l->lock);
     mem_free(l->name);
     mem_free(l);
@@ -107,6 +129,8 @@ static void describe(struct link_end *e, struct fmq_socket *s)
 {
     e->sndhwm = (uint32_t)s->opt.sndhwm;
     e->rcvhwm = (uint32_t)s->opt.rcvhwm;
+    e->sndhwm_bytes = (uint64_t)s->opt.sndhwm_bytes;
+    e->rcvhwm_bytes = (uint64_t)s->opt.rcvhwm_bytes;
     atomic_store(&e->conflate, s->opt.conflate);
     memcpy(e->identity, s->opt.routing_id, s->opt.routing_id_len);
     e->identity_len = s->opt.routing_id_len;
@@ -122,6 +146,8 @@ static void set_hwm(struct inproc_link *l, bool both)
                        : from->sndhwm && to->rcvhwm ? from->sndhwm + to->rcvhwm
                                                     : 0;
         atomic_store(&to->hwm, hwm);
+        /* In bytes there is no limit unless one is set, so that of one side holds alone. */
+        atomic_store(&to->max_bytes, from->sndhwm_bytes + (both ? to->rcvhwm_bytes : 0));
     }
 }
 
@@ -146,23 +172,52 @@ static struct inproc_link *link_new(struct fmq_socket *s, const char *name)
     socket_ref(s);
     l->end[0].socket = s;
     l->type = s->type;
+    l->budget = s->budget;
     describe(&l->end[0], s);
     return l;
 }
 
 /* ---- what pipe.c asks ---- */
 
-bool inproc_can_write(struct pipe *p)
+static bool has_room(const struct link_end *to, uint64_t size)
+{
+    uint32_t hwm = atomic_load_explicit(&to->hwm, memory_order_relaxed);
+    uint64_t max = atomic_load_explicit(&to->max_bytes, memory_order_relaxed);
+    uint32_t waiting = to->put - atomic_load(&to->taken);
+    if (hwm && waiting >= hwm)
+        return false;
+    uint64_t queued = queued_bytes(to);
+    return !max || queued == 0 || (queued < max && size <= max - queued);
+}
+
+static bool bounded_can_write(struct link_end *to, uint64_t size)
+{
+    if (to->conflate || has_room(to, size))
+        return true;
+    atomic_store(&to->writer_blocked, true);
+    return has_room(to, size);
+}
+
+bool inproc_can_write(struct pipe *p, uint64_t size)
 {
     struct link_end *to = &p->link->end[!p->side];
+    if (p->bounded)
+        return bounded_can_write(to, size);
     uint32_t hwm = atomic_load_explicit(&to->hwm, memory_order_relaxed);
     if (!hwm || to->conflate || to->put - atomic_load(&to->taken) < hwm)
         return true;
     atomic_store(&to->writer_blocked, true);
-    if (to->put - atomic_load(&to->taken) < hwm)
-        return true;
-    p->full = true;
-    return false;
+    return to->put - atomic_load(&to->taken) < hwm;
+}
+
+bool inproc_bounded(const struct pipe *p)
+{
+    return atomic_load_explicit(&p->link->end[!p->side].max_bytes, memory_order_relaxed) != 0;
+}
+
+bool inproc_conflates(const struct pipe *p)
+{
+    return p->link->end[!p->side].conflate;
 }
 
 int inproc_write(struct pipe *p, struct msg *parts, uint32_t n)
@@ -174,9 +229,11 @@ int inproc_write(struct pipe *p, struct msg *parts, uint32_t n)
         if (rc)
             return rc;
     }
+    uint64_t gone = 0;
     mutex_lock(&l->lock);
     if (to->closed) {
         mutex_unlock(&l->lock);
+        give_back(l, parts_size(parts, n));
         for (uint32_t i = 0; i < n; i++)
             msg_drop(&parts[i]);
         return 0;
@@ -185,6 +242,8 @@ int inproc_write(struct pipe *p, struct msg *parts, uint32_t n)
         p->msgs_out -= to->queue.msgs;
         pipe_count_drops(p, to->queue.msgs);
         to->put -= to->queue.msgs;
+        gone = msgring_bytes(&to->queue);
+        to->replaced += gone;
         msgring_fini(&to->queue);
         msgring_init(&to->queue);
     }
@@ -204,6 +263,7 @@ int inproc_write(struct pipe *p, struct msg *parts, uint32_t n)
         while (done--)
             to->bytes -= msg_size(&parts[done]);
         mutex_unlock(&l->lock);
+        give_back(l, gone);
         return -ENOMEM;
     }
     to->put++;
@@ -212,6 +272,8 @@ int inproc_write(struct pipe *p, struct msg *parts, uint32_t n)
         note(l, !p->side, EV_READABLE, false);
     }
     mutex_unlock(&l->lock);
+    if (gone)
+        give_back(l, gone);
     return 0;
 }
 
@@ -232,11 +294,20 @@ void inproc_refill(struct pipe *p)
     mutex_unlock(&l->lock);
 }
 
-void inproc_taken(struct pipe *p, uint32_t msgs)
+/* Only our own socket changes it, so that plain arithmetic will do. */
+static inline void count_taken(struct link_end *e, uint64_t bytes)
+{
+    uint64_t before = atomic_load_explicit(&e->taken_bytes, memory_order_relaxed);
+    atomic_store_explicit(&e->taken_bytes, before + bytes, memory_order_relaxed);
+}
+
+void inproc_taken(struct pipe *p, uint64_t bytes)
 {
     struct inproc_link *l = p->link;
     struct link_end *e = &l->end[p->side];
-    atomic_fetch_add(&e->taken, msgs);
+    count_taken(e, bytes);
+    atomic_fetch_add(&e->taken, 1);
+    give_back(l, bytes);
     if (atomic_load(&e->writer_blocked)) {
         mutex_lock(&l->lock);
         atomic_store(&e->writer_blocked, false);
@@ -245,15 +316,32 @@ void inproc_taken(struct pipe *p, uint32_t msgs)
     }
 }
 
-void inproc_injected(struct pipe *p)
+void inproc_injected(struct pipe *p, uint64_t bytes)
 {
-    atomic_fetch_sub(&p->link->end[p->side].taken, 1);
+    struct inproc_link *l = p->link;
+    count_taken(&l->end[p->side], 0 - bytes);
+    atomic_fetch_sub(&l->end[p->side].taken, 1);
+    if (l->budget)
+        budget_add(l->budget, bytes);
 }
 
 uint32_t inproc_out_msgs(const struct pipe *p)
 {
     struct link_end *to = &p->link->end[!p->side];
     return to->put - atomic_load(&to->taken);
+}
+
+uint64_t inproc_out_bytes(const struct pipe *p)
+{
+    return queued_bytes(&p->link->end[!p->side]);
+}
+
+uint64_t inproc_in_bytes(const struct pipe *p)
+{
+    mutex_lock(&p->link->lock);
+    uint64_t waiting = queued_bytes(&p->link->end[p->side]);
+    mutex_unlock(&p->link->lock);
+    return waiting;
 }
 
 uint32_t inproc_in_msgs(const struct pipe *p)
@@ -294,14 +382,14 @@ void inproc_update_hwm(struct pipe *p)
     mutex_lock(&l->lock);
     l->end[p->side].sndhwm = (uint32_t)p->socket->opt.sndhwm;
     l->end[p->side].rcvhwm = (uint32_t)p->socket->opt.rcvhwm;
+    l->end[p->side].sndhwm_bytes = (uint64_t)p->socket->opt.sndhwm_bytes;
+    l->end[p->side].rcvhwm_bytes = (uint64_t)p->socket->opt.rcvhwm_bytes;
     set_hwm(l, l->end[1].socket != NULL);
     note(l, !p->side, EV_WRITABLE, false);
     mutex_unlock(&l->lock);
-    if (p->full && inproc_can_write(p)) {
-        p->full = false;
-        p->socket->ops->writable(p->socket, p);
-        socket_notify(p->socket);
-    }
+    pipe_set_limits(p);
+    if (p->full && !p->hung_up)
+        pipe_drained(p);
 }
 
 void inproc_detach(struct pipe *p)
@@ -325,11 +413,18 @@ void inproc_detach(struct pipe *p)
     e->pipe = NULL;
     p->bytes_in += e->bytes;
     p->bytes_out += l->end[!p->side].bytes;
+    /* What was taken over can still be received and is the pipe's from now on. */
+    uint64_t kept = msgring_bytes(&p->in), left = queued_bytes(e);
+    p->in_bytes = kept;
+    p->charged += kept;
+    count_taken(e, left);
     msgring_fini(&e->queue);
     msgring_init(&e->queue);
     note(l, !p->side, EV_CLOSED, true);
     mutex_unlock(&l->lock);
+    give_back(l, left - kept);
     p->link = NULL;
+    pipe_set_limits(p);
     link_unref(l);
     if (s)
         atomic_fetch_sub(&s->refs, 1); /* never the last: the caller is inside the socket */
@@ -337,11 +432,23 @@ void inproc_detach(struct pipe *p)
 
 /* ---- what the other end had to say ---- */
 
-/* The bound socket's end. Lock of s held. */
-static void attach_bound(struct fmq_socket *s, struct inproc_link *l)
+/* There was no memory for what is to be done at that end: once more, when its mailbox is next
+ * looked at. */
+static void again(struct inproc_link *l, int side, unsigned events)
+{
+    mutex_lock(&l->lock);
+    note(l, side, events, true);
+    mutex_unlock(&l->lock);
+}
+
+/* The bound socket's end. Lock of s held. False: no memory, and nothing was done. */
+static bool attach_bound(struct fmq_socket *s, struct inproc_link *l)
 {
     int err = 0;
-    struct pipe *p = s->closed || s->finished ? NULL : pipe_new(s, &err);
+    bool over = s->closed || s->finished;
+    struct pipe *p = over ? NULL : pipe_new(s, &err);
+    if (!p && !over)
+        return false;
     if (!p) {
         mutex_lock(&l->lock);
         struct fmq_socket *held = l->end[1].socket;
@@ -352,10 +459,12 @@ static void attach_bound(struct fmq_socket *s, struct inproc_link *l)
         if (held)
             socket_unref(held);
         link_unref(l); /* the reference that the pipe would have had */
-        return;
+        return true;
     }
     p->link = l;
     p->side = 1;
+    p->budget = l->budget;
+    pipe_set_limits(p);
     mutex_lock(&l->lock);
     l->end[1].pipe = p;
     describe(&l->end[1], s);
@@ -363,24 +472,39 @@ static void attach_bound(struct fmq_socket *s, struct inproc_link *l)
     memcpy(p->identity, l->end[0].identity, l->end[0].identity_len);
     p->identity_len = l->end[0].identity_len;
     mutex_unlock(&l->lock);
-    if (pipe_attach(p) || (pipe_connected(p) && true))
+    int rc = pipe_attach(p);
+    if (rc == -ENOMEM) {
+        mutex_lock(&l->lock);
+        l->end[1].pipe = NULL;
+        mutex_unlock(&l->lock);
+        p->link = NULL;
         pipe_free(p);
+        return false;
+    }
+    if (rc == 0 && (rc = pipe_connected(p)) == -ENOMEM) {
+        again(l, 1, EV_CONNECTED);
+        rc = 0;
+    }
+    if (rc)
+        pipe_free(p);
+    return true;
 }
 
-static void drain_all(struct inproc_link *l, struct pipe *p)
+/* Takes over all that is queued; false: there was no memory for the rest. */
+static bool drain_all(struct inproc_link *l, struct pipe *p)
 {
     uint32_t before = p->in.msgs;
     mutex_lock(&l->lock);
     struct msgring *q = &l->end[p->side].queue;
-    while (q->len) {
-        if (p->in.len == p->in.cap && msgring_grow(&p->in))
-            break;
+    while (q->len && msgring_reserve(&p->in) == 0) {
         struct msg m;
         msgring_pop(q, &m);
-        msgring_push(&p->in, &m);
+        msgring_put(&p->in, &m);
     }
+    bool all = q->len == 0;
     mutex_unlock(&l->lock);
     pipe_arrived(p, before);
+    return all;
 }
 
 static void link_run(struct fmq_socket *s, struct cmd *cmd)
@@ -397,10 +521,15 @@ static void link_run(struct fmq_socket *s, struct cmd *cmd)
     mutex_unlock(&l->lock);
 
     if (events & EV_ATTACH) {
-        attach_bound(s, l);
+        if (!attach_bound(s, l)) {
+            again(l, side, events);
+            link_unref(l);
+            return;
+        }
         p = e->pipe;
     }
-    if (p && !s->finished) {
+    if (p && p->link && !s->finished) {
+        pipe_set_limits(p); /* the link's may have changed */
         if (events & EV_CONNECTED && !p->ready && !p->hung_up) {
             mutex_lock(&l->lock);
             if (!p->identity_given) {
@@ -408,20 +537,21 @@ static void link_run(struct fmq_socket *s, struct cmd *cmd)
                 p->identity_len = l->end[!side].identity_len;
             }
             mutex_unlock(&l->lock);
-            if (pipe_connected(p))
+            int rc = pipe_connected(p);
+            if (rc == -ENOMEM)
+                again(l, side, EV_CONNECTED);
+            else if (rc)
                 pipe_close(p);
         }
         if (events & EV_READABLE && p->in.len == 0) {
             inproc_refill(p);
             pipe_arrived(p, 0);
         }
-        if (events & EV_WRITABLE && p->full && !p->hung_up) {
-            p->full = false;
-            s->ops->writable(s, p);
-            socket_notify(s);
-        }
-        if (events & EV_CLOSED && !p->hung_up) {
-            drain_all(l, p);
+        if (events & EV_WRITABLE && p->full && !p->hung_up)
+            pipe_drained(p);
+        if (events & EV_CLOSED && !p->hung_up && !drain_all(l, p)) {
+            again(l, side, EV_CLOSED);
+        } else if (events & EV_CLOSED && !p->hung_up) {
             struct endpoint *ep = p->endpoint;
             if (ep) {
                 p->endpoint = NULL;
@@ -455,6 +585,8 @@ static void snapshot(struct inproc_name *entry, struct fmq_socket *s)
 {
     entry->sndhwm = (uint32_t)s->opt.sndhwm;
     entry->rcvhwm = (uint32_t)s->opt.rcvhwm;
+    entry->sndhwm_bytes = (uint64_t)s->opt.sndhwm_bytes;
+    entry->rcvhwm_bytes = (uint64_t)s->opt.rcvhwm_bytes;
     entry->conflate = s->opt.conflate;
     memcpy(entry->identity, s->opt.routing_id, s->opt.routing_id_len);
     entry->identity_len = s->opt.routing_id_len;
@@ -478,16 +610,19 @@ static void meet(struct fmq_socket *s, struct inproc_link *l)
     bool gone = l->end[0].closed;
     note(l, 0, EV_CONNECTED, true);
     mutex_unlock(&l->lock);
-    attach_bound(s, l);
+    if (!attach_bound(s, l)) {
+        again(l, 1, EV_ATTACH | EV_READABLE | (gone ? EV_CLOSED : 0));
+        return;
+    }
     struct pipe *p = l->end[1].pipe;
     if (!p)
         return;
     inproc_refill(p);
     pipe_arrived(p, 0);
-    if (gone) {
-        drain_all(l, p);
+    if (gone && drain_all(l, p))
         pipe_hangup(p);
-    }
+    else if (gone)
+        again(l, 1, EV_CLOSED);
 }
 
 int inproc_bind(struct fmq_socket *s, const char *name)
@@ -641,6 +776,8 @@ int inproc_connect(struct fmq_socket *s, struct pipe *p, const char *name, bool 
             e->socket = bound;
             e->sndhwm = entry->sndhwm;
             e->rcvhwm = entry->rcvhwm;
+            e->sndhwm_bytes = entry->sndhwm_bytes;
+            e->rcvhwm_bytes = entry->rcvhwm_bytes;
             atomic_store(&e->conflate, entry->conflate);
             set_hwm(l, true);
             if (!p->identity_given) {
@@ -669,5 +806,7 @@ int inproc_connect(struct fmq_socket *s, struct pipe *p, const char *name, bool 
     }
     p->link = l;
     p->side = 0;
+    p->budget = l->budget;
+    pipe_set_limits(p);
     return connected ? pipe_connected(p) : 0;
 }

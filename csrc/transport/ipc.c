@@ -61,15 +61,16 @@ static int make_wildcard(struct endpoint *ep, struct address *a)
     return ipc_parse(a, dir, true, false, detail);
 }
 
-/* Whether somebody answers on the path. A file that nobody serves is left over from the dead. */
-static bool alive(const struct net_addr *addr)
+/* -EADDRINUSE if somebody answers on the path, 0 if not: a file that nobody serves is left over
+ * from the dead. Another error if that cannot be found out now. */
+static int find_server(const struct net_addr *addr)
 {
     int fd = net_socket(AF_UNIX, SOCK_STREAM);
     if (fd < 0)
-        return true; /* cannot tell: do not take it */
+        return fd;
     int rc = net_connect(fd, addr);
     net_close(fd);
-    return rc >= 0 || rc == -EAGAIN || rc == -EPERM || rc == -EACCES;
+    return rc >= 0 || rc == -EAGAIN || rc == -EPERM || rc == -EACCES ? -EADDRINUSE : 0;
 }
 
 static int ipc_listen(struct endpoint *ep, struct address *a)
@@ -91,9 +92,12 @@ static int ipc_listen(struct endpoint *ep, struct address *a)
     if (rc == -EADDRINUSE && a->host[0] != '@') {
         if (lstat(a->host, &st) == 0 && !S_ISSOCK(st.st_mode)) {
             detail_set("'%.100s' exists and is not a socket", a->host);
-        } else if (!o->ipc_steal && alive(&a->at[0])) {
-            detail_set("a live server is bound to ipc path '%.100s'", a->host);
         } else {
+            rc = o->ipc_steal ? 0 : find_server(&a->at[0]);
+            if (rc == -EADDRINUSE)
+                detail_set("a live server is bound to ipc path '%.100s'", a->host);
+        }
+        if (rc == 0) {
             unlink(a->host);
             rc = net_listen(fd, &a->at[0], o->backlog, false, false);
         }
@@ -108,6 +112,10 @@ static int ipc_listen(struct endpoint *ep, struct address *a)
             unlink(a->host);
             net_close(fd);
             return -ENOMEM;
+        }
+        if (lstat(a->host, &st) == 0) {
+            ep->unlink_dev = st.st_dev;
+            ep->unlink_ino = st.st_ino;
         }
     }
     return fd;
@@ -160,13 +168,15 @@ static void name_of(const struct net_addr *a, char *buf, size_t size)
     snprintf(buf, size, "ipc://%s", text);
 }
 
-static void ipc_local_name(int fd, char *buf, size_t size)
+static int ipc_local_name(int fd, char *buf, size_t size)
 {
     struct net_addr a;
-    if (net_local_addr(fd, &a))
+    int rc = net_local_addr(fd, &a);
+    if (rc)
         snprintf(buf, size, "ipc://");
     else
         name_of(&a, buf, size);
+    return rc;
 }
 
 static void ipc_peer_address(int fd, char *buf, size_t size)

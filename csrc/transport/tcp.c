@@ -268,13 +268,15 @@ static void name_of(const struct net_addr *a, char *buf, size_t size)
     snprintf(buf, size, "tcp://%s", text);
 }
 
-static void tcp_local_name(int fd, char *buf, size_t size)
+static int tcp_local_name(int fd, char *buf, size_t size)
 {
     struct net_addr a;
-    if (net_local_addr(fd, &a))
+    int rc = net_local_addr(fd, &a);
+    if (rc)
         snprintf(buf, size, "tcp://");
     else
         name_of(&a, buf, size);
+    return rc;
 }
 
 static void tcp_peer_address(int fd, char *buf, size_t size)

@@ -159,7 +159,7 @@ static int identity_step(struct peer *p)
     int rc = peer_parse_frame(p, &h);
     if (rc == 0)
         return 0;
-    if (rc < 0 || peer_too_big(p, h.size))
+    if (rc < 0)
         return peer_fail(p, PEER_FAIL_PROTOCOL, PROTO_ZMTP_MALFORMED_MESSAGE);
     if (h.size > sizeof(p->remote_identity))
         return peer_fail(p, PEER_FAIL_PROTOCOL, PROTO_ZMTP_INVALID_METADATA);

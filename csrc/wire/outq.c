@@ -135,6 +135,7 @@ static void reset_state(struct outq *q)
 {
     q->bytes = 0;
     q->msgs = 0;
+    q->body = q->through = 0;
     q->mid_frame = false;
     q->mid_msg = false;
     q->cur_left = 0;
@@ -255,8 +256,10 @@ int outq_put_copy_slow(struct outq *q, const void *data, size_t size)
         return outq_put(q, &m, 1);
     }
     int rc = append_copy(q, 0, NULL, 0, data, size);
-    if (rc == 0)
+    if (rc == 0) {
+        q->body += size;
         q->msgs++;
+    }
     return rc;
 }
 
@@ -265,10 +268,12 @@ int outq_put(struct outq *q, struct msg *parts, uint32_t n)
     if (n == 0)
         return 0;
     struct mark k = mark_now(q);
+    uint64_t body = 0;
     int rc = 0;
     for (uint32_t i = 0; i < n && rc == 0; i++) {
         uint8_t flags = i + 1 < n ? FRAME_MORE : 0;
         size_t size = msg_size(&parts[i]);
+        body += size;
         if (size <= OUTQ_COPY_MAX) {
             rc = append_copy(q, flags, NULL, 0, msg_data(&parts[i]), size);
         } else {
@@ -287,6 +292,7 @@ int outq_put(struct outq *q, struct msg *parts, uint32_t n)
         if (msg_size(&parts[i]) <= OUTQ_COPY_MAX)
             msg_drop(&parts[i]);
     }
+    q->body += body;
     q->msgs++;
     return 0;
 }
@@ -320,6 +326,7 @@ int outlog_put(struct outlog *log, const struct msg *parts, uint32_t n, struct o
     }
     span->chunk = log->chunk;
     span->begin = (uint32_t)log->end;
+    span->body = 0;
     for (uint32_t i = 0; i < n; i++) {
         uint8_t *at = log->chunk->data + log->end;
         size_t size = msg_size(&parts[i]);
@@ -327,6 +334,7 @@ int outlog_put(struct outlog *log, const struct msg *parts, uint32_t n, struct o
         if (size)
             memcpy(at + head, msg_data(&parts[i]), size);
         log->end += head + size;
+        span->body += (uint32_t)size;
     }
     span->end = (uint32_t)log->end;
     return 0;
@@ -351,6 +359,7 @@ int outq_put_span(struct outq *q, const struct outspan *span)
         block_append(q, b);
     }
     q->bytes += span->end - span->begin;
+    q->body += span->body;
     q->msgs++;
     return 0;
 }
@@ -378,8 +387,10 @@ int outq_put_pair(struct outq *q, const void *head, size_t head_len, const void 
                   size_t body_len)
 {
     int rc = put_pair(q, 0, head, head_len, body, body_len);
-    if (rc == 0)
+    if (rc == 0) {
+        q->body += head_len + body_len;
         q->msgs++;
+    }
     return rc;
 }
 
@@ -418,6 +429,7 @@ int outq_put_raw(struct outq *q, struct msg *m)
         set_ref(b, m);
     }
     q->bytes += size;
+    q->body += size;
     q->msgs++;
     return 0;
 }
@@ -517,8 +529,10 @@ static void advance(struct outq *q, size_t n)
                 msg_drop(&b->ref);
             }
         }
-        if (b->counted && block_done(b))
+        if (b->counted && block_done(b)) {
             q->msgs--;
+            q->body -= b->end + b->ref_sent; /* it is one or the other */
+        }
         drop_done_blocks(q);
     }
 }
@@ -534,14 +548,18 @@ static struct frame_head front_head(struct outq *q)
     return h;
 }
 
-/* A frame with these flags is through: keeps the count. */
-static void frame_through(struct outq *q, uint8_t flags)
+/* A frame with these flags and so many bytes behind its header is through: keeps the counts. */
+static void frame_through(struct outq *q, uint8_t flags, size_t size)
 {
     if (flags & FRAME_COMMAND)
         return;
+    q->through += size;
     q->mid_msg = flags & FRAME_MORE;
-    if (!q->mid_msg)
+    if (!q->mid_msg) {
         q->msgs--;
+        q->body -= q->through;
+        q->through = 0;
+    }
 }
 
 static void sent_all(struct outq *q)
@@ -580,7 +598,7 @@ static size_t count_short(struct outq *q, size_t n)
         size_t total = 2 + (size_t)d[at + 1];
         if (total > limit - at)
             break;
-        frame_through(q, d[at]);
+        frame_through(q, d[at], total - 2);
         at += total;
     }
     return at;
@@ -609,6 +627,7 @@ void outq_sent(struct outq *q, size_t n)
             }
             struct frame_head h = front_head(q);
             q->cur_left = h.head + h.size;
+            q->cur_body = h.size;
             q->cur_flags = h.flags;
         }
         size_t step = q->cur_left < n ? q->cur_left : n;
@@ -616,7 +635,7 @@ void outq_sent(struct outq *q, size_t n)
         n -= step;
         q->cur_left -= step;
         if (q->cur_left == 0)
-            frame_through(q, q->cur_flags);
+            frame_through(q, q->cur_flags, q->cur_body);
     }
     q->mid_frame = q->cur_left != 0;
 }
@@ -675,6 +694,8 @@ static void filter(struct outq *q, size_t keep, bool drop_msgs, bool drop_comman
             } else {
                 assert(!b->shared); /* holds no commands, and goes to no queue that conflates */
                 q->bytes -= total;
+                if (!(h.flags & FRAME_COMMAND))
+                    q->body -= h.size;
                 if (!(h.flags & (FRAME_COMMAND | FRAME_MORE)))
                     q->msgs--;
                 if (with_ref) {
@@ -709,13 +730,13 @@ void outq_rewind(struct outq *q)
         size_t left = q->cur_left;
         q->cur_left = 0;
         q->mid_frame = false;
-        frame_through(q, q->cur_flags);
+        frame_through(q, q->cur_flags, q->cur_body);
         advance(q, left);
     }
     while (q->mid_msg && q->bytes) {
         struct frame_head h = front_head(q);
         advance(q, h.head + h.size);
-        frame_through(q, h.flags);
+        frame_through(q, h.flags, h.size);
     }
     q->mid_msg = false;
     if (q->bytes)
@@ -747,7 +768,7 @@ void outq_pop(struct outq *q)
 {
     struct frame_head h = front_head(q);
     advance(q, h.head + h.size);
-    frame_through(q, h.flags);
+    frame_through(q, h.flags, h.size);
 }
 
 int outq_take(struct outq *q, struct msg *out)
@@ -770,6 +791,6 @@ int outq_take(struct outq *q, struct msg *out)
         advance(q, h.head + h.size);
     }
     out->flags = h.flags & (PART_MORE | PART_COMMAND);
-    frame_through(q, h.flags);
+    frame_through(q, h.flags, h.size);
     return 1;
 }

@@ -55,6 +55,7 @@ struct outlog {
 struct outspan {
     struct chunk *chunk;
     uint32_t begin, end;
+    uint32_t body; /* without framing */
 };
 
 struct outq {
@@ -63,6 +64,7 @@ struct outq {
     struct pool *pool;
     size_t bytes;  /* queued and not yet accepted by the kernel */
     uint32_t msgs; /* whole messages not yet wholly accepted: what SNDHWM counts */
+    uint64_t body; /* bytes of all their parts, without framing: what SNDHWM_BYTES counts */
     /* The first bytes of `head` continue a frame whose beginning was accepted already. */
     bool mid_frame;
 
@@ -70,7 +72,9 @@ struct outq {
     bool mid_msg;      /* parts of a message were accepted, and more of it follow */
     bool unframed;     /* the bytes are no frames: fixed by the first put */
     uint8_t cur_flags; /* mid_frame: the flags of that frame ... */
+    size_t cur_body;   /* ... its bytes without the header */
     size_t cur_left;   /* ... and how much of it is left */
+    uint64_t through;  /* parts of the message at the front that were accepted: still in `body` */
 };
 
 void outq_init(struct outq *q, struct pool *pool);
@@ -98,6 +102,7 @@ static inline int outq_put_copy(struct outq *q, const void *data, size_t size)
         memcpy(at + 2, data, size);
     b->end += (uint32_t)size + 2;
     q->bytes += size + 2;
+    q->body += size;
     q->msgs++;
     return 0;
 }
@@ -136,7 +141,7 @@ void outq_trim(struct outq *q);
 /* Describes up to max pieces from the front; returns the count. */
 int outq_iov(struct outq *q, struct iovec *iov, int max);
 
-/* The kernel took n bytes. Frees what is done and updates msgs exactly. */
+/* The kernel took n bytes. Frees what is done and updates msgs and body exactly. */
 void outq_sent(struct outq *q, size_t n);
 
 /*

@@ -46,7 +46,8 @@ const char *peer_type_name(int type)
 int peer_type_from_name(const uint8_t *name, size_t len)
 {
     for (int t = 0; t < FMQ_TYPE_COUNT; t++) {
-        if (strlen(type_names[t]) == len && memcmp(type_names[t], name, len) == 0)
+        const char *known = type_names[t]; /* NULL: a number that no type here has */
+        if (known && strlen(known) == len && memcmp(known, name, len) == 0)
             return t;
     }
     return -1;
@@ -331,8 +332,10 @@ void peer_recv_done(struct peer *p, size_t n, uint64_t now)
     p->now = now;
     if (n == 0)
         return;
-    /* Whatever came, the peer lives. */
-    p->timeout_deadline = p->ttl_deadline = PEER_NEVER;
+    /* Whatever came, the peer lives. One that says how long it may be silent will be heard of again
+     * when its next PING is due. */
+    p->timeout_deadline = PEER_NEVER;
+    p->ttl_deadline = p->ttl_ns && p->ping_gap ? now + p->ping_gap + p->ttl_ns : PEER_NEVER;
     p->starved = false;
     if (p->recv_big) {
         p->big_have += n;
@@ -361,7 +364,7 @@ int peer_parse_frame(const struct peer *p, struct frame_head *h)
                                     : frame_parse_v1(peer_at(p), avail, h);
 }
 
-bool peer_too_big(const struct peer *p, size_t size)
+static bool too_big(const struct peer *p, size_t size)
 {
     return p->cfg.max_msg_size >= 0 && (uint64_t)size > (uint64_t)p->cfg.max_msg_size;
 }
@@ -493,7 +496,7 @@ static int handshake_step(struct peer *p, struct peer_event *ev)
     rc = peer_parse_frame(p, &h);
     if (rc == 0)
         return 0;
-    if (rc < 0 || peer_too_big(p, h.size) || h.size > PEER_HANDSHAKE_MAX)
+    if (rc < 0 || h.size > PEER_HANDSHAKE_MAX)
         return peer_fail(p, PEER_FAIL_PROTOCOL, PROTO_ZMTP_MALFORMED_MESSAGE);
     if (peer_avail(p) < h.head + h.size) {
         p->frame_need = h.head + h.size;
@@ -512,11 +515,8 @@ static void got_ping(struct peer *p, const uint8_t *args, size_t len)
 {
     if (len < 2)
         return;
-    uint32_t ttl = get_be16(args);
-    if (ttl) {
-        p->ttl_ns = ttl * 100 * PEER_NS_PER_MS;
-        p->ttl_deadline = p->now + p->ttl_ns;
-    }
+    p->ttl_ns = get_be16(args) * 100 * PEER_NS_PER_MS;
+    p->ttl_deadline = p->ttl_ns ? p->now + p->ttl_ns : PEER_NEVER;
     /* One answer at a time: a flood of PINGs is answered by the latest. */
     len -= 2;
     p->pong_len = (uint8_t)(len < sizeof(p->pong) ? len : sizeof(p->pong));
@@ -645,7 +645,7 @@ static int frame_step(struct peer *p, struct peer_event *ev)
     if (rc == 0)
         return 0;
     /* The limit is on what the program gets, not on its wrapping. */
-    if (rc < 0 || (h.size > p->overhead && peer_too_big(p, h.size - p->overhead)))
+    if (rc < 0 || (h.size > p->overhead && too_big(p, h.size - p->overhead)))
         return peer_fail(p, PEER_FAIL_PROTOCOL, PROTO_ZMTP_MALFORMED_MESSAGE);
     bool command = is_command(p, h.flags);
     if (!command && !p->overhead && too_many_parts(p, h.flags))

@@ -38,7 +38,7 @@
 /* The first allocation for a large body; grows as the bytes arrive. */
 #define PEER_EAGER_MAX ((size_t)1 << 20)
 #define PEER_DEFAULT_MAX_PARTS 65535u
-/* The longest command of a handshake, whatever max_msg_size allows. */
+/* The longest command of a handshake, to which max_msg_size does not apply. */
 #define PEER_HANDSHAKE_MAX ((size_t)64 << 10)
 /* References on the chunk taken at once, so that a slice costs no atomic operation. */
 #define PEER_REFS_AHEAD 64u
@@ -67,6 +67,8 @@ enum peer_failure {
 #define PROTO_ZMTP_INVALID_METADATA 0x10000018
 #define PROTO_ZMTP_CRYPTOGRAPHIC 0x11000001
 #define PROTO_ZMTP_MECHANISM_MISMATCH 0x11000002
+/* fastmq's own: it went beyond MAX_SUBSCRIPTIONS. */
+#define PROTO_TOO_MANY_SUBSCRIPTIONS 0x70000001
 
 /* The numbers of ZeroMQ's MECHANISM option. */
 enum peer_mechanism { PEER_MECH_NULL = 0, PEER_MECH_PLAIN = 1, PEER_MECH_CURVE = 2 };
@@ -102,7 +104,7 @@ struct peer_config {
     size_t identity_len;        /* <= 255 */
     const uint8_t *extra_props; /* application's X- properties in meta.h's encoding; copied */
     size_t extra_props_len;
-    int64_t max_msg_size;                        /* bytes a frame, -1: no limit */
+    int64_t max_msg_size;                        /* bytes a frame of traffic, -1: no limit */
     uint32_t max_parts;                          /* frames a message; 0: PEER_DEFAULT_MAX_PARTS */
     uint32_t handshake_ms;                       /* 0: no limit */
     uint32_t heartbeat_ivl_ms, heartbeat_ttl_ms; /* 0: off */

@@ -37,8 +37,6 @@ int greeting_step(struct peer *p); /* SIGNATURE to IDENTITY */
 
 /* peer.c */
 int peer_parse_frame(const struct peer *p, struct frame_head *h);
-/* True when max_msg_size forbids a frame of that size. */
-bool peer_too_big(const struct peer *p, size_t size);
 void peer_become_ready(struct peer *p);
 
 /* peer_out.c: takes over nothing; the body is copied into the peer's own queue. 0 or -ENOMEM. */

@@ -250,7 +250,5 @@ uint64_t peer_tick(struct peer *p, struct outq *q, uint64_t now)
         if (limit && p->timeout_deadline == PEER_NEVER)
             p->timeout_deadline = now + limit;
     }
-    /* Without memory it stays due. */
-    (void)flush_pong(p, q);
     return earlier(p->ping_next, earlier(p->timeout_deadline, p->ttl_deadline));
 }

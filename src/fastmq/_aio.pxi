@@ -10,6 +10,10 @@
 #
 # A message is taken from the engine only for a waiter that still wants it. If the task that waits is
 # cancelled after that, before it has run, the message comes back and is the next to be received.
+#
+# Loops of several threads may share a socket. What they share is its _Waits, with all that hangs on
+# it: every way in from outside (a verb, a call of the loop, a Future's) takes its critical section,
+# see _core.pyx; the functions in between stand in it.
 
 cdef object Future_ = None         # asyncio.Future
 cdef object Pending = None         # fastmq._future.Pending: a Future whose message can come back
@@ -121,9 +125,10 @@ cdef class _Waiter:
     def abandon(self):
         """The task was cancelled while it awaited: what was received and not seen comes back."""
         self.awaiting -= 1
-        if self.taken is not None and self.awaiting == 0:
-            self.give_back()
-            self.socket.waits.serve_all()
+        with cython.critical_section(self.socket.waits):
+            if self.taken is not None and self.awaiting == 0:
+                self.give_back()
+                self.socket.waits.serve_all()
 
     def delivered(self):
         """A task has the result."""
@@ -361,7 +366,8 @@ cdef class _Hub:
                 if station.hub is not self or not station.in_hub:
                     continue
                 try:
-                    station.serve()
+                    with cython.critical_section(station.waits):
+                        station.serve()
                 except BaseException as e:  # the others must not miss their turn
                     error = error or e
             if n < HUB_BATCH or error is not None:
@@ -428,7 +434,8 @@ cdef class _Station:
     cdef list pollers      # (events, Future)
 
     def __call__(self):
-        self.serve()
+        with cython.critical_section(self.waits):
+            self.serve()
 
     cdef int watch(self, int events) except -1:
         """Has the loop watch for these events, or for none."""
@@ -638,6 +645,10 @@ cdef class _Station:
 
     def end(self):
         """The socket is closed by its owner: who waits is cancelled, iterations end."""
+        with cython.critical_section(self.waits):
+            self.end_all()
+
+    cdef int end_all(self) except -1:
         cdef _Waiter w
         try:
             for queue in (self.receivers, self.senders):
@@ -692,7 +703,7 @@ cdef class _Waits:
                 return found
             if found.loop.is_closed():
                 self.stations.remove(found)
-                found.end()
+                found.end_all()
         found = _Station()
         found.waits = self
         found.loop = loop
@@ -724,9 +735,10 @@ cdef class _Waits:
     cdef int closed(self) except -1:
         """The socket was closed, by whomever: hubs that it does not need any more are let go."""
         cdef _Station station
-        for station in self.stations:
-            if not station.in_hub:
-                station.hub = None
+        with cython.critical_section(self):
+            for station in self.stations:
+                if not station.in_hub:
+                    station.hub = None
         return 0
 
     cdef int events(self):
@@ -771,7 +783,7 @@ cdef class _Waits:
                     and station.loop.is_running():
                 station.loop.call_soon_threadsafe(station.end)
             else:
-                station.end()
+                station.end_all()
         return 0
 
 
@@ -784,16 +796,17 @@ cdef _Waits waits_of(Socket socket):
     cdef _Waits waits
     if socket.s is NULL:
         unusable()
-    if socket.handle.waits is None:
-        if Future_ is None:
-            from fastmq import _future  # it calls set_asyncio
-        waits = _Waits()
-        waits.handle = socket.handle
-        waits.s = socket.s
-        waits.stations = []
-        waits.luck = MAX_LUCK // 2
-        socket.handle.waits = waits
-    return socket.handle.waits
+    with cython.critical_section(socket.handle):
+        if socket.handle.waits is None:
+            if Future_ is None:
+                from fastmq import _future  # it calls set_asyncio
+            waits = _Waits()
+            waits.handle = socket.handle
+            waits.s = socket.s
+            waits.stations = []
+            waits.luck = MAX_LUCK // 2
+            socket.handle.waits = waits
+        return socket.handle.waits
 
 
 def poll_later(Socket socket, int flags, future, loop):
@@ -801,14 +814,16 @@ def poll_later(Socket socket, int flags, future, loop):
     FMQ_POLLCHANGE among them when anything about it may have changed since this call. The loop and
     the Future may be of another kind than asyncio's that has the same methods."""
     cdef _Waits waits = waits_of(socket)
-    cdef _Station station = waits.station_in(loop)
-    station.pollers = [row for row in station.pollers if not row[1].done()]
-    if flags & FMQ_POLLIN and waits.returned is not None:  # no descriptor will show that
-        if not future.done():
-            future.set_result(FMQ_POLLIN)
-        return
-    station.pollers.append((flags, future))
-    station.watch(station.wanted | (flags & (FMQ_POLLIN | FMQ_POLLOUT | FMQ_POLLCHANGE)))
+    cdef _Station station
+    with cython.critical_section(waits):
+        station = waits.station_in(loop)
+        station.pollers = [row for row in station.pollers if not row[1].done()]
+        if flags & FMQ_POLLIN and waits.returned is not None:  # no descriptor will show that
+            if not future.done():
+                future.set_result(FMQ_POLLIN)
+            return
+        station.pollers.append((flags, future))
+        station.watch(station.wanted | (flags & (FMQ_POLLIN | FMQ_POLLOUT | FMQ_POLLCHANGE)))
 
 
 def poll_returned(members):
@@ -831,14 +846,15 @@ def poll_no_more(Socket socket, loop):
     cdef _Station station
     if socket.s is NULL or socket.handle.waits is None:
         return
-    for station in list((<_Waits>socket.handle.waits).stations):
-        if station.loop is loop:
-            if loop.is_closed():
-                station.end()
-            station.pollers = [row for row in station.pollers if not row[1].done()]
-            if not station.pollers and station.first(station.receivers) is None \
-                    and station.first(station.senders) is None:
-                station.unwatch()
+    with cython.critical_section(socket.handle.waits):
+        for station in list((<_Waits>socket.handle.waits).stations):
+            if station.loop is loop:
+                if loop.is_closed():
+                    station.end_all()
+                station.pollers = [row for row in station.pollers if not row[1].done()]
+                if not station.pollers and station.first(station.receivers) is None \
+                        and station.first(station.senders) is None:
+                    station.unwatch()
 
 
 def poll_end(Socket socket):
@@ -846,8 +862,9 @@ def poll_end(Socket socket):
     cdef _Station station
     if socket.s is NULL or socket.handle.waits is None:
         return
-    for station in list((<_Waits>socket.handle.waits).stations):
-        station.end()
+    with cython.critical_section(socket.handle.waits):
+        for station in list((<_Waits>socket.handle.waits).stations):
+            station.end_all()
 
 
 # ---- sockets ----
@@ -858,7 +875,9 @@ cdef class AsyncSocket(Socket):
     cdef _Waits waits
 
     cdef _Waits join(self):
-        self.waits = waits_of(self)
+        with cython.critical_section(self):
+            if self.waits is None:
+                self.waits = waits_of(self)
         return self.waits
 
     # -- receiving --
@@ -868,18 +887,23 @@ cdef class AsyncSocket(Socket):
         try:
             return finished(value)
         except BaseException:  # no event loop: the message is not lost
-            if self.waits.returned is None:
-                self.waits.returned = deque()
-            self.waits.returned.append((value, more))
+            with cython.critical_section(self.waits):
+                if self.waits.returned is None:
+                    self.waits.returned = deque()
+                self.waits.returned.append((value, more))
             raise
 
     cdef object receive(self, _Waiter w, object timeout):
         """Takes what is wanted now, or queues for it."""
         cdef _Waits waits = self.join()
+        w.socket = self
+        with cython.critical_section(waits):
+            return self.receive_in(waits, w, timeout)
+
+    cdef object receive_in(self, _Waits waits, _Waiter w, object timeout):
         cdef _Station station = waits.station()
         cdef int rc = 0
         cdef int ms
-        w.socket = self
         if station.first(station.receivers) is None:
             if waits.returned is not None:
                 return finished_in(station.loop, waits.take_back(w))
@@ -1055,9 +1079,13 @@ cdef class AsyncSocket(Socket):
     cdef object dispatch(self, _Waiter w, object timeout):
         """Sends now, or queues until there is room."""
         cdef _Waits waits = self.join()
+        w.socket = self
+        with cython.critical_section(waits):
+            return self.dispatch_in(waits, w, timeout)
+
+    cdef object dispatch_in(self, _Waits waits, _Waiter w, object timeout):
         cdef _Station station = waits.station()
         cdef int ms
-        w.socket = self
         if self.owes():
             return failed_in(station.loop, error_of(-FMQ_EFSM))
         if station.first(station.senders) is None:
@@ -1174,8 +1202,9 @@ cdef class AsyncSocket(Socket):
         if self.s is NULL or fmq_closed(self.s):
             raise make_error(-ENOTSUP, "Operation not supported: the socket is closed")
         waits = self.join()
-        station = waits.station()
-        events = waits.events()
+        with cython.critical_section(waits):
+            station = waits.station()
+            events = waits.events()
         if events < 0:
             return failed_in(station.loop, error_of(events))
         if events & flags or ms == 0:
@@ -1201,8 +1230,11 @@ cdef class AsyncSocket(Socket):
 
     def _end_waits(self):
         """Cancels all that wait for the socket and takes it away from its loops."""
+        cdef _Waits waits
         if self.s is not NULL and self.handle.waits is not None:
-            (<_Waits>self.handle.waits).end()
+            waits = self.handle.waits
+            with cython.critical_section(waits):
+                waits.end()
 
 
 def poll_expired(future):

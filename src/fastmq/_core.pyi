@@ -11,6 +11,7 @@ from typing_extensions import Self, disjoint_base
 from .frame import MessageTracker
 
 COPY_THRESHOLD: int
+__version__: str
 
 @disjoint_base
 class Frame:

@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: MIT
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 # cython: binding=False, embedsignature=True, embedsignature.format=clinic
+# cython: freethreading_compatible=True, subinterpreters_compatible=no
 """The one extension module: the engine's handles as Python classes.
 
 Rules of this file. What a send or a receive does on its way is a method of the cdef class itself,
 in C types. The interpreter lock is kept for the engine's fmq_try_* calls and let go for every call
 that may wait. A wait is ended by a signal with -EINTR: handlers run, and what is left of the time
 is computed from one deadline. Negative results become exceptions in `fail` and nowhere else.
+
+Where there is no interpreter lock, the engine's own locks do for what goes into the engine; what
+this module keeps beside it and several threads may change has a critical section of the object it
+belongs to. With an interpreter lock these are nothing. See "Without the interpreter lock" in
+docs/architecture.md.
 """
 
 cimport cython
@@ -75,6 +81,9 @@ cdef enum:
     TURN = 1024
 
 COPY_THRESHOLD = 65536
+
+# The header's: told there and nowhere else.
+__version__ = f"{FMQ_VERSION_MAJOR}.{FMQ_VERSION_MINOR}.{FMQ_VERSION_PATCH}"
 
 cdef bint exiting = False
 cdef int last_errno = 0
@@ -345,7 +354,7 @@ cdef object build(msg *m, object data, bint copy, bint track, Py_ssize_t thresho
 
 cdef object finished_tracker():
     global tracker_class, done_tracker
-    if done_tracker is None:
+    if done_tracker is None or tracker_class is None:  # another thread may be between the two
         from fastmq.frame import _FINISHED_TRACKER, MessageTracker
         tracker_class = MessageTracker
         done_tracker = _FINISHED_TRACKER
@@ -401,24 +410,27 @@ cdef class Frame:
                 fail(rc)
             if track:
                 self.tracker = finished_tracker()
-        if self.exports > 0:
-            msg_drop(&fresh)
-            raise BufferError("the frame cannot be made anew: a buffer of it is in use")
-        msg_drop(&self.m)
-        self.m = fresh
-        self.source = data if PyBytes_CheckExact(data) else None
+        with cython.critical_section(self):
+            if self.exports > 0:
+                msg_drop(&fresh)
+                raise BufferError("the frame cannot be made anew: a buffer of it is in use")
+            msg_drop(&self.m)
+            self.m = fresh
+            self.source = data if PyBytes_CheckExact(data) else None
 
     def __dealloc__(self):
         msg_drop(&self.m)
         meta_unref(self.props)
 
     def __getbuffer__(self, Py_buffer *buffer, int flags):
-        PyBuffer_FillInfo(buffer, self, <void *>msg_data(&self.m), <Py_ssize_t>msg_size(&self.m), 1,
-                          flags)
-        self.exports += 1
+        with cython.critical_section(self):
+            PyBuffer_FillInfo(buffer, self, <void *>msg_data(&self.m),
+                              <Py_ssize_t>msg_size(&self.m), 1, flags)
+            self.exports += 1
 
     def __releasebuffer__(self, Py_buffer *buffer):
-        self.exports -= 1
+        with cython.critical_section(self):
+            self.exports -= 1
 
     def __len__(self):
         return <Py_ssize_t>msg_size(&self.m)
@@ -448,7 +460,8 @@ cdef class Frame:
         other.props = self.props
         if other.props is not NULL:
             meta_ref(other.props)
-        other.source = self.source
+        with cython.critical_section(self):
+            other.source = self.source
         other.tracker = self.tracker
         other.tracker_event = self.tracker_event
         other.more = self.more
@@ -463,10 +476,11 @@ cdef class Frame:
     @property
     def bytes(self):
         """The content as bytes; the very object the frame was made of, if that was bytes."""
-        if self.source is None:
-            self.source = PyBytes_FromStringAndSize(
-                <const char *>msg_data(&self.m), <Py_ssize_t>msg_size(&self.m))
-        return self.source
+        with cython.critical_section(self):
+            if self.source is None:
+                self.source = PyBytes_FromStringAndSize(
+                    <const char *>msg_data(&self.m), <Py_ssize_t>msg_size(&self.m))
+            return self.source
 
     @property
     def routing_id(self):
@@ -585,14 +599,21 @@ cdef void reap_orphans():
     """Frees the contexts without owner that have sent what they had."""
     cdef fmq_ctx *h
     cdef int rc
-    for address in list(orphans):
+    cdef list sending = []
+    while True:
+        try:
+            address = orphans.pop()  # no other thread has it from here on
+        except IndexError:
+            break
         h = <fmq_ctx *><void *><uintptr_t>address
         with nogil:
             rc = 0 if fmq_ctx_forked(h) else fmq_ctx_term(h, 0)
         if rc == 0:
-            orphans.remove(address)
             with nogil:
                 fmq_ctx_free(h)
+        else:
+            sending.append(address)
+    orphans.extend(sending)
 
 
 cdef class Context:
@@ -657,10 +678,11 @@ cdef class Context:
             name = optval.encode() if isinstance(optval, str) else optval
             rc = fmq_ctx_set_name_prefix(h, name)
         elif isinstance(optval, int):
-            if not -2**31 <= optval < 2**31:
-                rc = -EINVAL
-            else:
-                rc = fmq_ctx_set(h, number, optval)
+            if not -2**63 <= optval < 2**63:
+                fail_about(-EINVAL, f"context option {option!r} = {optval!r}")
+            rc = fmq_ctx_set(h, number, optval)
+            if rc < 0:
+                fail_detail(rc, f"context option {option!r} = {optval!r}")
         else:
             raise TypeError(f"context option {option!r} takes int, not {type(optval).__name__}")
         if rc < 0:
@@ -669,7 +691,7 @@ cdef class Context:
     def get(self, option):
         """The value of a ContextOption."""
         cdef fmq_ctx *h = self.need()
-        cdef int value = 0
+        cdef int64_t value = 0
         cdef int rc = fmq_ctx_get(h, option, &value)
         if rc < 0:
             fail_about(rc, f"context option {option!r}")
@@ -741,7 +763,8 @@ cdef class Context:
         if rc < 0:
             fail(rc)
         return (*counters(&stats.count), stats.send_waits, stats.sockets, stats.peers,
-                stats.descriptors, stats.pool_bytes, stats.pool_spare)
+                stats.descriptors, stats.pool_bytes, stats.pool_spare,
+                None if stats.queued_bytes < 0 else stats.queued_bytes)
 
 
 def orphans_sending():
@@ -1558,7 +1581,7 @@ cdef bytes topic_bytes(object topic):
 
 cdef tuple counters(fmq_counters *c):
     return (c.msgs_sent, c.msgs_recvd, c.bytes_sent, c.bytes_recvd, c.drops, c.queued_to_send,
-            c.queued_to_recv, c.reconnects)
+            c.queued_to_recv, c.bytes_to_send, c.bytes_to_recv, c.reconnects)
 
 
 cdef tuple peer_fields(fmq_peer *p):
@@ -1589,6 +1612,9 @@ cdef object take_at(parts *p, uint32_t i, meta *props, bint copy, bint track):
 
 # ---- polling ----
 
+cdef object MISSING = object()
+
+
 cdef class PollSet:
     """A set of sockets and descriptors whose readiness is waited for together.
 
@@ -1615,23 +1641,26 @@ cdef class PollSet:
     def add(self, key, int events):
         """Watches key for events. TypeError: it is neither socket, int, nor has fileno()."""
         cdef _SocketHandle handle
+        cdef size_t serial
         cdef int rc
         cdef int fd
-        self.serial += 1
+        with cython.critical_section(self):
+            self.serial += 1
+            serial = self.serial
         if isinstance(key, Socket):
             handle = (<Socket>key).handle
             if handle is None:
                 unusable()
-            rc = fmq_pollset_add(self.p, handle.s, events, <void *>self.serial)
+            rc = fmq_pollset_add(self.p, handle.s, events, <void *>serial)
             target = handle
         else:
             fd = descriptor(key)
-            rc = fmq_pollset_add_fd(self.p, fd, events, <void *>self.serial)
+            rc = fmq_pollset_add_fd(self.p, fd, events, <void *>serial)
             target = fd
         if rc < 0:
             fail_about(rc, f"{key!r}")
-        self.entries[key] = (self.serial, target)
-        self.by_serial[self.serial] = key
+        self.entries[key] = (serial, target)
+        self.by_serial[serial] = key
 
     def modify(self, key, int events):
         """Changes what a key is watched for. KeyError: it is not in the set."""
@@ -1647,7 +1676,7 @@ cdef class PollSet:
     def remove(self, key):
         """Forgets a key. KeyError: it is not in the set."""
         serial, target = self.entries.pop(key)
-        del self.by_serial[serial]
+        self.by_serial.pop(serial, None)
         if isinstance(target, _SocketHandle):
             fmq_pollset_remove(self.p, (<_SocketHandle>target).s)
         else:
@@ -1685,8 +1714,8 @@ cdef class PollSet:
                 PyMem_Free(v)
         if len(out) > 1:
             out.sort()
-        return [(self.by_serial[serial], events) for serial, events in out
-                if serial in self.by_serial]
+        found = [(self.by_serial.get(serial, MISSING), events) for serial, events in out]
+        return [row for row in found if row[0] is not MISSING]  # removed by another thread
 
 
 cdef int descriptor(object key) except -1:

@@ -59,6 +59,9 @@ cdef extern from "fastmq.h" nogil:
     const int FMQ_EFORKED
     const int FMQ_DONTWAIT
     const int FMQ_SNDMORE
+    const int FMQ_VERSION_MAJOR
+    const int FMQ_VERSION_MINOR
+    const int FMQ_VERSION_PATCH
     const int FMQ_POLLIN
     const int FMQ_POLLOUT
     const int FMQ_POLLERR
@@ -93,8 +96,8 @@ cdef extern from "fastmq.h" nogil:
         char *endpoint
 
     int fmq_ctx_new(fmq_ctx **out)
-    int fmq_ctx_set(fmq_ctx *ctx, int option, int value)
-    int fmq_ctx_get(fmq_ctx *ctx, int option, int *value)
+    int fmq_ctx_set(fmq_ctx *ctx, int option, int64_t value)
+    int fmq_ctx_get(fmq_ctx *ctx, int option, int64_t *value)
     int fmq_ctx_set_name_prefix(fmq_ctx *ctx, const char *prefix)
     int fmq_ctx_shutdown(fmq_ctx *ctx)
     int fmq_ctx_term(fmq_ctx *ctx, int timeout_ms)
@@ -179,6 +182,8 @@ cdef extern from "fastmq.h" nogil:
         uint64_t drops
         uint64_t queued_to_send
         uint64_t queued_to_recv
+        uint64_t bytes_to_send
+        uint64_t bytes_to_recv
         uint64_t reconnects
 
     struct fmq_peer:
@@ -209,6 +214,7 @@ cdef extern from "fastmq.h" nogil:
         uint32_t descriptors
         uint64_t pool_bytes
         uint64_t pool_spare
+        int64_t queued_bytes
 
     int fmq_peers(fmq_socket *s, fmq_peer *rows, int max)
     int fmq_stats(fmq_socket *s, fmq_socket_stats *out)

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import re
 
-__version__ = "0.1.0"
+from . import _core
+
+__version__ = _core.__version__
 __revision__ = ""
 
 ZMQ_VERSION = "4.3.5"

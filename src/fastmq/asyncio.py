@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Sockets for asyncio: every verb that may wait returns a Future.
+"""Sockets for asyncio: every verb that may wait returns a Future::
 
     ctx = fastmq.asyncio.Context()
     async with ctx.socket(fastmq.REP) as rep:

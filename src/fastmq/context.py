@@ -44,7 +44,7 @@ _exiting = False
 class Context(_core.Context, Generic[_SocketT]):
     """Sockets are made by a context, and end with it.
 
-    io_threads: how many threads do what no calling thread does (1 to 1024, 0: inproc only).
+    io_threads: how many threads do what no calling thread does (1 to 64, 0: inproc only).
     shadow: another Context, or the address of one (`underlying`), to share instead of making one.
     Socket options set as attributes (`context.linger = 0`) are defaults of sockets made later.
     Usable in a with statement, which destroys it at the end.

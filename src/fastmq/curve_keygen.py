@@ -11,11 +11,18 @@ from pathlib import Path
 
 from . import curve_keypair, curve_public
 from .auth import create_certificates
+from .cli.arguments import examples
 from .error import ZMQError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
+    parser.description = "Make a pair of CURVE keys, on the terminal or as certificate files."
+    examples(
+        parser,
+        "fastmq curve-keygen",
+        "fastmq curve-keygen --dir keys server       # keys/server.key and keys/server.key_secret",
+    )
     parser.add_argument(
         "name",
         nargs="?",
@@ -55,9 +62,7 @@ def run(options: argparse.Namespace) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The module as a program; the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m fastmq.curve_keygen", description="Make a pair of CURVE keys."
-    )
+    parser = argparse.ArgumentParser(prog="python -m fastmq.curve_keygen")
     add_arguments(parser)
     return run(parser.parse_args(arguments))
 

@@ -161,7 +161,7 @@ class Socket(_core.Socket, SocketOptions, Generic[_ReturnT]):
     # -- endpoints --
 
     def bind(self: _SocketT, addr: str | bytes) -> _SocketContext[_SocketT]:
-        """Listens at an endpoint ("tcp://*:5555", "ipc:///tmp/x", "inproc://name"); `*` as port
+        """Listens at an endpoint (`tcp://*:5555`, `ipc:///tmp/x`, `inproc://name`); `*` as port
         lets the system choose, LAST_ENDPOINT tells. The result can be used in a with statement,
         which unbinds. ZMQError: EADDRINUSE, EADDRNOTAVAIL, EINVAL, EPROTONOSUPPORT ..., whose text
         names the address."""
@@ -179,7 +179,7 @@ class Socket(_core.Socket, SocketOptions, Generic[_ReturnT]):
     ) -> int:
         """Binds to a free port of the range (max_port is not in it) and returns it.
 
-        addr: "tcp://interface", without a port. ZMQBindError: max_tries ports were all taken.
+        addr: `tcp://interface`, without a port. ZMQBindError: max_tries ports were all taken.
         """
         if addr.startswith(("ipc:", "inproc:", "tipc:", "vsock:")):
             raise ValueError(f"addr must be of a transport with ports, such as tcp, not {addr!r}")

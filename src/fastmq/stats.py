@@ -65,6 +65,10 @@ class Peer:
     """Messages not sent yet, now."""
     queued_in: int
     """Messages not received by the program yet, now."""
+    queued_out_bytes: int
+    """Bytes of the parts of what is counted in queued_out, without framing."""
+    queued_in_bytes: int
+    """The same of queued_in, and of the parts of a message that has not arrived whole."""
     reconnections: int
     """How often the connection was made again."""
 
@@ -82,6 +86,8 @@ class SocketStats:
     gone."""
     queued_out: int
     queued_in: int
+    queued_out_bytes: int
+    queued_in_bytes: int
     reconnections: int
     send_waits: int
     """How many sends had to wait for room or for a peer."""
@@ -105,6 +111,8 @@ class ContextStats:
     dropped: int
     queued_out: int
     queued_in: int
+    queued_out_bytes: int
+    queued_in_bytes: int
     reconnections: int
     send_waits: int
     sockets: int
@@ -116,6 +124,9 @@ class ContextStats:
     """Memory of the buffers for sending and receiving, in use and spare."""
     pool_spare: int
     """What of it waits for use."""
+    queued_bytes: int | None
+    """What counts against MAX_QUEUED_BYTES, where a message over inproc counts once; None: that
+    option was never set."""
 
 
 def make_peer(fields: tuple[Any, ...]) -> Peer:

@@ -21,6 +21,9 @@
 #define ENG_RCVHWM 24
 #define ENG_LAST_ENDPOINT 32
 #define ENG_SUBSCRIBE 6
+#define ENG_SNDHWM_BYTES 10006
+#define ENG_RCVHWM_BYTES 10007
+#define ENG_MAX_QUEUED_BYTES 10008 /* of contexts */
 
 static const char *const eng_transports[] = {"tcp", "ipc", "inproc"};
 #define ENG_TRANSPORTS 3

@@ -28,15 +28,47 @@ struct fake {
 
 /* ---- pipe.h ---- */
 
-bool pipe_can_write(struct pipe *p)
+void pipe_refuse(struct pipe *p, uint64_t size)
+{
+    p->want = size;
+    p->full = true;
+}
+
+bool pipe_can_write_slow(struct pipe *p, uint64_t size)
 {
     struct fake *f = (struct fake *)p;
     if (p->hung_up || f->close_wanted)
         return false;
-    if (!p->out_hwm || f->sent.msgs < p->out_hwm)
+    if (size == PIPE_ANY)
+        size = p->full ? p->want : 1;
+    uint64_t queued = msgring_bytes(&f->sent);
+    if ((!p->out_hwm || f->sent.msgs < p->out_hwm) &&
+        (!p->out_max || !queued || queued + size <= p->out_max))
         return true;
-    p->full = true;
+    pipe_refuse(p, size);
     return false;
+}
+
+bool pipe_reserve(struct pipe *p, uint64_t total)
+{
+    (void)p;
+    (void)total;
+    return true;
+}
+
+void pipe_reserve_end(struct fmq_socket *s)
+{
+    (void)s;
+}
+
+void pipe_hold(struct pipe *p, int64_t bytes)
+{
+    p->held += (uint64_t)bytes;
+}
+
+bool pipe_may_hold(struct pipe *p)
+{
+    return !p->held || !p->in_max || p->held < p->in_max;
 }
 
 static inline int fake_put(struct fake *f, struct msg *parts, uint32_t n)
@@ -62,7 +94,7 @@ static inline int fake_put(struct fake *f, struct msg *parts, uint32_t n)
 
 int pipe_write(struct pipe *p, struct msg *parts, uint32_t n)
 {
-    return pipe_can_write(p) ? fake_put((struct fake *)p, parts, n) : -EAGAIN;
+    return pipe_can_write(p, parts_size(parts, n)) ? fake_put((struct fake *)p, parts, n) : -EAGAIN;
 }
 
 int pipe_write_control(struct pipe *p, const void *data, size_t len)
@@ -76,7 +108,7 @@ int pipe_write_control(struct pipe *p, const void *data, size_t len)
 
 int pipe_write_shared(struct pipe *p, struct msg *parts, uint32_t n)
 {
-    if (!pipe_can_write(p))
+    if (!pipe_can_write(p, parts_size(parts, n)))
         return -EAGAIN;
     struct parts copy;
     parts_init(&copy);
@@ -100,7 +132,7 @@ int pipe_write_shared(struct pipe *p, struct msg *parts, uint32_t n)
 /* What was framed for many is taken apart again. */
 int pipe_write_span(struct pipe *p, const struct outspan *span)
 {
-    if (!pipe_can_write(p))
+    if (!pipe_can_write(p, span->body))
         return -EAGAIN;
     struct parts m;
     parts_init(&m);
@@ -169,10 +201,20 @@ int pipe_inject(struct pipe *p, const void *data, size_t len)
     return rc;
 }
 
+void pipe_stop(struct pipe *p, bool stop)
+{
+    p->stopped = stop;
+}
+
 void pipe_close(struct pipe *p)
 {
     p->close_wanted = true;
     ((struct fake *)p)->close_wanted = true;
+}
+
+void pipe_lose(struct pipe *p)
+{
+    p->lose_wanted = true;
 }
 
 /* ---- a socket and its peers ---- */
@@ -184,6 +226,7 @@ static inline struct fmq_socket *fake_socket(const struct pattern_ops *ops)
     struct fmq_socket *s = mem_zalloc(sizeof(*s));
     s->ops = ops;
     s->type = ops->type;
+    s->sized = true;
     s->opt.linger = -1;
     s->state = mem_zalloc(ops->state_size);
     s->ctx = mem_zalloc(sizeof(*s->ctx));
@@ -250,6 +293,13 @@ static inline void fake_lose(struct fake *f)
     f->pipe.ready = false;
     if (s->ops->lost)
         s->ops->lost(s, &f->pipe);
+}
+
+/* SNDHWM_BYTES of one pipe. */
+static inline void fake_bound(struct fake *f, uint64_t bytes)
+{
+    f->pipe.out_max = bytes;
+    f->pipe.bounded = true;
 }
 
 /* A connected peer; id may be NULL. */

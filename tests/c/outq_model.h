@@ -18,6 +18,7 @@
 struct model_frame {
     uint8_t *bytes;
     size_t len;
+    size_t body;
     uint8_t flags;
 };
 
@@ -26,6 +27,7 @@ static struct model {
     size_t n;
     size_t gone; /* of f[0] */
     bool mid_msg;
+    size_t through; /* bodies of the message at the front that are gone */
 } model;
 
 static void model_clear(void)
@@ -41,6 +43,7 @@ static void model_add(uint8_t flags, const uint8_t *body, size_t len)
     CHECK(model.n < 4096);
     f->bytes = malloc(len + FRAME_HEAD_MAX);
     f->flags = flags;
+    f->body = len;
     f->len = 0;
     f->bytes[f->len++] = (uint8_t)(len > 255 ? flags | 2 : flags);
     if (len > 255) {
@@ -63,8 +66,10 @@ static void model_remove(size_t at)
 
 static void model_pop(void)
 {
-    if (!(model.f[0].flags & FRAME_COMMAND))
+    if (!(model.f[0].flags & FRAME_COMMAND)) {
         model.mid_msg = model.f[0].flags & FRAME_MORE;
+        model.through = model.mid_msg ? model.through + model.f[0].body : 0;
+    }
     model.gone = 0;
     model_remove(0);
 }
@@ -127,14 +132,16 @@ static void model_compare(struct outq *q)
     struct iovec iov[1024];
     int n = outq_iov(q, iov, 1024);
     CHECK(n < 1024);
-    size_t bytes = 0, msgs = 0;
+    size_t bytes = 0, msgs = 0, body = model.through;
     for (size_t i = 0; i < model.n; i++) {
         bytes += model.f[i].len;
         msgs += !(model.f[i].flags & (FRAME_MORE | FRAME_COMMAND));
+        body += model.f[i].flags & FRAME_COMMAND ? 0 : model.f[i].body;
     }
     bytes -= model.gone;
     CHECK_EQ(q->bytes, bytes);
     CHECK_EQ(q->msgs, msgs);
+    CHECK_EQ(q->body, body);
     CHECK_EQ(q->mid_frame, model.gone != 0);
     CHECK_EQ(outq_empty(q), bytes == 0);
     size_t f = 0, at = model.gone;

@@ -84,4 +84,19 @@ TEST(the_nth_allocation_fails_and_no_other)
     mem_free(b);
     CHECK_EQ(mem_live(), before);
 }
+
+TEST(a_time_without_memory_ends)
+{
+    mem_fail_from(2, 2);
+    void *a = mem_alloc(1);
+    CHECK(a);
+    CHECK_EQ(mem_failed(), 0);
+    for (int i = 0; i < 3; i++)
+        CHECK(!mem_alloc(1));
+    CHECK_EQ(mem_failed(), 3);
+    void *b = mem_alloc(1);
+    CHECK(b);
+    mem_free(a);
+    mem_free(b);
+}
 #endif

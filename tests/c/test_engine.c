@@ -1099,6 +1099,72 @@ TEST(a_part_that_cannot_be_received_for_want_of_memory_leaves_no_metadata)
     eng_end(ctx);
 }
 
+/* When the queue of what was received cannot grow, the connection is made anew. */
+TEST(no_message_is_torn_for_want_of_memory)
+{
+    enum { PARTS = 40 };
+    fmq_ctx *ctx = eng_ctx();
+    fmq_socket *push = eng_socket(ctx, FMQ_PUSH), *pull = eng_socket(ctx, FMQ_PULL);
+    eng_set(push, ENG_RECONNECT_IVL, 1);
+    struct eng_name name = eng_bind(pull, "tcp");
+    eng_connect(push, &name);
+    eng_send(push, "connected");
+    eng_expect(pull, "connected");
+    for (int n = 1; n < 25; n++) {
+        struct msg v[PARTS];
+        for (int i = 0; i < PARTS; i++)
+            CHECK_EQ(msg_init_copy(&v[i], &i, sizeof(i)), 0);
+        mem_fail_at(n);
+        int rc = fmq_send(push, v, PARTS, false, 0);
+        for (int i = 0; rc && i < PARTS; i++)
+            msg_drop(&v[i]);
+        struct parts p;
+        parts_init(&p);
+        while ((rc = eng_recv(pull, &p, 20)) == -ENOMEM)
+            ;
+        mem_fail_at(0);
+        CHECK_EQ(p.len, rc ? 0 : PARTS);
+        for (uint32_t i = 0; i < p.len; i++)
+            CHECK_MEM(msg_data(&p.v[i]), &i, sizeof(i));
+        parts_fini(&p);
+        do /* through again, by the same connection or a new one */
+            eng_send(push, "again");
+        while (parts_init(&p), rc = eng_recv(pull, &p, 50), parts_fini(&p), rc);
+        while (parts_init(&p), rc = eng_recv(pull, &p, 0), parts_fini(&p), rc == 0)
+            ;
+    }
+    eng_close(push);
+    eng_close(pull);
+    eng_end(ctx);
+}
+
+TEST(a_subscription_lost_for_want_of_memory_is_heard_on_a_new_connection)
+{
+    for (int n = 1; n < 25; n++) {
+        fmq_ctx *ctx = eng_ctx();
+        fmq_socket *pub = eng_socket(ctx, FMQ_PUB), *sub = eng_socket(ctx, FMQ_SUB);
+        eng_set(pub, ENG_RECONNECT_IVL, 1);
+        struct eng_name name = eng_bind(sub, "tcp");
+        eng_connect(pub, &name);
+        eng_must(fmq_set_bytes(sub, ENG_SUBSCRIBE, "here", 4), "subscribe");
+        eng_must(fmq_wait_subscribers(pub, "here", 4, 1, ENG_WAIT_MS), "the first topic");
+        mem_fail_at(n);
+        int rc = fmq_set_bytes(sub, ENG_SUBSCRIBE, "there", 5);
+        if (rc == -ENOMEM) {
+            mem_fail_at(0);
+            rc = fmq_set_bytes(sub, ENG_SUBSCRIBE, "there", 5);
+        }
+        eng_must(rc, "subscribe");
+        while ((rc = fmq_wait_subscribers(pub, "there", 5, 1, ENG_WAIT_MS)) == -EINTR)
+            ;
+        eng_must(rc, "the second topic");
+        mem_fail_at(0);
+        eng_close(pub);
+        eng_close(sub);
+        eng_end(ctx);
+    }
+}
+
 /* Whatever fails, all can be closed again, and the context ends. */
 static bool scenario(const char *transport, int type_a, int type_b)
 {

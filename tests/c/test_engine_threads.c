@@ -250,6 +250,114 @@ TEST(two_threads_blocked_at_the_mark_go_on_as_a_third_drains)
     }
 }
 
+/* ---- limits in bytes ---- */
+
+enum { CAP = 1000, CAPPED_PAIRS = 3, CAPPED_EACH = 300 };
+
+struct capped {
+    fmq_socket *push, *pull;
+    unsigned seed;
+};
+
+static size_t capped_size(unsigned *seed)
+{
+    *seed = *seed * 1103515245u + 12345u;
+    unsigned draw = *seed >> 16;
+    return draw % 20 == 0 ? CAP + 500 : draw % 300;
+}
+
+static void capped_send(void *arg)
+{
+    struct capped *c = arg;
+    unsigned seed = c->seed;
+    char body[CAP + 500];
+    for (int i = 0; i < CAPPED_EACH; i++) {
+        size_t size = capped_size(&seed);
+        memset(body, i & 127, size);
+        eng_must(eng_send_bytes(c->push, body, size, false, ENG_WAIT_MS), "a capped send");
+    }
+}
+
+static void capped_recv(void *arg)
+{
+    struct capped *c = arg;
+    unsigned seed = c->seed;
+    for (int i = 0; i < CAPPED_EACH; i++) {
+        struct parts p;
+        parts_init(&p);
+        eng_must(eng_recv(c->pull, &p, ENG_WAIT_MS), "a capped message");
+        CHECK_EQ(p.len, 1);
+        CHECK_EQ(msg_size(&p.v[0]), capped_size(&seed));
+        CHECK(msg_size(&p.v[0]) == 0 || msg_data(&p.v[0])[0] == (i & 127));
+        parts_fini(&p);
+    }
+}
+
+static int64_t queued(fmq_ctx *ctx)
+{
+    struct fmq_context_stats stats;
+    eng_must(fmq_ctx_stats(ctx, &stats), "stats");
+    return stats.queued_bytes;
+}
+
+TEST(senders_on_several_sockets_wait_for_the_room_of_one_context)
+{
+    for (int t = 0; t < ENG_TRANSPORTS; t++) {
+        fmq_ctx *ctx = eng_ctx();
+        eng_must(fmq_ctx_set(ctx, ENG_MAX_QUEUED_BYTES, CAP), "MAX_QUEUED_BYTES");
+        struct capped c[CAPPED_PAIRS];
+        struct thread threads[2 * CAPPED_PAIRS];
+        for (unsigned i = 0; i < CAPPED_PAIRS; i++) {
+            c[i] = (struct capped){eng_socket(ctx, FMQ_PUSH), eng_socket(ctx, FMQ_PULL), i};
+            struct eng_name name = eng_bind(c[i].pull, eng_transports[t]);
+            eng_connect(c[i].push, &name);
+        }
+        for (int i = 0; i < CAPPED_PAIRS; i++) {
+            eng_must(thread_start(&threads[2 * i], capped_send, &c[i], "sender"), "thread");
+            eng_must(thread_start(&threads[2 * i + 1], capped_recv, &c[i], "receiver"), "thread");
+        }
+        for (int i = 0; i < 2 * CAPPED_PAIRS; i++)
+            thread_join(&threads[i]);
+        ENG_UNTIL(queued(ctx) == 0);
+        for (int i = 0; i < CAPPED_PAIRS; i++) {
+            eng_close(c[i].push);
+            eng_close(c[i].pull);
+        }
+        eng_end(ctx);
+    }
+}
+
+TEST(sockets_end_while_others_wait_for_the_room_of_their_context)
+{
+    fmq_ctx *ctx = eng_ctx();
+    eng_must(fmq_ctx_set(ctx, ENG_MAX_QUEUED_BYTES, CAP), "MAX_QUEUED_BYTES");
+    static char body[CAP];
+    for (int round = 0; round < 30; round++) {
+        struct capped c = {eng_socket(ctx, FMQ_PUSH), eng_socket(ctx, FMQ_PULL), 0};
+        struct eng_name name = eng_bind(c.pull, "inproc");
+        eng_connect(c.push, &name);
+        eng_must(eng_send_bytes(c.push, body, CAP, false, ENG_WAIT_MS), "a full context");
+        struct capped waits = {eng_socket(ctx, FMQ_PUSH), eng_socket(ctx, FMQ_PULL), 1};
+        name = eng_bind(waits.pull, "inproc");
+        eng_connect(waits.push, &name);
+        struct thread threads[2];
+        eng_must(thread_start(&threads[0], capped_send, &waits, "sender"), "thread");
+        eng_must(thread_start(&threads[1], capped_recv, &waits, "receiver"), "thread");
+        fmq_socket *refused = eng_socket(ctx, FMQ_PUSH); /* goes while it is on the list */
+        eng_connect(refused, &name);
+        CHECK_EQ(eng_send_bytes(refused, "x", 1, false, 0), -EAGAIN);
+        eng_close(refused);
+        eng_close(c.push);
+        eng_close(c.pull); /* the room comes back because what was queued is thrown away */
+        thread_join(&threads[0]);
+        thread_join(&threads[1]);
+        eng_close(waits.push);
+        eng_close(waits.pull);
+        ENG_UNTIL(queued(ctx) == 0);
+    }
+    eng_end(ctx);
+}
+
 /* ---- storms ---- */
 
 struct storm {

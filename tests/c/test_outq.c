@@ -296,12 +296,16 @@ TEST(raw_messages_are_counted_one_by_one)
     CHECK_EQ(q.bytes, 40005);
     outq_sent(&q, 2);
     CHECK_EQ(q.msgs, 3);
+    CHECK_EQ(q.body, 40005);
     outq_sent(&q, 1);
     CHECK_EQ(q.msgs, 2);
+    CHECK_EQ(q.body, 40002);
     outq_sent(&q, 39999);
     CHECK_EQ(q.msgs, 2);
+    CHECK_EQ(q.body, 40002);
     outq_sent(&q, 2);
     CHECK_EQ(q.msgs, 1);
+    CHECK_EQ(q.body, 2);
     struct iovec iov[4];
     CHECK_EQ(outq_iov(&q, iov, 4), 1);
     CHECK_MEM(iov[0].iov_base, "e", 1);
@@ -309,6 +313,7 @@ TEST(raw_messages_are_counted_one_by_one)
     CHECK_EQ(q.msgs, 0);
     CHECK_EQ(outq_put_bytes(&q, big, sizeof(big)), 0);
     CHECK_EQ(q.msgs, 0);
+    CHECK_EQ(q.body, 0);
     CHECK_EQ(q.bytes, 40000);
     outq_sent(&q, 39999);
     CHECK_EQ(q.bytes, 1);

@@ -431,7 +431,8 @@ TEST(faults_end_the_connection_with_their_code)
     dies(&c, BYTES(SIGNATURE "\1\7\2\0\0\0\0\0\0\1\0"), proto, PROTO_ZMTP_INVALID_METADATA, "");
 
     c.max_msg_size = 4;
-    dies(&c, BYTES(G "\4\x1b"), proto, PROTO_ZMTP_MALFORMED_MESSAGE, "");
+    /* The handshake has its own limit. */
+    dies(&c, BYTES(G READY_PULL "\0\5"), proto, PROTO_ZMTP_MALFORMED_MESSAGE, "READY ");
     c.max_msg_size = 27;
     dies(&c,
          BYTES(G READY_PULL "\0\x1b"
@@ -771,7 +772,22 @@ TEST(pings_do_not_pile_up_for_a_peer_that_does_not_read)
     pool_release(pool);
 }
 
-TEST(received_ttl_ends_a_silent_connection_and_any_byte_cancels_it)
+TEST(signs_of_life_do_not_pile_up_for_a_peer_that_does_not_read)
+{
+    setup();
+    struct end *e = heartbeat_pair(0, 0, -1);
+    feed(e, BYTES("\4\7\4PING\0\0"), 3);
+    for (int i = 1; i < 100; i++) {
+        peer_reassure(&e->p);
+        peer_tick(&e->p, &e->q, e->now + (uint64_t)i * MS);
+    }
+    CHECK(e->q.bytes < 32);
+    CHECK(peer_wants_write(&e->p, &e->q));
+    end_free(e);
+    pool_release(pool);
+}
+
+TEST(received_ttl_ends_a_silent_connection_and_a_byte_puts_it_off)
 {
     setup();
     struct end *e = heartbeat_pair(0, 0, -1);
@@ -785,6 +801,24 @@ TEST(received_ttl_ends_a_silent_connection_and_any_byte_cancels_it)
          100);
     CHECK_EQ(peer_tick(&e->p, &e->q, e->now + 100 * MS), UINT64_MAX);
     CHECK_EQ(e->p.failure, PEER_FAIL_TIMEOUT);
+    end_free(e);
+    pool_release(pool);
+}
+
+TEST(a_peer_whose_pings_cease_after_other_traffic_is_missed_a_ttl_after_the_next_was_due)
+{
+    setup();
+    struct end *e = heartbeat_pair(0, 0, -1);
+    feed(e, BYTES("\4\7\4PING\0\2"), 3);
+    e->now += 300 * MS;
+    feed(e, BYTES("\4\7\4PING\0\2"), 3);
+    CHECK_EQ(peer_tick(&e->p, &e->q, e->now), e->now + 200 * MS);
+    e->now += 50 * MS;
+    feed(e, BYTES("\0\0"), 2);
+    CHECK_EQ(peer_tick(&e->p, &e->q, e->now), e->now + (300 + 200) * MS);
+    /* One that takes its word back may be silent for ever. */
+    feed(e, BYTES("\4\7\4PING\0\0\0\0"), 4);
+    CHECK_EQ(peer_tick(&e->p, &e->q, e->now), UINT64_MAX);
     end_free(e);
     pool_release(pool);
 }

@@ -57,6 +57,44 @@ TEST(push_goes_round_a_full_peer)
     fake_end(s);
 }
 
+TEST(push_goes_round_a_peer_without_room_for_so_many_bytes)
+{
+    struct fmq_socket *s = fake_socket(&pattern_push);
+    struct fake *a = fake_peer(s), *b = fake_peer(s);
+    fake_bound(a, 10);
+    CHECK_EQ(user_sends(s, "123456"), 0); /* a */
+    CHECK_EQ(user_sends(s, "123456"), 0); /* b */
+    CHECK_EQ(user_sends(s, "12|345"), 0); /* not a */
+    CHECK_EQ(b->sent.msgs, 2);
+    CHECK_EQ(user_sends(s, "1|234"), 0); /* it kept its turn */
+    CHECK_EQ(a->sent.msgs, 2);
+    fake_bound(b, 1);
+    CHECK_EQ(user_sends(s, "1"), -EAGAIN);
+    CHECK_EQ(ready(s), 0);
+    CHECK_STR(peer_hears(a), "123456");
+    CHECK_EQ(ready(s), OUT);
+    fake_end(s);
+}
+
+TEST(push_is_ready_after_a_refusal_when_that_message_fits)
+{
+    struct fmq_socket *s = fake_socket(&pattern_push);
+    struct fake *a = fake_peer(s);
+    fake_bound(a, 10);
+    CHECK_EQ(user_sends(s, "123"), 0);
+    CHECK_EQ(user_sends(s, "45"), 0);
+    CHECK_EQ(ready(s), OUT);
+    CHECK_EQ(user_sends(s, "1234567"), -EAGAIN);
+    CHECK_EQ(ready(s), 0);
+    CHECK_STR(peer_hears(a), "123");
+    CHECK_EQ(user_sends(s, "1234567"), 0);
+    CHECK_STR(peer_hears(a), "45");
+    CHECK_STR(peer_hears(a), "1234567");
+    CHECK_EQ(user_sends(s, "longer than the limit"), 0);
+    CHECK_EQ(user_sends(s, ""), -EAGAIN);
+    fake_end(s);
+}
+
 TEST(push_forgets_a_peer_that_hung_up)
 {
     struct fmq_socket *s = fake_socket(&pattern_push);

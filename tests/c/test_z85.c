@@ -40,7 +40,7 @@ TEST(z85_refuses_characters_that_it_does_not_have_and_too_large_groups)
     CHECK_EQ(z85_decode(out, "#####", 5), -EINVAL);
     static const char bad[] = " \"',;\\_`|~\x7f\x80\n";
     for (size_t i = 0; i < sizeof(bad); i++) { /* the NUL, too */
-        char text[5] = "00000";
+        char text[] = "00000";
         text[i % 5] = bad[i];
         CHECK_EQ(z85_decode(out, text, 5), -EINVAL);
     }

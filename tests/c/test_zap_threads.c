@@ -34,7 +34,7 @@ struct world {
 static void handle(void *arg)
 {
     struct world *w = arg;
-    for (unsigned life = 0; !atomic_load(&w->stop); life++) {
+    while (!atomic_load(&w->stop)) {
         fmq_socket *rep = eng_socket(w->ctx, FMQ_ROUTER);
         eng_set(rep, ENG_LINGER, 0);
         eng_must(fmq_bind(rep, "inproc://zeromq.zap.01"), "bind the handler");

@@ -424,6 +424,40 @@ def test_a_libzmq_receiver_that_does_not_read_holds_us_back(make, libzmq, endpoi
 
 
 @endpoints
+def test_a_libzmq_receiver_that_does_not_read_leaves_us_with_so_many_bytes(make, libzmq, endpoint):
+    push = make(zmq.PUSH, sndhwm=0, sndhwm_bytes=50_000, sndbuf=8192)
+    pull = libzmq("PULL", rcvhwm=10, rcvbuf=8192)
+    pull.connect(endpoint.bind(push))
+    sent = 0
+    while sent < 20_000:
+        try:
+            push.send(b"%d" % sent + bytes(5000), zmq.DONTWAIT)
+            sent += 1
+        except zmq.Again:
+            if sent and not push.poll(100, zmq.POLLOUT):
+                break
+    assert 10 <= sent < 20_000
+    held = push.stats()
+    assert 50_000 - 5005 < held.queued_out_bytes <= 50_000
+    assert held.queued_out == 9
+    pull.start("recv_numbers", count=sent)
+    assert pull.finish(f"{sent} messages") == list(range(sent))
+    eventually("an empty queue", lambda: push.stats().queued_out_bytes == 0)
+
+
+@endpoints
+def test_we_hold_a_libzmq_sender_back_by_bytes(make, libzmq, endpoint):
+    pull = make(zmq.PULL, rcvhwm=0, rcvhwm_bytes=50_000, rcvbuf=8192)
+    push = libzmq("PUSH", sndhwm=10, sndbuf=8192)
+    push.connect(endpoint.bind(pull))
+    push.start("send_numbers", count=1000, pad=5000)
+    eventually("a full receiver", lambda: pull.stats().queued_in_bytes >= 50_000)
+    assert pull.stats().queued_in_bytes < 60_000
+    assert [int(recv(pull).rstrip(b"\0")) for _ in range(1000)] == list(range(1000))
+    assert push.finish("1000 messages sent") == 1000
+
+
+@endpoints
 def test_we_hold_a_libzmq_sender_back(make, libzmq, endpoint):
     pull = make(zmq.PULL, rcvhwm=10, rcvbuf=8192)
     push = libzmq("PUSH", sndhwm=10, sndbuf=8192)

@@ -111,7 +111,7 @@ class Authenticator:
         self.log.debug("Configure plain: %s", domain)
 
     def configure_curve(self, domain: str = "*", location: StrPath = ".") -> None:
-        """Let in who owns one of the keys in the *.key files of a directory, as they are now.
+        """Let in who owns one of the keys in the `*.key` files of a directory, as they are now.
 
         location CURVE_ALLOW_ANY: whoever knows the server's key. Replaces what was configured for
         the domain before. OSError, ValueError: see load_certificates.

@@ -93,7 +93,7 @@ def load_certificate(filename: StrPath) -> tuple[bytes, bytes | None]:
 
 
 def load_certificates(directory: StrPath = ".") -> dict[bytes, bool]:
-    """The public keys of all *.key files of a directory, as {key: True}.
+    """The public keys of all `*.key` files of a directory, as {key: True}.
 
     OSError: not a directory. ValueError: a file without a public key.
     """

@@ -1,64 +1,148 @@
 # SPDX-License-Identifier: MIT
-"""The commands of `python -m fastmq`."""
+"""The commands of `fastmq`, which is `python -m fastmq`, and how they end."""
 
 from __future__ import annotations
 
 import argparse
-import platform
+import importlib
+import os
+import signal
 import sys
 from collections.abc import Sequence
+from typing import Any, NamedTuple, NoReturn
 
-from fastmq import curve_keygen
-from fastmq.cli import demo, measure, perf
-
-
-def version() -> int:
-    """Print the versions that a bug report needs."""
-    import fastmq
-
-    print(f"fastmq {fastmq.__version__}, speaks as libzmq {fastmq.zmq_version()}")
-    print(f"{platform.python_implementation()} {platform.python_version()}, {platform.platform()}")
-    if measure.installed("zmq"):
-        print(f"beside it: pyzmq {measure.versions(['zmq'])['zmq']}")
-    return 0
+from fastmq.cli import terminal
+from fastmq.cli.terminal import Notes, Problem
 
 
-def parser() -> argparse.ArgumentParser:
+class Command(NamedTuple):
+    """A command's module, with add_arguments(parser) and run(options), and a line of help.
+
+    below: its own commands; the first of them is meant when none is named.
+    """
+
+    module: str
+    help: str
+    below: tuple[str, ...] = ()
+
+
+COMMANDS = {
+    "pub": Command("fastmq.cli.messages", "publish arguments or lines"),
+    "sub": Command("fastmq.cli.messages", "print what is published"),
+    "req": Command("fastmq.cli.messages", "ask, and print the replies"),
+    "rep": Command("fastmq.cli.messages", "answer requests"),
+    "push": Command("fastmq.cli.messages", "share out arguments or lines"),
+    "pull": Command("fastmq.cli.messages", "print what is pushed"),
+    "dealer": Command("fastmq.cli.messages", "send and print, both at once"),
+    "router": Command("fastmq.cli.messages", "the same with many peers, each by its name"),
+    "proxy": Command("fastmq.cli.proxy", "forward between two sockets, with statistics"),
+    "proxy-control": Command("fastmq.cli.control", "pause, resume, end or ask a proxy"),
+    "monitor": Command("fastmq.cli.monitor", "connections of an endpoint, as they come and go"),
+    "perf": Command(
+        "fastmq.cli.perf",
+        "latency and throughput, beside pyzmq or with a peer",
+        ("suite", "lat", "thr"),
+    ),
+    "demo": Command("fastmq.cli.demo", "the patterns at work on real sockets, in two seconds"),
+    "curve-keygen": Command("fastmq.curve_keygen", "a new pair of CURVE keys"),
+    "version": Command("fastmq.cli.version", "what a bug report needs"),
+    "completion": Command("fastmq.cli.completion", "make a shell complete all of this"),
+}
+
+_EPILOG = """\
+fastmq COMMAND --help tells more, with examples.
+
+exit status: 0 done, 1 failed, 2 wrong use, 124 timed out, 130 Ctrl-C, 141 nobody reads the output
+"""
+
+
+class Version(argparse.Action):
+    """--version, which imports fastmq only when asked."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **kwargs: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, help="print the version and stop")
+
+    def __call__(self, parser: argparse.ArgumentParser, *args: object) -> NoReturn:
+        import fastmq
+
+        print(f"fastmq {fastmq.__version__}")
+        parser.exit()
+
+
+def parser(wanted: str | None = None) -> argparse.ArgumentParser:
+    """The parser of everything; only the command `wanted` has its arguments, unless it is None."""
     top = argparse.ArgumentParser(
-        prog="fastmq", description="ZeroMQ for Python: try it, measure it."
+        prog="fastmq",
+        description="ZeroMQ at the terminal: send, receive, forward, look inside, measure.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("demo", help="the patterns at work on real sockets, in two seconds")
-    measuring = commands.add_parser(
-        "perf",
-        help="latency and throughput on this machine, beside pyzmq when it is installed",
-        epilog="examples: perf --quick; perf reqrep; perf --rounds 5 'tcp 64 B'",
+    top.add_argument("--version", action=Version)
+    commands = top.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", title="commands"
     )
-    perf.add_arguments(measuring, rounds=3, seconds=0.5)
-    keys = commands.add_parser(
-        "curve-keygen",
-        help="a new pair of CURVE keys, on the terminal or as certificate files",
-        epilog="example: curve-keygen --dir keys server",
-    )
-    curve_keygen.add_arguments(keys)
-    commands.add_parser("version", help="the versions that a bug report needs")
+    for name, command in COMMANDS.items():
+        made = commands.add_parser(name, help=command.help)
+        made.set_defaults(command=name)
+        if wanted in (None, name):
+            importlib.import_module(command.module).add_arguments(made)
     return top
+
+
+def complete(words: list[str]) -> list[str]:
+    """The words with the command that is meant where one below another is not named."""
+    below = COMMANDS[words[0]].below if words and words[0] in COMMANDS else ()
+    if not below or (words[1:2] and words[1] in (*below, "-h", "--help")):
+        return words
+    return [words[0], below[0], *words[1:]]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; its exit status."""
-    options = parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words:
+        parser("").print_help(sys.stderr)
+        return terminal.USAGE
+    words = complete(words)
+    name = next((word for word in words if not word.startswith("-")), "")
     try:
-        if options.command == "demo":
-            return demo.run()
-        if options.command == "perf":
-            return perf.run(options)
-        if options.command == "curve-keygen":
-            return curve_keygen.run(options)
-        return version()
+        options = parser(name).parse_args(words)
+        signal.signal(signal.SIGTERM, _terminated)
+        status: int = importlib.import_module(COMMANDS[options.command].module).run(options)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return status
     except KeyboardInterrupt:
-        return 130
+        return terminal.INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has seen enough; keep the interpreter from complaining at exit.
-        sys.stdout = None
-        return 141
+        _forget_output()
+        return terminal.NOBODY_READS
+    except Problem as problem:
+        Notes(name).problem(str(problem))
+        return problem.status
+    except OSError as error:
+        _forget_output()
+        where = f"{error.filename}: " if error.filename else ""
+        Notes(name).problem(f"{where}{error.strerror or error}")
+        return terminal.FAILURE
+    except Exception as error:
+        if not _is_of_the_library(error):
+            raise
+        Notes(name).problem(str(error))
+        return terminal.FAILURE
+
+
+def _terminated(number: int, frame: object) -> NoReturn:
+    """SIGTERM ends a command as tidily as Ctrl-C does."""
+    raise SystemExit(terminal.TERMINATED)
+
+
+def _is_of_the_library(error: Exception) -> bool:
+    from fastmq import ZMQError
+
+    return isinstance(error, ZMQError)
+
+
+def _forget_output() -> None:
+    """What could not be written is not tried again at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Measures messaging modules side by side: `python -m fastmq perf` and bench/run.py stand on it.
+"""Measures messaging modules side by side: `fastmq perf` and bench/run.py stand on it.
 
 A case of a scenario (see `scenarios`) runs once a round with each module, in fresh processes, and
 the module that goes first changes from round to round, so that a machine that warms up or is
@@ -267,13 +267,15 @@ def compare(
     rounds: int,
     seconds: float,
     beside: Callable[[Case, float], dict[str, Values]] | None = None,
-    step: Callable[[Case, str], None] | None = None,
+    step: Callable[[str], None] | None = None,
+    timeout: float = 60,
 ) -> None:
     """Fill the cases: `rounds` times each with each module, given as label -> module.
 
     beside: measures what is no module (a C program, say) once a round, for so many seconds:
         label -> values
-    step: called before each run with the case and the label
+    step: called before each run with words for the case and the module
+    timeout: seconds that a run may take
     """
     for case in cases:
         for number in range(rounds):
@@ -284,9 +286,9 @@ def compare(
                 if label in case.errors or not can(modules[label], case):
                     continue
                 if step:
-                    step(case, label)
+                    step(f"{case.scenario.name} {case.name}: {label}")
                 try:
-                    case.add(label, run_once(case, modules[label], seconds))
+                    case.add(label, run_once(case, modules[label], seconds, timeout))
                 except MeasureError as error:
                     case.errors[label] = str(error)
             if beside:

@@ -1,129 +1,222 @@
 # SPDX-License-Identifier: MIT
-"""`python -m fastmq perf`: latency and throughput here, beside pyzmq when it is installed."""
+"""`fastmq perf`: latency and throughput, here or between two terminals."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
-from datetime import datetime, timezone
-from pathlib import Path
+import time
+from typing import Any
 
-from fastmq.cli import measure, report
+from fastmq.cli import arguments
+from fastmq.cli.terminal import OK, TIMED_OUT, USAGE, Notes, Problem
 
-QUICK = ("reqrep/tcp 64 B", "reqrep/ipc 64 B", "pushpull/tcp 64 B", "pushpull/inproc 64 B")
-
-
-def number_from(low: float, high: float) -> Callable[[str], float]:
-    """An argument type: a number between two bounds."""
-
-    def parse(text: str) -> float:
-        value = float(text)
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{text} is not between {low:g} and {high:g}")
-        return value
-
-    parse.__name__ = "number"
-    return parse
+TRANSPORTS = ("tcp", "ipc", "inproc")
+SWEEP = (64, 256, 1 << 10, 4 << 10, 16 << 10, 64 << 10)  # the sizes of a plot
+SUITE, LAT, THR = "suite", "lat", "thr"
 
 
-def add_arguments(parser: argparse.ArgumentParser, rounds: int, seconds: float) -> None:
-    """The arguments of a measurement, with their defaults; bench/run.py has them too."""
-    parser.add_argument(
-        "cases", nargs="*", help='choose the cases whose name contains a word: reqrep, "tcp 64 B"'
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Measure on this machine, or with a peer on another one."
+    arguments.examples(
+        parser,
+        "fastmq perf --quick                          # a few figures, beside pyzmq if it is here",
+        "fastmq perf lat --compare pyzmq",
+        "fastmq perf thr --size 64,1K,64K --transport ipc",
+        note="Without a command it is `fastmq perf suite`. Figures count only on a machine that "
+        "does\nnothing else meanwhile.",
     )
-    parser.add_argument("--list", action="store_true", help="print the cases and stop")
+    below = parser.add_subparsers(dest="measure", required=True, metavar="COMMAND")
+    suite_parser = below.add_parser(SUITE, help="many cases, each for a while")
+    from fastmq.cli import suite
+
+    suite_parser.description = "Measure the cases that fastmq's own figures come from."
+    arguments.examples(
+        suite_parser,
+        "fastmq perf suite --quick",
+        "fastmq perf suite reqrep",
+        "fastmq perf suite --rounds 5 'tcp 64 B' --plot ratios.svg",
+    )
+    suite.add_arguments(suite_parser)
+    for name, help_, local, remote in (
+        (LAT, "the time of a round trip", "answers", "asks, and measures"),
+        (THR, "messages a second", "receives, and measures", "sends"),
+    ):
+        made = below.add_parser(name, help=help_)
+        made.description = (
+            f"Measure {help_}: both ends started here, or one end each in two terminals. local "
+            f"binds and {local}; remote connects and {remote}. Size and count have to be the same "
+            f"at both ends. libzmq's own tools of these names may be the other end."
+        )
+        arguments.examples(
+            made,
+            f"fastmq perf {name} --compare pyzmq --rounds 5",
+            f"fastmq perf {name} --transport ipc --plot {name}.svg",
+            f"fastmq perf {name} local 'tcp://*:5555' --size 1K --count 10000",
+            f"fastmq perf {name} remote tcp://server:5555 --size 1K --count 10000",
+        )
+        _add_counted(made)
+
+
+def _add_counted(parser: argparse.ArgumentParser) -> None:
+    from fastmq.cli import rounds
+
     parser.add_argument(
-        "--rounds",
-        type=number_from(1, 1000),
-        default=rounds,
+        "role", nargs="?", choices=("local", "remote"), help="one end alone; without, both"
+    )
+    parser.add_argument("endpoint", nargs="?", type=arguments.endpoint, help="of the role")
+    parser.add_argument(
+        "--size",
+        type=_sizes,
+        metavar="N[,N...]",
+        help="bytes of a message, K and M for 1024 and its square (64; with --plot 64 to 64K)",
+    )
+    parser.add_argument(
+        "--count",
+        type=arguments.whole_from(2, 10**12),
         metavar="N",
-        help=f"runs of each case with each module ({rounds})",
+        help="messages (lat: 10000; thr: 1000000, or fewer when they are large)",
     )
     parser.add_argument(
-        "--seconds",
-        type=number_from(0.01, 20),
-        default=seconds,
+        "--timeout",
+        type=arguments.seconds,
         metavar="S",
-        help=f"how long one run measures ({seconds:g})",
+        help="of a run (60), or for which a role waits for its peer (for ever); then status 124",
     )
-    parser.add_argument(
-        "--modules",
-        nargs="+",
-        metavar="MODULE",
-        help="pyzmq-compatible modules to measure, by name or as .py files; ratios compare the "
-        "others with the last (fastmq, and zmq when it is installed)",
-    )
-    parser.add_argument(
-        "--quick", action="store_true", help="one short round, of a few cases if none is named"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    group = parser.add_argument_group("both ends")
+    group.add_argument("--transport", choices=TRANSPORTS, help="how they meet (tcp)")
+    rounds.add_arguments(parser, 3, comparing=True)
+    group = parser.add_argument_group("a role's socket")
+    arguments.add_option(group, "--option", "any socket option, such as sndhwm=10000")
+    arguments.add_security(parser, "of a role")
+    parser.set_defaults(linger=None, hwm=None, identity=None, verbose=False)
 
 
-def run(
-    options: argparse.Namespace,
-    scenarios: Sequence[measure.Scenario] | None = None,
-    beside: Callable[[measure.Case, float], dict[str, measure.Values]] | None = None,
-    peers: Sequence[str] = (),
-    sweeps: bool = False,
-    save: Path | None = None,
-) -> int:
-    """Measure and print; 0, or 1 when a case failed, or 2 when there is nothing to measure.
-
-    scenarios: those to choose from, by default those of the package
-    beside: as `measure.compare` takes it
-    peers: further modules to measure where none are named, if they are installed
-    sweeps: whether scenarios that take long are measured without being named
-    save: a file for the JSON
-    """
-    rounds, seconds = int(options.rounds), options.seconds
-    words = options.cases
-    if options.quick:
-        rounds, seconds, words = 1, min(seconds, 0.2), words or QUICK
-    cases = measure.select(measure.load() if scenarios is None else scenarios, words, sweeps)
-    if not cases:
-        return refuse("no case has such a name; --list prints them")
-    if options.list:
-        print("\n".join(f"{case.scenario.name}/{case.name}" for case in cases))
-        return 0
-    names = options.modules or [
-        name for name in ("fastmq", *peers, "zmq") if measure.installed(name)
-    ]
-    for name in names:
-        if not measure.installed(name):
-            return refuse(f"there is no module {name!r} here")
-    modules = measure.labels(names)
-    base = list(modules)[-1]
-
-    result = {
-        "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "machine": measure.machine(),
-        "versions": measure.versions(names),
-        "modules": modules,
-        "base": base,
-        "rounds": rounds,
-        "seconds": seconds,
-    }
-    if not options.json:
-        print(report.heading(result), flush=True)
-    runs = sum(measure.can(module, case) for case in cases for module in modules.values())
-    with report.Progress(runs * rounds) as progress:
-        measure.compare(cases, modules, rounds, seconds, beside=beside, step=progress.step)
-    result["cases"] = measure.as_json(cases, base)
-    if save:
-        save.parent.mkdir(parents=True, exist_ok=True)
-        save.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(result, indent=1) if options.json else report.table(cases, base))
-    if save:
-        print(f"\nsaved as {save}", file=sys.stderr)
-
-    failed = [(case, label, text) for case in cases for label, text in case.errors.items()]
-    for case, label, text in failed:
-        print(f"\n{case.scenario.name} {case.name} with {label}: {text}", file=sys.stderr)
-    return 1 if failed else 0
+def _sizes(text: str) -> list[int]:
+    found = []
+    for word in text.split(","):
+        number, unit = (word[:-1], word[-1:].upper()) if word[-1:].isalpha() else (word, "")
+        if unit not in ("", "K", "M") or not number.isdecimal():
+            raise argparse.ArgumentTypeError(f"{word!r} is no size: 64, 1K or 1M, say")
+        found.append(int(number) << {"": 0, "K": 10, "M": 20}[unit])
+    return found
 
 
-def refuse(why: str) -> int:
-    print(why, file=sys.stderr)
-    return 2
+def run(options: argparse.Namespace) -> int:
+    """Measure; the exit status."""
+    if options.measure == SUITE:
+        from fastmq.cli import suite
+
+        return suite.run(options)
+    if options.role:
+        return take_role(options)
+    return both_ends(options)
+
+
+def default_count(measure: str, size: int) -> int:
+    """What takes about a second: the same at both ends, of the same size."""
+    return 10_000 if measure == LAT else max(1000, min(1_000_000, (1 << 30) // max(1, size)))
+
+
+# ---- both ends ----
+
+
+def both_ends(options: argparse.Namespace) -> int:
+    """Both ends in processes of their own (inproc: in two threads of one), for every size."""
+    from pathlib import Path
+
+    from fastmq.cli import counted, measure, rounds, worker
+
+    if options.option or options.curve_server_key or options.curve_server or options.plain_user:
+        raise Problem("socket options and security are for a role: local or remote", USAGE)
+    transport = options.transport or "tcp"
+    path = Path(counted.__path__[0]) / f"{options.measure}.py"
+    scenario = measure.Scenario(path, worker.load_scenario(str(path)))
+    sizes = options.size or (SWEEP if options.plot else [64])
+    for size in sizes:
+        count = options.count or default_count(options.measure, size)
+        scenario.cases[f"{transport} {size} B x {count}"] = {
+            "transport": transport,
+            "size": size,
+            "count": count,
+            "solo": transport == "inproc",
+        }
+    cases = [measure.Case(scenario, name) for name in scenario.cases]
+    names = rounds.modules(options) or ["fastmq"]
+    timeout = 60 if options.timeout is None else options.timeout
+    return rounds.run(options, cases, names, 0, timeout)
+
+
+# ---- one end ----
+
+
+def take_role(options: argparse.Namespace) -> int:
+    """Be one end; print what was measured."""
+    import fastmq
+    from fastmq.cli import report, sockets
+    from fastmq.cli.counted import lat, thr
+    from fastmq.cli.worker import Task
+
+    if options.endpoint is None:
+        raise Problem(f"{options.role} where? Give an endpoint", USAGE)
+    for given in ("compare", "modules", "plot", "transport"):
+        if getattr(options, given):
+            raise Problem(f"--{given} is for both ends together, without a role", USAGE)
+    if options.size and len(options.size) > 1:
+        raise Problem("a role measures one --size", USAGE)
+    size = options.size[0] if options.size else 64
+    count = options.count or default_count(options.measure, size)
+    local = options.role == "local"
+    options.bind = [options.endpoint] if local else []
+    options.connect = [] if local else [options.endpoint]
+    latency = options.measure == LAT
+    kind = {
+        (LAT, True): fastmq.REP,
+        (LAT, False): fastmq.REQ,
+        (THR, True): fastmq.PULL,
+        (THR, False): fastmq.PUSH,
+    }[options.measure, local]
+    notes = Notes(f"perf {options.measure}", options.quiet)
+    found: dict[str, Any] = {"role": options.role, "size": size, "count": count}
+    with sockets.opened(options, kind, notes) as socket:
+        start = time.perf_counter()
+        title = f"{options.measure} {options.role}"
+        with report.Progress(count, options.quiet or not sys.stderr.isatty()) as progress:
+
+            def step(done: int) -> None:
+                progress.step(title, done)
+
+            try:
+                if latency and local:
+                    lat.answer(socket, count, step)
+                elif latency:
+                    found |= lat.summary(lat.ask(socket, size, count, step), Task.percentiles)
+                elif local:
+                    took, found["size"] = thr.receive(socket, count, step)
+                    found |= thr.summary(took, found["size"], count)
+                else:
+                    thr.send(socket, size, count, step)
+            except fastmq.Again:
+                raise Problem(
+                    f"nothing from the peer within {options.timeout:g} s", TIMED_OUT
+                ) from None
+        found["seconds"] = time.perf_counter() - start
+    print(json.dumps(found) if options.json else words(options.measure, found))
+    return OK
+
+
+def words(measure: str, found: dict[str, Any]) -> str:
+    """What a role found, as a line."""
+    from fastmq.cli import report
+
+    number = report.number
+    start = f"{found['count']} messages of {found['size']} B"
+    if "p50" in found:
+        return (
+            f"{start}, round trip: p50 {number(found['p50'])} us, p99 {number(found['p99'])} us, "
+            f"mean {number(found['mean'])} us; one way {number(found['mean'] / 2)} us"
+        )
+    if "rate" in found:
+        return f"{start}: {number(found['rate'])} messages/s, {number(found['bytes'])} MB/s"
+    return f"{start} {'answered' if measure == LAT else 'sent'}"

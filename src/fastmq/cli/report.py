@@ -73,34 +73,38 @@ def heading(result: dict[str, Any]) -> str:
     """What was measured and where, for above the table."""
     lines = [f"{name}: {value}" for name, value in result["machine"].items() if value is not None]
     lines += [f"{name}: {version}" for name, version in result["versions"].items()]
-    lines.append(f"{result['rounds']} round(s) of {result['seconds']:g} s, sides alternating")
+    of = f" of {result['seconds']:g} s" if result["seconds"] else ""
+    lines.append(f"{result['rounds']} round(s){of}, sides alternating")
     return "\n".join(lines) + "\n"
 
 
 class Progress:
-    """Says on stderr what is being measured; a bar with rich, else a line a case, else nothing."""
+    """Says on stderr how far a measurement is: a bar with rich, a line that changes without it, and
+    where that is no terminal a line for each new title. Nothing when quiet."""
 
     def __init__(self, total: int, quiet: bool = False) -> None:
         self._total = total
         self._done = 0
         self._quiet = quiet
-        self._last: tuple[str, str] | None = None
+        self._screen = sys.stderr.isatty()
+        self._title: str | None = None
         self._bar: Any = None
         self._task: Any = None
-        if not quiet and sys.stderr.isatty():
-            try:
-                import rich.console
-                import rich.progress
-            except ImportError:
-                return
-            self._bar = rich.progress.Progress(
-                rich.progress.TextColumn("{task.description}"),
-                rich.progress.BarColumn(),
-                rich.progress.MofNCompleteColumn(),
-                rich.progress.TimeRemainingColumn(),
-                console=rich.console.Console(stderr=True),
-                transient=True,
-            )
+        if quiet or not self._screen:
+            return
+        try:
+            import rich.console
+            import rich.progress
+        except ImportError:
+            return
+        self._bar = rich.progress.Progress(
+            rich.progress.TextColumn("{task.description}"),
+            rich.progress.BarColumn(),
+            rich.progress.MofNCompleteColumn(),
+            rich.progress.TimeRemainingColumn(),
+            console=rich.console.Console(stderr=True),
+            transient=True,
+        )
 
     def __enter__(self) -> Progress:
         if self._bar is not None:
@@ -116,13 +120,19 @@ class Progress:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
+        elif self._screen and not self._quiet:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
 
-    def step(self, case: Case, label: str) -> None:
-        """One more run begins."""
-        title = f"{case.scenario.name} {case.name}"
+    def step(self, title: str, done: int | None = None) -> None:
+        """What begins now, and how much is done; without `done` one more each time."""
+        at = self._done if done is None else done
+        self._done = at + 1
         if self._bar is not None:
-            self._bar.update(self._task, description=f"{title}: {label}", completed=self._done)
-        elif not self._quiet and self._last != (case.scenario.name, case.name):
-            self._last = (case.scenario.name, case.name)
-            print(f"[{self._done}/{self._total}] {title}", file=sys.stderr, flush=True)
-        self._done += 1
+            self._bar.update(self._task, description=title, completed=at)
+        elif self._quiet:
+            return
+        elif self._screen:
+            print(f"\r\033[K[{at}/{self._total}] {title}", end="", file=sys.stderr, flush=True)
+        elif title != self._title:
+            self._title = title
+            print(f"[{at}/{self._total}] {title}", file=sys.stderr, flush=True)

@@ -28,7 +28,7 @@ class ZMQStream:
     """Calls back when messages were received and sent, in a tornado IOLoop.
 
     socket: a blocking Socket; of an asynchronous one, a blocking socket over the same handle is
-        used. io_loop: the current one by default.
+    used. io_loop: the current one by default.
 
     Sends are queued and go out when the socket has room. In each turn of the loop one message is
     received and one sent. Callbacks may be coroutine functions.

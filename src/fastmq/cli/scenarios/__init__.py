@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The scenarios that `python -m fastmq perf` measures; bench/scenarios/ holds the others.
+"""The scenarios that `fastmq perf suite` measures; bench/scenarios/ holds the others.
 
 A scenario is a file that defines
 

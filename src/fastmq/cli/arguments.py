@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: MIT
+"""Types of arguments, and the options that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+from collections.abc import Callable, Sequence
+
+
+def number_from(low: float, high: float) -> Callable[[str], float]:
+    """An argument type: a number between two bounds."""
+
+    def parse(text: str) -> float:
+        value = float(text)
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text} is not between {low:g} and {high:g}")
+        return value
+
+    parse.__name__ = "number"
+    return parse
+
+
+def whole_from(low: int, high: int) -> Callable[[str], int]:
+    """An argument type: a whole number between two bounds."""
+
+    def parse(text: str) -> int:
+        value = int(text)
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text} is not between {low} and {high}")
+        return value
+
+    parse.__name__ = "whole number"
+    return parse
+
+
+seconds = number_from(0, 2_000_000)
+
+
+def endpoint(text: str) -> str:
+    """An argument type: TRANSPORT://ADDRESS that another process can reach."""
+    transport, found, address = text.partition("://")
+    if not found or not transport or not address:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no endpoint: tcp://HOST:PORT or ipc://PATH, say"
+        )
+    if transport == "inproc":
+        raise argparse.ArgumentTypeError(f"{text!r} can only be reached within a process")
+    return text
+
+
+def examples(parser: argparse.ArgumentParser, *lines: str, note: str = "") -> None:
+    """What --help ends with: commands to copy, then further lines."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description = textwrap.fill(parser.description or "", 79)
+    text = "examples:\n" + "\n".join("  " + line for line in lines)
+    parser.epilog = text + ("\n\n" + note.strip("\n") if note else "")
+
+
+def add_quiet(parser: argparse._ActionsContainer, what: str = "print problems only") -> None:
+    parser.add_argument("-q", "--quiet", action="store_true", help=what)
+
+
+def add_endpoints(parser: argparse.ArgumentParser) -> None:
+    """Where a socket binds and connects."""
+    group = parser.add_argument_group("endpoints, one at least; each may be given several times")
+    for letter, verb, help_ in (
+        ("b", "bind", "wait there for peers; tcp://*:PORT is every interface, port * a free one"),
+        ("c", "connect", "go there, again and again until somebody is there"),
+    ):
+        group.add_argument(
+            f"-{letter}",
+            f"--{verb}",
+            action="append",
+            type=endpoint,
+            default=[],
+            metavar="ENDPOINT",
+            help=help_,
+        )
+
+
+def add_socket(parser: argparse.ArgumentParser, waits: str, verbose: bool = True) -> None:
+    """Options of a socket. waits: what the command waits for. verbose: it has --verbose."""
+    group = parser.add_argument_group("socket")
+    group.add_argument(
+        "--timeout",
+        type=seconds,
+        metavar="S",
+        help=f"give up (status 124) after waiting S seconds for {waits}",
+    )
+    group.add_argument(
+        "--linger",
+        type=seconds,
+        metavar="S",
+        help="at the end wait S seconds at most until everything is sent (as long as --timeout "
+        "says, or for ever)",
+    )
+    group.add_argument(
+        "--hwm",
+        type=whole_from(0, 2**31 - 1),
+        metavar="N",
+        help="messages that may queue up for each peer, either way (1000; 0: no limit)",
+    )
+    group.add_argument("--identity", metavar="NAME", help="the name that a ROUTER knows it by")
+    add_option(group, "--option", "any socket option, such as heartbeat_ivl=1000")
+    if verbose:
+        group.add_argument(
+            "-v", "--verbose", action="store_true", help="tell of connections made and lost"
+        )
+
+
+def add_option(group: argparse._ActionsContainer, flag: str, help_: str) -> None:
+    """A flag that takes NAME=VALUE of a socket option, several times."""
+    group.add_argument(flag, action="append", default=[], metavar="NAME=VALUE", help=help_)
+
+
+def add_security(parser: argparse.ArgumentParser, of: str = "") -> None:
+    """CURVE and PLAIN, in either role. of: whose, if there are several sockets."""
+    group = parser.add_argument_group(
+        f"security {of}".strip(),
+        "keys: `fastmq curve-keygen NAME` writes NAME.key and NAME.key_secret",
+    )
+    group.add_argument(
+        "--curve-server-key",
+        metavar="KEY",
+        help="encrypt, and talk only to the server with this public key (or its file NAME.key)",
+    )
+    group.add_argument(
+        "--curve-keyfile",
+        metavar="FILE",
+        help="this side's own keys, NAME.key_secret (a client without has new ones each time)",
+    )
+    group.add_argument(
+        "--curve-server", action="store_true", help="be the server; needs --curve-keyfile"
+    )
+    group.add_argument(
+        "--curve-allow",
+        metavar="DIR",
+        help="as the server, let in the clients whose NAME.key is in DIR (without: everybody who "
+        "has the server's public key)",
+    )
+    group.add_argument("--plain-user", metavar="NAME", help="show a name and a password")
+    group.add_argument(
+        "--plain-password",
+        metavar="TEXT",
+        help="the password; better in the environment, FASTMQ_PLAIN_PASSWORD, where others do "
+        "not see it",
+    )
+    group.add_argument(
+        "--plain-server",
+        metavar="FILE",
+        help="be the server; each line of FILE is NAME:PASSWORD of somebody who may come in",
+    )
+
+
+def choices(words: Sequence[str]) -> str:
+    """Words for a message: a, b or c."""
+    return ", ".join(words[:-1]) + f" or {words[-1]}" if len(words) > 1 else "".join(words)

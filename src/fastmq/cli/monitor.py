@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: MIT
+"""`fastmq monitor`: what happens to the connections of a socket, as it happens."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from fastmq.cli import arguments
+from fastmq.cli.terminal import OK, TIMED_OUT, USAGE, Problem, coloured
+
+if TYPE_CHECKING:
+    from fastmq.cli.events import Happened
+
+TYPES = ("pair", "pub", "sub", "req", "rep", "dealer", "router", "pull", "push", "xpub", "xsub")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Open a socket and print what happens to its connections: made, refused, lost, secured or "
+        "not. It takes part like any other peer, so choose a type that fits those it meets; "
+        "messages that reach it are dropped."
+    )
+    arguments.examples(
+        parser,
+        "fastmq monitor --connect tcp://127.0.0.1:5555            # is somebody there?",
+        "fastmq monitor --type sub --connect tcp://127.0.0.1:5556 --json",
+        "fastmq monitor --type router --bind 'tcp://*:5555' --event accepted --event disconnected",
+    )
+    parser.add_argument(
+        "--type", choices=TYPES, default="dealer", help="the type of the socket (dealer)"
+    )
+    parser.add_argument(
+        "--event",
+        action="append",
+        metavar="NAME",
+        help="only this event; may be given several times (connected, handshake_succeeded ...)",
+    )
+    parser.add_argument(
+        "-n",
+        "--count",
+        type=arguments.whole_from(1, 10**15),
+        metavar="N",
+        help="end after N events",
+    )
+    parser.add_argument("--json", action="store_true", help="print an object of JSON a line")
+    arguments.add_endpoints(parser)
+    arguments.add_socket(parser, "the next event", verbose=False)
+    arguments.add_security(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print events; 0 after --count of them."""
+    import fastmq
+    from fastmq.cli import events, sockets
+
+    mask = 0
+    for name in options.event or events.NAMES:
+        if name.upper() not in events.NAMES:
+            known = arguments.choices([known.lower() for known in events.NAMES])
+            raise Problem(f"there is no event {name!r}; there are {known}", USAGE)
+        mask |= fastmq.Event[name.upper()]
+
+    monitors: list[Any] = []
+    kind = fastmq.SocketType[options.type.upper()]
+
+    def prepare(socket: Any) -> None:
+        monitors.append(socket.get_monitor_socket(mask))
+
+    with sockets.opened(options, kind, None, prepare) as socket:
+        try:
+            for seen, happened in enumerate(events.follow(monitors[0], options.timeout), 1):
+                show(happened, options.json)
+                if seen == options.count:
+                    return OK
+        finally:
+            socket.disable_monitor()
+            monitors[0].close()
+    raise Problem(f"no event within {options.timeout:g} s", TIMED_OUT)
+
+
+def show(happened: Happened, as_json: bool) -> None:
+    """Print an event, now."""
+    from fastmq.cli import events
+
+    now = datetime.now(timezone.utc)
+    if as_json:
+        print(
+            json.dumps(
+                {
+                    "time": now.isoformat(timespec="milliseconds"),
+                    "event": happened.name.lower(),
+                    "endpoint": happened.endpoint,
+                    "value": happened.value,
+                    "meaning": happened.words,
+                }
+            ),
+            flush=True,
+        )
+        return
+    when = now.astimezone().strftime("%H:%M:%S.%f")[:-3]
+    text = events.line(happened)
+    colour = events.colour(happened)
+    print(when, coloured(text, colour, sys.stdout) if colour else text, flush=True)

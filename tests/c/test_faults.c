@@ -1,0 +1,1288 @@
+/* SPDX-License-Identifier: MIT */
+// needs: base os msg wire core
+/*
+ * Every allocation and every system call of a scenario fails in turn: the 1st in the first run, the
+ * 2nd in the second, until a run has no failure left. A call that fails says why, and does what it
+ * should when it is made again; what fails behind the program's back is made good by the engine
+ * once the fault is over. Nothing leaks, nothing hangs.
+ *
+ * CHECK_LONG=n tries n errors of each system call in place of one, and longer faults, too.
+ */
+#include "check.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdatomic.h>
+
+#include "base/alloc.h"
+#include "engine.h"
+#include "fake_crypto.h"
+#include "os/sys.h"
+
+#define ROUTING_ID 5
+#define OPT_FD 14
+#define PLAIN_SERVER 44
+#define PLAIN_USERNAME 45
+#define PLAIN_PASSWORD 46
+#define CURVE_SERVER 47
+#define CURVE_PUBLICKEY 48
+#define CURVE_SECRETKEY 49
+#define CURVE_SERVERKEY 50
+#define REQ_CORRELATE 52
+#define REQ_RELAXED 53
+#define HELLO_MSG 110
+#define SPIN_US 10001
+
+/* ---- the fault ---- */
+
+static struct fault {
+    bool memory; /* else a system call */
+    long nth;
+    unsigned which;
+    long more;
+} fault;
+
+static void fault_begin(void)
+{
+    if (fault.memory)
+        mem_fail_from(fault.nth, fault.more);
+    else
+        sys_fail_at(fault.nth, fault.which, fault.more);
+}
+
+static void fault_end(void)
+{
+    mem_fail_from(0, 0);
+    sys_fail_at(0, 0, 0);
+}
+
+static bool fault_came(void)
+{
+    return fault.memory ? mem_failed() > 0 : sys_failed(NULL) != NULL;
+}
+
+static void tell_fault(void)
+{
+    int error;
+    const char *name = sys_failed(&error);
+    if (fault.memory)
+        fprintf(stderr, "    allocation %ld failed, %ld in all\n", fault.nth, mem_failed());
+    else
+        fprintf(stderr, "    system call %ld failed: %s, %s\n", fault.nth, name ? name : "(none)",
+                name ? strerror(error) : "");
+}
+
+/* Whether a call may have failed so: with the error of what failed beneath it, and no other. */
+static bool excused(int rc)
+{
+    if (rc == -EINTR)
+        return true;
+    if (fault.memory)
+        return rc == -ENOMEM && mem_failed();
+    int error;
+    const char *name = sys_failed(&error);
+    if (!name)
+        return false;
+    if (strcmp(name, "THREAD") == 0)
+        return rc == -FMQ_EMTHREAD;
+    if (strcmp(name, "RESOLVE") == 0)
+        return rc == -ENODEV;
+    return rc == -error;
+}
+
+/* The deadline of what goes on once the fault is over: a fault that lasts is met again every 10 ms
+ * or so. */
+static uint64_t fault_until(void)
+{
+    return eng_until(ENG_WAIT_MS + (int)fault.more * 100);
+}
+
+static void must_be_excused(int rc, int *tries, const char *what)
+{
+    if (excused(rc) && ++*tries <= fault.more + 20)
+        return;
+    fprintf(stderr, "%s: %s (%d)\n", what, fmq_strerror(-rc), rc);
+    tell_fault();
+    check_failed();
+}
+
+/* A call that works once the fault is over. */
+#define STEP(call)                                                                                 \
+    do {                                                                                           \
+        int step_rc, step_tries = 0;                                                               \
+        while ((step_rc = (call)) < 0)                                                             \
+            must_be_excused(step_rc, &step_tries, #call);                                          \
+    } while (0)
+
+/* ---- sockets, messages ---- */
+
+static fmq_ctx *step_ctx(void)
+{
+    fmq_ctx *ctx;
+    eng_fds = fmq_open_fds();
+    STEP(fmq_ctx_new(&ctx));
+    return ctx;
+}
+
+static fmq_socket *step_socket(fmq_ctx *ctx, int type)
+{
+    fmq_socket *s;
+    STEP(fmq_socket_new(ctx, type, &s));
+    STEP(fmq_set_int(s, ENG_LINGER, 0));
+    STEP(fmq_set_int(s, ENG_RECONNECT_IVL, 1));
+    return s;
+}
+
+static struct eng_name step_bind(fmq_socket *s, const char *transport)
+{
+    static atomic_int counter;
+    struct eng_name name;
+    if (strcmp(transport, "inproc") == 0)
+        snprintf(name.text, sizeof(name.text), "inproc://f%d", atomic_fetch_add(&counter, 1));
+    else
+        snprintf(name.text, sizeof(name.text), "%s",
+                 strcmp(transport, "ipc") == 0 ? "ipc://*" : "tcp://127.0.0.1:*");
+    STEP(fmq_bind(s, name.text));
+    size_t len = sizeof(name.text) - 1;
+    STEP(fmq_get_bytes(s, ENG_LAST_ENDPOINT, name.text, &len));
+    name.text[len] = 0;
+    return name;
+}
+
+enum shape { SMALL, MANY, LARGE, SHAPES };
+
+enum { MANY_PARTS = 9, LARGE_SIZE = 200000 };
+
+/* Messages from one socket to another, numbered, of all shapes. */
+struct stream {
+    fmq_socket *from, *to;
+    bool routed;        /* `to` is a ROUTER: the first part is an id */
+    bool by_parts;      /* received part by part */
+    int patience;       /* how long to wait for a message before the next is sent, ms; 0: 300 */
+    uint32_t sent, got; /* numbers */
+    uint32_t lost;
+};
+
+static uint32_t shape_parts(enum shape shape)
+{
+    return shape == MANY ? MANY_PARTS : 1;
+}
+
+static size_t shape_size(enum shape shape, uint32_t part)
+{
+    return shape == LARGE ? LARGE_SIZE : shape == MANY ? 8 + part * 40 : 8;
+}
+
+static void put_number(uint8_t *at, uint32_t number, uint32_t shape)
+{
+    memcpy(at, &number, 4);
+    memcpy(at + 4, &shape, 4);
+}
+
+static int send_shape(struct stream *st, enum shape shape)
+{
+    static uint8_t bytes[LARGE_SIZE];
+    struct msg parts[MANY_PARTS];
+    uint32_t n = shape_parts(shape), number = st->sent + 1;
+    for (uint32_t i = 0; i < n; i++) {
+        size_t size = shape_size(shape, i);
+        memset(bytes, (int)(number + i), size);
+        put_number(bytes, number, shape);
+        STEP(msg_init_copy(&parts[i], bytes, size));
+    }
+    int rc = fmq_send(st->from, parts, n, false, 300);
+    if (rc)
+        for (uint32_t i = 0; i < n; i++)
+            msg_drop(&parts[i]);
+    else
+        st->sent = number;
+    return rc;
+}
+
+static void check_part(const struct msg *m, uint32_t number, enum shape shape, uint32_t part)
+{
+    uint8_t head[8];
+    size_t size = msg_size(m);
+    put_number(head, number, shape);
+    CHECK_EQ(size, shape_size(shape, part));
+    CHECK_MEM(msg_data(m), head, 8);
+    for (size_t i = 8; i < size; i++)
+        if (msg_data(m)[i] != (uint8_t)(number + part))
+            CHECK_EQ(msg_data(m)[i], (uint8_t)(number + part));
+}
+
+/* What arrives is whole, as it was sent, and in order. */
+static void check_message(struct stream *st, const struct parts *p)
+{
+    uint32_t skip = st->routed, number, shape;
+    if (p->len <= skip || msg_size(&p->v[skip]) < 8)
+        tell_fault();
+    CHECK(p->len > skip);
+    CHECK(msg_size(&p->v[skip]) >= 8);
+    memcpy(&number, msg_data(&p->v[skip]), 4);
+    memcpy(&shape, msg_data(&p->v[skip]) + 4, 4);
+    CHECK(shape < SHAPES);
+    if (p->len - skip != shape_parts(shape) || number <= st->got || number > st->sent)
+        tell_fault();
+    CHECK_EQ(p->len - skip, shape_parts(shape));
+    CHECK(number > st->got && number <= st->sent);
+    st->lost += number - st->got - 1;
+    st->got = number;
+    for (uint32_t i = skip; i < p->len; i++)
+        check_part(&p->v[i], number, shape, i - skip);
+}
+
+/* One message, received whole or part by part. */
+static int recv_any(struct stream *st, struct parts *p, int ms)
+{
+    if (!st->by_parts)
+        return eng_recv(st->to, p, ms);
+    uint64_t until = eng_until(ms);
+    for (;;) {
+        struct msg m;
+        int rc = fmq_recv_part(st->to, &m, NULL, eng_left(until));
+        if (rc == -EINTR)
+            continue;
+        if (rc && p->len) { /* the rest is there for who asks again */
+            int tries = 0;
+            must_be_excused(rc, &tries, "a further part");
+            continue;
+        }
+        if (rc)
+            return rc;
+        bool more = m.flags & PART_MORE;
+        STEP(parts_push(p, &m));
+        if (!more)
+            return 0;
+    }
+}
+
+/* A message gets through, at the latest once the fault is over. */
+static void get_through(struct stream *st, enum shape shape)
+{
+    uint64_t until = fault_until();
+    int tries = 0;
+    for (;;) {
+        int rc = 0, type = fmq_socket_type(st->from);
+        if (type == FMQ_PUB || type == FMQ_XPUB)
+            rc = fmq_wait_subscribers(st->from, "", 0, 1, 300);
+        if (rc >= 0)
+            rc = send_shape(st, shape);
+        if (rc && rc != -EAGAIN) {
+            must_be_excused(rc, &tries, "send");
+            if (st->got == st->sent)
+                continue;
+        }
+        struct parts p;
+        parts_init(&p);
+        while ((rc = recv_any(st, &p, st->patience ? st->patience : 300)) != -EAGAIN) {
+            if (rc == 0)
+                check_message(st, &p);
+            else
+                must_be_excused(rc, &tries, "recv");
+            parts_clear(&p);
+            if (rc == 0 && st->got == st->sent)
+                break;
+        }
+        parts_fini(&p);
+        if (rc == 0)
+            return;
+        if (!eng_left(until)) {
+            fprintf(stderr, "no message gets through from a socket of type %d\n",
+                    fmq_socket_type(st->from));
+            tell_fault();
+            check_failed();
+        }
+    }
+}
+
+/* Nothing is lost without memory alone, unless a connection is lost with it. */
+static void check_losses(const struct stream *st)
+{
+    struct fmq_socket_stats a, b;
+    if (!fault.memory || !st->lost)
+        return;
+    eng_must(fmq_stats(st->from, &a), "stats");
+    eng_must(fmq_stats(st->to, &b), "stats");
+    if (a.count.reconnects || b.count.reconnects)
+        return;
+    fprintf(stderr, "%u messages were lost\n", st->lost);
+    tell_fault();
+    check_failed();
+}
+
+/* ---- runs ---- */
+
+static unsigned long_factor(void)
+{
+    const char *text = getenv("CHECK_LONG");
+    return text ? (unsigned)atoi(text) : 0;
+}
+
+static void run_all(void (*scenario)(void))
+{
+    enum { END = 5000 };
+    long nth = 1;
+    for (; nth < END; nth++) {
+        long live = mem_live();
+        int fds = check_count_fds();
+        fault.nth = nth;
+        alarm(30);
+        fault_begin();
+        scenario();
+        fault_end();
+        if (mem_live() != live || check_count_fds() != fds) {
+            fprintf(stderr, "%ld blocks and %d descriptors are left over\n", mem_live() - live,
+                    check_count_fds() - fds);
+            tell_fault();
+            check_failed();
+        }
+        if (!fault_came())
+            break;
+    }
+    CHECK(nth > 1 && nth < END);
+}
+
+static void each_fault(void (*scenario)(void))
+{
+    fault = (struct fault){0};
+    fault.nth = 1000000;
+    scenario(); /* works without any, and what is made once is made */
+    fault = (struct fault){.memory = true};
+    run_all(scenario);
+    unsigned rounds = long_factor();
+    for (unsigned i = 0; i == 0 || i < rounds; i++) {
+        fault = (struct fault){.which = rounds ? i : (unsigned)check_below(SYS_ERRORS_MAX)};
+        run_all(scenario);
+    }
+    static const long durations[] = {3, 20, 150};
+    for (unsigned i = 0; rounds && i < 3; i++) {
+        fault = (struct fault){.memory = true, .more = durations[i]};
+        run_all(scenario);
+        fault = (struct fault){.which = (unsigned)check_below(SYS_ERRORS_MAX),
+                               .more = durations[i] / 10};
+        run_all(scenario);
+    }
+}
+
+/* ---- bind, connect, handshake, send, receive, close, end ---- */
+
+static struct setup {
+    const char *transport;
+    int a, b;
+    enum { NONE, PLAIN, CURVE } mechanism;
+    bool connect_first;
+} setup;
+
+static void secure(fmq_socket *client, fmq_socket *server)
+{
+    uint8_t secret[32], public[32], server_secret[32], server_public[32];
+    if (setup.mechanism == PLAIN) {
+        STEP(fmq_set_int(server, PLAIN_SERVER, 1));
+        STEP(fmq_set_bytes(client, PLAIN_USERNAME, "name", 4));
+        STEP(fmq_set_bytes(client, PLAIN_PASSWORD, "word", 4));
+    } else if (setup.mechanism == CURVE) {
+        memset(secret, 3, 32);
+        memset(server_secret, 4, 32);
+        fake_public(public, secret);
+        fake_public(server_public, server_secret);
+        STEP(fmq_set_int(server, CURVE_SERVER, 1));
+        STEP(fmq_set_bytes(server, CURVE_SECRETKEY, server_secret, 32));
+        STEP(fmq_set_bytes(client, CURVE_PUBLICKEY, public, 32));
+        STEP(fmq_set_bytes(client, CURVE_SECRETKEY, secret, 32));
+        STEP(fmq_set_bytes(client, CURVE_SERVERKEY, server_public, 32));
+    }
+}
+
+static void talk(void)
+{
+    fmq_ctx *ctx = step_ctx();
+    fmq_socket *a = step_socket(ctx, setup.a), *b = step_socket(ctx, setup.b);
+    if (setup.b == FMQ_SUB)
+        STEP(fmq_set_bytes(b, ENG_SUBSCRIBE, "", 0));
+    secure(a, b);
+    struct eng_name name;
+    if (setup.connect_first) {
+        snprintf(name.text, sizeof(name.text), "inproc://later");
+        STEP(fmq_connect(a, name.text));
+        STEP(fmq_bind(b, name.text));
+    } else {
+        name = step_bind(b, setup.transport);
+        STEP(fmq_connect(a, name.text));
+    }
+    struct stream there = {.from = a, .to = b, .routed = setup.b == FMQ_ROUTER};
+    struct stream back = {.from = b, .to = a};
+    for (int i = 0; i < SHAPES; i++) {
+        there.by_parts = i == MANY;
+        get_through(&there, i);
+        if (setup.b == FMQ_DEALER || setup.b == FMQ_PAIR)
+            get_through(&back, i);
+    }
+    fault_end();
+    get_through(&there, SMALL);
+    if (setup.b != FMQ_SUB) {
+        check_losses(&there);
+        check_losses(&back);
+    }
+    eng_close(a);
+    eng_close(b);
+    eng_end(ctx);
+}
+
+static void talk_with(const char *transport, int a, int b)
+{
+    setup = (struct setup){.transport = transport, .a = a, .b = b};
+    each_fault(talk);
+}
+
+TEST(push_and_pull_talk_over_tcp_whatever_fails)
+{
+    talk_with("tcp", FMQ_PUSH, FMQ_PULL);
+}
+
+TEST(two_dealers_talk_over_ipc_whatever_fails)
+{
+    talk_with("ipc", FMQ_DEALER, FMQ_DEALER);
+}
+
+TEST(dealer_and_router_talk_over_tcp_whatever_fails)
+{
+    talk_with("tcp", FMQ_DEALER, FMQ_ROUTER);
+}
+
+TEST(two_pairs_talk_over_inproc_whatever_fails)
+{
+    talk_with("inproc", FMQ_PAIR, FMQ_PAIR);
+}
+
+TEST(dealer_and_router_talk_over_inproc_whatever_fails)
+{
+    talk_with("inproc", FMQ_DEALER, FMQ_ROUTER);
+}
+
+TEST(a_name_that_is_bound_later_is_found_whatever_fails)
+{
+    setup = (struct setup){
+        .transport = "inproc", .a = FMQ_DEALER, .b = FMQ_ROUTER, .connect_first = true};
+    each_fault(talk);
+}
+
+TEST(a_subscriber_that_is_bound_gets_messages_whatever_fails)
+{
+    talk_with("tcp", FMQ_PUB, FMQ_SUB);
+}
+
+/* ---- handshakes ---- */
+
+static void handshake_with(int mechanism)
+{
+    fake_crypto_set();
+    setup = (struct setup){
+        .transport = "tcp", .a = FMQ_DEALER, .b = FMQ_DEALER, .mechanism = mechanism};
+    each_fault(talk);
+}
+
+TEST(curve_is_shaken_and_talked_whatever_fails)
+{
+    handshake_with(CURVE);
+}
+
+static int start(struct thread *t, void (*run)(void *arg), void *arg)
+{
+    int rc = thread_start(t, run, arg, "helper");
+    return rc == -EAGAIN ? -FMQ_EMTHREAD : rc; /* as the engine says it */
+}
+
+static void step_thread(struct thread *t, void (*run)(void *arg), void *arg)
+{
+    STEP(start(t, run, arg));
+}
+
+/* Says yes to whoever asks. */
+static void judge_all(void *arg)
+{
+    fmq_socket *rep = arg;
+    for (;;) {
+        struct parts p;
+        parts_init(&p);
+        int rc = eng_recv(rep, &p, 10000);
+        parts_fini(&p);
+        if (rc == -ENOTSOCK)
+            return;
+        if (rc)
+            continue; /* excused: the question is asked again */
+        static const char *const text[] = {"1.0", "1", "200", "", "", ""};
+        struct msg out[6];
+        for (int i = 0; i < 6; i++)
+            msg_init_copy(&out[i], text[i], strlen(text[i])); /* they fit inline */
+        while ((rc = fmq_send(rep, out, 6, false, ENG_WAIT_MS)) == -EINTR || rc == -ENOMEM)
+            ;
+        if (rc)
+            return;
+    }
+}
+
+static void ask_and_talk(void)
+{
+    fmq_ctx *ctx = step_ctx();
+    fmq_socket *rep = step_socket(ctx, FMQ_REP);
+    STEP(fmq_bind(rep, "inproc://zeromq.zap.01"));
+    fmq_socket *a = step_socket(ctx, FMQ_DEALER), *b = step_socket(ctx, FMQ_ROUTER);
+    secure(a, b);
+    struct thread judge;
+    step_thread(&judge, judge_all, rep);
+    struct eng_name name = step_bind(b, "tcp");
+    STEP(fmq_connect(a, name.text));
+    struct stream st = {.from = a, .to = b, .routed = true};
+    get_through(&st, SMALL);
+    fault_end();
+    get_through(&st, MANY);
+    check_losses(&st);
+    eng_close(a);
+    eng_close(b);
+    eng_must(fmq_close(rep), "close");
+    thread_join(&judge);
+    fmq_socket_free(rep);
+    eng_end(ctx);
+}
+
+TEST(a_handler_is_asked_and_answers_whatever_fails)
+{
+    setup = (struct setup){.mechanism = PLAIN};
+    each_fault(ask_and_talk);
+}
+
+/* ---- request and reply ---- */
+
+/* A round trip, at the latest once the fault is over. */
+static void round_trip(fmq_socket *req, fmq_socket *rep, uint32_t number)
+{
+    uint64_t until = fault_until();
+    int tries = 0;
+    for (;;) {
+        int rc = eng_send_bytes(req, &number, 4, false, 300);
+        if (rc && rc != -EAGAIN) {
+            must_be_excused(rc, &tries, "ask");
+            continue;
+        }
+        struct parts p;
+        parts_init(&p);
+        /* What was asked before and comes late is answered, too. */
+        while ((rc = eng_recv(rep, &p, 200)) != -EAGAIN) {
+            if (rc) {
+                must_be_excused(rc, &tries, "be asked");
+                continue;
+            }
+            CHECK_EQ(p.len, 1);
+            CHECK_EQ(msg_size(&p.v[0]), 4);
+            while ((rc = fmq_send(rep, p.v, 1, false, 300)) < 0)
+                must_be_excused(rc, &tries, "answer");
+            parts_clear(&p);
+            while ((rc = eng_recv(req, &p, 200)) < 0 && rc != -EAGAIN)
+                must_be_excused(rc, &tries, "be answered");
+            if (rc == 0)
+                break;
+        }
+        if (rc == 0) {
+            CHECK_EQ(p.len, 1);
+            CHECK_MEM(msg_data(&p.v[0]), &number, 4);
+            parts_fini(&p);
+            return;
+        }
+        parts_fini(&p);
+        if (!eng_left(until)) {
+            fprintf(stderr, "no answer\n");
+            tell_fault();
+            check_failed();
+        }
+    }
+}
+
+static void ask(void)
+{
+    fmq_ctx *ctx = step_ctx();
+    fmq_socket *req = step_socket(ctx, FMQ_REQ), *rep = step_socket(ctx, FMQ_REP);
+    STEP(fmq_set_int(req, REQ_RELAXED, 1));
+    STEP(fmq_set_int(req, REQ_CORRELATE, 1));
+    struct eng_name name = step_bind(rep, setup.transport);
+    STEP(fmq_connect(req, name.text));
+    round_trip(req, rep, 1);
+    round_trip(req, rep, 2);
+    fault_end();
+    round_trip(req, rep, 3);
+    eng_close(req);
+    eng_close(rep);
+    eng_end(ctx);
+}
+
+TEST(requests_are_answered_over_tcp_whatever_fails)
+{
+    setup = (struct setup){.transport = "tcp"};
+    each_fault(ask);
+}
+
+TEST(requests_are_answered_over_inproc_whatever_fails)
+{
+    setup = (struct setup){.transport = "inproc"};
+    each_fault(ask);
+}
+
+/* ---- connections that are made late, lost and made again ---- */
+
+/* A port of setup.transport, a host, below those that the system gives to outgoing connections: one
+ * of these could take it while nobody listens. */
+static struct eng_name free_port(void)
+{
+    struct eng_name name;
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    for (bool found = false; !found;) {
+        in.sin_port = htons((uint16_t)(10000 + check_below(20000)));
+        int fd = socket(AF_INET, SOCK_STREAM, 0);
+        found = bind(fd, (struct sockaddr *)&in, sizeof(in)) == 0;
+        close(fd);
+    }
+    snprintf(name.text, sizeof(name.text), "tcp://%s:%u", setup.transport, ntohs(in.sin_port));
+    return name;
+}
+
+/* The listener is not there, comes, goes, and comes again; setup.transport is the host. */
+static void come_and_go(void)
+{
+    fmq_ctx *ctx = step_ctx();
+    fmq_socket *a = step_socket(ctx, FMQ_PUSH);
+    struct eng_name name = free_port();
+    STEP(fmq_connect(a, name.text));
+    struct stream st = {.from = a, .patience = 20}; /* what is sent to who goes is lost */
+    for (int i = 0; i < 3; i++) {
+        fmq_socket *b = step_socket(ctx, FMQ_PULL);
+        STEP(fmq_bind(b, name.text));
+        st.to = b;
+        get_through(&st, SMALL);
+        if (i == 1)
+            fault_end();
+        get_through(&st, MANY);
+        STEP(fmq_unbind(b, name.text));
+        eng_close(b);
+    }
+    eng_close(a);
+    eng_end(ctx);
+}
+
+TEST(a_listener_may_come_and_go_whatever_fails)
+{
+    setup = (struct setup){.transport = "127.0.0.1"};
+    each_fault(come_and_go);
+}
+
+TEST(a_listener_with_a_name_may_come_and_go_whatever_fails)
+{
+    setup = (struct setup){.transport = "localhost"};
+    each_fault(come_and_go);
+}
+
+/* ---- subscriptions ---- */
+
+static void subscribe_and_publish(void)
+{
+    enum { TOPICS = 12 };
+    fmq_ctx *ctx = step_ctx();
+    fmq_socket *pub = step_socket(ctx, FMQ_XPUB), *sub = step_socket(ctx, FMQ_SUB);
+    struct eng_name name;
+    if (setup.connect_first) {
+        name = step_bind(sub, setup.transport);
+        STEP(fmq_connect(pub, name.text));
+    } else {
+        name = step_bind(pub, setup.transport);
+        STEP(fmq_connect(sub, name.text));
+    }
+    char topic[48];
+    for (int i = 0; i < TOPICS; i++) {
+        snprintf(topic, sizeof(topic), "topic %d of some length", i);
+        STEP(fmq_set_bytes(sub, ENG_SUBSCRIBE, topic, strlen(topic)));
+    }
+    for (int i = 0; i < TOPICS; i++) {
+        snprintf(topic, sizeof(topic), "topic %d of some length", i);
+        uint64_t until = fault_until();
+        int rc, tries = 0;
+        for (;;) {
+            while ((rc = fmq_wait_subscribers(pub, topic, strlen(topic), 1, 100)) < 0) {
+                if (rc != -EAGAIN)
+                    must_be_excused(rc, &tries, "wait_subscribers");
+                if (!eng_left(until)) {
+                    fprintf(stderr, "nobody subscribes to %s\n", topic);
+                    tell_fault();
+                    check_failed();
+                }
+            }
+            while ((rc = eng_send_bytes(pub, topic, strlen(topic), false, 100)) < 0)
+                must_be_excused(rc, &tries, "publish");
+            struct parts p;
+            parts_init(&p);
+            bool came = false; /* one that was published before may be late */
+            while (!came && (rc = eng_recv(sub, &p, 100)) != -EAGAIN) {
+                if (rc) {
+                    must_be_excused(rc, &tries, "recv");
+                    continue;
+                }
+                CHECK_EQ(p.len, 1);
+                CHECK(msg_size(&p.v[0]) > 6 && memcmp(msg_data(&p.v[0]), topic, 6) == 0);
+                came = msg_is_text(&p.v[0], topic);
+                parts_clear(&p);
+            }
+            parts_fini(&p);
+            if (came)
+                break;
+            CHECK(eng_left(until));
+        }
+        if (i == TOPICS / 2)
+            fault_end();
+    }
+    eng_close(pub);
+    eng_close(sub);
+    eng_end(ctx);
+}
+
+TEST(subscriptions_take_effect_over_tcp_whatever_fails)
+{
+    setup = (struct setup){.transport = "tcp"};
+    each_fault(subscribe_and_publish);
+}
+
+TEST(subscriptions_take_effect_at_a_publisher_that_connects_whatever_fails)
+{
+    setup = (struct setup){.transport = "ipc", .connect_first = true};
+    each_fault(subscribe_and_publish);
+}
+
+TEST(subscriptions_take_effect_over_inproc_whatever_fails)
+{
+    setup = (struct setup){.transport = "inproc"};
+    each_fault(subscribe_and_publish);
+}
+
+/* ---- monitors ---- */
+
+static void watch_the_life(void)
+{
+    fmq_ctx *ctx = step_ctx();
+    fmq_socket *a = step_socket(ctx, FMQ_PUSH), *b = step_socket(ctx, FMQ_PULL);
+    STEP(fmq_monitor(b, "inproc://life", 0xffff, 1, FMQ_PAIR));
+    fmq_socket *m = step_socket(ctx, FMQ_PAIR);
+    STEP(fmq_connect(m, "inproc://life"));
+    struct eng_name name = step_bind(b, "tcp");
+    STEP(fmq_connect(a, name.text));
+    struct stream st = {.from = a, .to = b};
+    get_through(&st, SMALL);
+    fault_end();
+    /* The next connection is told of all the same. */
+    struct parts p;
+    parts_init(&p);
+    while (eng_recv(m, &p, 0) == 0)
+        parts_clear(&p);
+    fmq_socket *c = step_socket(ctx, FMQ_PUSH);
+    eng_connect(c, &name);
+    eng_must(eng_recv(m, &p, ENG_WAIT_MS), "an event");
+    CHECK_EQ(p.len, 2);
+    parts_fini(&p);
+    eng_close(a);
+    eng_close(c);
+    eng_close(b);
+    eng_close(m);
+    eng_end(ctx);
+}
+
+TEST(a_monitor_works_whatever_fails)
+{
+    each_fault(watch_the_life);
+}
+
+/* ---- poll sets, event loops ---- */
+
+static void poll_set(void)
+{
+    fmq_ctx *ctx = step_ctx();
+    fmq_socket *a = step_socket(ctx, FMQ_DEALER), *b = step_socket(ctx, FMQ_DEALER);
+    int fds[2];
+    CHECK_EQ(pipe(fds), 0);
+    fmq_pollset *set;
+    STEP(fmq_pollset_new(&set));
+    struct eng_name name = step_bind(b, setup.transport);
+    STEP(fmq_pollset_add(set, a, FMQ_POLLIN | FMQ_POLLOUT, a));
+    STEP(fmq_pollset_add(set, b, FMQ_POLLIN, b));
+    STEP(fmq_pollset_add_fd(set, fds[0], FMQ_POLLIN, fds));
+    STEP(fmq_connect(a, name.text));
+    struct stream st = {.from = a, .to = b};
+    STEP(fmq_pollset_modify(set, a, FMQ_POLLIN));
+    for (int i = 0; i < 3; i++) {
+        int rc = 0, tries = 0;
+        uint64_t until = fault_until();
+        struct fmq_pollevent ev[3];
+        for (bool seen = false; !seen;) {
+            CHECK(eng_left(until));
+            rc = send_shape(&st, SMALL);
+            if (rc && rc != -EAGAIN)
+                must_be_excused(rc, &tries, "send");
+            rc = fmq_pollset_wait(set, ev, 3, 300);
+            if (rc < 0)
+                must_be_excused(rc, &tries, "wait");
+            for (int k = 0; k < rc; k++)
+                seen = seen || (ev[k].data == b && ev[k].events == FMQ_POLLIN);
+        }
+        get_through(&st, SMALL);
+        if (i == 1) {
+            fault_end();
+            CHECK_EQ(write(fds[1], "x", 1), 1);
+            STEP(fmq_pollset_modify_fd(set, fds[0], 0));
+            STEP(fmq_pollset_remove_fd(set, fds[0]));
+        }
+    }
+    STEP(fmq_pollset_remove(set, b));
+    fmq_pollset_free(set);
+    close(fds[0]);
+    close(fds[1]);
+    eng_close(a);
+    eng_close(b);
+    eng_end(ctx);
+}
+
+TEST(a_poll_set_works_over_tcp_whatever_fails)
+{
+    setup = (struct setup){.transport = "tcp"};
+    each_fault(poll_set);
+}
+
+TEST(a_poll_set_works_over_inproc_whatever_fails)
+{
+    setup = (struct setup){.transport = "inproc"};
+    each_fault(poll_set);
+}
+
+static bool readable(int fd, int ms)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    return poll(&p, 1, ms) == 1;
+}
+
+/* FD, fmq_watch and a hub, one after the other, show that a message came. */
+static void event_loop(void)
+{
+    fmq_ctx *ctx = step_ctx();
+    fmq_socket *a = step_socket(ctx, FMQ_DEALER), *b = step_socket(ctx, FMQ_DEALER);
+    struct eng_name name = step_bind(b, setup.transport);
+    STEP(fmq_connect(a, name.text));
+    struct stream st = {.from = a, .to = b};
+    bool hubs = strcmp(fmq_poller_name(), "poll") != 0;
+    fmq_hub *hub = NULL;
+    if (hubs)
+        STEP(fmq_hub_new(&hub));
+    for (int way = 0; way < (hubs ? 3 : 2); way++) {
+        int64_t number = -1;
+        int fd = -1, rc, tries = 0;
+        if (way == 0) {
+            STEP(fmq_get_int(b, OPT_FD, &number));
+            fd = (int)number;
+        } else if (way == 1) {
+            STEP(fmq_watch(b, FMQ_POLLIN, &fd));
+            STEP(fmq_watch(b, FMQ_POLLIN | FMQ_POLLOUT, &fd));
+            STEP(fmq_watch(b, FMQ_POLLIN, &fd));
+        } else {
+            STEP(fmq_hub_watch(hub, b, FMQ_POLLIN, b));
+            fd = fmq_hub_fd(hub);
+        }
+        uint64_t until = fault_until();
+        for (bool seen = false; !seen;) {
+            CHECK(eng_left(until));
+            rc = send_shape(&st, SMALL);
+            if (rc && rc != -EAGAIN)
+                must_be_excused(rc, &tries, "send");
+            while (!seen && readable(fd, 300)) {
+                void *ready[4];
+                if (way == 2) {
+                    while ((rc = fmq_hub_wait(hub, ready, 4)) < 0)
+                        must_be_excused(rc, &tries, "hub_wait");
+                }
+                while ((rc = fmq_events(b)) < 0)
+                    must_be_excused(rc, &tries, "events");
+                seen = rc & FMQ_POLLIN;
+                if (way == 2 && !seen)
+                    STEP(fmq_hub_watch(hub, b, FMQ_POLLIN, b));
+                CHECK(eng_left(until));
+            }
+        }
+        if (way == 1)
+            STEP(fmq_watch(b, 0, &fd));
+        get_through(&st, SMALL);
+    }
+    fault_end();
+    get_through(&st, SMALL);
+    if (hubs)
+        fmq_hub_free(hub);
+    eng_close(a);
+    eng_close(b);
+    eng_end(ctx);
+}
+
+TEST(an_event_loop_is_told_over_tcp_whatever_fails)
+{
+    setup = (struct setup){.transport = "tcp"};
+    each_fault(event_loop);
+}
+
+TEST(an_event_loop_is_told_over_inproc_whatever_fails)
+{
+    setup = (struct setup){.transport = "inproc"};
+    each_fault(event_loop);
+}
+
+/* ---- proxies ---- */
+
+struct relay {
+    fmq_socket *front, *back, *control, *capture;
+};
+
+static void relay_run(void *arg)
+{
+    struct relay *r = arg;
+    struct fmq_proxy_state state = {0};
+    int rc, tries = 0;
+    while ((rc = fmq_proxy(r->front, r->back, r->capture, r->control, &state)) < 0)
+        if (rc != -EINTR)
+            must_be_excused(rc, &tries, "proxy");
+    fmq_proxy_end(&state);
+}
+
+static void relay(void)
+{
+    fmq_ctx *ctx = step_ctx();
+    struct relay r = {.front = step_socket(ctx, FMQ_PULL),
+                      .back = step_socket(ctx, FMQ_PUSH),
+                      .control = step_socket(ctx, FMQ_PAIR),
+                      .capture = step_socket(ctx, FMQ_PUB)};
+    STEP(fmq_set_int(r.back, ENG_SNDHWM, 1));
+    struct eng_name in = step_bind(r.front, setup.transport);
+    struct eng_name out = step_bind(r.back, setup.transport);
+    STEP(fmq_bind(r.control, "inproc://control"));
+    fmq_socket *a = step_socket(ctx, FMQ_PUSH), *b = step_socket(ctx, FMQ_PULL);
+    fmq_socket *boss = step_socket(ctx, FMQ_PAIR);
+    STEP(fmq_set_int(b, ENG_RCVHWM, 1));
+    STEP(fmq_connect(boss, "inproc://control"));
+    STEP(fmq_connect(a, in.text));
+    STEP(fmq_connect(b, out.text));
+    struct thread thread;
+    step_thread(&thread, relay_run, &r);
+    struct stream st = {.from = a, .to = b};
+    get_through(&st, SMALL);
+    for (int i = 0; i < 4; i++) /* more than fit: the proxy has to wait for room */
+        STEP(send_shape(&st, MANY));
+    get_through(&st, LARGE);
+    fault_end();
+    get_through(&st, SMALL);
+    check_losses(&st);
+    eng_send(boss, "TERMINATE");
+    thread_join(&thread);
+    eng_close(a);
+    eng_close(b);
+    eng_close(boss);
+    eng_close(r.front);
+    eng_close(r.back);
+    eng_close(r.control);
+    eng_close(r.capture);
+    eng_end(ctx);
+}
+
+TEST(a_proxy_relays_over_tcp_whatever_fails)
+{
+    setup = (struct setup){.transport = "tcp"};
+    each_fault(relay);
+}
+
+TEST(a_proxy_relays_over_inproc_whatever_fails)
+{
+    setup = (struct setup){.transport = "inproc"};
+    each_fault(relay);
+}
+
+/* ---- greetings ---- */
+
+static void expect_greeting(fmq_socket *s)
+{
+    static const char text[] = "a greeting that is too long to be held inline, on purpose";
+    struct parts p;
+    int rc, tries = 0;
+    uint64_t until = fault_until();
+    parts_init(&p);
+    while ((rc = eng_recv(s, &p, eng_left(until))) < 0)
+        must_be_excused(rc, &tries, "greeting");
+    CHECK_EQ(p.len, 1);
+    CHECK(msg_is_text(&p.v[0], text));
+    parts_fini(&p);
+}
+
+static void greet(void)
+{
+    static const char text[] = "a greeting that is too long to be held inline, on purpose";
+    fmq_ctx *ctx = step_ctx();
+    fmq_socket *a = step_socket(ctx, FMQ_DEALER), *b = step_socket(ctx, FMQ_DEALER);
+    STEP(fmq_set_bytes(a, HELLO_MSG, text, strlen(text)));
+    STEP(fmq_set_bytes(b, HELLO_MSG, text, strlen(text)));
+    if (setup.connect_first) {
+        STEP(fmq_connect(a, "inproc://later"));
+        STEP(fmq_bind(b, "inproc://later"));
+    } else {
+        struct eng_name name = step_bind(b, setup.transport);
+        STEP(fmq_connect(a, name.text));
+    }
+    expect_greeting(b);
+    expect_greeting(a);
+    fault_end();
+    eng_close(a);
+    eng_close(b);
+    eng_end(ctx);
+}
+
+TEST(greetings_arrive_over_tcp_whatever_fails)
+{
+    setup = (struct setup){.transport = "tcp"};
+    each_fault(greet);
+}
+
+TEST(greetings_arrive_over_inproc_whatever_fails)
+{
+    setup = (struct setup){.transport = "inproc"};
+    each_fault(greet);
+    setup.connect_first = true;
+    each_fault(greet);
+}
+
+/* ---- what a peer that left has sent ---- */
+
+static void send_and_leave(void)
+{
+    enum { FIRST = 8, REST = 20 };
+    fmq_ctx *ctx = step_ctx();
+    fmq_socket *a = step_socket(ctx, FMQ_PUSH), *b = step_socket(ctx, FMQ_PULL);
+    struct eng_name name = step_bind(b, "inproc");
+    STEP(fmq_connect(a, name.text));
+    struct stream st = {.from = a, .to = b};
+    for (int i = 0; i < FIRST; i++)
+        STEP(send_shape(&st, SMALL));
+    for (int i = 0; i < FIRST + REST; i++) {
+        struct parts p;
+        int rc, tries = 0;
+        parts_init(&p);
+        while ((rc = eng_recv(b, &p, ENG_WAIT_MS)) < 0)
+            must_be_excused(rc, &tries, "recv");
+        check_message(&st, &p);
+        parts_fini(&p);
+        if (i == 0) { /* seven lie at the receiver still */
+            for (int k = 0; k < REST; k++)
+                STEP(send_shape(&st, SMALL));
+            eng_close(a);
+        }
+    }
+    CHECK_EQ(st.lost, 0);
+    fault_end();
+    eng_close(b);
+    eng_end(ctx);
+}
+
+TEST(what_an_inproc_peer_sent_before_it_left_arrives_whatever_fails)
+{
+    each_fault(send_and_leave);
+}
+
+/* ---- faults in a row, and those that last ---- */
+
+struct two {
+    fmq_ctx *ctx;
+    fmq_socket *a, *b;
+    struct eng_name name;
+};
+
+static struct two two_new(int a, int b, int mechanism)
+{
+    struct two t = {.ctx = eng_ctx()};
+    t.a = eng_socket(t.ctx, a);
+    t.b = eng_socket(t.ctx, b);
+    setup = (struct setup){.mechanism = mechanism};
+    fault = (struct fault){.memory = true};
+    secure(t.a, t.b);
+    t.name = eng_bind(t.b, "tcp");
+    return t;
+}
+
+static void two_end(struct two *t)
+{
+    eng_close(t->a);
+    eng_close(t->b);
+    eng_end(t->ctx);
+}
+
+TEST(a_listener_that_rested_and_cannot_be_watched_again_rests_once_more)
+{
+    struct two t = two_new(FMQ_PUSH, FMQ_PULL, NONE);
+    sys_fail_call(SYS_ACCEPT, 1, 0, 0);
+    eng_connect(t.a, &t.name);
+    ENG_UNTIL(sys_failed(NULL));
+    sys_fail_call(SYS_EPOLL_ADD, 1, 0, 1);
+    if (strcmp(fmq_poller_name(), "epoll") == 0)
+        ENG_UNTIL(sys_failed(NULL));
+    eng_send(t.a, "hello");
+    eng_expect(t.b, "hello");
+    sys_fail_at(0, 0, 0);
+    two_end(&t);
+}
+
+static int queued(fmq_socket *s)
+{
+    struct fmq_socket_stats stats;
+    eng_must(fmq_stats(s, &stats), "stats");
+    return (int)stats.count.queued_to_recv;
+}
+
+TEST(a_request_that_there_is_no_memory_for_shows_all_the_same)
+{
+    struct two t = two_new(FMQ_DEALER, FMQ_REP, NONE);
+    eng_connect(t.a, &t.name);
+    eng_send_more(t.a, "");
+    for (int i = 0; i < 8; i++)
+        eng_send_more(t.a, "p");
+    eng_send(t.a, "last");
+    ENG_UNTIL(queued(t.b) == 1);
+    mem_fail_from(1, 1000000);
+    int rc;
+    while ((rc = fmq_poll_one(t.b, FMQ_POLLIN, 1000)) == -EINTR)
+        ;
+    CHECK(mem_failed() > 0);
+    mem_fail_from(0, 0);
+    CHECK_EQ(rc, FMQ_POLLIN);
+    eng_expect(t.b, "p|p|p|p|p|p|p|p|last");
+    two_end(&t);
+}
+
+TEST(what_could_not_be_sealed_is_sent_once_there_is_memory)
+{
+    fake_crypto_set();
+    for (int i = 0; i < 5; i++) {
+        struct two t = two_new(FMQ_DEALER, FMQ_DEALER, CURVE);
+        eng_connect(t.a, &t.name);
+        eng_send(t.a, "hello");
+        eng_expect(t.b, "hello");
+        usleep(1000); /* what is sent after quiet is sealed at once */
+        char body[9000];
+        memset(body, 'x', sizeof(body));
+        struct msg m;
+        CHECK_EQ(msg_init_copy(&m, body, sizeof(body)), 0);
+        mem_fail_from(1 + i, 1000000);
+        int rc = fmq_send(t.a, &m, 1, false, 0);
+        usleep(3000); /* tries end in vain meanwhile */
+        mem_fail_from(0, 0);
+        if (rc)
+            msg_drop(&m);
+        CHECK(rc == 0 || rc == -ENOMEM);
+        struct parts p;
+        parts_init(&p);
+        if (rc == 0) {
+            eng_must(eng_recv(t.b, &p, ENG_WAIT_MS), "what was taken");
+            CHECK_EQ(msg_size(&p.v[0]), sizeof(body));
+        }
+        parts_fini(&p);
+        two_end(&t);
+    }
+}
+
+TEST(without_memory_to_receive_a_socket_rests)
+{
+    enum { SIZE = 3000000 };
+    int starved = 0;
+    for (long nth = 1; nth <= 4; nth++) {
+        struct two t = two_new(FMQ_PUSH, FMQ_PULL, NONE);
+        eng_connect(t.a, &t.name);
+        eng_send(t.a, "hello");
+        eng_expect(t.b, "hello");
+        struct msg m;
+        uint8_t *data;
+        CHECK_EQ(msg_init_blob(&m, SIZE, &data), 0);
+        memset(data, 'x', SIZE);
+        eng_must(fmq_send(t.a, &m, 1, false, 0), "send");
+        mem_fail_from(nth, 1000000000);
+        uint64_t cpu = eng_cpu();
+        struct parts p;
+        parts_init(&p);
+        int rc = eng_recv(t.b, &p, 200);
+        CHECK(rc == 0 || rc == -EAGAIN);
+        if (rc) {
+            CHECK(mem_failed() > 0);
+            CHECK(eng_cpu() - cpu < 100 * NS_PER_MS);
+            starved++;
+        }
+        mem_fail_from(0, 0);
+        if (rc)
+            eng_must(eng_recv(t.b, &p, ENG_WAIT_MS), "recv");
+        CHECK_EQ(msg_size(&p.v[0]), SIZE);
+        parts_fini(&p);
+        two_end(&t);
+    }
+    CHECK(starved > 0);
+}
+
+static bool full(fmq_socket *s)
+{
+    int n = queued(s);
+    usleep(10000); /* it is looked at once more, and then not any more */
+    return n >= 2 && queued(s) == n;
+}
+
+TEST(a_connection_that_cannot_be_watched_again_is_read_all_the_same)
+{
+    struct two t = two_new(FMQ_PUSH, FMQ_PULL, NONE);
+    eng_set(t.b, ENG_RCVHWM, 2);
+    eng_set(t.b, SPIN_US, 0); /* a caller that spins reads without the poller */
+    eng_connect(t.a, &t.name);
+    struct stream st = {.from = t.a, .to = t.b};
+    for (int i = 0; i < 10; i++)
+        eng_must(send_shape(&st, LARGE), "send");
+    ENG_UNTIL(full(t.b));
+    sys_fail_call(SYS_EPOLL_ADD, 1, 0, 30);
+    for (int i = 0; i < 10; i++) {
+        struct parts p;
+        parts_init(&p);
+        eng_must(eng_recv(t.b, &p, ENG_WAIT_MS), "recv");
+        check_message(&st, &p);
+        parts_fini(&p);
+    }
+    CHECK_EQ(st.lost, 0);
+    if (strcmp(fmq_poller_name(), "epoll") == 0)
+        CHECK(sys_failed(NULL));
+    sys_fail_at(0, 0, 0);
+    two_end(&t);
+}
+
+static void fill(void *arg)
+{
+    eng_send(arg, "one");
+}
+
+TEST(a_message_that_could_not_be_begun_promises_nothing)
+{
+    fmq_ctx *ctx = eng_ctx();
+    fmq_socket *s = eng_socket(ctx, FMQ_PUSH);
+    eng_set(s, ENG_LINGER, 0);
+    eng_set(s, ENG_SNDHWM, 1);
+    eng_must(fmq_connect(s, "inproc://nobody"), "connect");
+    struct msg parts[MANY_PARTS];
+    for (int i = 0; i < MANY_PARTS; i++)
+        msg_init(&parts[i]);
+    for (long nth = 1; nth <= 2; nth++) {
+        mem_fail_at(nth);
+        CHECK_EQ(fmq_send(s, parts, MANY_PARTS, true, 0), -ENOMEM);
+    }
+    mem_fail_at(0);
+    struct thread thread;
+    eng_must(thread_start(&thread, fill, s, "fill"), "thread");
+    thread_join(&thread);
+    CHECK_EQ(fmq_events(s), 0);
+    eng_close(s);
+    eng_end(ctx);
+}
