@@ -82,6 +82,49 @@ def test_traffic_survives_signals(pair_of, ticking):
     t.join()
 
 
+@fastmq_only("libzmq does not spin")
+@pytest.mark.parametrize("wait", ["recv", "poller"])
+def test_a_signal_that_comes_between_the_sleeps_is_not_missed(make, wait):
+    """While it spins a thread is in no call that a signal would end."""
+
+    class Stop(Exception):
+        pass
+
+    def handler(*_):
+        raise Stop
+
+    a, b = make(zmq.PAIR, spin_us=1_000_000, rcvtimeo=-1), make(zmq.PAIR, rcvtimeo=-1)
+    a.bind("tcp://127.0.0.1:*")
+    b.connect(a.last_endpoint)
+    poller = zmq.Poller()
+    poller.register(a, zmq.POLLIN)
+
+    def receive():
+        if wait == "poller":
+            poller.poll()
+        return a.recv()
+
+    def echo():
+        for _ in range(100):
+            b.send(b.recv())
+
+    t = threading.Thread(target=echo)
+    t.start()
+    for _ in range(100):  # short waits: from now on it spins
+        a.send(b"x")
+        receive()
+    t.join()
+    old = signal.signal(signal.SIGUSR1, handler)
+    timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGUSR1))
+    timer.start()
+    try:
+        with pytest.raises(Stop):
+            receive()
+    finally:
+        timer.join()
+        signal.signal(signal.SIGUSR1, old)
+
+
 def test_an_exception_in_a_handler_ends_the_call(make, endpoint):
     class Stop(Exception):
         pass

@@ -249,6 +249,12 @@ int fmq_send(fmq_socket *s, struct msg *parts, uint32_t n, bool more, int timeou
     return attempt_until(s, &a, timeout_ms);
 }
 
+int fmq_send_again(fmq_socket *s, struct msg *parts, uint32_t n, bool more, int timeout_ms)
+{
+    struct attempt a = {.run = run_send, .part = parts, .count = n, .more = more, .tries = 2};
+    return attempt_until(s, &a, timeout_ms);
+}
+
 int fmq_flush(fmq_socket *s)
 {
     int rc = socket_enter(s);

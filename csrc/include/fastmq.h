@@ -189,6 +189,8 @@ int fmq_get_bytes(fmq_socket *s, int option, void *value, size_t *len);
  */
 int fmq_try_send(fmq_socket *s, struct msg *parts, uint32_t n, bool more);
 int fmq_send(fmq_socket *s, struct msg *parts, uint32_t n, bool more, int timeout_ms);
+/* Goes on with an fmq_send that was interrupted: it is not counted as one more that waited. */
+int fmq_send_again(fmq_socket *s, struct msg *parts, uint32_t n, bool more, int timeout_ms);
 /* As fmq_try_send for one part of bytes, without building a struct msg where it can be avoided.
  * `object` (may be NULL) is the immutable host object that owns the bytes. */
 int fmq_try_send_bytes(fmq_socket *s, const void *data, size_t size, void *object, bool more);

@@ -25,6 +25,7 @@ from cpython.bytes cimport (
 )
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.errno cimport (
     EAGAIN, EBUSY, EFAULT, EINTR, EINVAL, ENOMEM, ENOTSOCK,
@@ -34,6 +35,8 @@ from libc.string cimport memcpy, memset
 
 from fastmq._engine cimport *
 
+import os
+import threading
 from threading import Event
 from weakref import WeakValueDictionary
 
@@ -238,6 +241,29 @@ cdef int unusable() except -1:
 
 cdef int64_t deadline_of(int timeout) noexcept nogil:
     return core_now_ms() + timeout if timeout > 0 else 0
+
+
+# A signal that comes while a waiting thread works or spins ends no sleep, and only the main thread
+# runs handlers: it never waits for longer than this before it looks.
+cdef enum:
+    SIGNALS_MS = 200
+
+cdef unsigned long main_thread = threading.main_thread().ident
+
+
+def _after_fork():
+    global main_thread
+    main_thread = PyThread_get_thread_ident()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+cdef inline int step_of(int timeout) noexcept:
+    """How much of a timeout may pass before signals are looked for."""
+    if 0 <= timeout <= SIGNALS_MS or PyThread_get_thread_ident() != main_thread:
+        return timeout
+    return SIGNALS_MS
 
 
 cdef int interrupted(int64_t deadline, int timeout) except -2:
@@ -1086,7 +1112,8 @@ cdef class Socket:
         cdef bint more = (flags & 2) != 0
         cdef int64_t deadline
         cdef uint32_t i
-        cdef int ms
+        cdef bint again = False
+        cdef int ms, step
         cdef int rc
         if not big:
             rc = fmq_try_send(self.s, v, n, more)
@@ -1101,10 +1128,15 @@ cdef class Socket:
         ms = limit_of(flags, timeout, fmq_sndtimeo(self.s))
         deadline = deadline_of(ms)
         while True:
+            step = step_of(ms)
             with nogil:
-                rc = fmq_send(self.s, v, n, more, ms)
-            if rc != -EINTR:
+                if again:
+                    rc = fmq_send_again(self.s, v, n, more, step)
+                else:
+                    rc = fmq_send(self.s, v, n, more, step)
+            if rc != -EINTR and (rc != -EAGAIN or step == ms):
                 break
+            again = True
             ms = interrupted(deadline, ms)
         if rc < 0:
             fail(rc)
@@ -1292,20 +1324,21 @@ cdef class Socket:
         """The rest of a receive whose try gave rc: of one part into m, of up to `many` messages into
         p, or of one message into p (many: 0). What the engine answered."""
         cdef int64_t deadline
-        cdef int ms
+        cdef int ms, step
         if rc != -EBUSY and (rc != -EAGAIN or flags & 1):
             fail(rc)
         ms = limit_of(flags, timeout, fmq_rcvtimeo(self.s))
         deadline = deadline_of(ms)
         while True:
+            step = step_of(ms)
             with nogil:
                 if p is NULL:
-                    rc = fmq_recv_part(self.s, m, props, ms)
+                    rc = fmq_recv_part(self.s, m, props, step)
                 elif many:
-                    rc = fmq_recv_many(self.s, p, many, ms)
+                    rc = fmq_recv_many(self.s, p, many, step)
                 else:
-                    rc = fmq_recv(self.s, p, props, ms)
-            if rc != -EINTR:
+                    rc = fmq_recv(self.s, p, props, step)
+            if rc != -EINTR and (rc != -EAGAIN or step == ms):
                 break
             ms = interrupted(deadline, ms)
         if rc < 0:
@@ -1468,15 +1501,17 @@ cdef class Socket:
         """Waits until the socket is ready for one of flags (POLLIN, POLLOUT); returns which, 0 when
         timeout (ms, None for ever) passed."""
         cdef int ms = as_timeout(timeout)
+        cdef int step
         cdef int64_t deadline
         cdef int rc
         if self.s is NULL or fmq_closed(self.s):
             raise make_error(-ENOTSUP, "Operation not supported: the socket is closed")
         deadline = deadline_of(ms)
         while True:
+            step = step_of(ms)
             with nogil:
-                rc = fmq_poll_one(self.s, flags, ms)
-            if rc != -EINTR:
+                rc = fmq_poll_one(self.s, flags, step)
+            if rc != -EINTR and ((rc != 0 and rc != -EAGAIN) or step == ms):
                 break
             ms = interrupted(deadline, ms)
         if rc == -EAGAIN:
@@ -1549,6 +1584,7 @@ cdef class Socket:
         cdef size_t size = <size_t>len(name)
         cdef uint32_t wanted
         cdef int ms = as_timeout(timeout)
+        cdef int step
         cdef int64_t deadline
         cdef int rc
         if self.s is NULL:
@@ -1560,9 +1596,10 @@ cdef class Socket:
         wanted = n
         deadline = deadline_of(ms)
         while True:
+            step = step_of(ms)
             with nogil:
-                rc = fmq_wait_subscribers(self.s, p, size, wanted, ms)
-            if rc != -EINTR:
+                rc = fmq_wait_subscribers(self.s, p, size, wanted, step)
+            if rc != -EINTR and (rc != -EAGAIN or step == ms):
                 break
             ms = interrupted(deadline, ms)
         if rc < 0:
@@ -1688,6 +1725,7 @@ cdef class PollSet:
         cdef fmq_pollevent few[32]
         cdef fmq_pollevent *v = few
         cdef int ms = as_timeout(timeout)
+        cdef int step
         cdef int64_t deadline = deadline_of(ms)
         cdef int size = len(self.entries)
         cdef int rc, i
@@ -1700,9 +1738,10 @@ cdef class PollSet:
             size = 1
         try:
             while True:
+                step = step_of(ms)
                 with nogil:
-                    rc = fmq_pollset_wait(self.p, v, size, ms)
-                if rc != -EINTR:
+                    rc = fmq_pollset_wait(self.p, v, size, step)
+                if rc != -EINTR and (rc != 0 or step == ms):
                     break
                 ms = interrupted(deadline, ms)
             if rc < 0:

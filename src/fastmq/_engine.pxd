@@ -145,6 +145,7 @@ cdef extern from "fastmq.h" nogil:
 
     int fmq_try_send(fmq_socket *s, msg *parts, uint32_t n, bint more)
     int fmq_send(fmq_socket *s, msg *parts, uint32_t n, bint more, int timeout_ms)
+    int fmq_send_again(fmq_socket *s, msg *parts, uint32_t n, bint more, int timeout_ms)
     int fmq_try_send_bytes(fmq_socket *s, const void *data, size_t size, void *object, bint more)
     int fmq_sndtimeo(const fmq_socket *s)
     int fmq_rcvtimeo(const fmq_socket *s)
