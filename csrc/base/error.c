@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/error.h"
 
+#include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -37,7 +38,7 @@ static const char *system_text(int err)
 const char *error_text(int err)
 {
     switch (err) {
-    /* Programs and logs match on these four, so they read as they do with any ZeroMQ library. */
+    /* Programs and logs match on these five, so they read as they do with any ZeroMQ library. */
     case FMQ_EFSM:
         return "Operation cannot be accomplished in current state";
     case FMQ_ENOCOMPATPROTO:
@@ -46,6 +47,8 @@ const char *error_text(int err)
         return "Context was terminated";
     case FMQ_EMTHREAD:
         return "No thread available";
+    case EHOSTUNREACH: /* the system speaks of routes, and what is unknown is a ROUTER's peer */
+        return "Host unreachable";
     case FMQ_EFORKED:
         return "The context belongs to the process that forked this one";
     default:

@@ -4,6 +4,8 @@
 
 #include "base/error.h"
 
+#include <errno.h>
+
 TEST(the_codes_have_the_values_every_binding_knows)
 {
     CHECK_EQ(FMQ_EFSM, 156384763);
@@ -19,6 +21,7 @@ TEST(own_codes_have_own_texts)
               "The protocol is not compatible with the socket type");
     CHECK_STR(error_text(FMQ_ETERM), "Context was terminated");
     CHECK_STR(error_text(FMQ_EMTHREAD), "No thread available");
+    CHECK_STR(error_text(EHOSTUNREACH), "Host unreachable");
     CHECK(strlen(error_text(FMQ_EFORKED)) > 0);
     CHECK(strncmp(error_text(FMQ_EFORKED), "Unknown", 7) != 0);
 }
@@ -26,6 +29,8 @@ TEST(own_codes_have_own_texts)
 TEST(other_codes_have_the_texts_of_the_system)
 {
     for (int err = 0; err < 140; err++) {
+        if (err == EHOSTUNREACH)
+            continue;
         char expected[256];
         snprintf(expected, sizeof(expected), "%s", strerror(err));
         CHECK_STR(error_text(err), expected);
