@@ -59,3 +59,15 @@ def test_perf_measures_and_prints_json():
 )
 def test_what_cannot_be_done_is_refused(arguments):
     assert run(*arguments, status=2)
+
+
+def test_an_endpoint_that_stands_alone_is_told_where_it_belongs():
+    told = run("sub", "tcp://127.0.0.1:5556", status=2)
+    assert "fastmq sub: error: unrecognized arguments: tcp://127.0.0.1:5556" in told
+    assert "--bind or --connect" in told
+    assert "--bind or --connect" not in run("proxy", "queue", "tcp://127.0.0.1:5556", status=2)
+    assert "fastmq sub --help" in run("sub", "--conect", "x", status=2)
+
+
+def test_a_missing_word_is_told_by_what_it_may_be():
+    assert "required: {queue,forwarder,streamer}" in run("proxy", status=2)

@@ -213,6 +213,11 @@ def test_what_cannot_be_measured_is_told(arguments, told, status):
     assert told in run("perf", *arguments, status=status)[1]
 
 
+def test_a_package_that_pip_should_not_be_asked_for_is_not_named_to_pip():
+    _, err = run("perf", "lat", "--compare", "no_such_package", status=1)
+    assert "no_such_package is not installed here: what is compared is pyzmq" in err
+
+
 def test_without_pyzmq_the_package_to_install_is_named(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(
         "import importlib.util as u; find = u.find_spec\n"

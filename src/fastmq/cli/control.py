@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "fastmq proxy-control tcp://127.0.0.1:5562 statistics --json",
     )
     parser.add_argument("endpoint", type=arguments.endpoint, help="where its control socket is")
-    parser.add_argument("word", choices=WORDS, help="what to do")
+    parser.add_argument("word", choices=WORDS, metavar=f"{{{','.join(WORDS)}}}", help="what to do")
     parser.add_argument(
         "--timeout",
         type=arguments.seconds,

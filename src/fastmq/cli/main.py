@@ -97,6 +97,18 @@ def complete(words: list[str]) -> list[str]:
     return [words[0], below[0], *words[1:]]
 
 
+def parse(top: argparse.ArgumentParser, words: list[str]) -> argparse.Namespace:
+    """The words as options; what the command does not take ends the program with status 2."""
+    options, unknown = top.parse_known_args(words)
+    if unknown:
+        said = f"fastmq {options.command}: error: unrecognized arguments: {' '.join(unknown)}\n"
+        if any("://" in word for word in unknown) and hasattr(options, "connect"):
+            said += "An endpoint is given with --bind or --connect.\n"
+        said += f"`fastmq {options.command} --help` tells what there is.\n"
+        top.exit(terminal.USAGE, said)
+    return options
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; its exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -106,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = complete(words)
     name = next((word for word in words if not word.startswith("-")), "")
     try:
-        options = parser(name).parse_args(words)
+        options = parse(parser(name), words)
         signal.signal(signal.SIGTERM, _terminated)
         status: int = importlib.import_module(COMMANDS[options.command].module).run(options)
         if sys.stdout is not None:

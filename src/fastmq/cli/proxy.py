@@ -40,7 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "      --control tcp://127.0.0.1:5562",
         "fastmq proxy-control tcp://127.0.0.1:5562 statistics",
     )
-    parser.add_argument("kind", choices=[*KINDS], help="which types of sockets are at the ends")
+    parser.add_argument(
+        "kind",
+        choices=[*KINDS],
+        metavar=f"{{{','.join(KINDS)}}}",
+        help="which types of sockets are at the ends",
+    )
     for end, who in ENDS.items():
         group = parser.add_argument_group(f"{end}, one endpoint at least")
         for flag, verb in (("", "bind"), ("-connect", "connect")):

@@ -55,7 +55,9 @@ def modules(options: argparse.Namespace) -> list[str]:
     package: str = options.compare
     module = MODULES.get(package, package)
     if not measure.installed(module):
-        raise Problem(f"{package} is not installed here: pip install {package}")
+        known = package in MODULES  # of another name nobody can say what pip would bring
+        how = f"pip install {package}" if known else f"what is compared is {', '.join(MODULES)}"
+        raise Problem(f"{package} is not installed here: {how}")
     return ["fastmq", module]
 
 
@@ -77,9 +79,9 @@ def run(
         if not measure.installed(name):
             raise Problem(f"there is no module {name!r} here", USAGE)
     if options.plot:
-        plots.check(options.plot)
         if not cases[0].scenario.sweep and len(names) < 2:
             raise Problem("a plot of ratios needs two modules to compare: --compare pyzmq")
+        plots.check(options.plot)
     by_label = measure.labels(names)
     base = list(by_label)[-1]
     result: dict[str, Any] = {
