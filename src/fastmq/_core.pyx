@@ -216,6 +216,11 @@ cdef int fail(int rc) except -1:
     raise make_error(rc)
 
 
+cdef str option_name(object option):
+    """A constant as its name, any other number as it is."""
+    return getattr(option, "name", None) or repr(option)
+
+
 cdef int fail_about(int rc, object what) except -1:
     """As fail, with what the call was about: for calls that leave no words of the engine (those of
     an earlier call may still be there)."""
@@ -705,14 +710,14 @@ cdef class Context:
             rc = fmq_ctx_set_name_prefix(h, name)
         elif isinstance(optval, int):
             if not -2**63 <= optval < 2**63:
-                fail_about(-EINVAL, f"context option {option!r} = {optval!r}")
+                fail_about(-EINVAL, f"context option {option_name(option)} = {optval!r}")
             rc = fmq_ctx_set(h, number, optval)
             if rc < 0:
-                fail_detail(rc, f"context option {option!r} = {optval!r}")
+                fail_detail(rc, f"context option {option_name(option)} = {optval!r}")
         else:
-            raise TypeError(f"context option {option!r} takes int, not {type(optval).__name__}")
+            raise TypeError(f"context option {option_name(option)} takes int, not {type(optval).__name__}")
         if rc < 0:
-            fail_about(rc, f"context option {option!r} = {optval!r}")
+            fail_about(rc, f"context option {option_name(option)} = {optval!r}")
 
     def get(self, option):
         """The value of a ContextOption."""
@@ -720,7 +725,7 @@ cdef class Context:
         cdef int64_t value = 0
         cdef int rc = fmq_ctx_get(h, option, &value)
         if rc < 0:
-            fail_about(rc, f"context option {option!r}")
+            fail_about(rc, f"context option {option_name(option)}")
         return value
 
     def shutdown(self):
