@@ -125,6 +125,46 @@ def test_a_signal_that_comes_between_the_sleeps_is_not_missed(make, wait):
         signal.signal(signal.SIGUSR1, old)
 
 
+@fastmq_only("libzmq sleeps until a signal comes to the very thread")
+def test_a_signal_that_ends_no_sleep_of_a_proxy_is_handled_all_the_same(make, name):
+    """As one that comes just before the sleep: here another thread gets it."""
+
+    class Stop(Exception):
+        pass
+
+    def handler(*_):
+        raise Stop
+
+    inward, onward = make(zmq.PULL), make(zmq.PUSH)
+    source, sink = make(zmq.PUSH), make(zmq.PULL, rcvtimeo=8000)
+    for inner, outer in ((inward, source), (onward, sink)):
+        inner.bind(name())
+        outer.connect(inner.last_endpoint)
+    over = threading.Event()
+    rescued = []
+
+    def signals():
+        source.send(b"x")
+        sink.recv()  # the proxy runs
+        over.wait(0.1)  # and sleeps by now
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+        if not over.wait(8):
+            rescued.append(True)
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+
+    old = signal.signal(signal.SIGUSR1, handler)
+    thread = threading.Thread(target=signals)
+    thread.start()
+    try:
+        with pytest.raises(Stop):
+            zmq.proxy(inward, onward)
+    finally:
+        over.set()
+        thread.join()
+        signal.signal(signal.SIGUSR1, old)
+    assert not rescued
+
+
 def test_an_exception_in_a_handler_ends_the_call(make, endpoint):
     class Stop(Exception):
         pass

@@ -9,9 +9,9 @@
 #define BURST 500
 /* A message in hand whose destination filled up meanwhile is offered again this often. */
 #define RETRY_MS 20
-/* Under load nothing here ever sleeps, so that no signal ends a sleep: the host gets a look this
- * often. */
-#define SIGNALS_NS (50 * NS_PER_MS)
+/* Under load nothing here ever sleeps, and a signal that comes meanwhile ends no sleep: the host
+ * gets a look this often, also when nothing moves. */
+#define SIGNALS_MS 200
 
 struct lane {
     fmq_socket *from, *to;
@@ -47,19 +47,11 @@ static int capture_copy(fmq_socket *capture, const struct parts *p,
     return rc == -EINTR || rc == -EAGAIN ? 0 : rc;
 }
 
-static uint64_t bytes_of(const struct parts *p)
-{
-    uint64_t total = 0;
-    for (uint32_t i = 0; i < p->len; i++)
-        total += msg_size(&p->v[i]);
-    return total;
-}
-
 /* Sends the message in hand, where it stays if its destination is full (-EINTR) or without memory.
  */
 static int hand_over(struct lane *l, struct fmq_proxy_state *state)
 {
-    uint64_t bytes = bytes_of(&state->held);
+    uint64_t bytes = parts_size(state->held.v, state->held.len);
     int rc = fmq_send(l->to, state->held.v, state->held.len, false, RETRY_MS);
     state->holding = rc == -EAGAIN || rc == -EINTR || rc == -ENOMEM;
     state->hold_backward = l->backward;
@@ -93,7 +85,7 @@ static int move(struct lane *l, fmq_socket *capture, struct fmq_proxy_state *sta
             return rc == -EAGAIN ? 0 : rc;
         }
         l->stats[0]++;
-        l->stats[1] += bytes_of(p);
+        l->stats[1] += parts_size(p->v, p->len);
         if (l->swap_ids && p->len >= 2) {
             struct msg id = p->v[0];
             p->v[0] = p->v[1];
@@ -180,7 +172,7 @@ int fmq_proxy(fmq_socket *front, fmq_socket *back, fmq_socket *capture, fmq_sock
     if (rc == 0 && control)
         rc = fmq_pollset_add(set, control, FMQ_POLLIN, control);
     int front_now = FMQ_POLLIN, back_now = FMQ_POLLIN;
-    uint64_t look_up = clock_now() + SIGNALS_NS;
+    uint64_t look_up = clock_now() + SIGNALS_MS * NS_PER_MS;
     while (rc == 0) {
         if (clock_now() >= look_up) {
             rc = -EINTR;
@@ -203,7 +195,7 @@ int fmq_proxy(fmq_socket *front, fmq_socket *back, fmq_socket *capture, fmq_sock
         if (rc)
             break;
         struct fmq_pollevent events[3];
-        int n = fmq_pollset_wait(set, events, 3, -1);
+        int n = fmq_pollset_wait(set, events, 3, SIGNALS_MS);
         if (n < 0) {
             rc = n;
             break;
