@@ -179,6 +179,7 @@ static void end_now(struct conn *c, enum conn_end how, int error)
         retry = p && !outq_empty(&p->out); /* within LINGER: only to send what is left */
     if (p) {
         p->conn = NULL;
+        p->lose_wanted = false;
         pipe_pause(p, false);
         if (connecter && retry && !(s->opt.immediate && !ep->closing)) {
             pipe_lost(p);
@@ -320,10 +321,9 @@ bool conn_attend(struct conn *c, bool flush)
             if (c->io.dead)
                 return false;
         }
-        if (!paused(c)) {
-            watch(c);
+        watch(c);
+        if (!paused(c))
             choose_solo(c->socket);
-        }
     }
     if (c->writing || c->blocked)
         c->dirty = false; /* who writes, or the poller, sees to the rest */
@@ -475,6 +475,7 @@ static void pause_reading(struct conn *c)
     if (c->pipe->paused)
         return;
     pipe_pause(c->pipe, true);
+    c->short_since = 0; /* whoever does not read lacks no memory */
     choose_solo(c->socket);
     if (c->peer.ping_gap) /* its PINGs go unread for now, and it must not despair */
         tick(c, clock_now());
@@ -540,7 +541,7 @@ static void process(struct conn *c)
                 socket_notify(s);
             }
         }
-        if (p && p->stopped) {
+        if (p && p->stopped && c->peer.ready) {
             pause_reading(c);
             rc = 0;
             break;
@@ -554,10 +555,13 @@ static void process(struct conn *c)
         }
     }
     if (p) {
-        keep_warm(c);
+        if (!c->io.dead)
+            keep_warm(c);
         pipe_account(p);
         pipe_arrived(p, before);
     }
+    if (c->io.dead) /* its time was up when reading was paused */
+        return;
     /* A PING with a TTL sets a deadline that the timer does not know of yet. */
     uint64_t ttl = c->peer.ttl_deadline;
     if (ttl != CLOCK_NEVER && (!c->timer.node.linked || ttl < c->timer.node.key))

@@ -159,10 +159,9 @@ void socket_reap(struct fmq_socket *s)
                 conn_end(p->conn, CONN_END_CLOSED, 0);
             else
                 pipe_hangup(p);
-        } else if (p->lose_wanted) {
+        } else if (p->lose_wanted && p->conn) {
             p->lose_wanted = false;
-            if (p->conn)
-                conn_end(p->conn, CONN_END_LOST, ENOMEM);
+            conn_end(p->conn, CONN_END_LOST, ENOMEM);
         } else if (pipe_done(p)) {
             pipe_free(p);
         }

@@ -1259,6 +1259,32 @@ TEST(a_connection_that_cannot_be_watched_again_is_read_all_the_same)
     two_end(&t);
 }
 
+TEST(a_connection_that_is_not_read_and_cannot_be_watched_is_written_all_the_same)
+{
+    struct two t = two_new(FMQ_DEALER, FMQ_DEALER, NONE);
+    eng_set(t.b, ENG_RCVHWM, 2);
+    eng_set(t.b, ENG_SNDBUF, 4096);
+    eng_connect(t.a, &t.name);
+    static char big[1 << 20];
+    for (int i = 0; i < 6; i++) /* for one who does not receive */
+        eng_must(eng_send_bytes(t.a, big, sizeof(big), false, ENG_WAIT_MS), "send");
+    ENG_UNTIL(full(t.b));
+    usleep(100000);
+    sys_fail_call(SYS_EPOLL_ADD, 1, 0, 0);
+    for (int i = 0; i < 12; i++)
+        eng_must(eng_send_bytes(t.b, big, sizeof(big), false, ENG_WAIT_MS), "send");
+    fmq_flush(t.b);
+    ENG_UNTIL(sys_failed(NULL) != NULL || strcmp(fmq_poller_name(), "epoll") != 0);
+    for (int i = 0; i < 12; i++) {
+        struct parts p;
+        parts_init(&p);
+        eng_must(eng_recv(t.a, &p, ENG_WAIT_MS), "recv");
+        parts_fini(&p);
+    }
+    sys_fail_at(0, 0, 0);
+    two_end(&t);
+}
+
 static void fill(void *arg)
 {
     eng_send(arg, "one");
