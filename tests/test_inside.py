@@ -385,6 +385,37 @@ def test_a_send_that_waits_is_counted(make, name):
     assert push.stats().send_waits == push.context.stats().send_waits == 1
 
 
+def test_a_send_that_signals_interrupt_is_counted_once(make, name):
+    push, pull, address = make(zmq.PUSH, sndhwm=1, spin_us=0), make(zmq.PULL, rcvhwm=1), name()
+    pull.bind(address)
+    push.connect(address)
+    push.send(b"1")
+    push.send(b"2")
+    handled = []
+    over = threading.Event()
+
+    def handler(*_):
+        handled.append(1)
+        if push.stats().send_waits or len(handled) == 50:
+            over.set()
+            pull.recv()  # makes room: the next try succeeds
+
+    def interrupt():
+        while not over.wait(0.01):
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+    old = signal.signal(signal.SIGUSR1, handler)
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        push.send(b"3")
+    finally:
+        over.set()
+        thread.join()
+        signal.signal(signal.SIGUSR1, old)
+    assert push.stats().send_waits == 1
+
+
 def test_descriptors_are_those_that_the_engine_has(ctx, make, endpoint):
     before = open_engine_fds()
     pull, push = make(zmq.PULL), make(zmq.PUSH)

@@ -198,7 +198,7 @@ struct attempt {
     bool more;
     struct parts *out;
     struct meta **meta;
-    uint32_t tries; /* sending: so far, to count those that have to wait */
+    bool counts; /* sending: it is to be counted when it has to wait */
 };
 
 static int attempt_once(fmq_socket *s, struct attempt *a)
@@ -220,10 +220,12 @@ static int attempt_until(fmq_socket *s, struct attempt *a, int timeout_ms)
     if (rc)
         return rc;
     while ((rc = a->run(s, a)) == -EAGAIN) {
-        if (first)
+        if (first) {
             deadline = deadline_of(timeout_ms);
-        else if (deadline == 0)
+            s->send_waits += a->counts;
+        } else if (deadline == 0) {
             break;
+        }
         first = false;
         int wait = socket_wait(s, deadline);
         /* Without a timeout it has looked at the network once: that deserves a last try. */
@@ -238,20 +240,19 @@ static int attempt_until(fmq_socket *s, struct attempt *a, int timeout_ms)
 
 static int run_send(struct fmq_socket *s, struct attempt *a)
 {
-    s->send_waits += a->tries++ == 1;
     return send_locked(s, a->part, a->count, a->more);
 }
 
 int fmq_send(fmq_socket *s, struct msg *parts, uint32_t n, bool more, int timeout_ms)
 {
     struct attempt a = {.run = run_send, .part = parts, .count = n, .more = more};
-    a.tries = timeout_ms ? 0 : 2; /* without a timeout it tries twice and does not wait */
+    a.counts = timeout_ms != 0;
     return attempt_until(s, &a, timeout_ms);
 }
 
 int fmq_send_again(fmq_socket *s, struct msg *parts, uint32_t n, bool more, int timeout_ms)
 {
-    struct attempt a = {.run = run_send, .part = parts, .count = n, .more = more, .tries = 2};
+    struct attempt a = {.run = run_send, .part = parts, .count = n, .more = more};
     return attempt_until(s, &a, timeout_ms);
 }
 
