@@ -173,6 +173,35 @@ def test_inproc_takes_the_sum_of_both_sides(
 
 
 @inproc
+@pytest.mark.parametrize("snd,rcv", [(500, 0), (0, 500)])
+@pytest.mark.parametrize("receiver_binds", [True, False])
+def test_inproc_takes_limits_that_are_set_after_bind(
+    make: Make, endpoint: Any, snd: int, rcv: int, receiver_binds: bool
+) -> None:
+    push, pull = make(zmq.PUSH), make(zmq.PULL)
+    binds, connects = (pull, push) if receiver_binds else (push, pull)
+    address = endpoint.bind(binds)
+    push.sndhwm_bytes, pull.rcvhwm_bytes = snd, rcv
+    connects.connect(address)
+    wait_writable(push)
+    eventually("the limit", lambda: binds.stats().peers == 1)
+    assert takes(push, 100) == 5
+
+
+@inproc
+@pytest.mark.parametrize("snd,rcv", [(300, 200), (500, 0), (0, 500)])
+def test_inproc_takes_limits_of_a_receiver_that_waited_for_the_sender(
+    make: Make, endpoint: Any, snd: int, rcv: int
+) -> None:
+    push, pull = make(zmq.PUSH, sndhwm_bytes=snd), make(zmq.PULL, rcvhwm_bytes=rcv)
+    address = endpoint.fixed()
+    pull.connect(address)
+    push.bind(address)
+    wait_writable(push)
+    assert takes(push, 100) == 5
+
+
+@inproc
 def test_messages_and_bytes_limit_both(make: Make, endpoint: Any) -> None:
     push, pull = make(zmq.PUSH, sndhwm=2, sndhwm_bytes=100), make(zmq.PULL, rcvhwm=1)
     endpoint.connect(push, endpoint.bind(pull))

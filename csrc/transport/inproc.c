@@ -464,14 +464,15 @@ static bool attach_bound(struct fmq_socket *s, struct inproc_link *l)
     p->link = l;
     p->side = 1;
     p->budget = l->budget;
-    pipe_set_limits(p);
     mutex_lock(&l->lock);
     l->end[1].pipe = p;
     describe(&l->end[1], s);
     set_hwm(l, true);
+    note(l, 0, EV_WRITABLE, false); /* it looks at its limits again */
     memcpy(p->identity, l->end[0].identity, l->end[0].identity_len);
     p->identity_len = l->end[0].identity_len;
     mutex_unlock(&l->lock);
+    pipe_set_limits(p);
     int rc = pipe_attach(p);
     if (rc == -ENOMEM) {
         mutex_lock(&l->lock);
