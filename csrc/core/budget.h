@@ -3,8 +3,10 @@
  * The bytes queued in all sockets of a context, and how many there may be (MAX_QUEUED_BYTES).
  *
  * A message counts from when a socket takes it, to send it or from the network, until it is handed
- * to the kernel or received by the program. Sending never goes beyond the cap: who sends takes the
- * room first. Who reads from the network adds what came, and stops reading at the cap.
+ * to the kernel or received by the program. Who sends takes the room first, but for one message of
+ * each pipe: where nothing is queued it needs none (pipe.c). Who reads from the network adds what
+ * came, and stops reading at the cap. So the cap is exceeded by what one message a pipe holds each
+ * way, at most.
  *
  * Room comes back in another socket than the one that waits for it, perhaps on another thread. Who
  * found none puts its socket on `waiters`, says at which level it is to be told (`wake_at`), and

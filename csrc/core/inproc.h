@@ -22,6 +22,8 @@ void inproc_forget(struct fmq_ctx *ctx);
 
 /* pipe.c's view */
 bool inproc_can_write(struct pipe *p, uint64_t size);
+/* `writable` is owed when the receiver has taken something. Look again afterwards. */
+void inproc_await(struct pipe *p);
 /* Whether a message's size matters to inproc_can_write. */
 bool inproc_bounded(const struct pipe *p);
 /* The receiver keeps only the newest message. */

@@ -252,6 +252,30 @@ static bool budget_has_room(struct pipe *p, uint64_t size)
     return budget_fits(p->budget, size);
 }
 
+/* Nothing is queued: one message goes whatever the context holds. Else who passes on what it
+ * receives, and by receiving has more read in its place, would wait for ever for the room. Only
+ * writing ends it. */
+static bool idle(const struct pipe *p)
+{
+    return pipe_out_msgs(p) == 0;
+}
+
+/* Does what the context may queue allow it? If not, it will be told when it does. */
+static bool budget_allows(struct pipe *p, uint64_t size)
+{
+    if (idle(p) || budget_has_room(p, size))
+        return true;
+    if (p->link)
+        inproc_await(p);
+    return idle(p);
+}
+
+/* Needs room in the budget for what it takes. */
+static bool needs_room(const struct pipe *p)
+{
+    return p->budget && !keeps_newest(p) && !idle(p);
+}
+
 static bool has_room(struct pipe *p, uint64_t size)
 {
     if (size == PIPE_ANY)
@@ -266,9 +290,7 @@ static bool has_room(struct pipe *p, uint64_t size)
             (p->out.body >= p->out_max || size > p->out_max - p->out.body))
             return false;
     }
-    if (!p->budget || keeps_newest(p) || (size && p->socket->advance >= size))
-        return true;
-    return budget_has_room(p, size);
+    return !p->budget || keeps_newest(p) || p->socket->advance >= size || budget_allows(p, size);
 }
 
 bool pipe_can_write_slow(struct pipe *p, uint64_t size)
@@ -284,18 +306,35 @@ bool pipe_can_write_slow(struct pipe *p, uint64_t size)
     return false;
 }
 
-bool pipe_reserve(struct pipe *p, uint64_t total)
+bool pipe_reserve(struct pipe *const *pipes, uint32_t n, uint64_t size)
 {
-    if (!p->budget || !total)
+    if (!size)
         return true;
-    while (!budget_take(p->budget, total)) {
-        if (!budget_has_room(p, total)) {
-            pipe_refuse(p, total);
-            return false;
+    for (;;) {
+        uint64_t total = 0;
+        struct pipe *one = NULL;
+        for (uint32_t i = 0; i < n; i++) {
+            if (needs_room(pipes[i])) {
+                one = pipes[i];
+                total += size;
+            }
         }
+        if (!one)
+            return true;
+        if (budget_take(one->budget, total)) {
+            one->socket->advance = total;
+            return true;
+        }
+        bool waits = false;
+        for (uint32_t i = 0; i < n; i++) {
+            if (needs_room(pipes[i]) && !budget_allows(pipes[i], total)) {
+                pipe_refuse(pipes[i], total);
+                waits = true;
+            }
+        }
+        if (waits)
+            return false;
     }
-    p->socket->advance = total;
-    return true;
 }
 
 void pipe_reserve_end(struct fmq_socket *s)
@@ -310,16 +349,20 @@ void pipe_reserve_end(struct fmq_socket *s)
 static bool charge(struct pipe *p, uint64_t size)
 {
     struct fmq_socket *s = p->socket;
-    if (s->advance >= size && s->advance) {
-        s->advance -= size;
-    } else if (keeps_newest(p)) {
-        budget_add(p->budget, size);
-    } else {
-        while (!budget_take(p->budget, size)) {
-            if (!budget_has_room(p, size)) {
-                pipe_refuse(p, size);
-                return false;
-            }
+    for (;;) {
+        if (!needs_room(p)) { /* first: what is reserved is for those that do */
+            budget_add(p->budget, size);
+            break;
+        }
+        if (s->advance >= size) {
+            s->advance -= size;
+            break;
+        }
+        if (budget_take(p->budget, size))
+            break;
+        if (!budget_allows(p, size)) {
+            pipe_refuse(p, size);
+            return false;
         }
     }
     if (!p->link)

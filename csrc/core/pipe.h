@@ -8,7 +8,8 @@
  * in_hwm those read and not yet received by the program. out_max and in_max count the bytes of
  * their parts. A write that would exceed out_max is refused, but an empty queue takes any message,
  * which could never be sent otherwise. At in_max nothing more is read; the message that reached it
- * was complete before.
+ * was complete before. What the context may queue (budget.h) holds likewise: an empty queue takes a
+ * message whatever the others hold.
  */
 #ifndef CORE_PIPE_H
 #define CORE_PIPE_H
@@ -101,10 +102,10 @@ void pipe_count_drops(struct pipe *p, uint64_t n);
 static inline bool pipe_can_write(struct pipe *p, uint64_t size);
 /* Makes the pipe wait for room for `size` bytes as if pipe_can_write had refused them. */
 void pipe_refuse(struct pipe *p, uint64_t size);
-/* For a message that goes to several or to nobody: takes `total` bytes from the context's budget
- * for the writes that follow. False: they are not there, the pipe waits for them. pipe_reserve_end
- * gives back what the writes left. */
-bool pipe_reserve(struct pipe *p, uint64_t total);
+/* For a message of `size` bytes that goes to all n pipes of one socket or to nobody: takes what
+ * they need from the context's budget for the writes that follow. False: it is not there, and those
+ * that need some wait for all of it. pipe_reserve_end gives back what the writes left. */
+bool pipe_reserve(struct pipe *const *pipes, uint32_t n, uint64_t size);
 void pipe_reserve_end(struct fmq_socket *s);
 /* As pipe_write for one part that the caller lends, `object` as in msg_init_borrowed. Only after
  * pipe_can_write; -EAGAIN all the same when another socket was faster to use the context's room. */

@@ -162,8 +162,7 @@ bool fanout_all_writable(struct fanout *f, uint64_t size)
 
 bool fanout_reserve(struct fanout *f, uint64_t size)
 {
-    return fanout_all_writable(f, size) &&
-           (f->count == 0 || pipe_reserve(f->targets[0], size * f->count));
+    return fanout_all_writable(f, size) && pipe_reserve(f->targets, f->count, size);
 }
 
 /* Whether to frame the message here and not in each queue: small enough to be copied. */

@@ -190,6 +190,11 @@ static bool has_room(const struct link_end *to, uint64_t size)
     return !max || queued == 0 || (queued < max && size <= max - queued);
 }
 
+void inproc_await(struct pipe *p)
+{
+    atomic_store(&p->link->end[!p->side].writer_blocked, true);
+}
+
 static bool bounded_can_write(struct link_end *to, uint64_t size)
 {
     if (to->conflate || has_room(to, size))

@@ -49,10 +49,11 @@ bool pipe_can_write_slow(struct pipe *p, uint64_t size)
     return false;
 }
 
-bool pipe_reserve(struct pipe *p, uint64_t total)
+bool pipe_reserve(struct pipe *const *pipes, uint32_t n, uint64_t size)
 {
-    (void)p;
-    (void)total;
+    (void)pipes;
+    (void)n;
+    (void)size;
     return true;
 }
 

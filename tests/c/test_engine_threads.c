@@ -338,13 +338,14 @@ TEST(sockets_end_while_others_wait_for_the_room_of_their_context)
         eng_connect(c.push, &name);
         eng_must(eng_send_bytes(c.push, body, CAP, false, ENG_WAIT_MS), "a full context");
         struct capped waits = {eng_socket(ctx, FMQ_PUSH), eng_socket(ctx, FMQ_PULL), 1};
-        name = eng_bind(waits.pull, "inproc");
-        eng_connect(waits.push, &name);
+        struct eng_name other = eng_bind(waits.pull, "inproc");
+        eng_connect(waits.push, &other);
         struct thread threads[2];
         eng_must(thread_start(&threads[0], capped_send, &waits, "sender"), "thread");
         eng_must(thread_start(&threads[1], capped_recv, &waits, "receiver"), "thread");
         fmq_socket *refused = eng_socket(ctx, FMQ_PUSH); /* goes while it is on the list */
         eng_connect(refused, &name);
+        eng_must(eng_send_bytes(refused, "x", 1, false, 0), "what an empty queue takes");
         CHECK_EQ(eng_send_bytes(refused, "x", 1, false, 0), -EAGAIN);
         eng_close(refused);
         eng_close(c.push);
