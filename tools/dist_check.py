@@ -32,7 +32,14 @@ ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / "build" / "dist-check"
 
 # Of what git holds, what a source distribution needs not: it is of use only beside git.
-NOT_IN_SDIST = (".ci/", ".github/", ".clang-format", ".editorconfig", ".gitignore")
+NOT_IN_SDIST = (
+    ".ci/",
+    ".github/",
+    ".clang-format",
+    ".editorconfig",
+    ".gitignore",
+    "fuzz/corpus/",
+)
 # What setuptools adds.
 MADE_IN_SDIST = ("PKG-INFO", "setup.cfg", "src/fastmq.egg-info/")
 # What a wheel holds of src/fastmq; the rest is for building the extension.
