@@ -246,3 +246,17 @@ def test_many_connections_that_come_and_go(make, name):
         push.send(b"%d" % i)
         push.close()
     assert sorted(int(m) for m in drain(pull)) == list(range(100))
+
+
+def test_who_conflates_gets_the_newest_though_an_older_one_was_taken_over(make, name):
+    """The background thread takes over what comes while nobody receives."""
+    pull, push = make(zmq.PULL, conflate=1), make(zmq.PUSH)
+    where = name()
+    pull.bind(where)
+    push.connect(where)
+    for n in range(20):
+        push.send(b"old %d" % n)
+        assert pull.poll(1000)  # it is taken over
+        push.send(b"new %d" % n)
+        assert recv(pull) == b"new %d" % n
+        assert not pull.poll(0)

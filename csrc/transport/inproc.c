@@ -44,7 +44,7 @@ struct link_end {
     _Atomic(uint64_t) taken_bytes;
     _Atomic(uint64_t) max_bytes; /* as hwm */
     atomic_bool writer_blocked;
-    bool idle;   /* its reader found nothing: the next message must be announced */
+    bool idle;   /* its reader found nothing, or conflates: the next message must be announced */
     bool closed; /* its socket has left */
     uint32_t sndhwm, rcvhwm;
     uint64_t sndhwm_bytes, rcvhwm_bytes;
@@ -293,8 +293,10 @@ void inproc_refill(struct pipe *p)
         struct msgring empty = p->in;
         p->in = e->queue;
         e->queue = empty;
-        if (e->conflate)
+        if (e->conflate) {
             atomic_store(&e->taken, e->put - p->in.msgs);
+            e->idle = true; /* what comes next takes the place of this */
+        }
     }
     mutex_unlock(&l->lock);
 }
@@ -549,6 +551,11 @@ static void link_run(struct fmq_socket *s, struct cmd *cmd)
             else if (rc)
                 pipe_close(p);
         }
+        if (events & EV_READABLE && e->conflate)
+            for (uint32_t old = p->in.msgs; old; old--) {
+                pipe_skip(p);
+                pipe_count_drops(p, 1);
+            }
         if (events & EV_READABLE && p->in.len == 0) {
             inproc_refill(p);
             pipe_arrived(p, 0);
