@@ -275,7 +275,8 @@ def told(socket: Any, notes: Notes, verbose: bool, bound: bool) -> Iterator[None
 
     bound: it is bound somewhere, so that there is always hope.
     """
-    mask = Event.ALL if verbose else FAILED_HANDSHAKES | Event.CONNECT_RETRIED
+    some = FAILED_HANDSHAKES | Event.CONNECT_RETRIED | Event.MONITOR_STOPPED  # which ends the thread
+    mask = Event.ALL if verbose else some
     monitor = socket.get_monitor_socket(mask)
     given_up = threading.Event()
 
