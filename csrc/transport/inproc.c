@@ -515,6 +515,15 @@ static bool drain_all(struct inproc_link *l, struct pipe *p)
     return all;
 }
 
+/* Whether the other end has written since its reader took over what there was. */
+static bool has_newer(struct link_end *e)
+{
+    mutex_lock(&e->link->lock);
+    bool newer = e->queue.len > 0;
+    mutex_unlock(&e->link->lock);
+    return newer;
+}
+
 static void link_run(struct fmq_socket *s, struct cmd *cmd)
 {
     struct link_end *e = LIST_ENTRY(cmd, struct link_end, cmd);
@@ -551,7 +560,7 @@ static void link_run(struct fmq_socket *s, struct cmd *cmd)
             else if (rc)
                 pipe_close(p);
         }
-        if (events & EV_READABLE && e->conflate)
+        if (events & EV_READABLE && e->conflate && has_newer(e))
             for (uint32_t old = p->in.msgs; old; old--) {
                 pipe_skip(p);
                 pipe_count_drops(p, 1);
