@@ -275,7 +275,8 @@ def told(socket: Any, notes: Notes, verbose: bool, bound: bool) -> Iterator[None
 
     bound: it is bound somewhere, so that there is always hope.
     """
-    some = FAILED_HANDSHAKES | Event.CONNECT_RETRIED | Event.MONITOR_STOPPED  # which ends the thread
+    # The last of them ends the thread.
+    some = FAILED_HANDSHAKES | Event.CONNECT_RETRIED | Event.MONITOR_STOPPED
     mask = Event.ALL if verbose else some
     monitor = socket.get_monitor_socket(mask)
     given_up = threading.Event()
