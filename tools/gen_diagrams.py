@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+from generated import write_or_check
+
 IMAGES = Path(__file__).resolve().parent.parent / "docs/img"
 
 BOX_W, BOX_H = 130, 46
@@ -204,12 +206,9 @@ def draw(diagram: Diagram) -> str:
 
 def main() -> int:
     """Writes or checks; returns the exit status."""
-    made = {IMAGES / f"pattern_{name}.svg": draw(diagram) for name, diagram in DIAGRAMS.items()}
-    if "--check" in sys.argv[1:]:
-        return int(any(not path.exists() or path.read_text() != made[path] for path in made))
-    for path, text in made.items():
-        path.write_text(text)
-    return 0
+    return write_or_check(
+        {IMAGES / f"pattern_{name}.svg": draw(diagram) for name, diagram in DIAGRAMS.items()}
+    )
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from generated import write_or_check
+
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = ROOT / "csrc/core/options.def"
 OUTPUT = ROOT / "src/fastmq/options.py"
@@ -210,12 +212,7 @@ def page() -> str:
 
 def main() -> int:
     """Writes or checks; returns the exit status."""
-    made = {OUTPUT: code(), PAGE: page()}
-    if "--check" in sys.argv[1:]:
-        return int(any(not path.exists() or path.read_text() != made[path] for path in made))
-    for path, text in made.items():
-        path.write_text(text)
-    return 0
+    return write_or_check({OUTPUT: code(), PAGE: page()})
 
 
 if __name__ == "__main__":

@@ -243,17 +243,21 @@ static int run_send(struct fmq_socket *s, struct attempt *a)
     return send_locked(s, a->part, a->count, a->more);
 }
 
+static int send_waiting(fmq_socket *s, struct msg *parts, uint32_t n, bool more, int timeout_ms,
+                        bool counts)
+{
+    struct attempt a = {.run = run_send, .part = parts, .count = n, .more = more, .counts = counts};
+    return attempt_until(s, &a, timeout_ms);
+}
+
 int fmq_send(fmq_socket *s, struct msg *parts, uint32_t n, bool more, int timeout_ms)
 {
-    struct attempt a = {.run = run_send, .part = parts, .count = n, .more = more};
-    a.counts = timeout_ms != 0;
-    return attempt_until(s, &a, timeout_ms);
+    return send_waiting(s, parts, n, more, timeout_ms, timeout_ms != 0);
 }
 
 int fmq_send_again(fmq_socket *s, struct msg *parts, uint32_t n, bool more, int timeout_ms)
 {
-    struct attempt a = {.run = run_send, .part = parts, .count = n, .more = more};
-    return attempt_until(s, &a, timeout_ms);
+    return send_waiting(s, parts, n, more, timeout_ms, false);
 }
 
 int fmq_flush(fmq_socket *s)

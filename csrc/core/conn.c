@@ -505,10 +505,7 @@ static void process(struct conn *c)
                 break;
             struct msg m;
             if (!p->counted && peer_next_small(&c->peer, &m)) {
-                if (p->hung_up)
-                    msg_drop(&m);
-                else
-                    msgring_put(&p->in, &m);
+                take_frame(p, &m);
                 continue;
             }
         }

@@ -515,6 +515,22 @@ static bool drain_all(struct inproc_link *l, struct pipe *p)
     return all;
 }
 
+/* The other end has closed: what it sent is still received, and then the pipe ends. */
+static void peer_left(struct inproc_link *l, int side, struct pipe *p)
+{
+    if (!drain_all(l, p)) {
+        again(l, side, EV_CLOSED);
+        return;
+    }
+    struct endpoint *ep = p->endpoint;
+    if (ep) {
+        p->endpoint = NULL;
+        ep->pipe = NULL;
+        endpoint_settled(ep);
+    }
+    pipe_hangup(p);
+}
+
 /* Whether the other end has written since its reader took over what there was. */
 static bool has_newer(struct link_end *e)
 {
@@ -571,17 +587,8 @@ static void link_run(struct fmq_socket *s, struct cmd *cmd)
         }
         if (events & EV_WRITABLE && p->full && !p->hung_up)
             pipe_drained(p);
-        if (events & EV_CLOSED && !p->hung_up && !drain_all(l, p)) {
-            again(l, side, EV_CLOSED);
-        } else if (events & EV_CLOSED && !p->hung_up) {
-            struct endpoint *ep = p->endpoint;
-            if (ep) {
-                p->endpoint = NULL;
-                ep->pipe = NULL;
-                endpoint_settled(ep);
-            }
-            pipe_hangup(p);
-        }
+        if (events & EV_CLOSED && !p->hung_up)
+            peer_left(l, side, p);
     }
     link_unref(l);
 }
@@ -641,10 +648,8 @@ static void meet(struct fmq_socket *s, struct inproc_link *l)
         return;
     inproc_refill(p);
     pipe_arrived(p, 0);
-    if (gone && drain_all(l, p))
-        pipe_hangup(p);
-    else if (gone)
-        again(l, 1, EV_CLOSED);
+    if (gone)
+        peer_left(l, 1, p);
 }
 
 int inproc_bind(struct fmq_socket *s, const char *name)

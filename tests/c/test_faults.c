@@ -22,13 +22,6 @@
 
 #define ROUTING_ID 5
 #define OPT_FD 14
-#define PLAIN_SERVER 44
-#define PLAIN_USERNAME 45
-#define PLAIN_PASSWORD 46
-#define CURVE_SERVER 47
-#define CURVE_PUBLICKEY 48
-#define CURVE_SECRETKEY 49
-#define CURVE_SERVERKEY 50
 #define REQ_CORRELATE 52
 #define REQ_RELAXED 53
 #define HELLO_MSG 110
@@ -379,19 +372,19 @@ static void secure(fmq_socket *client, fmq_socket *server)
 {
     uint8_t secret[32], public[32], server_secret[32], server_public[32];
     if (setup.mechanism == PLAIN) {
-        STEP(fmq_set_int(server, PLAIN_SERVER, 1));
-        STEP(fmq_set_bytes(client, PLAIN_USERNAME, "name", 4));
-        STEP(fmq_set_bytes(client, PLAIN_PASSWORD, "word", 4));
+        STEP(fmq_set_int(server, ENG_PLAIN_SERVER, 1));
+        STEP(fmq_set_bytes(client, ENG_PLAIN_USERNAME, "name", 4));
+        STEP(fmq_set_bytes(client, ENG_PLAIN_PASSWORD, "word", 4));
     } else if (setup.mechanism == CURVE) {
         memset(secret, 3, 32);
         memset(server_secret, 4, 32);
         fake_public(public, secret);
         fake_public(server_public, server_secret);
-        STEP(fmq_set_int(server, CURVE_SERVER, 1));
-        STEP(fmq_set_bytes(server, CURVE_SECRETKEY, server_secret, 32));
-        STEP(fmq_set_bytes(client, CURVE_PUBLICKEY, public, 32));
-        STEP(fmq_set_bytes(client, CURVE_SECRETKEY, secret, 32));
-        STEP(fmq_set_bytes(client, CURVE_SERVERKEY, server_public, 32));
+        STEP(fmq_set_int(server, ENG_CURVE_SERVER, 1));
+        STEP(fmq_set_bytes(server, ENG_CURVE_SECRETKEY, server_secret, 32));
+        STEP(fmq_set_bytes(client, ENG_CURVE_PUBLICKEY, public, 32));
+        STEP(fmq_set_bytes(client, ENG_CURVE_SECRETKEY, secret, 32));
+        STEP(fmq_set_bytes(client, ENG_CURVE_SERVERKEY, server_public, 32));
     }
 }
 

@@ -25,13 +25,6 @@
 #define RCVTIMEO 27
 #define ROUTER_MANDATORY 33
 #define XPUB_VERBOSE 40
-#define PLAIN_SERVER 44
-#define PLAIN_USERNAME 45
-#define PLAIN_PASSWORD 46
-#define CURVE_SERVER 47
-#define CURVE_PUBLICKEY 48
-#define CURVE_SECRETKEY 49
-#define CURVE_SERVERKEY 50
 #define UNSUBSCRIBE 7
 
 enum { PAIRS = 3, SOCKETS = 2 * PAIRS + 6, THREADS_MAX = 10, STORM_MS = 900 };
@@ -119,19 +112,19 @@ static void secure(struct dice *d, fmq_socket *client, fmq_socket *server)
     uint8_t secret[32], public[32], server_secret[32], server_public[32];
     unsigned mechanism = roll(d, 4);
     if (mechanism == 0) {
-        eng_set(server, PLAIN_SERVER, 1);
-        eng_must(fmq_set_bytes(client, PLAIN_USERNAME, "name", 4), "name");
-        eng_must(fmq_set_bytes(client, PLAIN_PASSWORD, "word", 4), "password");
+        eng_set(server, ENG_PLAIN_SERVER, 1);
+        eng_must(fmq_set_bytes(client, ENG_PLAIN_USERNAME, "name", 4), "name");
+        eng_must(fmq_set_bytes(client, ENG_PLAIN_PASSWORD, "word", 4), "password");
     } else if (mechanism == 1) {
         memset(secret, 3, 32);
         memset(server_secret, 4, 32);
         fake_public(public, secret);
         fake_public(server_public, server_secret);
-        eng_set(server, CURVE_SERVER, 1);
-        eng_must(fmq_set_bytes(server, CURVE_SECRETKEY, server_secret, 32), "key");
-        eng_must(fmq_set_bytes(client, CURVE_PUBLICKEY, public, 32), "key");
-        eng_must(fmq_set_bytes(client, CURVE_SECRETKEY, secret, 32), "key");
-        eng_must(fmq_set_bytes(client, CURVE_SERVERKEY, server_public, 32), "key");
+        eng_set(server, ENG_CURVE_SERVER, 1);
+        eng_must(fmq_set_bytes(server, ENG_CURVE_SECRETKEY, server_secret, 32), "key");
+        eng_must(fmq_set_bytes(client, ENG_CURVE_PUBLICKEY, public, 32), "key");
+        eng_must(fmq_set_bytes(client, ENG_CURVE_SECRETKEY, secret, 32), "key");
+        eng_must(fmq_set_bytes(client, ENG_CURVE_SERVERKEY, server_public, 32), "key");
     }
 }
 

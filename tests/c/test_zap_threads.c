@@ -11,14 +11,6 @@
 #include "engine.h"
 #include "fake_crypto.h"
 
-#define PLAIN_SERVER 44
-#define PLAIN_USERNAME 45
-#define PLAIN_PASSWORD 46
-#define CURVE_SERVER 47
-#define CURVE_PUBLICKEY 48
-#define CURVE_SECRETKEY 49
-#define CURVE_SERVERKEY 50
-
 enum { CLIENTS = 3, ROUNDS = 25 };
 
 struct world {
@@ -79,16 +71,16 @@ static void visit(void *arg)
         eng_set(s, ENG_LINGER, 0);
         eng_set(s, ENG_RECONNECT_IVL, 1);
         if (round % 2) {
-            eng_must(fmq_set_bytes(s, PLAIN_USERNAME, "n", 1), "name");
-            eng_must(fmq_set_bytes(s, PLAIN_PASSWORD, "p", 1), "password");
+            eng_must(fmq_set_bytes(s, ENG_PLAIN_USERNAME, "n", 1), "name");
+            eng_must(fmq_set_bytes(s, ENG_PLAIN_PASSWORD, "p", 1), "password");
             eng_connect(s, &w->plain);
         } else {
             uint8_t public_key[32], secret_key[32];
             memset(secret_key, round + 1, sizeof(secret_key));
             fake_public(public_key, secret_key);
-            eng_must(fmq_set_bytes(s, CURVE_PUBLICKEY, public_key, 32), "public key");
-            eng_must(fmq_set_bytes(s, CURVE_SECRETKEY, secret_key, 32), "secret key");
-            eng_must(fmq_set_bytes(s, CURVE_SERVERKEY, w->public_key, 32), "server key");
+            eng_must(fmq_set_bytes(s, ENG_CURVE_PUBLICKEY, public_key, 32), "public key");
+            eng_must(fmq_set_bytes(s, ENG_CURVE_SECRETKEY, secret_key, 32), "secret key");
+            eng_must(fmq_set_bytes(s, ENG_CURVE_SERVERKEY, w->public_key, 32), "server key");
             eng_connect(s, &w->curve);
         }
         (void)eng_send_bytes(s, "hello", 5, false, 0);
@@ -111,11 +103,12 @@ static void echo(void *arg)
         servers[i] = eng_socket(w->ctx, FMQ_ROUTER);
         eng_set(servers[i], ENG_LINGER, 0);
         if (i == 0) {
-            eng_set(servers[i], PLAIN_SERVER, 1);
+            eng_set(servers[i], ENG_PLAIN_SERVER, 1);
             w->plain = eng_bind(servers[i], "tcp");
         } else {
-            eng_set(servers[i], CURVE_SERVER, 1);
-            eng_must(fmq_set_bytes(servers[i], CURVE_SECRETKEY, w->secret_key, 32), "secret key");
+            eng_set(servers[i], ENG_CURVE_SERVER, 1);
+            eng_must(fmq_set_bytes(servers[i], ENG_CURVE_SECRETKEY, w->secret_key, 32),
+                     "secret key");
             w->curve = eng_bind(servers[i], "ipc");
         }
     }
@@ -223,7 +216,7 @@ TEST(in_a_rush_no_question_is_forgotten)
     struct eng_name names[SERVERS];
     for (int i = 0; i < SERVERS; i++) {
         servers[i] = eng_socket(w.ctx, FMQ_PULL);
-        eng_set(servers[i], PLAIN_SERVER, 1);
+        eng_set(servers[i], ENG_PLAIN_SERVER, 1);
         names[i] = eng_bind(servers[i], "tcp");
     }
     atomic_store(&slow_drains, true);
@@ -231,8 +224,8 @@ TEST(in_a_rush_no_question_is_forgotten)
         for (int i = 0; i < CROWD; i++) {
             clients[i] = eng_socket(outside, FMQ_PUSH);
             eng_set(clients[i], ENG_LINGER, 0);
-            eng_must(fmq_set_bytes(clients[i], PLAIN_USERNAME, "n", 1), "name");
-            eng_must(fmq_set_bytes(clients[i], PLAIN_PASSWORD, "p", 1), "password");
+            eng_must(fmq_set_bytes(clients[i], ENG_PLAIN_USERNAME, "n", 1), "name");
+            eng_must(fmq_set_bytes(clients[i], ENG_PLAIN_PASSWORD, "p", 1), "password");
             eng_connect(clients[i], &names[i % SERVERS]);
         }
         for (int i = 0; i < CROWD; i++)
@@ -255,7 +248,7 @@ TEST(context_that_asked_counts_its_own_socket_for_nobody)
     fmq_ctx *ctx = eng_ctx();
     eng_must(fmq_ctx_set(ctx, 2, 2), "MAX_SOCKETS");
     fmq_socket *a = eng_socket(ctx, FMQ_REP);
-    eng_set(a, PLAIN_SERVER, 1);
+    eng_set(a, ENG_PLAIN_SERVER, 1);
     fmq_socket *b = eng_socket(ctx, FMQ_REP), *c;
     CHECK_EQ(fmq_socket_new(ctx, FMQ_REP, &c), -EMFILE);
     struct fmq_pending rows[4];
