@@ -308,22 +308,28 @@ void conn_write(struct conn *c)
         s->work |= WORK_CLOSE;
 }
 
+/* Reading again: what is buffered comes first. */
+static void go_on(struct conn *c)
+{
+    c->resume = false;
+    if (c->pipe)
+        pipe_pause(c->pipe, false);
+    process(c);
+    if (c->io.dead)
+        return;
+    watch(c);
+    if (!paused(c))
+        choose_solo(c->socket);
+}
+
 bool conn_attend(struct conn *c, bool flush)
 {
     if (c->io.dead)
         return false;
-    if (c->resume) {
-        c->resume = false;
-        if (!c->reading) {
-            if (c->pipe)
-                pipe_pause(c->pipe, false);
-            process(c);
-            if (c->io.dead)
-                return false;
-        }
-        watch(c);
-        if (!paused(c))
-            choose_solo(c->socket);
+    if (c->resume && !c->reading) { /* else whoever reads goes on with it */
+        go_on(c);
+        if (c->io.dead)
+            return false;
     }
     if (c->writing || c->blocked)
         c->dirty = false; /* who writes, or the poller, sees to the rest */
@@ -596,14 +602,15 @@ static void received(struct conn *c, ssize_t n)
 {
     if (c->io.dead)
         return;
-    if (n > 0) {
+    peer_recv_done(&c->peer, n > 0 ? (size_t)n : 0, n > 0 ? clock_now() : 0);
+    if (n > 0)
         c->bytes_in += (uint64_t)n;
-        peer_recv_done(&c->peer, (size_t)n, clock_now());
+    if (c->resume)
+        go_on(c); /* conn_attend left it to this read, which may have found nothing */
+    else if (n > 0)
         process(c);
-        return;
-    }
-    peer_recv_done(&c->peer, 0, 0);
-    if (n != -EAGAIN)
+    /* Paused, it is told of the end again when reading goes on. */
+    if (n <= 0 && n != -EAGAIN && !c->io.dead && !paused(c))
         conn_end(c, CONN_END_LOST, n == 0 ? 0 : (int)-n);
 }
 

@@ -4,7 +4,10 @@
 #include "check.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -240,6 +243,79 @@ TEST(in_a_rush_no_question_is_forgotten)
         eng_close(servers[i]);
     eng_must(fmq_ctx_term(outside, ENG_WAIT_MS), "ctx_term");
     fmq_ctx_free(outside);
+    eng_end(w.ctx);
+}
+
+enum { VISITS = 20 };
+
+static atomic_bool watched, found_nothing;
+
+/* What the engine reads connections with: one that found nothing lets the program come in. */
+ssize_t recv(int fd, void *buf, size_t n, int flags)
+{
+    ssize_t got = recvfrom(fd, buf, n, flags, NULL, NULL);
+    int error = errno;
+    if (got < 0 && atomic_load(&watched)) {
+        atomic_store(&found_nothing, true);
+        for (int i = 0; i < 1000 && atomic_load(&found_nothing); i++)
+            usleep(20);
+    }
+    errno = error;
+    return got;
+}
+
+/* A client of PLAIN as far as the server's WELCOME. */
+static int visit_by_hand(uint16_t port)
+{
+    static const char hello[] = "\x04\x0a\x05HELLO\x01n\x01p";
+    uint8_t greeting[64] = {0xff, [9] = 0x7f, [10] = 3, [12] = 'P', 'L', 'A', 'I', 'N'};
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    CHECK(fd >= 0);
+    CHECK_EQ(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+    CHECK_EQ(send(fd, greeting, sizeof(greeting), 0), sizeof(greeting));
+    CHECK_EQ(send(fd, hello, sizeof(hello) - 1, 0), sizeof(hello) - 1);
+    return fd;
+}
+
+/* The background thread takes the answer and reads on at once, finds nothing yet, and meanwhile the
+ * program is in the socket, too: one of them has to say WELCOME. */
+TEST(who_is_let_in_during_a_read_is_told)
+{
+    static struct world w;
+    memset(&w, 0, sizeof(w));
+    w.ctx = eng_ctx();
+    struct thread handler;
+    CHECK_EQ(thread_start(&handler, say_yes, &w, "handler"), 0);
+    ENG_UNTIL(atomic_load(&w.passed) == 1);
+    fmq_socket *server = eng_socket(w.ctx, FMQ_PULL);
+    eng_set(server, ENG_PLAIN_SERVER, 1);
+    struct eng_name name = eng_bind(server, "tcp");
+    uint16_t port = (uint16_t)atoi(strrchr(name.text, ':') + 1);
+    atomic_store(&watched, true);
+    for (int round = 0; round < VISITS; round++) {
+        int fd = visit_by_hand(port);
+        uint8_t all[64 + 10];
+        size_t have = 0;
+        for (uint64_t until = eng_until(ENG_WAIT_MS); have < sizeof(all);) {
+            CHECK(eng_left(until) > 0);
+            if (atomic_load(&found_nothing)) {
+                CHECK(fmq_events(server) >= 0);
+                atomic_store(&found_nothing, false);
+            }
+            ssize_t n = recvfrom(fd, all + have, sizeof(all) - have, MSG_DONTWAIT, NULL, NULL);
+            CHECK(n > 0 || (n < 0 && errno == EAGAIN));
+            have += n > 0 ? (size_t)n : 0;
+            usleep(20);
+        }
+        CHECK(memcmp(all + 64, "\x04\x08\x07WELCOME", 10) == 0);
+        close(fd);
+    }
+    atomic_store(&watched, false);
+    atomic_store(&w.stop, true);
+    thread_join(&handler);
+    eng_close(server);
     eng_end(w.ctx);
 }
 
