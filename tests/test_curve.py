@@ -3,6 +3,7 @@
 
 import hashlib
 import os
+import threading
 
 import pytest
 import wire
@@ -56,11 +57,58 @@ def secured(make, endpoint, server_keys, client_keys):
 @pytest.mark.parametrize("server_binds", [True, False], ids=["server-binds", "client-binds"])
 def test_messages_of_any_size_and_shape_arrive_whole(secured, server_binds):
     a, b = secured(zmq.PAIR, zmq.PAIR, server_binds)
-    for size in (0, 1, 222, 223, 16350, 16352, 65503, 65536, 200_000, 3_000_000):
+    sizes = (0, 1, 222, 223, 254, 255, 256, 257, 16350, 16352, 65503, 65536, 200_000, 3_000_000)
+    for size in sizes:
         body = os.urandom(size)
         for one, other in ((a, b), (b, a)):
             one.send_multipart([b"", body, b"end"])
             assert recv_multipart(other) == [b"", body, b"end"]
+
+
+@fastmq_only("about its own use of libsodium")
+def test_libsodium_shows_what_its_boxes_are_made_of():
+    crypto = submodule("_crypto")
+    sodium = pytest.importorskip("nacl._sodium")
+    assert crypto.parts(sodium.__file__).keys() == crypto.PARTS.keys()
+    assert crypto.parts("/nowhere") == {}
+
+
+@fastmq_only("about its own use of libsodium")
+def test_whole_boxes_and_those_made_of_parts_are_the_same(make, server_keys, client_keys):
+    server = make(zmq.PAIR, **curve_server(server_keys))
+    server.bind("tcp://127.0.0.1:*")
+    endpoint = last_endpoint(server)
+    child = threading.Thread(
+        target=lambda: results.append(
+            run_python(
+                """
+from fastmq import _crypto
+_crypto.parts = lambda path: {}
+endpoint, *keys = sys.argv[1:]
+with zmq.Context() as ctx, ctx.socket(zmq.PAIR) as sock:
+    sock.rcvtimeo = 10_000
+    sock.curve_publickey, sock.curve_secretkey, sock.curve_serverkey = (k.encode() for k in keys)
+    sock.connect(endpoint)
+    while (body := sock.recv()) != b"end":
+        sock.send(body)
+print("ok")
+""",
+                endpoint,
+                *(k.decode() for k in (client_keys.public, client_keys.secret, server_keys.public)),
+            )
+        )
+    )
+    results = []
+    child.start()
+    try:
+        for size in (0, 1, 255, 256, 70_000, 300_000):
+            body = os.urandom(size)
+            server.send(body)
+            assert recv(server) == body
+    finally:
+        server.send(b"end")
+        child.join()
+    assert results[0].stdout == "ok\n", results[0].stderr
 
 
 @pytest.mark.parametrize("endpoint", ["tcp"], indirect=True)

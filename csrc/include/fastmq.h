@@ -86,6 +86,15 @@ struct fmq_crypto {
     int (*secretbox_open_easy)(uint8_t *content, const uint8_t *box, unsigned long long len,
                                const uint8_t *nonce, const uint8_t *key);
     void (*random)(uint8_t *bytes, unsigned long long len);
+    /* What boxes are made of: all of these, or none (NULL). With them a message costs less. */
+    int (*core_hsalsa20)(uint8_t *out, const uint8_t *in, const uint8_t *key,
+                         const uint8_t *constant);
+    int (*stream_salsa20_xor)(uint8_t *to, const uint8_t *from, unsigned long long len,
+                              const uint8_t *nonce, const uint8_t *key);
+    int (*onetimeauth_poly1305)(uint8_t *mac, const uint8_t *from, unsigned long long len,
+                                const uint8_t *key);
+    int (*onetimeauth_poly1305_verify)(const uint8_t *mac, const uint8_t *from,
+                                       unsigned long long len, const uint8_t *key);
 };
 /* Copies the table; a second call does nothing. fmq_has("curve") is 1 from then on. */
 void fmq_set_crypto(const struct fmq_crypto *functions);

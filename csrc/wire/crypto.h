@@ -6,6 +6,8 @@
 #ifndef WIRE_CRYPTO_H
 #define WIRE_CRYPTO_H
 
+#include <stddef.h>
+
 #include "include/fastmq.h"
 
 #define CRYPTO_KEY 32   /* public, secret and shared keys */
@@ -14,5 +16,24 @@
 
 /* NULL while none was set. */
 const struct fmq_crypto *crypto_get(void);
+
+/*
+ * A key for many boxes whose nonces begin alike and end with a counter. XSalsa20 derives a key of
+ * Salsa20 from the box's key and the first 16 bytes of the nonce, for each box anew; here that is
+ * done once, which saves a third of what a short message costs. The boxes are the same.
+ */
+struct crypto_series {
+    uint8_t key[CRYPTO_KEY];
+    uint8_t begin[16]; /* of the nonces */
+};
+
+void crypto_series_init(struct crypto_series *s, const uint8_t *shared, const char *begin);
+
+/* A box is made and opened where it lies: this much space, then the content. Made, its MAC takes
+ * the later half of that space; the former half is overwritten in both. */
+#define CRYPTO_SPACE 32
+void crypto_seal(const struct crypto_series *s, uint8_t *space, size_t len, uint64_t counter);
+/* Non-zero: it is not authentic. */
+int crypto_open(const struct crypto_series *s, uint8_t *space, size_t len, uint64_t counter);
 
 #endif

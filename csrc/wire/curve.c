@@ -80,9 +80,10 @@ struct curve {
     enum state state;
     bool server;
     bool asks;
-    uint64_t nonce_out;  /* the last one used */
-    uint64_t nonce_in;   /* the last one seen */
-    uint8_t shared[KEY]; /* of the short-term keys, worked out once: seals traffic */
+    uint64_t nonce_out;           /* the last one used */
+    uint64_t nonce_in;            /* the last one seen */
+    uint8_t shared[KEY];          /* of the short-term keys, worked out once */
+    struct crypto_series out, in; /* of messages */
 
     uint8_t own_public[KEY], own_secret[KEY];     /* long-term */
     uint8_t short_public[KEY], short_secret[KEY]; /* of this connection */
@@ -145,6 +146,17 @@ static void forget(struct curve *n)
     secret_wipe(n->short_secret, KEY);
     secret_wipe(n->cookie_key, KEY);
     secret_wipe(n->cookie, COOKIE_LEN);
+}
+
+/* The handshake is over. */
+static void begin_traffic(struct curve *n)
+{
+    _Static_assert(MESSAGE_FLAGS == CRYPTO_SPACE, "a message is made and opened where it lies");
+    static const char from_client[] = "CurveZMQMESSAGEC", from_server[] = "CurveZMQMESSAGES";
+    crypto_series_init(&n->out, n->shared, n->server ? from_server : from_client);
+    crypto_series_init(&n->in, n->shared, n->server ? from_client : from_server);
+    secret_wipe(n->shared, KEY);
+    n->state = DONE;
 }
 
 /* ---- commands out ---- */
@@ -290,6 +302,8 @@ static int curve_next(struct mechanism *m, struct peer *p, struct command_buf *o
     n->state = after;
     if (after == DONE || after == C_WAIT_READY)
         forget(n);
+    if (after == DONE)
+        begin_traffic(n);
     return 1;
 }
 
@@ -422,7 +436,7 @@ static int take_ready(struct curve *n, struct peer *p, const uint8_t *body, size
         rc = command_read_properties(p, content, content_len);
     if (rc == 0) {
         n->nonce_in = counter;
-        n->state = DONE;
+        begin_traffic(n);
     }
     secret_wipe(content, content_len);
     mem_free(content);
@@ -477,26 +491,17 @@ static void curve_admitted(struct mechanism *m)
 
 /* ---- traffic ---- */
 
-static void message_nonce(uint8_t *nonce, bool from_server, uint64_t counter)
-{
-    counter_nonce(nonce, from_server ? "CurveZMQMESSAGES" : "CurveZMQMESSAGEC", counter);
-}
-
 static void curve_seal(struct mechanism *m, uint8_t *out, uint8_t flags, const uint8_t *data,
                        size_t size)
 {
     struct curve *n = (struct curve *)m;
-    uint8_t nonce[CRYPTO_NONCE];
-    message_nonce(nonce, n->server, ++n->nonce_out);
-    memcpy(out, "\7MESSAGE", MESSAGE_NONCE);
-    memcpy(out + MESSAGE_NONCE, nonce + LONG_NONCE, SHORT_NONCE);
     out[MESSAGE_FLAGS] = (uint8_t)((flags & FRAME_MORE ? INNER_MORE : 0) |
                                    (flags & FRAME_COMMAND ? INNER_COMMAND : 0));
     if (size)
         memcpy(out + MESSAGE_OVERHEAD, data, size);
-    /* With a key that was worked out before and a length that fits in memory it cannot fail. */
-    (void)n->lib->box_easy_afternm(out + MESSAGE_BOX, out + MESSAGE_FLAGS, size + 1, nonce,
-                                   n->shared);
+    crypto_seal(&n->out, out, size + 1, ++n->nonce_out);
+    memcpy(out, "\7MESSAGE", MESSAGE_NONCE);
+    put_be64(out + MESSAGE_NONCE, n->nonce_out);
 }
 
 static int curve_open(struct mechanism *m, struct peer *p, uint8_t *body, size_t len,
@@ -512,10 +517,7 @@ static int curve_open(struct mechanism *m, struct peer *p, uint8_t *body, size_t
     uint64_t counter = get_be64(body + MESSAGE_NONCE);
     if (counter <= n->nonce_in)
         return bad_sequence(p);
-    uint8_t nonce[CRYPTO_NONCE];
-    message_nonce(nonce, !n->server, counter);
-    if (n->lib->box_open_easy_afternm(body + MESSAGE_FLAGS, body + MESSAGE_BOX, len - MESSAGE_BOX,
-                                      nonce, n->shared))
+    if (crypto_open(&n->in, body, len - MESSAGE_FLAGS, counter))
         return not_authentic(p);
     n->nonce_in = counter;
     uint8_t inner = body[MESSAGE_FLAGS];

@@ -1861,8 +1861,9 @@ def live_blocks():
 # ---- keys ----
 
 def set_crypto(addresses):
-    """Gives the engine the primitives of CURVE: addresses of C functions by name (fmq_crypto)."""
-    cdef uintptr_t in_order[8]
+    """Gives the engine the primitives of CURVE: addresses of C functions by name (fmq_crypto); of
+    the last four all, or none."""
+    cdef uintptr_t in_order[12]
     cdef fmq_crypto table
     in_order[0] = addresses["box_keypair"]
     in_order[1] = addresses["scalarmult_base"]
@@ -1872,6 +1873,10 @@ def set_crypto(addresses):
     in_order[5] = addresses["secretbox_easy"]
     in_order[6] = addresses["secretbox_open_easy"]
     in_order[7] = addresses["random"]
+    in_order[8] = addresses.get("core_hsalsa20", 0)
+    in_order[9] = addresses.get("stream_salsa20_xor", 0)
+    in_order[10] = addresses.get("onetimeauth_poly1305", 0)
+    in_order[11] = addresses.get("onetimeauth_poly1305_verify", 0)
     assert sizeof(table) == sizeof(in_order)
     memcpy(&table, in_order, sizeof(table))
     fmq_set_crypto(&table)

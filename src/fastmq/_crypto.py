@@ -6,6 +6,8 @@ The engine gets the addresses of its C functions and calls them without the inte
 
 from __future__ import annotations
 
+import ctypes
+import importlib
 from typing import Any
 
 from ._core import set_crypto
@@ -21,6 +23,13 @@ FUNCTIONS = {
     "secretbox_open_easy": "crypto_secretbox_open_easy",
     "random": "randombytes",
 }
+# What its boxes are made of, which PyNaCl has no use for.
+PARTS = {
+    "core_hsalsa20": "crypto_core_hsalsa20",
+    "stream_salsa20_xor": "crypto_stream_salsa20_xor",
+    "onetimeauth_poly1305": "crypto_onetimeauth_poly1305",
+    "onetimeauth_poly1305_verify": "crypto_onetimeauth_poly1305_verify",
+}
 
 _library: Any = None  # keeps the functions in memory
 
@@ -31,9 +40,10 @@ def load() -> bool:
     if _library is not None:
         return True
     try:
-        from nacl._sodium import ffi, lib
+        sodium = importlib.import_module("nacl._sodium")
     except ImportError:
         return False
+    ffi, lib = sodium.ffi, sodium.lib
     if lib.sodium_init() < 0:
         return False
     try:
@@ -43,6 +53,19 @@ def load() -> bool:
         }
     except AttributeError:  # built against a libsodium without them
         return False
-    set_crypto(addresses)
+    set_crypto({**addresses, **parts(str(sodium.__file__))})
     _library = lib
     return True
+
+
+def parts(path: str) -> dict[str, int]:
+    """The addresses of PARTS in a shared library, or in one that it needs; none if one is hidden:
+    a message then costs more."""
+    try:
+        library = ctypes.CDLL(path)
+        return {
+            ours: ctypes.cast(library[theirs], ctypes.c_void_p).value or 0
+            for ours, theirs in PARTS.items()
+        }
+    except (OSError, AttributeError):
+        return {}

@@ -87,6 +87,18 @@ def test_a_message_with_any_bit_wrong_ends_the_connection(scene, setting):
     place.settle()
 
 
+def test_a_long_message_with_a_bit_wrong_ends_the_connection(scene):
+    place = scene("PULL", "CURVE")
+    with place.healthy.busy():
+        for at in (HEAD + 16, HEAD + 31, HEAD + 32, HEAD + 33, HEAD + 400, -1):
+            with place.talk().enter() as w:
+                w.send(spoil(w.message(b"unspoilt" * 100), at, 3))
+                w.wait_closed()
+            assert place.expelled() == CRYPTOGRAPHIC, at
+    assert place.server.poll(50) == 0, "a spoilt message came through"
+    place.settle()
+
+
 def test_what_was_said_cannot_be_said_again(scene):
     """HELLO, INITIATE and MESSAGE a second time, and nonces that stand still or go back."""
     place = scene("PULL", "CURVE")
