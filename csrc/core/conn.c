@@ -314,6 +314,8 @@ static void go_on(struct conn *c)
     c->resume = false;
     if (c->pipe)
         pipe_pause(c->pipe, false);
+    if (!c->was_ready) /* heartbeats count from now on, however long somebody was asked */
+        peer_recv_done(&c->peer, 0, clock_now());
     process(c);
     if (c->io.dead)
         return;
@@ -368,7 +370,6 @@ static int on_ready(struct conn *c)
         return -ENOMEM;
     c->was_ready = true;
     monitor_emit(s, c->bound, EVENT_HANDSHAKE_SUCCEEDED, 0, c->local_name, c->remote_name);
-    tick(c, clock_now());
 
     struct pipe *p = c->pipe;
     bool fresh = !p;
@@ -416,6 +417,7 @@ static int on_ready(struct conn *c)
     choose_solo(s);
     if (rc)
         return rc;
+    tick(c, clock_now()); /* the first PING needs the pipe's queue */
     c->dirty = true;
     want_attention(c);
     return 0;
@@ -602,9 +604,10 @@ static void received(struct conn *c, ssize_t n)
 {
     if (c->io.dead)
         return;
-    peer_recv_done(&c->peer, n > 0 ? (size_t)n : 0, n > 0 ? clock_now() : 0);
-    if (n > 0)
+    if (n > 0) {
         c->bytes_in += (uint64_t)n;
+        peer_recv_done(&c->peer, (size_t)n, clock_now());
+    }
     if (c->resume)
         go_on(c); /* conn_attend left it to this read, which may have found nothing */
     else if (n > 0)

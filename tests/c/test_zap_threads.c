@@ -22,6 +22,7 @@ struct world {
     uint8_t public_key[32], secret_key[32];
     atomic_bool stop;
     atomic_uint answered, passed;
+    atomic_int slowness; /* of answers, ms */
 };
 
 /* Answers in its own way: mostly yes, sometimes no, nonsense or nothing, and now and then it goes
@@ -189,6 +190,7 @@ static void say_yes(void *arg)
             struct msg out[6];
             for (int i = 0; i < 6; i++)
                 CHECK_EQ(msg_init_copy(&out[i], text[i], strlen(text[i])), 0);
+            usleep((useconds_t)atomic_load(&w->slowness) * 1000);
             eng_must(fmq_send(rep, out, 6, false, ENG_WAIT_MS), "answer");
         }
         parts_fini(&p);
@@ -264,18 +266,18 @@ ssize_t recv(int fd, void *buf, size_t n, int flags)
     return got;
 }
 
-/* A client of PLAIN as far as the server's WELCOME. */
-static int visit_by_hand(uint16_t port)
+/* A client that says its greeting and this. */
+static int visit_by_hand(uint16_t port, const char *mechanism, const void *first, size_t len)
 {
-    static const char hello[] = "\x04\x0a\x05HELLO\x01n\x01p";
-    uint8_t greeting[64] = {0xff, [9] = 0x7f, [10] = 3, [12] = 'P', 'L', 'A', 'I', 'N'};
+    uint8_t greeting[64] = {0xff, [9] = 0x7f, [10] = 3};
+    memcpy(greeting + 12, mechanism, strlen(mechanism));
     struct sockaddr_in to = {
         .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     CHECK(fd >= 0);
     CHECK_EQ(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
-    CHECK_EQ(send(fd, greeting, sizeof(greeting), 0), sizeof(greeting));
-    CHECK_EQ(send(fd, hello, sizeof(hello) - 1, 0), sizeof(hello) - 1);
+    struct iovec v[] = {{greeting, sizeof(greeting)}, {(void *)first, len}};
+    CHECK_EQ(writev(fd, v, 2), sizeof(greeting) + len);
     return fd;
 }
 
@@ -293,9 +295,10 @@ TEST(who_is_let_in_during_a_read_is_told)
     eng_set(server, ENG_PLAIN_SERVER, 1);
     struct eng_name name = eng_bind(server, "tcp");
     uint16_t port = (uint16_t)atoi(strrchr(name.text, ':') + 1);
+    static const char hello[] = "\x04\x0a\x05HELLO\x01n\x01p";
     atomic_store(&watched, true);
     for (int round = 0; round < VISITS; round++) {
-        int fd = visit_by_hand(port);
+        int fd = visit_by_hand(port, "PLAIN", hello, sizeof(hello) - 1);
         uint8_t all[64 + 10];
         size_t have = 0;
         for (uint64_t until = eng_until(ENG_WAIT_MS); have < sizeof(all);) {
@@ -313,6 +316,56 @@ TEST(who_is_let_in_during_a_read_is_told)
         close(fd);
     }
     atomic_store(&watched, false);
+    atomic_store(&w.stop, true);
+    thread_join(&handler);
+    eng_close(server);
+    eng_end(w.ctx);
+}
+
+/* True when the connection ended. Answers PINGs and says nothing of its own accord. */
+static bool sent_away(int fd, int ms)
+{
+    static const char ping[] = "\x04\x0f\x04PING";
+    uint8_t all[512], pong[15] = "\x04\x0d\x04PONG";
+    size_t have = 0, at = 64; /* after its greeting */
+    for (uint64_t until = eng_until(ms); eng_left(until) > 0; usleep(1000)) {
+        ssize_t n = recvfrom(fd, all + have, sizeof(all) - have, MSG_DONTWAIT, NULL, NULL);
+        if (n == 0 || (n < 0 && errno != EAGAIN))
+            return true;
+        have += n > 0 ? (size_t)n : 0;
+        for (; have >= at + 2 && have >= at + 2 + all[at + 1]; at += 2u + all[at + 1]) {
+            if (memcmp(all + at, ping, sizeof(ping) - 1) == 0) {
+                memcpy(pong + 7, all + at + 9, 8);
+                (void)send(fd, pong, sizeof(pong), 0);
+            }
+        }
+    }
+    return false;
+}
+
+enum { BEAT_MS = 300 };
+
+/* Heartbeats count from when a peer is let in, however long that took. */
+TEST(who_waited_to_be_let_in_is_not_taken_for_dead)
+{
+    static struct world w;
+    memset(&w, 0, sizeof(w));
+    w.ctx = eng_ctx();
+    struct thread handler;
+    CHECK_EQ(thread_start(&handler, say_yes, &w, "handler"), 0);
+    ENG_UNTIL(atomic_load(&w.passed) == 1);
+    fmq_socket *server = eng_socket(w.ctx, FMQ_PULL);
+    eng_must(fmq_set_bytes(server, ENG_ZAP_DOMAIN, "all", 3), "domain");
+    eng_set(server, ENG_HEARTBEAT_IVL, BEAT_MS);
+    struct eng_name name = eng_bind(server, "tcp");
+    uint16_t port = (uint16_t)atoi(strrchr(name.text, ':') + 1);
+    static const char ready[] = "\x04\x1a\x05READY\x0bSocket-Type\0\0\0\x04PUSH";
+    for (int slowness = 0; slowness <= 2 * BEAT_MS; slowness += 2 * BEAT_MS) {
+        atomic_store(&w.slowness, slowness);
+        int fd = visit_by_hand(port, "NULL", ready, sizeof(ready) - 1);
+        CHECK(!sent_away(fd, slowness + 4 * BEAT_MS));
+        close(fd);
+    }
     atomic_store(&w.stop, true);
     thread_join(&handler);
     eng_close(server);
