@@ -71,6 +71,19 @@ def test_libsodium_shows_what_its_boxes_are_made_of():
     sodium = pytest.importorskip("nacl._sodium")
     assert crypto.parts(sodium.__file__).keys() == crypto.PARTS.keys()
     assert crypto.parts("/nowhere") == {}
+    assert crypto.parts(None) == {}
+
+
+@fastmq_only("about its own use of libsodium")
+@pytest.mark.parametrize("lack", ['sys.modules["ctypes"] = None', "del sodium.__file__"])
+def test_parts_that_cannot_be_looked_for_are_done_without(lack):
+    pytest.importorskip("nacl._sodium")
+    child = run_python(f"""
+import nacl._sodium as sodium
+{lack}
+print(zmq.has("curve"))
+""")
+    assert child.stdout == "True\n", child.stderr
 
 
 @fastmq_only("about its own use of libsodium")

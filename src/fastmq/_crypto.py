@@ -6,7 +6,6 @@ The engine gets the addresses of its C functions and calls them without the inte
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 from typing import Any
 
@@ -53,19 +52,23 @@ def load() -> bool:
         }
     except AttributeError:  # built against a libsodium without them
         return False
-    set_crypto({**addresses, **parts(str(sodium.__file__))})
+    set_crypto({**addresses, **parts(getattr(sodium, "__file__", None))})
     _library = lib
     return True
 
 
-def parts(path: str) -> dict[str, int]:
-    """The addresses of PARTS in a shared library, or in one that it needs; none if one is hidden:
-    a message then costs more."""
+def parts(path: str | None) -> dict[str, int]:
+    """The addresses of PARTS in a shared library, or in one that it needs; none if one is hidden,
+    or the library is no file: a message then costs more."""
+    if not path:  # CDLL would look in the whole program
+        return {}
     try:
+        import ctypes  # not every Python was built with it
+
         library = ctypes.CDLL(path)
         return {
             ours: ctypes.cast(library[theirs], ctypes.c_void_p).value or 0
             for ours, theirs in PARTS.items()
         }
-    except (OSError, AttributeError):
+    except (ImportError, OSError, AttributeError):
         return {}
