@@ -117,7 +117,8 @@ static void starve(struct conn *c)
 /* Tells the poller what to wait for now. */
 static void watch(struct conn *c)
 {
-    if (io_watch(c->socket, &c->io, (c->blocked ? POLLER_OUT : 0) | (paused(c) ? 0 : POLLER_IN)))
+    bool out = c->blocked && !c->unheard;
+    if (io_watch(c->socket, &c->io, (out ? POLLER_OUT : 0) | (paused(c) ? 0 : POLLER_IN)))
         starve(c);
 }
 
@@ -220,6 +221,12 @@ void conn_end(struct conn *c, enum conn_end how, int error)
     end_now(c, how, error);
 }
 
+void conn_stop_reading(struct conn *c)
+{
+    if (c->unheard)
+        conn_end(c, CONN_END_LOST, EPIPE);
+}
+
 bool conn_pending(const struct conn *c)
 {
     /* Once ready, the peer's own queue holds nothing but messages in another form. */
@@ -236,10 +243,19 @@ void conn_wrote_first(struct conn *c)
     want_attention(c);
 }
 
+/* What a peer sent before it went is there still, and will be read: now, or when the program makes
+ * room for it. */
+static bool is_read_on(const struct conn *c)
+{
+    const struct pipe *p = c->pipe;
+    bool closing = c->socket->closed || (c->endpoint && c->endpoint->closing);
+    return !paused(c) || (!c->zap && !closing && !(p && (p->stopped || p->hung_up)));
+}
+
 void conn_write(struct conn *c)
 {
     struct fmq_socket *s = c->socket;
-    if (c->writing || c->io.dead)
+    if (c->writing || c->io.dead || c->unheard)
         return;
     c->dirty = false;
     for (;;) {
@@ -271,13 +287,10 @@ void conn_write(struct conn *c)
             return;
         }
         if (sent < 0 && sent != -EAGAIN) {
-            /* What the peer said last may still be there to be read: the reading side ends it. */
-            if ((sent == -EPIPE || sent == -ECONNRESET) && !paused(c)) {
-                c->blocked = true;
-                if (io_watch(s, &c->io, POLLER_IN))
-                    end_now(c, CONN_END_LOST, (int)-sent);
-                else
-                    net_shutdown(fd, NET_SHUT_SEND);
+            if ((sent == -EPIPE || sent == -ECONNRESET) && is_read_on(c)) {
+                c->blocked = c->unheard = true;
+                net_shutdown(fd, NET_SHUT_SEND);
+                watch(c);
                 return;
             }
             end_now(c, CONN_END_LOST, (int)-sent);
@@ -502,8 +515,10 @@ static void process(struct conn *c)
     }
     for (;;) {
         if (p) {
-            if ((p->in_hwm && p->in.msgs >= p->in_hwm && !p->conflate) ||
-                (p->counted && pipe_in_full(p))) {
+            bool full = (p->in_hwm && p->in.msgs >= p->in_hwm && !p->conflate) ||
+                        (p->counted && pipe_in_full(p));
+            /* Unread messages of a connection before keep no handshake up. */
+            if (full && c->peer.ready) {
                 pause_reading(c);
                 rc = 0;
                 break;
@@ -680,6 +695,10 @@ static void tick(struct conn *c, uint64_t now)
         c->starved = false;
         c->dirty = true;
         conn_resume(c);
+    }
+    if (c->unheard) { /* its time limits are over: reading comes to its end */
+        timer_set(c->socket, &c->timer, c->starved ? c->starved_until : CLOCK_NEVER);
+        return;
     }
     uint64_t next = peer_tick(&c->peer, out_of(c), now);
     if (c->peer.state == PEER_DEAD) {

@@ -74,6 +74,7 @@ struct conn {
     bool reading;
     bool writing;
     bool blocked;             /* the kernel takes no more now: POLLER_OUT is watched */
+    bool unheard;             /* the peer reads no more: what it sent is read, then it ends */
     enum conn_end end_wanted; /* close as soon as nobody is in a system call on it */
     int end_error;
     size_t inflight;         /* bytes of the pipe's queue in the write under way */
@@ -109,6 +110,8 @@ bool conn_attend(struct conn *c, bool flush);
 bool conn_spin(struct conn *c, uint64_t until);
 /* Ends the connection, at once or when the thread in a system call on it returns. */
 void conn_end(struct conn *c, enum conn_end how, int error);
+/* The program reads no more: nothing is left to do for a peer that does not either. */
+void conn_stop_reading(struct conn *c);
 void conn_write(struct conn *c);
 /* True while it has something that LINGER waits for. */
 bool conn_pending(const struct conn *c);

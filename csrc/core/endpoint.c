@@ -557,6 +557,9 @@ void endpoint_close(struct endpoint *ep, bool now)
         LIST_FOR_SAFE(n, &ep->conns)
         {
             struct conn *c = LIST_ENTRY(n, struct conn, in_endpoint);
+            conn_stop_reading(c);
+            if (c->io.dead)
+                continue;
             /* What is queued on accepted connections goes out within LINGER. */
             if (!now && conn_pending(c)) {
                 pipe_hangup(c->pipe);
@@ -580,6 +583,8 @@ void endpoint_close(struct endpoint *ep, bool now)
             if (!s->closed && s->opt.linger >= 0)
                 timer_set(s, &ep->linger, clock_now() + (uint64_t)s->opt.linger * NS_PER_MS);
         }
+        if (ep->conn)
+            conn_stop_reading(ep->conn); /* and connects anew for what is left */
         return;
     }
     ep->closing = true;

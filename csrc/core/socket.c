@@ -483,6 +483,8 @@ int fmq_close(fmq_socket *s)
         socket_attend(s, true);
     LIST_FOR_SAFE(n, &s->endpoints)
     endpoint_close(LIST_ENTRY(n, struct endpoint, in_socket), s->linger_until == 0);
+    LIST_FOR_SAFE(n, &s->conns)
+    conn_stop_reading(LIST_ENTRY(n, struct conn, in_socket));
     s->work |= WORK_CLOSE;
     /* Let other threads get out first, so that descriptors and addresses are free when we return.
      */
