@@ -2,7 +2,6 @@
 #include "msg/pool.h"
 
 #include <errno.h>
-#include <stdbool.h>
 
 #include "base/alloc.h"
 #include "msg/msg.h"
@@ -27,6 +26,7 @@ struct pool {
         _Atomic(struct chunk *) slot[SLOTS];
     } cls[CLASSES];
     _Atomic(struct blob *) blobs[BLOB_SLOTS];
+    atomic_uint readers; /* see pool_reads_much */
     /* Bytes; touched only where memory is allocated, freed, or a blob kept. */
     atomic_size_t chunk_bytes, blob_bytes;
 };
@@ -38,6 +38,7 @@ int pool_create(struct pool **out)
         return -ENOMEM;
     atomic_init(&p->refs, 1);
     atomic_init(&p->closed, false);
+    atomic_init(&p->readers, 0);
     for (unsigned c = 0; c < CLASSES; c++) {
         atomic_init(&p->cls[c].held, 0);
         for (unsigned i = 0; i < SLOTS; i++)
@@ -47,6 +48,18 @@ int pool_create(struct pool **out)
         atomic_init(&p->blobs[i], NULL);
     *out = p;
     return 0;
+}
+
+#define FEW_READERS 2u
+
+void pool_reads_much(struct pool *p, bool begin)
+{
+    atomic_fetch_add_explicit(&p->readers, begin ? 1u : -1u, memory_order_relaxed);
+}
+
+bool pool_is_crowded(const struct pool *p)
+{
+    return atomic_load_explicit(&p->readers, memory_order_relaxed) > FEW_READERS;
 }
 
 void pool_ref(struct pool *p)

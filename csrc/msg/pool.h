@@ -8,6 +8,7 @@
 #define MSG_POOL_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,6 +34,13 @@ void pool_release(struct pool *p); /* drops the owner's reference */
 
 /* A chunk of at least `cap` bytes (one of the CHUNK_ sizes) with one reference; NULL: no memory. */
 struct chunk *chunk_get(struct pool *p, size_t cap);
+
+/*
+ * Who reads more than a small chunk at a time says so. Few of them may fill large chunks: what many
+ * have read has to be in the processor's cache still when the program takes it.
+ */
+void pool_reads_much(struct pool *p, bool begin);
+bool pool_is_crowded(const struct pool *p);
 
 /* A spare blob of at least `size` bytes and not much more, NULL when there is none. It brings its
  * reference on the pool along. */

@@ -160,8 +160,17 @@ static void release_chunk(struct peer *p)
     p->in_begin = p->in_end = 0;
 }
 
+/* The size of chunk that the traffic asks for. */
+static void set_class(struct peer *p, unsigned class)
+{
+    if ((class > 0) != (p->in_class > 0))
+        pool_reads_much(p->cfg.pool, class > 0);
+    p->in_class = class;
+}
+
 void peer_fini(struct peer *p)
 {
+    set_class(p, 0);
     drop_held(p);
     drop_big(p);
     release_chunk(p);
@@ -279,7 +288,8 @@ static int prepare_chunk(struct peer *p)
     static const size_t caps[] = {CHUNK_SMALL, CHUNK_MEDIUM, CHUNK_LARGE};
     size_t avail = peer_avail(p);
     size_t need = p->frame_need > avail ? p->frame_need : avail + 1;
-    size_t want = caps[p->in_class];
+    bool crowded = p->in_class == 2 && pool_is_crowded(p->cfg.pool);
+    size_t want = caps[p->in_class - crowded];
     if (p->in && avail == 0) {
         if (p->in->cap != want)
             release_chunk(p);
@@ -343,12 +353,12 @@ void peer_recv_done(struct peer *p, size_t n, uint64_t now)
     }
     p->in_end += n;
     if (n == p->in_offered) {
-        p->in_class += p->in_class < 2;
+        set_class(p, p->in_class + (p->in_class < 2));
         p->in_lean = 0;
     } else if (n >= p->in_offered / 8) {
         p->in_lean = 0;
     } else if (++p->in_lean == LEAN_READS) {
-        p->in_class -= p->in_class > 0;
+        set_class(p, p->in_class - (p->in_class > 0));
         p->in_lean = 0;
     }
 }
@@ -590,7 +600,7 @@ static int big_begin(struct peer *p, const struct frame_head *h)
     p->big_flags = h->flags;
     p->big_have = have;
     /* Another may follow, and what a chunk holds of it is copied: the next one is a small one. */
-    p->in_class = 0;
+    set_class(p, 0);
     memcpy(b->data, peer_at(p) + h->head, have);
     peer_consume(p, peer_avail(p));
     p->fast_max = -1;

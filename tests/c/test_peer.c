@@ -618,6 +618,52 @@ TEST(lying_lengths_do_not_allocate)
     pool_release(pool);
 }
 
+/* Fills the room for a read with empty messages and takes them; how much room there was. */
+static size_t fill(struct end *e)
+{
+    uint8_t *buf;
+    size_t room;
+    struct peer_event ev;
+    CHECK_EQ(peer_recv_buf(&e->p, &buf, &room), 0);
+    memset(buf, 0, room);
+    peer_recv_done(&e->p, room, e->now);
+    while (peer_next(&e->p, &ev) == 1)
+        msg_drop(&ev.msg);
+    return room;
+}
+
+TEST(few_peers_read_much_at_a_time_and_many_less)
+{
+    enum { MANY = 6 };
+    struct end *e[MANY];
+    setup();
+    for (int i = 0; i < MANY; i++) {
+        e[i] = end_of(FMQ_PUSH);
+        feed(e[i], BYTES(GREETING_31 READY_PULL), 1000);
+    }
+    for (int few = 1; few <= 2; few++) {
+        for (int round = 0; round < 3; round++)
+            for (int i = 0; i < few; i++)
+                fill(e[i]);
+        CHECK_EQ(fill(e[0]), CHUNK_LARGE);
+    }
+    for (int round = 0; round < 3; round++)
+        for (int i = 0; i < MANY; i++)
+            fill(e[i]);
+    for (int i = 0; i < MANY; i++)
+        CHECK_EQ(fill(e[i]), CHUNK_MEDIUM);
+    /* Those that are gone count no more, nor those that have little to say. */
+    for (int i = 3; i < MANY; i++)
+        end_free(e[i]);
+    for (int i = 0; i < 200; i++)
+        feed(e[2], BYTES("\0\0"), 2);
+    fill(e[0]);
+    CHECK_EQ(fill(e[0]), CHUNK_LARGE);
+    for (int i = 0; i < 3; i++)
+        end_free(e[i]);
+    pool_release(pool);
+}
+
 TEST(large_body_is_read_into_a_blob_of_its_size)
 {
     static uint8_t in[9 + 3000000];
