@@ -244,10 +244,12 @@ void conn_wrote_first(struct conn *c)
 }
 
 /* What a peer sent before it went is there still, and will be read: now, or when the program makes
- * room for it. */
+ * room for it. Once the pipe was hung up nobody takes it, but in a handshake it may say why. */
 static bool is_read_on(const struct conn *c)
 {
     const struct pipe *p = c->pipe;
+    if (p && p->hung_up && c->was_ready)
+        return false;
     bool closing = c->socket->closed || (c->endpoint && c->endpoint->closing);
     return !paused(c) || (!c->zap && !closing && !(p && (p->stopped || p->hung_up)));
 }
@@ -696,16 +698,12 @@ static void tick(struct conn *c, uint64_t now)
         c->dirty = true;
         conn_resume(c);
     }
-    if (c->unheard) { /* its time limits are over: reading comes to its end */
-        timer_set(c->socket, &c->timer, c->starved ? c->starved_until : CLOCK_NEVER);
-        return;
-    }
     uint64_t next = peer_tick(&c->peer, out_of(c), now);
     if (c->peer.state == PEER_DEAD) {
         conn_end(c, CONN_END_BROKEN, 0);
         return;
     }
-    if (paused(c) && c->peer.ping_gap) {
+    if (paused(c) && c->peer.ping_gap && !c->unheard) {
         uint64_t wait = c->peer.ping_gap / 2;
         if (wait < REASSURE_MIN_NS)
             wait = REASSURE_MIN_NS;

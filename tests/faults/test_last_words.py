@@ -2,6 +2,7 @@
 """What a peer sent before it went, when there was no room for it yet and writing to it fails."""
 
 import contextlib
+import socket
 import time
 
 import pytest
@@ -46,6 +47,16 @@ def test_it_is_read_to_the_end(make, watch, tmp_path, scheme):
     assert [recv(dealer) for _ in MESSAGES] == MESSAGES
     events.wait(zmq.EVENT_DISCONNECTED)
     assert nothing_arrives(dealer)
+
+
+def test_heartbeats_give_it_the_time_that_the_program_takes(make):
+    dealer = make(zmq.DEALER, rcvhwm=2, heartbeat_ivl=20, heartbeat_timeout=20)
+    dealer.bind("tcp://127.0.0.1:*")
+    speak_and_go(wire.connect(last_endpoint(dealer)))
+    for message in MESSAGES:
+        if int(message) % 10 == 0:
+            time.sleep(0.05)
+        assert recv(dealer) == message
 
 
 def test_then_a_connecting_socket_goes_on_with_what_it_has_to_say(make, listener):
@@ -94,3 +105,43 @@ def test_a_connecting_socket_that_ends_says_the_rest_to_the_next(listener, end):
             while w.read_message() != [WORDS[-1]]:
                 pass
         dealer.close()
+
+
+@pytest.mark.parametrize("ready", [False, True], ids=["handshake", "heartbeat"])
+def test_who_hears_nothing_and_stays_has_its_time_limits(make, watch, tmp_path, ready):
+    router = make(zmq.ROUTER, handshake_ivl=200, heartbeat_ivl=100, heartbeat_timeout=200)
+    events = watch(router)
+    router.bind(f"ipc://{tmp_path}/socket")
+    with wire.connect(last_endpoint(router)) as w:
+        if ready:
+            w.handshake("DEALER")
+        w.sock.shutdown(socket.SHUT_RD)
+        events.wait(zmq.EVENT_DISCONNECTED)
+
+
+# What is told of 6 stops the reading of that peer, which is noticed when it says more.
+@pytest.mark.parametrize("subscriptions", [1, 6])
+def test_a_closed_socket_does_not_listen_to_who_hears_nothing(tmp_path, subscriptions):
+    with zmq.Context() as ctx:
+        xpub = ctx.socket(zmq.XPUB)
+        xpub.rcvhwm = 5
+        xpub.sndhwm = 0
+        xpub.xpub_verbose = True
+        xpub.linger = 20000
+        xpub.bind(f"ipc://{tmp_path}/socket")
+        with wire.connect(last_endpoint(xpub)) as w:
+            w.handshake("SUB")
+            w.send(wire.frame(b"\1a") * subscriptions)
+            assert xpub.poll(5000)
+            for _ in range(20):
+                xpub.send(b"a" + bytes(100000))
+            time.sleep(0.05)
+            xpub.close()
+            w.sock.shutdown(socket.SHUT_RD)
+            while not w.silent() and w.sock.recv(65536):
+                pass
+            with contextlib.suppress(OSError):
+                w.send(wire.frame(b"\1a"))
+            began = time.monotonic()
+            ctx.term()
+            assert time.monotonic() - began < 5
