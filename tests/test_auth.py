@@ -373,6 +373,9 @@ def test_curve_keygen_prints_keys_that_belong_together(module):
     assert zmq.curve_public(secret.encode()).decode() == public
     again = keygen("--json", "--secret", secret, module=module)
     assert json.loads(again.stdout) == {"public": public, "secret": secret}
+    dashed = "-" + secret[1:]
+    again = keygen("--json", "--secret", dashed, module=module)
+    assert json.loads(again.stdout)["secret"] == dashed
 
 
 @needs_curve

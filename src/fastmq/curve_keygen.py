@@ -11,7 +11,7 @@ from pathlib import Path
 
 from . import curve_keypair, curve_public
 from .auth import create_certificates
-from .cli.arguments import examples
+from .cli.arguments import examples, with_keys
 from .error import ZMQError
 
 
@@ -64,7 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The module as a program; the exit status."""
     parser = argparse.ArgumentParser(prog="python -m fastmq.curve_keygen")
     add_arguments(parser)
-    return run(parser.parse_args(arguments))
+    words = sys.argv[1:] if arguments is None else arguments
+    return run(parser.parse_args(with_keys(words)))
 
 
 if __name__ == "__main__":

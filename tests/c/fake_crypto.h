@@ -109,9 +109,11 @@ static inline int fake_hsalsa20(uint8_t *out, const uint8_t *in, const uint8_t *
 static inline int fake_stream_xor(uint8_t *to, const uint8_t *from, unsigned long long len,
                                   const uint8_t *nonce, const uint8_t *key)
 {
-    for (unsigned long long i = 0; i < len; i++)
-        to[i] = (uint8_t)(from[i] ^
-                          (fake_lenient ? 0 : key[i % FAKE_KEY] + nonce[i % 8] + (i >> 5) + 1));
+    uint8_t state = 1;
+    for (unsigned long long i = 0; i < len; i++) {
+        state = (uint8_t)(5 * state + key[i % FAKE_KEY] + nonce[i % 8]);
+        to[i] = from[i] ^ (fake_lenient ? 0 : state);
+    }
     return 0;
 }
 

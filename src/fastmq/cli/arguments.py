@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 
 def number_from(low: float, high: float) -> Callable[[str], float]:
@@ -112,6 +112,18 @@ def add_socket(parser: argparse.ArgumentParser, waits: str, verbose: bool = True
 def add_option(group: argparse._ActionsContainer, flag: str, help_: str) -> None:
     """A flag that takes NAME=VALUE of a socket option, several times."""
     group.add_argument(flag, action="append", default=[], metavar="NAME=VALUE", help=help_)
+
+
+def with_keys(words: Iterable[str]) -> list[str]:
+    """The words of a command line, those that are keys joined with their options: one key in 85
+    begins with "-" and would be taken for an option."""
+    found: list[str] = []
+    for word in words:
+        if found and found[-1] in ("--secret", "--curve-server-key") and len(word) == 40:
+            found[-1] += f"={word}"
+        else:
+            found.append(word)
+    return found
 
 
 def add_security(parser: argparse.ArgumentParser, of: str = "") -> None:

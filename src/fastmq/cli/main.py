@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, NoReturn
 
 from fastmq.cli import terminal
+from fastmq.cli.arguments import with_keys
 from fastmq.cli.terminal import Notes, Problem
 
 
@@ -115,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not words:
         parser("").print_help(sys.stderr)
         return terminal.USAGE
-    words = complete(words)
+    words = with_keys(complete(words))
     name = next((word for word in words if not word.startswith("-")), "")
     try:
         options = parse(parser(name), words)
