@@ -181,12 +181,14 @@ def only_pending(ctx, kind):
 
 
 @fastmq_only("with linger -1 it tries for ever")
-def test_a_peer_of_the_wrong_type_does_not_keep_a_closed_socket(tcp_address):
+def test_a_peer_of_the_wrong_type_does_not_keep_a_closed_socket(tmp_path):
     server, ctx = zmq.Context(), zmq.Context()
     rep, push = server.socket(zmq.REP), ctx.socket(zmq.PUSH)
-    rep.bind(tcp_address)
-    push.connect(last_endpoint(rep))
+    # Bound when the message is queued: a socket that was refused takes none.
+    push.reconnect_ivl = 10
+    push.connect(f"ipc://{tmp_path}/socket")
     push.send(b"x")
+    rep.bind(f"ipc://{tmp_path}/socket")
     push.close(linger=-1)
     ctx.term(timeout=WAIT_MS)
     rep.close()
