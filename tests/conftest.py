@@ -24,6 +24,10 @@ from helpers import Endpoint, Events, eventually, unique
 from security import Answer, Handler, ok
 from target import IS_FASTMQ, MODULE, open_engine_fds, zmq
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Started in the background of a shell: the processes that tests interrupt would ignore it, too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 DEADLINE = 30.0
 KILL_AFTER = 10.0
 TERM_MS = 6000
