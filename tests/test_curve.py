@@ -91,6 +91,7 @@ def test_whole_boxes_and_those_made_of_parts_are_the_same(make, server_keys, cli
     server = make(zmq.PAIR, **curve_server(server_keys))
     server.bind("tcp://127.0.0.1:*")
     endpoint = last_endpoint(server)
+    results = []
     child = threading.Thread(
         target=lambda: results.append(
             run_python(
@@ -111,7 +112,6 @@ print("ok")
             )
         )
     )
-    results = []
     child.start()
     try:
         for size in (0, 1, 255, 256, 70_000, 300_000):

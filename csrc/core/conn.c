@@ -250,8 +250,10 @@ static bool is_read_on(const struct conn *c)
     const struct pipe *p = c->pipe;
     if (p && p->hung_up && c->was_ready)
         return false;
+    if (!paused(c))
+        return true;
     bool closing = c->socket->closed || (c->endpoint && c->endpoint->closing);
-    return !paused(c) || (!c->zap && !closing && !(p && (p->stopped || p->hung_up)));
+    return !c->zap && !closing && !(p && (p->stopped || p->hung_up));
 }
 
 void conn_write(struct conn *c)

@@ -4,7 +4,6 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include "base/bytes.h"
 #include "base/secret.h"
 
 static struct fmq_crypto table;
@@ -30,15 +29,9 @@ void fmq_set_crypto(const struct fmq_crypto *functions)
 #define MAC_AT (CRYPTO_SPACE - CRYPTO_MAC)
 #define SMALL 256 /* content that is decrypted beside its place */
 
-static void counter_nonce(uint8_t *nonce, const struct crypto_series *s, uint64_t counter)
-{
-    memcpy(nonce, s->begin, sizeof(s->begin));
-    put_be64(nonce + sizeof(s->begin), counter);
-}
-
 void crypto_series_init(struct crypto_series *s, const uint8_t *shared, const char *begin)
 {
-    memcpy(s->begin, begin, sizeof(s->begin));
+    memcpy(s->begin, begin, CRYPTO_BEGIN);
     if (table.core_hsalsa20)
         (void)table.core_hsalsa20(s->key, s->begin, shared, NULL);
     else
@@ -48,14 +41,14 @@ void crypto_series_init(struct crypto_series *s, const uint8_t *shared, const ch
 void crypto_seal(const struct crypto_series *s, uint8_t *space, size_t len, uint64_t counter)
 {
     uint8_t nonce[CRYPTO_NONCE], poly_key[POLY_KEY];
-    counter_nonce(nonce, s, counter);
+    crypto_counter_nonce(nonce, s->begin, counter);
     /* With a key that was worked out before and a length that fits in memory nothing fails. */
     if (!table.core_hsalsa20) {
         (void)table.box_easy_afternm(space + MAC_AT, space + CRYPTO_SPACE, len, nonce, s->key);
         return;
     }
     memset(space, 0, POLY_KEY);
-    (void)table.stream_salsa20_xor(space, space, POLY_KEY + len, nonce + sizeof(s->begin), s->key);
+    (void)table.stream_salsa20_xor(space, space, POLY_KEY + len, nonce + CRYPTO_BEGIN, s->key);
     memcpy(poly_key, space, POLY_KEY);
     (void)table.onetimeauth_poly1305(space + MAC_AT, space + CRYPTO_SPACE, len, poly_key);
     secret_wipe(poly_key, sizeof(poly_key));
@@ -81,22 +74,22 @@ static int open_large(const struct crypto_series *s, uint8_t *space, size_t len,
     uint8_t poly_key[POLY_KEY];
     (void)table.stream_salsa20_xor(poly_key, space, POLY_KEY, nonce, s->key);
     int rc = table.onetimeauth_poly1305_verify(mac, space + CRYPTO_SPACE, len, poly_key);
-    secret_wipe(poly_key, sizeof(poly_key));
-    if (rc == 0)
+    if (rc == 0) {
         (void)table.stream_salsa20_xor(space, space, POLY_KEY + len, nonce, s->key);
+        secret_wipe(space, POLY_KEY);
+    }
+    secret_wipe(poly_key, sizeof(poly_key));
     return rc;
 }
 
 int crypto_open(const struct crypto_series *s, uint8_t *space, size_t len, uint64_t counter)
 {
     uint8_t nonce[CRYPTO_NONCE], mac[CRYPTO_MAC];
-    counter_nonce(nonce, s, counter);
+    crypto_counter_nonce(nonce, s->begin, counter);
     if (!table.core_hsalsa20)
         return table.box_open_easy_afternm(space + CRYPTO_SPACE, space + MAC_AT, CRYPTO_MAC + len,
                                            nonce, s->key);
     memcpy(mac, space + MAC_AT, CRYPTO_MAC);
     memset(space, 0, POLY_KEY);
-    int rc = (len <= SMALL ? open_small : open_large)(s, space, len, nonce + sizeof(s->begin), mac);
-    secret_wipe(space, POLY_KEY);
-    return rc;
+    return (len <= SMALL ? open_small : open_large)(s, space, len, nonce + CRYPTO_BEGIN, mac);
 }

@@ -7,7 +7,9 @@
 #define WIRE_CRYPTO_H
 
 #include <stddef.h>
+#include <string.h>
 
+#include "base/bytes.h"
 #include "include/fastmq.h"
 
 #define CRYPTO_KEY 32   /* public, secret and shared keys */
@@ -17,6 +19,14 @@
 /* NULL while none was set. */
 const struct fmq_crypto *crypto_get(void);
 
+#define CRYPTO_BEGIN 16 /* of a nonce that ends with a counter: what its boxes are for */
+
+static inline void crypto_counter_nonce(uint8_t *nonce, const void *begin, uint64_t counter)
+{
+    memcpy(nonce, begin, CRYPTO_BEGIN);
+    put_be64(nonce + CRYPTO_BEGIN, counter);
+}
+
 /*
  * A key for many boxes whose nonces begin alike and end with a counter. XSalsa20 derives a key of
  * Salsa20 from the box's key and the first 16 bytes of the nonce, for each box anew; here that is
@@ -24,7 +34,7 @@ const struct fmq_crypto *crypto_get(void);
  */
 struct crypto_series {
     uint8_t key[CRYPTO_KEY];
-    uint8_t begin[16]; /* of the nonces */
+    uint8_t begin[CRYPTO_BEGIN]; /* of the nonces */
 };
 
 void crypto_series_init(struct crypto_series *s, const uint8_t *shared, const char *begin);

@@ -93,12 +93,6 @@ struct curve {
     uint8_t cookie_key[KEY];    /* server */
 };
 
-static void counter_nonce(uint8_t *nonce, const char *name, uint64_t counter)
-{
-    memcpy(nonce, name, LONG_NONCE);
-    put_be64(nonce + LONG_NONCE, counter);
-}
-
 static void long_nonce(uint8_t *nonce, const char *name, const uint8_t *rest)
 {
     memcpy(nonce, name, SHORT_NONCE);
@@ -166,7 +160,7 @@ static int put_hello(struct curve *n, struct peer *p, struct command_buf *out)
     static const uint8_t zeros[HELLO_ZEROS];
     uint8_t body[HELLO_LEN] = "\5HELLO\1\0", nonce[CRYPTO_NONCE];
     memcpy(body + HELLO_CLIENT, n->short_public, KEY);
-    counter_nonce(nonce, "CurveZMQHELLO---", ++n->nonce_out);
+    crypto_counter_nonce(nonce, "CurveZMQHELLO---", ++n->nonce_out);
     memcpy(body + HELLO_NONCE, nonce + LONG_NONCE, SHORT_NONCE);
     if (box(n, body + HELLO_BOX, zeros, HELLO_ZEROS, nonce, n->peer_key, n->short_secret))
         return bad_key(p);
@@ -236,7 +230,7 @@ static int put_initiate(struct curve *n, struct peer *p, struct command_buf *out
         memcpy(content + INITIATE_FIXED, props.data, props.len);
     command_buf_fini(&props);
 
-    counter_nonce(nonce, "CurveZMQINITIATE", ++n->nonce_out);
+    crypto_counter_nonce(nonce, "CurveZMQINITIATE", ++n->nonce_out);
     memcpy(body + INITIATE_NONCE, nonce + LONG_NONCE, SHORT_NONCE);
     if (rc == 0)
         rc = n->lib->box_easy_afternm(body + INITIATE_BOX, content, content_len, nonce, n->shared);
@@ -256,7 +250,7 @@ static int put_ready(struct curve *n, struct peer *p, struct command_buf *out)
     if (own_properties(p, &props))
         return -ENOMEM;
     uint8_t head[READY_BOX + MAC] = "\5READY", nonce[CRYPTO_NONCE];
-    counter_nonce(nonce, "CurveZMQREADY---", ++n->nonce_out);
+    crypto_counter_nonce(nonce, "CurveZMQREADY---", ++n->nonce_out);
     memcpy(head + READY_NONCE, nonce + LONG_NONCE, SHORT_NONCE);
     command_add(out, head, sizeof(head));
     command_add(out, props.data, props.len);
@@ -332,7 +326,7 @@ static int take_hello(struct curve *n, struct peer *p, const uint8_t *body, size
     if (!newer(n, body + HELLO_NONCE))
         return bad_sequence(p);
     memcpy(n->peer_short, body + HELLO_CLIENT, KEY);
-    counter_nonce(nonce, "CurveZMQHELLO---", n->nonce_in);
+    crypto_counter_nonce(nonce, "CurveZMQHELLO---", n->nonce_in);
     if (open_box(n, content, body + HELLO_BOX, HELLO_ZEROS + MAC, nonce, n->peer_short,
                  n->own_secret) ||
         !secret_equal(content, zeros, sizeof(zeros)))
@@ -396,7 +390,7 @@ static int take_initiate(struct curve *n, struct peer *p, const uint8_t *body, s
     if (!content)
         return -ENOMEM;
     uint8_t nonce[CRYPTO_NONCE];
-    counter_nonce(nonce, "CurveZMQINITIATE", counter);
+    crypto_counter_nonce(nonce, "CurveZMQINITIATE", counter);
     int rc;
     if (!cookie_is_ours(n, body + INITIATE_COOKIE) ||
         n->lib->box_open_easy_afternm(content, body + INITIATE_BOX, content_len + MAC, nonce,
@@ -425,7 +419,7 @@ static int take_ready(struct curve *n, struct peer *p, const uint8_t *body, size
         return -ENOMEM;
     uint64_t counter = get_be64(body + READY_NONCE);
     uint8_t nonce[CRYPTO_NONCE];
-    counter_nonce(nonce, "CurveZMQREADY---", counter);
+    crypto_counter_nonce(nonce, "CurveZMQREADY---", counter);
     int rc;
     if (counter <= n->nonce_in)
         rc = bad_sequence(p);

@@ -198,6 +198,23 @@ static void say_yes(void *arg)
     eng_close(rep);
 }
 
+/* A world whose handler says yes. */
+static void begin_open(struct world *w, struct thread *handler)
+{
+    memset(w, 0, sizeof(*w));
+    w->ctx = eng_ctx();
+    CHECK_EQ(thread_start(handler, say_yes, w, "handler"), 0);
+    ENG_UNTIL(atomic_load(&w->passed) == 1);
+}
+
+static void end_open(struct world *w, struct thread *handler, fmq_socket *server)
+{
+    atomic_store(&w->stop, true);
+    thread_join(handler);
+    eng_close(server);
+    eng_end(w->ctx);
+}
+
 static bool is_in(fmq_socket *s)
 {
     struct fmq_peer row;
@@ -267,8 +284,10 @@ ssize_t recv(int fd, void *buf, size_t n, int flags)
 }
 
 /* A client that says its greeting and this. */
-static int visit_by_hand(uint16_t port, const char *mechanism, const void *first, size_t len)
+static int visit_by_hand(const struct eng_name *where, const char *mechanism, const void *first,
+                         size_t len)
 {
+    uint16_t port = (uint16_t)atoi(strrchr(where->text, ':') + 1);
     uint8_t greeting[64] = {0xff, [9] = 0x7f, [10] = 3};
     memcpy(greeting + 12, mechanism, strlen(mechanism));
     struct sockaddr_in to = {
@@ -286,19 +305,15 @@ static int visit_by_hand(uint16_t port, const char *mechanism, const void *first
 TEST(who_is_let_in_during_a_read_is_told)
 {
     static struct world w;
-    memset(&w, 0, sizeof(w));
-    w.ctx = eng_ctx();
     struct thread handler;
-    CHECK_EQ(thread_start(&handler, say_yes, &w, "handler"), 0);
-    ENG_UNTIL(atomic_load(&w.passed) == 1);
+    begin_open(&w, &handler);
     fmq_socket *server = eng_socket(w.ctx, FMQ_PULL);
     eng_set(server, ENG_PLAIN_SERVER, 1);
     struct eng_name name = eng_bind(server, "tcp");
-    uint16_t port = (uint16_t)atoi(strrchr(name.text, ':') + 1);
     static const char hello[] = "\x04\x0a\x05HELLO\x01n\x01p";
     atomic_store(&watched, true);
     for (int round = 0; round < VISITS; round++) {
-        int fd = visit_by_hand(port, "PLAIN", hello, sizeof(hello) - 1);
+        int fd = visit_by_hand(&name, "PLAIN", hello, sizeof(hello) - 1);
         uint8_t all[64 + 10];
         size_t have = 0;
         for (uint64_t until = eng_until(ENG_WAIT_MS); have < sizeof(all);) {
@@ -316,10 +331,7 @@ TEST(who_is_let_in_during_a_read_is_told)
         close(fd);
     }
     atomic_store(&watched, false);
-    atomic_store(&w.stop, true);
-    thread_join(&handler);
-    eng_close(server);
-    eng_end(w.ctx);
+    end_open(&w, &handler, server);
 }
 
 /* True when the connection ended. Answers PINGs and says nothing of its own accord. */
@@ -349,27 +361,20 @@ enum { BEAT_MS = 300 };
 TEST(who_waited_to_be_let_in_is_not_taken_for_dead)
 {
     static struct world w;
-    memset(&w, 0, sizeof(w));
-    w.ctx = eng_ctx();
     struct thread handler;
-    CHECK_EQ(thread_start(&handler, say_yes, &w, "handler"), 0);
-    ENG_UNTIL(atomic_load(&w.passed) == 1);
+    begin_open(&w, &handler);
     fmq_socket *server = eng_socket(w.ctx, FMQ_PULL);
     eng_must(fmq_set_bytes(server, ENG_ZAP_DOMAIN, "all", 3), "domain");
     eng_set(server, ENG_HEARTBEAT_IVL, BEAT_MS);
     struct eng_name name = eng_bind(server, "tcp");
-    uint16_t port = (uint16_t)atoi(strrchr(name.text, ':') + 1);
     static const char ready[] = "\x04\x1a\x05READY\x0bSocket-Type\0\0\0\x04PUSH";
     for (int slowness = 0; slowness <= 2 * BEAT_MS; slowness += 2 * BEAT_MS) {
         atomic_store(&w.slowness, slowness);
-        int fd = visit_by_hand(port, "NULL", ready, sizeof(ready) - 1);
+        int fd = visit_by_hand(&name, "NULL", ready, sizeof(ready) - 1);
         CHECK(!sent_away(fd, slowness + 4 * BEAT_MS));
         close(fd);
     }
-    atomic_store(&w.stop, true);
-    thread_join(&handler);
-    eng_close(server);
-    eng_end(w.ctx);
+    end_open(&w, &handler, server);
 }
 
 TEST(context_that_asked_counts_its_own_socket_for_nobody)
