@@ -6,7 +6,8 @@ import sys
 import threading
 
 import pytest
-from helpers import WAIT_MS, eventually, recv, recv_multipart, wait_readable
+import wire
+from helpers import WAIT_MS, eventually, last_endpoint, recv, recv_multipart, wait_readable
 from target import fastmq_only, zmq
 
 Frame = zmq.Frame
@@ -232,6 +233,21 @@ def test_references_to_sent_bytes_are_given_back(pair_of):
         return sys.getrefcount(data) <= before
 
     eventually("references are back", back)
+
+
+def test_poll_is_enough_to_get_a_reference_back(make):
+    push = make(zmq.PUSH)
+    push.bind("tcp://127.0.0.1:*")
+    data = b"z" * 5_000_000
+    before = sys.getrefcount(data)
+    with wire.connect(last_endpoint(push)) as w:
+        w.handshake("PULL")
+        push.send(data, copy=False)
+        assert [len(part) for part in w.read_message()] == [len(data)]
+        eventually(
+            "the reference is back",
+            lambda: push.poll(0, zmq.POLLOUT) and sys.getrefcount(data) <= before,
+        )
 
 
 def test_a_received_frame_outlives_its_socket(make, name):

@@ -1509,6 +1509,8 @@ cdef class Socket:
         cdef int step
         cdef int64_t deadline
         cdef int rc
+        if deadlist_count():
+            drain()
         if self.s is NULL or fmq_closed(self.s):
             raise make_error(-ENOTSUP, "Operation not supported: the socket is closed")
         deadline = deadline_of(ms)
