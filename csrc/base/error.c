@@ -2,6 +2,7 @@
 #include "base/error.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -54,4 +55,24 @@ const char *error_text(int err)
     default:
         return system_text(err);
     }
+}
+
+static _Thread_local char detail[512];
+
+void detail_set(const char *format, ...)
+{
+    va_list ap;
+    va_start(ap, format);
+    vsnprintf(detail, sizeof(detail), format, ap);
+    va_end(ap);
+}
+
+void detail_clear(void)
+{
+    detail[0] = '\0';
+}
+
+const char *detail_text(void)
+{
+    return detail;
 }

@@ -19,4 +19,11 @@
 /* Text for a positive error number; never NULL, never to be freed. */
 const char *error_text(int err);
 
+/* What exactly was wrong with the calling thread's last call, in words: set beside an error code
+ * that alone says too little. Cut at 511 bytes. */
+void detail_set(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void detail_clear(void);
+/* "" when nothing was set since detail_clear. Valid until the thread's next detail_set. */
+const char *detail_text(void);
+
 #endif

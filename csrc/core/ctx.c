@@ -13,6 +13,7 @@
 #include "core/inspect.h"
 #include "core/socket.h"
 #include "os/clock.h"
+#include "os/fork.h"
 #include "os/net.h"
 #include "os/poller.h"
 #include "os/random.h"
@@ -38,8 +39,6 @@
 #define DEFAULT_MAX_SOCKETS 1023
 #define MSG_T_SIZE 64 /* what libzmq's callers expect to read */
 
-unsigned ctx_fork_generation;
-
 static void before_fork(void)
 {
     deadlist_fork_prepare();
@@ -54,7 +53,6 @@ static void forked_parent(void)
 
 static void forked_child(void)
 {
-    ctx_fork_generation++;
     net_close_all_after_fork();
     deadlist_fork_done();
 }
@@ -67,7 +65,7 @@ static void setup(void)
     random_bytes(&seed, sizeof(seed));
     map_seed(seed);
     clock_setup();
-    pthread_atfork(before_fork, forked_parent, forked_child);
+    fork_handlers(before_fork, forked_parent, forked_child);
 }
 
 int fmq_setup(void)
@@ -95,7 +93,7 @@ int fmq_ctx_new(fmq_ctx **out)
     list_init(&ctx->sockets);
     map_init(&ctx->inproc_bound);
     map_init(&ctx->inproc_pending);
-    ctx->fork_generation = ctx_fork_generation;
+    ctx->fork_generation = fork_generation;
     ctx->io_threads = 1;
     ctx->max_sockets = DEFAULT_MAX_SOCKETS;
     ctx->max_msgsz = INT32_MAX;
@@ -108,7 +106,7 @@ int fmq_ctx_new(fmq_ctx **out)
 
 bool fmq_ctx_forked(const fmq_ctx *ctx)
 {
-    return ctx->fork_generation != ctx_fork_generation;
+    return ctx->fork_generation != fork_generation;
 }
 
 static int cpu_add(fmq_ctx *ctx, int cpu)
@@ -428,6 +426,11 @@ int fmq_ctx_pending(fmq_ctx *ctx, struct fmq_pending *rows, int max)
 const char *fmq_strerror(int err)
 {
     return error_text(err);
+}
+
+const char *fmq_last_detail(void)
+{
+    return detail_text();
 }
 
 long fmq_open_fds(void)

@@ -37,7 +37,7 @@ static struct fmq_hub *take_unused(void)
         next = h->next;
         if (found)
             put_back(h);
-        else if (h->fork_generation == ctx_fork_generation) /* else its lock may be in any state */
+        else if (h->fork_generation == fork_generation) /* else its lock may be in any state */
             found = h;
     }
     return found;
@@ -53,7 +53,7 @@ int fmq_hub_new(fmq_hub **out)
         mutex_init(&h->lock);
         list_init(&h->sockets);
         list_init(&h->posted);
-        h->fork_generation = ctx_fork_generation;
+        h->fork_generation = fork_generation;
     }
     struct poller *poller = NULL;
     struct wakeup wake = {-1, -1};
@@ -79,7 +79,7 @@ int fmq_hub_new(fmq_hub **out)
 
 void fmq_hub_free(fmq_hub *h)
 {
-    if (h->fork_generation != ctx_fork_generation)
+    if (h->fork_generation != fork_generation)
         return; /* its descriptors went at fork */
     while (!list_empty(&h->sockets)) {
         struct watch *w = LIST_ENTRY(h->sockets.next, struct watch, hub_member);
@@ -165,7 +165,7 @@ static void part(struct fmq_hub *h, struct fmq_socket *s)
 int fmq_hub_watch(fmq_hub *h, fmq_socket *s, int events, void *data)
 {
     struct watch *w = &s->watch;
-    if (s->fork_generation != ctx_fork_generation || h->fork_generation != ctx_fork_generation)
+    if (s->fork_generation != fork_generation || h->fork_generation != fork_generation)
         return -FMQ_EFORKED;
     mutex_lock(&s->lock);
     struct fmq_hub *in = atomic_load(&w->hub);
@@ -193,7 +193,7 @@ int fmq_hub_watch(fmq_hub *h, fmq_socket *s, int events, void *data)
 int fmq_hub_wait(fmq_hub *h, void **ready, int max)
 {
     struct poller_event events[HUB_BATCH];
-    if (h->fork_generation != ctx_fork_generation)
+    if (h->fork_generation != fork_generation)
         return -FMQ_EFORKED;
     int count = 0;
     bool woken = false;

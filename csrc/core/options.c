@@ -2,7 +2,6 @@
 #include "core/options.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,26 +53,6 @@ static const struct row rows[] = {
 };
 
 #define ROW_COUNT (sizeof(rows) / sizeof(rows[0]))
-
-static _Thread_local char detail[512];
-
-void detail_set(const char *format, ...)
-{
-    va_list ap;
-    va_start(ap, format);
-    vsnprintf(detail, sizeof(detail), format, ap);
-    va_end(ap);
-}
-
-void detail_clear(void)
-{
-    detail[0] = 0;
-}
-
-const char *fmq_last_detail(void)
-{
-    return detail;
-}
 
 static const struct row *find(int id)
 {

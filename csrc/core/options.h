@@ -57,8 +57,5 @@ struct peer_security;
 void options_security(const struct options *o, struct peer_security *sec);
 /* Before bind and connect: -EINVAL, with a detail, when the mechanism lacks a key. */
 int options_check_security(const struct options *o);
-/* Text for fmq_last_detail(). */
-void detail_set(const char *format, ...) __attribute__((format(printf, 1, 2)));
-void detail_clear(void);
 
 #endif

@@ -58,7 +58,7 @@ int fmq_pollset_new(fmq_pollset **out)
         mem_free(p);
         return rc;
     }
-    p->fork_generation = ctx_fork_generation;
+    p->fork_generation = fork_generation;
     p->spin_us = -1;
     mutex_init(&p->lock);
     cond_init(&p->back);
@@ -152,7 +152,7 @@ static void item_end(struct fmq_pollset *p, struct item *it)
 
 void fmq_pollset_free(fmq_pollset *p)
 {
-    if (p->fork_generation != ctx_fork_generation)
+    if (p->fork_generation != fork_generation)
         return; /* descriptors and locks are the parent's: the memory is given up */
     LIST_FOR_SAFE(n, &p->items)
     item_end(p, LIST_ENTRY(n, struct item, node));
@@ -190,7 +190,7 @@ static struct item *item_new(struct fmq_pollset *p, const void *key, size_t key_
 
 int fmq_pollset_add(fmq_pollset *p, fmq_socket *s, int events, void *data)
 {
-    if (s->fork_generation != ctx_fork_generation || p->fork_generation != ctx_fork_generation)
+    if (s->fork_generation != fork_generation || p->fork_generation != fork_generation)
         return -FMQ_EFORKED;
     /* Its descriptors live until it is finished, and from then on for who has a reference. */
     mutex_lock(&s->lock);
@@ -231,7 +231,7 @@ static struct item *find_socket(struct fmq_pollset *p, fmq_socket *s)
 
 int fmq_pollset_modify(fmq_pollset *p, fmq_socket *s, int events)
 {
-    if (p->fork_generation != ctx_fork_generation)
+    if (p->fork_generation != fork_generation)
         return -FMQ_EFORKED;
     mutex_lock(&p->lock);
     struct item *it = find_socket(p, s);
@@ -249,7 +249,7 @@ int fmq_pollset_modify(fmq_pollset *p, fmq_socket *s, int events)
 
 int fmq_pollset_remove(fmq_pollset *p, fmq_socket *s)
 {
-    if (p->fork_generation != ctx_fork_generation)
+    if (p->fork_generation != fork_generation)
         return -FMQ_EFORKED;
     mutex_lock(&p->lock);
     struct item *it = map_del(&p->index, &s, sizeof(s));
@@ -267,7 +267,7 @@ static uint32_t to_poller(int events)
 
 int fmq_pollset_add_fd(fmq_pollset *p, int fd, int events, void *data)
 {
-    if (p->fork_generation != ctx_fork_generation)
+    if (p->fork_generation != fork_generation)
         return -FMQ_EFORKED;
     if (fd < 0)
         return -EBADF;
@@ -294,7 +294,7 @@ int fmq_pollset_add_fd(fmq_pollset *p, int fd, int events, void *data)
 
 int fmq_pollset_modify_fd(fmq_pollset *p, int fd, int events)
 {
-    if (p->fork_generation != ctx_fork_generation)
+    if (p->fork_generation != fork_generation)
         return -FMQ_EFORKED;
     int rc = -EINVAL;
     mutex_lock(&p->lock);
@@ -321,7 +321,7 @@ int fmq_pollset_modify_fd(fmq_pollset *p, int fd, int events)
 
 int fmq_pollset_remove_fd(fmq_pollset *p, int fd)
 {
-    if (p->fork_generation != ctx_fork_generation)
+    if (p->fork_generation != fork_generation)
         return -FMQ_EFORKED;
     mutex_lock(&p->lock);
     struct item *it = map_del(&p->index, &fd, sizeof(fd));
@@ -463,7 +463,7 @@ static int wait_for_events(struct fmq_pollset *p, struct poller_event *events, u
 
 int fmq_pollset_wait(fmq_pollset *p, struct fmq_pollevent *out, int max, int timeout_ms)
 {
-    if (p->fork_generation != ctx_fork_generation)
+    if (p->fork_generation != fork_generation)
         return -FMQ_EFORKED;
     uint64_t deadline =
         timeout_ms < 0 ? CLOCK_NEVER : clock_now() + (uint64_t)timeout_ms * NS_PER_MS;

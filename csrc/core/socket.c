@@ -285,7 +285,7 @@ static void linger_over(struct timer *t, uint64_t now)
 int fmq_socket_new(fmq_ctx *ctx, int type, fmq_socket **out)
 {
     detail_clear();
-    if (ctx->fork_generation != ctx_fork_generation)
+    if (ctx->fork_generation != fork_generation)
         return -FMQ_EFORKED;
     const struct pattern_ops *ops = pattern_find(type);
     if (!ops) {
@@ -460,7 +460,7 @@ static void partials_fini(struct fmq_socket *s)
 
 int fmq_close(fmq_socket *s)
 {
-    if (s->fork_generation != ctx_fork_generation)
+    if (s->fork_generation != fork_generation)
         return 0;
     mutex_lock(&s->lock);
     if (s->closed) {
@@ -569,7 +569,7 @@ bool socket_try_finish(struct fmq_socket *s)
 
 bool fmq_closed(const fmq_socket *s)
 {
-    return s->fork_generation != ctx_fork_generation || atomic_load(&s->stop) == ENOTSOCK;
+    return s->fork_generation != fork_generation || atomic_load(&s->stop) == ENOTSOCK;
 }
 
 int fmq_socket_type(const fmq_socket *s)
@@ -579,7 +579,7 @@ int fmq_socket_type(const fmq_socket *s)
 
 void fmq_socket_free(fmq_socket *s)
 {
-    if (s->fork_generation != ctx_fork_generation) {
+    if (s->fork_generation != fork_generation) {
         /* The descriptors went at fork and locks may be in any state: the memory is given up. */
         return;
     }

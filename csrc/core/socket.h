@@ -24,6 +24,7 @@
 #include "core/spin.h"
 #include "fastmq.h"
 #include "os/clock.h"
+#include "os/fork.h"
 #include "os/poller.h"
 #include "os/thread.h"
 #include "os/wakeup.h"
@@ -201,9 +202,6 @@ int socket_new(struct fmq_ctx *ctx, const struct pattern_ops *ops, bool internal
 
 /* ---- entering and leaving ---- */
 
-/* Goes up in every child of a fork: handles of an older generation are dead. */
-extern unsigned ctx_fork_generation;
-
 /* The rest of entering, with the lock held, when there is mail or the socket was stopped. */
 int socket_enter_slow(struct fmq_socket *s);
 void socket_leave_slow(struct fmq_socket *s, bool flush_all);
@@ -223,7 +221,7 @@ static inline int socket_entered(struct fmq_socket *s)
 /* Takes the lock and looks at the mailbox. 0, or the negative stop code with the lock not held. */
 static inline int socket_enter(struct fmq_socket *s)
 {
-    if (s->fork_generation != ctx_fork_generation)
+    if (s->fork_generation != fork_generation)
         return -FMQ_EFORKED;
     mutex_lock(&s->lock);
     return socket_entered(s);
@@ -232,7 +230,7 @@ static inline int socket_enter(struct fmq_socket *s)
 /* As socket_enter but -EBUSY instead of waiting for the lock. */
 static inline int socket_try_enter(struct fmq_socket *s)
 {
-    if (s->fork_generation != ctx_fork_generation)
+    if (s->fork_generation != fork_generation)
         return -FMQ_EFORKED;
     if (!mutex_try(&s->lock))
         return -EBUSY;

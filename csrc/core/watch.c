@@ -168,7 +168,7 @@ static int loop_change(struct fmq_socket *s, int events)
 int fmq_watch(fmq_socket *s, int events, int *fd)
 {
     struct watch *w = &s->watch;
-    if (s->fork_generation != ctx_fork_generation)
+    if (s->fork_generation != fork_generation)
         return -FMQ_EFORKED;
     mutex_lock(&s->lock);
     bool first = w->loop_events == 0;
@@ -196,7 +196,7 @@ int fmq_watch(fmq_socket *s, int events, int *fd)
 
 int fmq_watch_came(fmq_socket *s)
 {
-    if (s->fork_generation != ctx_fork_generation)
+    if (s->fork_generation != fork_generation)
         return -FMQ_EFORKED;
     mutex_lock(&s->lock);
     s->last_use = clock_now();

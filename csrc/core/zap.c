@@ -217,7 +217,7 @@ int zap_prepare(struct fmq_socket *s, int option)
 {
     if (option != OPT_PLAIN_SERVER && option != OPT_CURVE_SERVER && option != OPT_ZAP_DOMAIN)
         return 0;
-    if (!s->driver || s->fork_generation != ctx_fork_generation)
+    if (!s->driver || s->fork_generation != fork_generation)
         return 0; /* no network, no peers to be judged */
     mutex_lock(&s->ctx->lock);
     bool have = s->ctx->zap;

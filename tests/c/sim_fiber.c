@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/map.h"
+#include "os/fork.h"
 #include "os/random.h"
 #include "os/thread.h"
 
@@ -613,4 +614,15 @@ uint64_t sim_end(long mutexes_kept)
     mix(now);
     mix(rand_state);
     return hash;
+}
+
+/* ---- os/fork.h: nobody forks here ---- */
+
+unsigned fork_generation;
+
+void fork_handlers(void (*prepare)(void), void (*parent)(void), void (*child)(void))
+{
+    (void)prepare;
+    (void)parent;
+    (void)child;
 }

@@ -43,3 +43,23 @@ TEST(any_number_has_a_text)
     for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++)
         CHECK(strlen(error_text(odd[i])) > 0);
 }
+
+TEST(a_detail_stays_until_it_is_cleared)
+{
+    detail_clear();
+    CHECK_STR(detail_text(), "");
+    detail_set("%d parts are %s", 3, "too many");
+    CHECK_STR(detail_text(), "3 parts are too many");
+    detail_clear();
+    CHECK_STR(detail_text(), "");
+}
+
+TEST(a_long_detail_is_cut)
+{
+    char text[1000];
+    memset(text, 'x', sizeof(text) - 1);
+    text[sizeof(text) - 1] = '\0';
+    detail_set("%s", text);
+    CHECK_EQ(strlen(detail_text()), 511);
+    detail_clear();
+}
