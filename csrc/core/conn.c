@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/conn.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "core/ctx.h"
 #include "core/endpoint.h"
-#include "core/inspect.h"
 #include "core/monitor.h"
 #include "core/zap.h"
 #include "os/net.h"
@@ -25,6 +25,11 @@
 
 static void tick(struct conn *c, uint64_t now);
 static void process(struct conn *c);
+
+static struct conn *conn_of(struct link *l)
+{
+    return LIST_ENTRY(l, struct conn, link);
+}
 
 static struct outq *out_of(struct conn *c)
 {
@@ -54,7 +59,7 @@ void conn_retire_buffers(struct conn *c)
     c->socket->warm_count--;
     if (!c->reading)
         peer_trim(&c->peer);
-    if (c->pipe && !c->writing)
+    if (c->pipe && !c->link.writing)
         outq_trim(&c->pipe->out);
     if (c->pipe)
         msgring_trim(&c->pipe->in);
@@ -117,7 +122,7 @@ static void starve(struct conn *c)
 /* Tells the poller what to wait for now. */
 static void watch(struct conn *c)
 {
-    bool out = c->blocked && !c->unheard;
+    bool out = c->link.blocked && !c->unheard;
     if (io_watch(c->socket, &c->io, (out ? POLLER_OUT : 0) | (paused(c) ? 0 : POLLER_IN)))
         starve(c);
 }
@@ -148,6 +153,22 @@ static void tell_end(struct conn *c, enum conn_end how, int error)
                  c->remote_name);
 }
 
+/* Its counters move on: to its pipe, or to the socket where the handshake was not completed. */
+static void count_closed(struct conn *c)
+{
+    struct pipe *p = c->pipe;
+    if (!p) {
+        c->socket->gone.bytes_in += c->bytes_in;
+        c->socket->gone.bytes_out += c->bytes_out;
+        return;
+    }
+    p->bytes_in += c->bytes_in;
+    p->bytes_out += c->bytes_out;
+    mem_free(p->remote_name);
+    p->remote_name = c->remote_name; /* nothing more is reported of the connection */
+    c->remote_name = NULL;
+}
+
 static void end_now(struct conn *c, enum conn_end how, int error)
 {
     struct fmq_socket *s = c->socket;
@@ -168,7 +189,7 @@ static void end_now(struct conn *c, enum conn_end how, int error)
     list_remove(&c->in_endpoint);
     s->conn_count--;
     io_bury(s, &c->io);
-    inspect_conn_ended(c);
+    count_closed(c);
     c->pipe = NULL;
     c->endpoint = NULL;
     choose_solo(s);
@@ -179,16 +200,15 @@ static void end_now(struct conn *c, enum conn_end how, int error)
     if (retry && (ep->closing || s->closed))
         retry = p && !outq_empty(&p->out); /* within LINGER: only to send what is left */
     if (p) {
-        p->conn = NULL;
+        p->link = NULL;
         p->lose_wanted = false;
         pipe_pause(p, false);
         if (connecter && retry && !(s->opt.immediate && !ep->closing)) {
             pipe_lost(p);
         } else {
             pipe_discard(p);
-            if (connecter && ep->pipe == p)
-                ep->pipe = NULL;
-            p->endpoint = NULL;
+            if (p->endpoint)
+                endpoint_release_pipe(p->endpoint);
             pipe_hangup(p);
             p->ready = false;
             /* hung up before, with something left to send: goes now */
@@ -209,7 +229,7 @@ void conn_end(struct conn *c, enum conn_end how, int error)
 {
     if (c->io.dead)
         return;
-    if (c->writing) {
+    if (c->link.writing) {
         if (c->end_wanted == CONN_END_NONE) {
             c->end_wanted = how;
             c->end_error = error;
@@ -235,11 +255,12 @@ bool conn_pending(const struct conn *c)
 
 /* ---- writing ---- */
 
-void conn_wrote_first(struct conn *c)
+static void conn_wrote(struct link *l)
 {
-    if (c->blocked || c->writing || !c->peer.ready)
+    struct conn *c = conn_of(l);
+    if (c->link.blocked || c->link.writing || !c->peer.ready)
         return; /* goes out when the kernel, the writer or the handshake says so */
-    c->dirty = true;
+    c->link.flush_pending = true;
     want_attention(c);
 }
 
@@ -259,9 +280,9 @@ static bool is_read_on(const struct conn *c)
 void conn_write(struct conn *c)
 {
     struct fmq_socket *s = c->socket;
-    if (c->writing || c->io.dead || c->unheard)
+    if (c->link.writing || c->io.dead || c->unheard)
         return;
-    c->dirty = false;
+    c->link.flush_pending = false;
     for (;;) {
         struct iovec iov[IOV_MAX_PIECES];
         int n = peer_send_iov(&c->peer, out_of(c), iov, IOV_MAX_PIECES);
@@ -273,15 +294,15 @@ void conn_write(struct conn *c)
         size_t total = 0;
         for (int i = 0; i < n; i++)
             total += iov[i].iov_len;
-        c->writing = true;
-        c->inflight = total > c->peer.own_offered ? total - c->peer.own_offered : 0;
+        c->link.writing = true;
+        c->link.inflight = total > c->peer.own_offered ? total - c->peer.own_offered : 0;
         int fd = c->io.fd;
         mutex_unlock(&s->lock);
         ssize_t sent =
             n == 1 ? net_send(fd, iov[0].iov_base, iov[0].iov_len) : net_sendv(fd, iov, n);
         mutex_lock(&s->lock);
-        c->writing = false;
-        c->inflight = 0;
+        c->link.writing = false;
+        c->link.inflight = 0;
         if (sent > 0) {
             c->bytes_out += (uint64_t)sent;
             peer_sent(&c->peer, out_of(c), (size_t)sent);
@@ -292,7 +313,7 @@ void conn_write(struct conn *c)
         }
         if (sent < 0 && sent != -EAGAIN) {
             if ((sent == -EPIPE || sent == -ECONNRESET) && is_read_on(c)) {
-                c->blocked = c->unheard = true;
+                c->link.blocked = c->unheard = true;
                 net_shutdown(fd, NET_SHUT_SEND);
                 watch(c);
                 return;
@@ -301,14 +322,14 @@ void conn_write(struct conn *c)
             return;
         }
         if ((size_t)(sent > 0 ? sent : 0) < total) {
-            if (!c->blocked) {
-                c->blocked = true;
+            if (!c->link.blocked) {
+                c->link.blocked = true;
                 watch(c);
             }
             break;
         }
-        if (c->blocked) {
-            c->blocked = false;
+        if (c->link.blocked) {
+            c->link.blocked = false;
             watch(c);
         }
         if (!peer_wants_write(&c->peer, out_of(c)))
@@ -350,9 +371,9 @@ bool conn_attend(struct conn *c, bool flush)
         if (c->io.dead)
             return false;
     }
-    if (c->writing || c->blocked)
-        c->dirty = false; /* who writes, or the poller, sees to the rest */
-    if (!c->dirty)
+    if (c->link.writing || c->link.blocked)
+        c->link.flush_pending = false; /* who writes, or the poller, sees to the rest */
+    if (!c->link.flush_pending)
         return false;
     if (flush || !c->peer.ready || (c->pipe && flush_is_due(&c->pipe->out))) {
         conn_write(c);
@@ -396,11 +417,10 @@ static int on_ready(struct conn *c)
         if (!p)
             return err;
         c->pipe = p;
-        p->conn = c;
+        p->link = &c->link;
         if (c->endpoint && !c->endpoint->bound) {
             struct endpoint *ep = c->endpoint;
-            ep->pipe = p;
-            p->endpoint = ep;
+            endpoint_hold_pipe(ep, p);
             memcpy(p->identity, ep->identity, ep->identity_len);
             p->identity_len = ep->identity_len;
             p->identity_given = ep->identity_len > 0;
@@ -418,7 +438,7 @@ static int on_ready(struct conn *c)
     if (fresh) {
         int rc = pipe_attach(p);
         if (rc) {
-            p->conn = NULL;
+            p->link = NULL;
             c->pipe = NULL;
             pipe_free(p);
             return rc;
@@ -435,7 +455,7 @@ static int on_ready(struct conn *c)
     if (rc)
         return rc;
     tick(c, clock_now()); /* the first PING needs the pipe's queue */
-    c->dirty = true;
+    c->link.flush_pending = true;
     want_attention(c);
     return 0;
 }
@@ -594,8 +614,8 @@ static void process(struct conn *c)
         starve(c); /* what was received waits where it is */
     if (rc == -EPROTO)
         break_off(c);
-    else if (peer_wants_write(&c->peer, out_of(c)) && !c->blocked && !c->writing) {
-        c->dirty = true; /* handshake commands, PONG */
+    else if (peer_wants_write(&c->peer, out_of(c)) && !c->link.blocked && !c->link.writing) {
+        c->link.flush_pending = true; /* handshake commands, PONG */
         want_attention(c);
     }
 }
@@ -691,13 +711,76 @@ bool conn_spin(struct conn *c, uint64_t until)
     return n != -EAGAIN;
 }
 
+void conn_describe(const struct conn *c, struct fmq_peer *out)
+{
+    const struct endpoint *ep = c->endpoint;
+    struct net_addr addr;
+    out->link = c->end_wanted != CONN_END_NONE ? FMQ_LINK_CLOSING
+                : c->peer.ready                ? FMQ_LINK_READY
+                                               : FMQ_LINK_HANDSHAKING;
+    out->accepted = c->bound;
+    out->type = c->peer.ready ? c->peer.remote_type : -1;
+    out->since_ns = c->since;
+    out->rtt_ns = c->peer.last_rtt_ns;
+    const char *name = ep ? ep->name : c->bound ? c->local_name : c->remote_name;
+    snprintf(out->endpoint, sizeof(out->endpoint), "%s", name);
+    if (ep && ep->transport && net_peer_addr(c->io.fd, &addr) == 0)
+        ep->transport->peer_name(&addr, out->address, sizeof(out->address));
+    else
+        snprintf(out->address, sizeof(out->address), "%s", c->remote_name);
+}
+
+/* ---- what its pipe asks ---- */
+
+static void link_resume(struct link *l)
+{
+    conn_resume(conn_of(l));
+}
+
+static bool link_pending(const struct link *l)
+{
+    return conn_pending(LIST_ENTRY(l, const struct conn, link));
+}
+
+static int put_subscription(struct pipe *p, const void *topic, size_t len, bool add)
+{
+    return peer_put_subscription(&conn_of(p->link)->peer, &p->out, topic, len, add);
+}
+
+static void link_end(struct link *l, bool lost)
+{
+    conn_end(conn_of(l), lost ? CONN_END_LOST : CONN_END_CLOSED, lost ? ENOMEM : 0);
+}
+
+static void add_bytes(const struct pipe *p, struct fmq_counters *count)
+{
+    const struct conn *c = conn_of(p->link);
+    count->bytes_sent += c->bytes_out;
+    count->bytes_recvd += c->bytes_in;
+}
+
+static void describe(const struct pipe *p, struct fmq_peer *out)
+{
+    conn_describe(conn_of(p->link), out);
+}
+
+static const struct link_ops stream_link = {
+    .wrote = conn_wrote,
+    .resume = link_resume,
+    .pending = link_pending,
+    .put_subscription = put_subscription,
+    .end = link_end,
+    .add_bytes = add_bytes,
+    .describe = describe,
+};
+
 /* ---- timers, birth ---- */
 
 static void tick(struct conn *c, uint64_t now)
 {
     if (c->starved && now >= c->starved_until) {
         c->starved = false;
-        c->dirty = true;
+        c->link.flush_pending = true;
         conn_resume(c);
     }
     uint64_t next = peer_tick(&c->peer, out_of(c), now);
@@ -716,8 +799,8 @@ static void tick(struct conn *c, uint64_t now)
     if (c->starved && c->starved_until < next)
         next = c->starved_until;
     timer_set(c->socket, &c->timer, next);
-    if (peer_wants_write(&c->peer, out_of(c)) && !c->blocked && !c->writing) {
-        c->dirty = true;
+    if (peer_wants_write(&c->peer, out_of(c)) && !c->link.blocked && !c->link.writing) {
+        c->link.flush_pending = true;
         want_attention(c);
     }
 }
@@ -763,6 +846,7 @@ struct conn *conn_new(struct fmq_socket *s, struct endpoint *ep, int fd, struct 
     }
     outq_init(&c->no_out, s->ctx->pool);
     c->since = clock_unix();
+    c->link.ops = &stream_link;
     c->io.fd = fd;
     c->io.ready = conn_ready;
     c->io.bury = bury;
@@ -788,8 +872,8 @@ struct conn *conn_new(struct fmq_socket *s, struct endpoint *ep, int fd, struct 
     if (ep && ep->bound)
         list_push_back(&ep->conns, &c->in_endpoint);
     if (pipe)
-        pipe->conn = c;
-    c->dirty = true;
+        pipe->link = &c->link;
+    c->link.flush_pending = true;
     want_attention(c);
     tick(c, now);
     if (c->peer.cfg.raw && !c->io.dead)

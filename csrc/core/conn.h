@@ -5,7 +5,7 @@
  * lives in its pipe.
  *
  * Everything under the socket's lock. conn_read and conn_write let it go around their system call
- * and mark that with `reading` and `writing`: meanwhile nobody else may decode, or close the
+ * and mark that with `reading` and `link.writing`: meanwhile nobody else may decode, or close the
  * descriptor.
  */
 #ifndef CORE_CONN_H
@@ -27,18 +27,6 @@
 /* A write after this much quiet begins a burst: what follows it within the same time is not left to
  * the background thread's next tick, it is woken. */
 #define BURST_NS (200 * NS_PER_US)
-/* So much in the queue is written at once whatever the time: 64 KiB of small messages, which the
- * processor's cache still holds, or 192 KiB of larger ones, of which fewer, longer writes are
- * cheaper (13 % at 1 KiB). */
-#define FLUSH_BYTES ((size_t)64 << 10)
-#define FLUSH_BYTES_MAX ((size_t)192 << 10)
-#define FLUSH_MSGS 256u
-
-static inline bool flush_is_due(const struct outq *q)
-{
-    return q->bytes >= FLUSH_BYTES && (q->msgs >= FLUSH_MSGS || q->bytes >= FLUSH_BYTES_MAX);
-}
-
 enum conn_end {
     CONN_END_NONE,
     CONN_END_LOST,   /* the peer went, or the network: a connecting endpoint tries again */
@@ -55,6 +43,7 @@ enum conn_verdict {
 };
 
 struct conn {
+    struct link link; /* its pipe's, once it has one */
     struct io io;
     struct fmq_socket *socket;
     struct endpoint *endpoint; /* the listener or connecter it came from; NULL once that is gone */
@@ -68,16 +57,12 @@ struct conn {
     struct outq no_out; /* stands in for the pipe's queue while there is no pipe: always empty */
     bool bound;         /* accepted, not connected */
     bool was_ready;     /* the handshake was completed */
-    bool dirty;         /* bytes wait for the flush policy */
     bool resume;        /* received bytes wait to be decoded */
     bool starved;       /* without memory, or a place in the poller: rests until starved_until */
     bool reading;
-    bool writing;
-    bool blocked;             /* the kernel takes no more now: POLLER_OUT is watched */
     bool unheard;             /* the peer reads no more: what it sent is read, then it ends */
     enum conn_end end_wanted; /* close as soon as nobody is in a system call on it */
     int end_error;
-    size_t inflight;         /* bytes of the pipe's queue in the write under way */
     struct zap_request *zap; /* the question about the peer that waits for an answer */
     uint64_t starved_until;
     uint64_t short_since; /* no memory to read into since then; 0: there is */
@@ -90,16 +75,6 @@ struct conn {
 /* Takes over the descriptor, also on failure. `pipe` on connecting sockets. NULL: no memory. */
 struct conn *conn_new(struct fmq_socket *s, struct endpoint *ep, int fd, struct pipe *pipe,
                       const char *local_name, const char *remote_name);
-void conn_wrote_first(struct conn *c);
-
-/* More was appended to the pipe's `out`. */
-static inline void conn_wrote(struct conn *c)
-{
-    if (!c->dirty)
-        conn_wrote_first(c);
-    else if (flush_is_due(&c->pipe->out) && !c->writing && !c->blocked)
-        c->socket->work |= WORK_FLUSH;
-}
 /* Its pipe's reader made room. */
 void conn_resume(struct conn *c);
 /* Looks at a connection on the attention list; `flush`: writes whatever is queued, else only much
@@ -115,6 +90,8 @@ void conn_stop_reading(struct conn *c);
 void conn_write(struct conn *c);
 /* True while it has something that LINGER waits for. */
 bool conn_pending(const struct conn *c);
+/* Fills in what is known of the connection and its peer. */
+void conn_describe(const struct conn *c, struct fmq_peer *out);
 /* What Peer-Address says; "" when unknown. */
 void conn_peer_address(const struct conn *c, char *buf, size_t size);
 /* The answer to a question about the peer has come. `granted` may be NULL. */

@@ -73,7 +73,7 @@ static bool read_lone(struct fmq_socket *s)
     if (s->conn_count != 1 || s->lone_reads >= LONE_READS)
         return false;
     struct conn *c = LIST_ENTRY(s->conns.next, struct conn, in_socket);
-    if (c->blocked || !conn_spin(c, 0))
+    if (c->link.blocked || !conn_spin(c, 0))
         return false;
     s->lone_reads++;
     return true;

@@ -102,11 +102,17 @@ static void discard(struct endpoint *ep)
         ep->job = NULL;
     }
     list_remove(&ep->in_socket);
-    if (ep->pipe) {
-        ep->pipe->endpoint = NULL;
-        ep->pipe = NULL;
-    }
+    endpoint_release_pipe(ep);
     io_bury(s, &ep->io);
+}
+
+/* The pipe goes, if there is one: nothing will connect for it any more. */
+static void end_pipe(struct endpoint *ep)
+{
+    struct pipe *p = ep->pipe;
+    endpoint_release_pipe(ep);
+    if (p)
+        pipe_hangup(p);
 }
 
 static void close_io(struct endpoint *ep)
@@ -255,12 +261,7 @@ static void refused(struct endpoint *ep, int error)
         return;
     }
     if (error == ECONNREFUSED && (s->opt.reconnect_stop & STOP_REFUSED)) {
-        if (ep->pipe) {
-            struct pipe *p = ep->pipe;
-            ep->pipe = NULL;
-            p->endpoint = NULL;
-            pipe_hangup(p);
-        }
+        end_pipe(ep);
         discard(ep);
         s->work |= WORK_CLOSE;
         return;
@@ -376,12 +377,7 @@ static void schedule_retry(struct endpoint *ep)
     struct fmq_socket *s = ep->socket;
     const struct options *o = &s->opt;
     if (o->reconnect_ivl <= 0 || (s->closed && s->linger_until == 0)) {
-        struct pipe *p = ep->pipe;
-        if (p) {
-            ep->pipe = NULL;
-            p->endpoint = NULL;
-            pipe_hangup(p);
-        }
+        end_pipe(ep);
         discard(ep);
         s->work |= WORK_CLOSE;
         return;
@@ -435,6 +431,11 @@ static void endpoint_ready(struct io *io, uint32_t events)
         established(ep);
 }
 
+void endpoint_describe(const struct endpoint *ep, struct fmq_peer *out)
+{
+    snprintf(out->endpoint, sizeof(out->endpoint), "%s", ep->name);
+}
+
 void endpoint_connected(struct endpoint *ep)
 {
     ep->interval_ms = 0;
@@ -446,12 +447,7 @@ void endpoint_conn_lost(struct endpoint *ep, bool shaken, bool retry)
     ep->conn = NULL;
     if (retry && !shaken && (s->opt.reconnect_stop & STOP_HANDSHAKE)) {
         retry = false;
-        struct pipe *p = ep->pipe;
-        if (p) {
-            ep->pipe = NULL;
-            p->endpoint = NULL;
-            pipe_hangup(p);
-        }
+        end_pipe(ep);
     }
     if (retry)
         schedule_retry(ep);
@@ -503,8 +499,7 @@ int endpoint_connect(struct fmq_socket *s, const char *text)
         struct pipe *p = pipe_new(s, &rc);
         if (!p)
             goto fail;
-        p->endpoint = ep;
-        ep->pipe = p;
+        endpoint_hold_pipe(ep, p);
         memcpy(p->identity, ep->identity, ep->identity_len);
         p->identity_len = ep->identity_len;
         p->identity_given = ep->identity_len > 0;
@@ -512,6 +507,7 @@ int endpoint_connect(struct fmq_socket *s, const char *text)
         if (rc) {
             if (rc == -EADDRINUSE && p->identity_given)
                 detail_set("CONNECT_ROUTING_ID names a peer that is connected already");
+            endpoint_release_pipe(ep);
             pipe_free(p);
             goto fail;
         }
@@ -522,8 +518,9 @@ int endpoint_connect(struct fmq_socket *s, const char *text)
     if (!tr) {
         rc = inproc_connect(s, ep->pipe, rest, false);
         if (rc) {
-            pipe_free(ep->pipe);
-            ep->pipe = NULL;
+            struct pipe *p = ep->pipe;
+            endpoint_release_pipe(ep);
+            pipe_free(p);
             discard(ep);
         }
         return rc;
@@ -576,7 +573,7 @@ void endpoint_close(struct endpoint *ep, bool now)
         return;
     }
     struct pipe *p = ep->pipe;
-    if (!now && p && !p->link && pipe_unsent(p)) {
+    if (!now && p && !p->direct && pipe_unsent(p)) {
         if (!ep->closing) {
             ep->closing = true;
             pipe_hangup(p);
@@ -594,10 +591,8 @@ void endpoint_close(struct endpoint *ep, bool now)
         return;
     }
     if (p) {
-        ep->pipe = NULL;
-        p->endpoint = NULL;
         pipe_discard(p);
-        pipe_hangup(p);
+        end_pipe(ep);
     }
     if (ep->io.fd >= 0)
         monitor_emit(s, ep->bound, EVENT_CLOSED, (uint64_t)ep->io.fd, NULL, ep->name);

@@ -46,9 +46,21 @@ struct endpoint {
     ino_t unlink_ino;
     char *unlink_dir;
     bool accept_paused; /* out of descriptors: tried again by the timer */
-
-    struct inproc_link *link; /* inproc connecter */
 };
+
+/* The pipe belongs to this connecter from now on, or to none. */
+static inline void endpoint_hold_pipe(struct endpoint *ep, struct pipe *p)
+{
+    ep->pipe = p;
+    p->endpoint = ep;
+}
+
+static inline void endpoint_release_pipe(struct endpoint *ep)
+{
+    if (ep->pipe)
+        ep->pipe->endpoint = NULL;
+    ep->pipe = NULL;
+}
 
 int endpoint_bind(struct fmq_socket *s, const char *text);
 int endpoint_connect(struct fmq_socket *s, const char *text);
@@ -61,6 +73,8 @@ void endpoint_conn_lost(struct endpoint *ep, bool shaken, bool retry);
 void endpoint_close(struct endpoint *ep, bool now);
 /* A connecter whose pipe has nothing more to do. */
 void endpoint_settled(struct endpoint *ep);
+/* Fills in its name. */
+void endpoint_describe(const struct endpoint *ep, struct fmq_peer *out);
 void endpoint_connected(struct endpoint *ep); /* handshake done: resets the back-off */
 
 #endif

@@ -4,41 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/alloc.h"
 #include "core/conn.h"
 #include "core/ctx.h"
 #include "core/driver.h"
 #include "core/endpoint.h"
-#include "core/inproc.h"
 #include "core/option_ids.h"
 #include "core/watch.h"
-
-/* ---- what outlives connections and pipes ---- */
-
-void inspect_conn_ended(struct conn *c)
-{
-    struct pipe *p = c->pipe;
-    if (!p) { /* it did not get through its handshake */
-        c->socket->gone.bytes_in += c->bytes_in;
-        c->socket->gone.bytes_out += c->bytes_out;
-        return;
-    }
-    p->bytes_in += c->bytes_in;
-    p->bytes_out += c->bytes_out;
-    mem_free(p->remote_name);
-    p->remote_name = c->remote_name; /* the connection's own words have been said */
-    c->remote_name = NULL;
-}
-
-void inspect_pipe_ended(struct pipe *p)
-{
-    struct tally *gone = &p->socket->gone;
-    gone->msgs_in += p->msgs_in;
-    gone->msgs_out += p->msgs_out;
-    gone->bytes_in += p->bytes_in;
-    gone->bytes_out += p->bytes_out;
-    gone->reconnects += p->connections ? p->connections - 1 : 0;
-}
 
 /* ---- counting ---- */
 
@@ -53,7 +24,7 @@ static void add_pipe(const struct pipe *p, struct fmq_counters *count)
     uint64_t queued = pipe_out_msgs(p);
     count->queued_to_send += queued;
     /* Over inproc what arrived waits in the link, too, and is not in msgs_in yet. */
-    uint64_t waiting = p->link ? inproc_in_msgs(p) : p->in.msgs;
+    uint64_t waiting = p->direct ? p->link->ops->in_msgs(p) : p->in.msgs;
     count->queued_to_recv += waiting;
     count->bytes_to_send += pipe_out_bytes(p);
     count->bytes_to_recv += pipe_in_bytes(p);
@@ -64,9 +35,7 @@ static void add_pipe(const struct pipe *p, struct fmq_counters *count)
     count->bytes_recvd += p->bytes_in;
     count->reconnects += p->connections ? p->connections - 1 : 0;
     if (p->link)
-        inproc_add_bytes(p, count);
-    if (p->conn)
-        add_conn(p->conn, count);
+        p->link->ops->add_bytes(p, count);
 }
 
 static void add_counters(struct fmq_counters *to, const struct fmq_counters *from)
@@ -172,45 +141,14 @@ int fmq_ctx_stats(fmq_ctx *ctx, struct fmq_context_stats *out)
 
 /* ---- describing ---- */
 
-static void name_endpoint(const struct endpoint *ep, const struct conn *c, struct fmq_peer *out)
-{
-    const char *name = ep ? ep->name : !c ? "" : c->bound ? c->local_name : c->remote_name;
-    snprintf(out->endpoint, sizeof(out->endpoint), "%s", name);
-}
-
-static void name_address(const struct conn *c, struct fmq_peer *out)
-{
-    const struct endpoint *ep = c->endpoint;
-    struct net_addr addr;
-    if (ep && ep->transport && net_peer_addr(c->io.fd, &addr) == 0)
-        ep->transport->peer_name(&addr, out->address, sizeof(out->address));
-    else
-        snprintf(out->address, sizeof(out->address), "%s", c->remote_name);
-}
-
-static void describe_conn(const struct conn *c, struct fmq_peer *out)
-{
-    out->link = c->end_wanted != CONN_END_NONE ? FMQ_LINK_CLOSING
-                : c->peer.ready                ? FMQ_LINK_READY
-                                               : FMQ_LINK_HANDSHAKING;
-    out->accepted = c->bound;
-    out->type = c->peer.ready ? c->peer.remote_type : -1;
-    out->since_ns = c->since;
-    out->rtt_ns = c->peer.last_rtt_ns;
-    name_endpoint(c->endpoint, c, out);
-    name_address(c, out);
-}
-
 static void describe_pipe(struct fmq_socket *s, struct pipe *p, struct fmq_peer *out)
 {
     out->accepted = !p->endpoint;
     out->type = p->peer_type;
     if (p->link)
-        inproc_describe(p, out);
-    else if (p->conn)
-        describe_conn(p->conn, out);
-    else
-        name_endpoint(p->endpoint, NULL, out);
+        p->link->ops->describe(p, out);
+    else if (p->endpoint)
+        endpoint_describe(p->endpoint, out);
     if (p->hung_up || p->close_wanted)
         out->link = FMQ_LINK_CLOSING;
     else if (p->ready)
@@ -256,7 +194,7 @@ int fmq_peers(fmq_socket *s, struct fmq_peer *rows, int max)
     {
         const struct conn *c = LIST_ENTRY(it, struct conn, in_socket);
         if (!c->pipe && (row = next_row(rows, max, &count))) {
-            describe_conn(c, row);
+            conn_describe(c, row);
             add_conn(c, &row->count);
         }
     }
@@ -265,7 +203,7 @@ int fmq_peers(fmq_socket *s, struct fmq_peer *rows, int max)
         const struct endpoint *ep = LIST_ENTRY(it, struct endpoint, in_socket);
         if (!ep->bound && !ep->pipe && !ep->conn && (row = next_row(rows, max, &count))) {
             row->link = ep->closing ? FMQ_LINK_CLOSING : FMQ_LINK_CONNECTING;
-            name_endpoint(ep, NULL, row);
+            endpoint_describe(ep, row);
         }
     }
     socket_leave(s);

@@ -12,12 +12,6 @@
 
 #include "core/socket.h"
 
-struct conn;
-
-/* A connection ends: before its pipe is taken from it. */
-void inspect_conn_ended(struct conn *c);
-/* A pipe ends. */
-void inspect_pipe_ended(struct pipe *p);
 /* Adds what a socket has counted to `out`; its lock is held. */
 void inspect_add(struct fmq_socket *s, struct fmq_socket_stats *out);
 

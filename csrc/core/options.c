@@ -9,7 +9,6 @@
 #include "base/alloc.h"
 #include "base/secret.h"
 #include "base/z85.h"
-#include "core/conn.h"
 #include "core/inproc.h"
 #include "core/option_ids.h"
 #include "core/socket.h"
@@ -404,12 +403,11 @@ static void hwm_changed(struct fmq_socket *s)
     {
         struct pipe *p = LIST_ENTRY(n, struct pipe, in_socket);
         pipe_set_limits(p);
-        if (p->link)
-            inproc_update_hwm(p);
+        if (p->direct)
+            p->link->ops->limits_changed(p);
         else
             pipe_drained(p);
-        if (p->paused && p->conn)
-            conn_resume(p->conn);
+        pipe_room_made(p);
     }
 }
 

@@ -5,11 +5,8 @@
 
 #include "base/alloc.h"
 #include "core/budget.h"
-#include "core/conn.h"
 #include "core/ctx.h"
-#include "core/endpoint.h"
-#include "core/inproc.h"
-#include "core/inspect.h"
+#include "core/socket.h"
 
 /* Subscriptions travel as messages whose first byte says which. */
 #define SUBSCRIBE_BYTE 1
@@ -45,9 +42,9 @@ struct pipe *pipe_new(struct fmq_socket *s, int *err)
 
 void pipe_update(struct pipe *p)
 {
-    p->plain = !p->hung_up && !p->close_wanted && !p->link && !p->bounded;
-    p->copies = !p->link && !p->raw && !p->conflate && !p->bounded;
-    p->watched = p->link || p->hung_up || p->paused || p->counted;
+    p->plain = !p->hung_up && !p->close_wanted && !p->direct && !p->bounded;
+    p->copies = !p->direct && !p->raw && !p->conflate && !p->bounded;
+    p->watched = p->direct || p->hung_up || p->paused || p->counted;
 }
 
 void pipe_set_limits(struct pipe *p)
@@ -57,7 +54,7 @@ void pipe_set_limits(struct pipe *p)
     p->out_hwm = (uint32_t)o->sndhwm;
     p->in_max = (uint64_t)o->rcvhwm_bytes;
     p->out_max = (uint64_t)o->sndhwm_bytes;
-    p->bounded = p->budget || (p->link ? inproc_bounded(p) : p->out_max != 0);
+    p->bounded = p->budget || (p->direct ? p->link->ops->bounded(p) : p->out_max != 0);
     p->socket->sized |= p->bounded;
     bool counted = p->in_max || p->budget;
     if (counted && !p->counted)
@@ -71,7 +68,7 @@ void pipe_account(struct pipe *p)
     if (!p->budget)
         return;
     uint64_t before = p->charged;
-    uint64_t now = p->held + (p->link ? 0 : p->out.body + p->in_bytes);
+    uint64_t now = p->held + (p->direct ? 0 : p->out.body + p->in_bytes);
     p->charged = now;
     if (now > before)
         budget_add(p->budget, now - before);
@@ -83,7 +80,7 @@ void pipe_account(struct pipe *p)
 static void rollback(struct pipe *p)
 {
     msgring_rollback(&p->in);
-    if (p->counted && !p->link)
+    if (p->counted && !p->direct)
         p->in_bytes = msgring_bytes(&p->in);
     pipe_account(p);
 }
@@ -175,10 +172,21 @@ void pipe_hangup(struct pipe *p)
     if (p->attached && s->ops->hangup)
         s->ops->hangup(s, p);
     list_remove(&p->out_node);
-    if (p->link)
-        inproc_detach(p);
+    if (p->direct)
+        p->link->ops->detach(p);
     queue_reap(p);
     socket_notify(s);
+}
+
+/* Its counters move on to the socket. */
+static void count_closed(struct pipe *p)
+{
+    struct tally *gone = &p->socket->gone;
+    gone->msgs_in += p->msgs_in;
+    gone->msgs_out += p->msgs_out;
+    gone->bytes_in += p->bytes_in;
+    gone->bytes_out += p->bytes_out;
+    gone->reconnects += p->connections ? p->connections - 1 : 0;
 }
 
 void pipe_free(struct pipe *p)
@@ -186,15 +194,13 @@ void pipe_free(struct pipe *p)
     struct fmq_socket *s = p->socket;
     if (p->attached)
         s->ops->detach(s, p);
-    if (p->link)
-        inproc_detach(p);
-    if (p->endpoint && p->endpoint->pipe == p)
-        p->endpoint->pipe = NULL;
+    if (p->direct)
+        p->link->ops->detach(p);
     list_remove(&p->in_node);
     list_remove(&p->out_node);
     list_remove(&p->dead_node);
     list_remove(&p->in_socket);
-    inspect_pipe_ended(p);
+    count_closed(p);
     msgring_fini(&p->in);
     outq_fini(&p->out);
     if (p->budget)
@@ -210,8 +216,8 @@ void pipe_stop(struct pipe *p, bool stop)
     if (p->stopped == stop || p->close_wanted)
         return;
     p->stopped = stop;
-    if (!stop && p->paused && p->conn)
-        conn_resume(p->conn);
+    if (!stop)
+        pipe_room_made(p);
 }
 
 void pipe_close(struct pipe *p)
@@ -240,7 +246,7 @@ void pipe_refuse(struct pipe *p, uint64_t size)
 /* Only the newest message is kept: no limit applies. */
 static bool keeps_newest(const struct pipe *p)
 {
-    return p->link ? inproc_conflates(p) : p->conflate;
+    return p->direct ? p->link->ops->conflates(p) : p->conflate;
 }
 
 /* Room among what the context may queue? If not, its coming will be told. */
@@ -265,8 +271,8 @@ static bool budget_allows(struct pipe *p, uint64_t size)
 {
     if (idle(p) || budget_has_room(p, size))
         return true;
-    if (p->link)
-        inproc_await(p);
+    if (p->direct)
+        p->link->ops->await(p);
     return idle(p);
 }
 
@@ -280,8 +286,8 @@ static bool has_room(struct pipe *p, uint64_t size)
 {
     if (size == PIPE_ANY)
         size = p->full ? p->want : 1;
-    if (p->link) {
-        if (!inproc_can_write(p, size))
+    if (p->direct) {
+        if (!p->link->ops->can_write(p, size))
             return false;
     } else if (!p->conflate) {
         if (p->out_hwm && p->out.msgs >= p->out_hwm)
@@ -297,7 +303,7 @@ bool pipe_can_write_slow(struct pipe *p, uint64_t size)
 {
     if (p->hung_up || p->close_wanted)
         return false;
-    if (p->link && !p->bounded ? inproc_can_write(p, 0) : has_room(p, size))
+    if (p->direct && !p->bounded ? p->link->ops->can_write(p, 0) : has_room(p, size))
         return true;
     if (size != PIPE_ANY)
         pipe_refuse(p, size);
@@ -365,7 +371,7 @@ static bool charge(struct pipe *p, uint64_t size)
             return false;
         }
     }
-    if (!p->link)
+    if (!p->direct)
         p->charged += size;
     return true;
 }
@@ -373,10 +379,22 @@ static bool charge(struct pipe *p, uint64_t size)
 /* After a write that was charged. On failure the parts are still there. */
 static void charged(struct pipe *p, const struct msg *parts, uint32_t n, int rc)
 {
-    if (!p->link)
+    if (!p->direct)
         pipe_account(p); /* also what CONFLATE replaced */
     else if (rc)
         budget_give(p->budget, parts_size(parts, n));
+}
+
+/* More was appended to `out`. */
+static inline void wrote(struct pipe *p)
+{
+    struct link *l = p->link;
+    if (!l)
+        return;
+    if (!l->flush_pending)
+        l->ops->wrote(l);
+    else if (flush_is_due(&p->out) && !l->writing && !l->blocked)
+        p->socket->work |= WORK_FLUSH;
 }
 
 /* As pipe_write, for a pipe that is known to have room. */
@@ -385,18 +403,18 @@ static inline int put(struct pipe *p, struct msg *parts, uint32_t n)
     int rc;
     if (p->budget && !charge(p, parts_size(parts, n)))
         return -EAGAIN;
-    if (p->link) {
-        rc = inproc_write(p, parts, n);
+    if (p->direct) {
+        rc = p->link->ops->write(p, parts, n);
     } else {
         if (p->conflate) {
             uint32_t before = p->out.msgs;
-            outq_drop_pending(&p->out, p->conn ? p->conn->inflight : 0);
+            outq_drop_pending(&p->out, p->link ? p->link->inflight : 0);
             p->msgs_out -= before - p->out.msgs;
             pipe_count_drops(p, before - p->out.msgs);
         }
         rc = p->raw ? outq_put_raw(&p->out, parts) : outq_put(&p->out, parts, n);
-        if (rc == 0 && p->conn)
-            conn_wrote(p->conn);
+        if (rc == 0)
+            wrote(p);
     }
     if (rc == 0)
         p->msgs_out++;
@@ -427,18 +445,17 @@ int pipe_write_bytes(struct pipe *p, const void *data, size_t size, void *object
     if (rc)
         return rc;
     p->msgs_out++;
-    if (p->conn)
-        conn_wrote(p->conn);
+    wrote(p);
     return 0;
 }
 
 /* Whatever the limits. */
-static int inproc_write_counted(struct pipe *p, struct msg *m)
+static int write_direct(struct pipe *p, struct msg *m)
 {
     uint64_t size = msg_size(m);
     if (p->budget)
         budget_add(p->budget, size);
-    int rc = inproc_write(p, m, 1);
+    int rc = p->link->ops->write(p, m, 1);
     if (rc && p->budget)
         budget_give(p->budget, size);
     return rc;
@@ -452,8 +469,8 @@ int pipe_write_control(struct pipe *p, const void *data, size_t len)
     int rc = msg_init_copy(&m, data, len);
     if (rc)
         return rc;
-    if (p->link)
-        rc = inproc_write_counted(p, &m);
+    if (p->direct)
+        rc = write_direct(p, &m);
     else
         rc = p->raw ? outq_put_raw(&p->out, &m) : outq_put(&p->out, &m, 1);
     if (rc) {
@@ -462,8 +479,8 @@ int pipe_write_control(struct pipe *p, const void *data, size_t len)
     }
     pipe_account(p);
     p->msgs_out++;
-    if (p->conn)
-        conn_wrote(p->conn);
+    if (!p->direct)
+        wrote(p);
     return 0;
 }
 
@@ -471,7 +488,7 @@ int pipe_put_subscription(struct pipe *p, const void *topic, size_t len, bool ad
 {
     if (p->hung_up || !p->ready)
         return 0;
-    if (p->link) {
+    if (p->direct) {
         struct msg m;
         uint8_t *data;
         int rc = msg_init_blob(&m, len + 1, &data);
@@ -480,16 +497,16 @@ int pipe_put_subscription(struct pipe *p, const void *topic, size_t len, bool ad
         data[0] = add ? SUBSCRIBE_BYTE : CANCEL_BYTE;
         if (len)
             memcpy(data + 1, topic, len);
-        rc = inproc_write_counted(p, &m);
+        rc = write_direct(p, &m);
         if (rc)
             msg_drop(&m);
         return rc;
     }
-    if (!p->conn)
+    if (!p->link)
         return 0;
-    int rc = peer_put_subscription(&p->conn->peer, &p->out, topic, len, add);
+    int rc = p->link->ops->put_subscription(p, topic, len, add);
     if (rc == 0)
-        conn_wrote(p->conn);
+        wrote(p);
     pipe_account(p);
     return rc;
 }
@@ -504,8 +521,7 @@ int pipe_write_span(struct pipe *p, const struct outspan *span)
         return rc;
     }
     p->msgs_out++;
-    if (p->conn)
-        conn_wrote(p->conn);
+    wrote(p);
     return 0;
 }
 
@@ -550,17 +566,17 @@ void pipe_drained(struct pipe *p)
 
 bool pipe_unsent(const struct pipe *p)
 {
-    return !outq_empty(&p->out) || (p->conn && conn_pending(p->conn));
+    return !outq_empty(&p->out) || (p->link && !p->direct && p->link->ops->pending(p->link));
 }
 
 uint32_t pipe_out_msgs(const struct pipe *p)
 {
-    return p->link ? inproc_out_msgs(p) : p->out.msgs;
+    return p->direct ? p->link->ops->out_msgs(p) : p->out.msgs;
 }
 
 uint64_t pipe_out_bytes(const struct pipe *p)
 {
-    return p->link ? inproc_out_bytes(p) : p->out.body;
+    return p->direct ? p->link->ops->out_bytes(p) : p->out.body;
 }
 
 /* ---- in ---- */
@@ -606,10 +622,10 @@ static bool may_resume(struct pipe *p)
 /* Makes room known to whoever fills `in`. */
 static void made_room(struct pipe *p, uint64_t bytes)
 {
-    if (p->link) {
-        inproc_taken(p, bytes);
+    if (p->direct) {
+        p->link->ops->taken(p, bytes);
         if (p->in.msgs == 0) {
-            inproc_refill(p);
+            p->link->ops->refill(p);
             p->msgs_in += p->in.msgs;
         }
     } else {
@@ -617,8 +633,8 @@ static void made_room(struct pipe *p, uint64_t bytes)
             p->in_bytes -= bytes;
             pipe_account(p);
         }
-        if (p->paused && p->conn && may_resume(p))
-            conn_resume(p->conn);
+        if (p->paused && p->link && may_resume(p))
+            p->link->ops->resume(p->link);
     }
     if (p->in.msgs == 0 && p->hung_up)
         queue_reap(p);
@@ -644,7 +660,7 @@ bool pipe_may_hold(struct pipe *p)
 
 uint64_t pipe_in_bytes(const struct pipe *p)
 {
-    return p->held + (p->link ? inproc_in_bytes(p) : msgring_bytes(&p->in));
+    return p->held + (p->direct ? p->link->ops->in_bytes(p) : msgring_bytes(&p->in));
 }
 
 int pipe_read(struct pipe *p, struct parts *out)
@@ -690,8 +706,8 @@ int pipe_inject(struct pipe *p, const void *data, size_t len)
         msg_drop(&m);
         return rc;
     }
-    if (p->link) {
-        inproc_injected(p, len);
+    if (p->direct) {
+        p->link->ops->injected(p, len);
     } else if (p->counted) {
         p->in_bytes += len;
         pipe_account(p);

@@ -145,7 +145,7 @@ void socket_attend(struct fmq_socket *s, bool flush_all)
 /* Nothing more will come out of it, and nothing waits in it to be sent within LINGER. */
 static bool pipe_done(const struct pipe *p)
 {
-    return p->hung_up && !p->conn && p->in.msgs == 0 && (!p->endpoint || outq_empty(&p->out));
+    return p->hung_up && !p->link && p->in.msgs == 0 && (!p->endpoint || outq_empty(&p->out));
 }
 
 void socket_reap(struct fmq_socket *s)
@@ -155,14 +155,16 @@ void socket_reap(struct fmq_socket *s)
         if (p->close_wanted) {
             p->close_wanted = false;
             pipe_update(p);
-            if (p->conn)
-                conn_end(p->conn, CONN_END_CLOSED, 0);
+            if (p->link && !p->direct)
+                p->link->ops->end(p->link, false);
             else
                 pipe_hangup(p);
-        } else if (p->lose_wanted && p->conn) {
+        } else if (p->lose_wanted && p->link && !p->direct) {
             p->lose_wanted = false;
-            conn_end(p->conn, CONN_END_LOST, ENOMEM);
+            p->link->ops->end(p->link, true);
         } else if (pipe_done(p)) {
+            if (p->endpoint)
+                endpoint_release_pipe(p->endpoint);
             pipe_free(p);
         }
     }
@@ -269,8 +271,7 @@ static void shortage_over(struct fmq_socket *s, struct cmd *cmd)
         struct pipe *p = LIST_ENTRY(n, struct pipe, in_socket);
         if (p->full && !p->hung_up)
             pipe_drained(p);
-        if (p->paused && p->conn)
-            conn_resume(p->conn);
+        pipe_room_made(p);
     }
 }
 
@@ -517,7 +518,7 @@ static bool lingers(struct fmq_socket *s)
     LIST_FOR(n, &s->pipes)
     {
         struct pipe *p = LIST_ENTRY(n, struct pipe, in_socket);
-        if (!p->link && pipe_unsent(p) && (p->conn || p->endpoint))
+        if (!p->direct && pipe_unsent(p) && (p->link || p->endpoint))
             return true;
     }
     return false;
@@ -530,7 +531,7 @@ bool socket_try_finish(struct fmq_socket *s)
     if (s->driving || s->waiters || lingers(s))
         return false;
     LIST_FOR(n, &s->conns)
-    if (LIST_ENTRY(n, struct conn, in_socket)->writing)
+    if (LIST_ENTRY(n, struct conn, in_socket)->link.writing)
         return false;
 
     s->finished = true;

@@ -316,6 +316,12 @@ static inline void pipe_pause(struct pipe *p, bool paused)
     p->paused = paused;
     pipe_update(p);
 }
+/* Its connection is read again if it was paused. */
+static inline void pipe_room_made(struct pipe *p)
+{
+    if (p->paused && p->link && !p->direct)
+        p->link->ops->resume(p->link);
+}
 /* Throws away what is queued to be sent. */
 void pipe_discard(struct pipe *p);
 void pipe_drained(struct pipe *p); /* there may be room: tell the pattern if owed */

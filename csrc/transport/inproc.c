@@ -57,6 +57,7 @@ struct link_end {
 };
 
 struct inproc_link {
+    struct link link; /* both pipes' */
     struct mutex lock;
     atomic_uint refs;
     struct link_end end[2]; /* 0: connected, 1: bound */
@@ -82,6 +83,12 @@ struct inproc_wait {
 };
 
 static void link_run(struct fmq_socket *s, struct cmd *cmd);
+static const struct link_ops direct_link;
+
+static struct inproc_link *link_of(const struct pipe *p)
+{
+    return LIST_ENTRY(p->link, struct inproc_link, link);
+}
 
 /* Queued towards that end, in the link or taken over by its reader, and not received. */
 static uint64_t queued_bytes(const struct link_end *e)
@@ -161,6 +168,7 @@ static struct inproc_link *link_new(struct fmq_socket *s, const char *name)
         mem_free(l);
         return NULL;
     }
+    l->link.ops = &direct_link;
     mutex_init(&l->lock);
     atomic_init(&l->refs, 1);
     list_init(&l->waiting);
@@ -177,7 +185,7 @@ static struct inproc_link *link_new(struct fmq_socket *s, const char *name)
     return l;
 }
 
-/* ---- what pipe.c asks ---- */
+/* ---- what a pipe asks ---- */
 
 static bool has_room(const struct link_end *to, uint64_t size)
 {
@@ -190,9 +198,9 @@ static bool has_room(const struct link_end *to, uint64_t size)
     return !max || queued == 0 || (queued < max && size <= max - queued);
 }
 
-void inproc_await(struct pipe *p)
+static void await(struct pipe *p)
 {
-    atomic_store(&p->link->end[!p->side].writer_blocked, true);
+    atomic_store(&link_of(p)->end[!p->side].writer_blocked, true);
 }
 
 static bool bounded_can_write(struct link_end *to, uint64_t size)
@@ -203,9 +211,9 @@ static bool bounded_can_write(struct link_end *to, uint64_t size)
     return has_room(to, size);
 }
 
-bool inproc_can_write(struct pipe *p, uint64_t size)
+static bool can_write(struct pipe *p, uint64_t size)
 {
-    struct link_end *to = &p->link->end[!p->side];
+    struct link_end *to = &link_of(p)->end[!p->side];
     if (p->bounded)
         return bounded_can_write(to, size);
     uint32_t hwm = atomic_load_explicit(&to->hwm, memory_order_relaxed);
@@ -215,19 +223,19 @@ bool inproc_can_write(struct pipe *p, uint64_t size)
     return to->put - atomic_load(&to->taken) < hwm;
 }
 
-bool inproc_bounded(const struct pipe *p)
+static bool is_bounded(const struct pipe *p)
 {
-    return atomic_load_explicit(&p->link->end[!p->side].max_bytes, memory_order_relaxed) != 0;
+    return atomic_load_explicit(&link_of(p)->end[!p->side].max_bytes, memory_order_relaxed) != 0;
 }
 
-bool inproc_conflates(const struct pipe *p)
+static bool conflates(const struct pipe *p)
 {
-    return p->link->end[!p->side].conflate;
+    return link_of(p)->end[!p->side].conflate;
 }
 
-int inproc_write(struct pipe *p, struct msg *parts, uint32_t n)
+static int write_parts(struct pipe *p, struct msg *parts, uint32_t n)
 {
-    struct inproc_link *l = p->link;
+    struct inproc_link *l = link_of(p);
     struct link_end *to = &l->end[!p->side];
     for (uint32_t i = 0; i < n; i++) {
         int rc = parts[i].kind == MSG_SLICE ? msg_detach(&parts[i]) : msg_own(&parts[i]);
@@ -282,9 +290,9 @@ int inproc_write(struct pipe *p, struct msg *parts, uint32_t n)
     return 0;
 }
 
-void inproc_refill(struct pipe *p)
+static void refill(struct pipe *p)
 {
-    struct inproc_link *l = p->link;
+    struct inproc_link *l = link_of(p);
     struct link_end *e = &l->end[p->side];
     mutex_lock(&l->lock);
     if (e->queue.len == 0) {
@@ -308,9 +316,9 @@ static inline void count_taken(struct link_end *e, uint64_t bytes)
     atomic_store_explicit(&e->taken_bytes, before + bytes, memory_order_relaxed);
 }
 
-void inproc_taken(struct pipe *p, uint64_t bytes)
+static void taken(struct pipe *p, uint64_t bytes)
 {
-    struct inproc_link *l = p->link;
+    struct inproc_link *l = link_of(p);
     struct link_end *e = &l->end[p->side];
     count_taken(e, bytes);
     atomic_fetch_add(&e->taken, 1);
@@ -323,55 +331,55 @@ void inproc_taken(struct pipe *p, uint64_t bytes)
     }
 }
 
-void inproc_injected(struct pipe *p, uint64_t bytes)
+static void injected(struct pipe *p, uint64_t bytes)
 {
-    struct inproc_link *l = p->link;
+    struct inproc_link *l = link_of(p);
     count_taken(&l->end[p->side], 0 - bytes);
     atomic_fetch_sub(&l->end[p->side].taken, 1);
     if (l->budget)
         budget_add(l->budget, bytes);
 }
 
-uint32_t inproc_out_msgs(const struct pipe *p)
+static uint32_t out_msgs(const struct pipe *p)
 {
-    struct link_end *to = &p->link->end[!p->side];
+    struct link_end *to = &link_of(p)->end[!p->side];
     return to->put - atomic_load(&to->taken);
 }
 
-uint64_t inproc_out_bytes(const struct pipe *p)
+static uint64_t out_bytes(const struct pipe *p)
 {
-    return queued_bytes(&p->link->end[!p->side]);
+    return queued_bytes(&link_of(p)->end[!p->side]);
 }
 
-uint64_t inproc_in_bytes(const struct pipe *p)
+static uint64_t in_bytes(const struct pipe *p)
 {
-    mutex_lock(&p->link->lock);
-    uint64_t waiting = queued_bytes(&p->link->end[p->side]);
-    mutex_unlock(&p->link->lock);
+    mutex_lock(&link_of(p)->lock);
+    uint64_t waiting = queued_bytes(&link_of(p)->end[p->side]);
+    mutex_unlock(&link_of(p)->lock);
     return waiting;
 }
 
-uint32_t inproc_in_msgs(const struct pipe *p)
+static uint32_t in_msgs(const struct pipe *p)
 {
-    struct link_end *e = &p->link->end[p->side];
-    mutex_lock(&p->link->lock);
+    struct link_end *e = &link_of(p)->end[p->side];
+    mutex_lock(&link_of(p)->lock);
     uint32_t waiting = e->queue.msgs + p->in.msgs;
-    mutex_unlock(&p->link->lock);
+    mutex_unlock(&link_of(p)->lock);
     return waiting;
 }
 
-void inproc_add_bytes(const struct pipe *p, struct fmq_counters *count)
+static void add_bytes(const struct pipe *p, struct fmq_counters *count)
 {
-    struct inproc_link *l = p->link;
+    struct inproc_link *l = link_of(p);
     mutex_lock(&l->lock);
     count->bytes_recvd += l->end[p->side].bytes;
     count->bytes_sent += l->end[!p->side].bytes;
     mutex_unlock(&l->lock);
 }
 
-void inproc_describe(const struct pipe *p, struct fmq_peer *out)
+static void describe_peer(const struct pipe *p, struct fmq_peer *out)
 {
-    struct inproc_link *l = p->link;
+    struct inproc_link *l = link_of(p);
     snprintf(out->endpoint, sizeof(out->endpoint), "inproc://%s", l->name);
     out->accepted = p->side == 1;
     mutex_lock(&l->lock);
@@ -383,9 +391,9 @@ void inproc_describe(const struct pipe *p, struct fmq_peer *out)
     mutex_unlock(&l->lock);
 }
 
-void inproc_update_hwm(struct pipe *p)
+static void limits_changed(struct pipe *p)
 {
-    struct inproc_link *l = p->link;
+    struct inproc_link *l = link_of(p);
     mutex_lock(&l->lock);
     l->end[p->side].sndhwm = (uint32_t)p->socket->opt.sndhwm;
     l->end[p->side].rcvhwm = (uint32_t)p->socket->opt.rcvhwm;
@@ -399,9 +407,9 @@ void inproc_update_hwm(struct pipe *p)
         pipe_drained(p);
 }
 
-void inproc_detach(struct pipe *p)
+static void detach(struct pipe *p)
 {
-    struct inproc_link *l = p->link;
+    struct inproc_link *l = link_of(p);
     struct link_end *e = &l->end[p->side];
     struct fmq_ctx *ctx = p->socket->ctx;
     bool waited = false;
@@ -431,11 +439,32 @@ void inproc_detach(struct pipe *p)
     mutex_unlock(&l->lock);
     give_back(l, left - kept);
     p->link = NULL;
+    p->direct = false;
     pipe_set_limits(p);
     link_unref(l);
     if (s)
         atomic_fetch_sub(&s->refs, 1); /* never the last: the caller is inside the socket */
 }
+
+static const struct link_ops direct_link = {
+    .direct = true,
+    .add_bytes = add_bytes,
+    .describe = describe_peer,
+    .can_write = can_write,
+    .bounded = is_bounded,
+    .conflates = conflates,
+    .await = await,
+    .write = write_parts,
+    .refill = refill,
+    .taken = taken,
+    .injected = injected,
+    .detach = detach,
+    .limits_changed = limits_changed,
+    .out_msgs = out_msgs,
+    .out_bytes = out_bytes,
+    .in_msgs = in_msgs,
+    .in_bytes = in_bytes,
+};
 
 /* ---- what the other end had to say ---- */
 
@@ -468,7 +497,8 @@ static bool attach_bound(struct fmq_socket *s, struct inproc_link *l)
         link_unref(l); /* the reference that the pipe would have had */
         return true;
     }
-    p->link = l;
+    p->link = &l->link;
+    p->direct = true;
     p->side = 1;
     p->budget = l->budget;
     mutex_lock(&l->lock);
@@ -486,6 +516,7 @@ static bool attach_bound(struct fmq_socket *s, struct inproc_link *l)
         l->end[1].pipe = NULL;
         mutex_unlock(&l->lock);
         p->link = NULL;
+        p->direct = false;
         pipe_free(p);
         return false;
     }
@@ -522,12 +553,8 @@ static void peer_left(struct inproc_link *l, int side, struct pipe *p)
         again(l, side, EV_CLOSED);
         return;
     }
-    struct endpoint *ep = p->endpoint;
-    if (ep) {
-        p->endpoint = NULL;
-        ep->pipe = NULL;
-        endpoint_settled(ep);
-    }
+    if (p->endpoint)
+        endpoint_settled(p->endpoint);
     pipe_hangup(p);
 }
 
@@ -561,7 +588,7 @@ static void link_run(struct fmq_socket *s, struct cmd *cmd)
         }
         p = e->pipe;
     }
-    if (p && p->link && !s->finished) {
+    if (p && p->direct && !s->finished) {
         pipe_set_limits(p); /* the link's may have changed */
         if (events & EV_CONNECTED && !p->ready && !p->hung_up) {
             mutex_lock(&l->lock);
@@ -582,7 +609,7 @@ static void link_run(struct fmq_socket *s, struct cmd *cmd)
                 pipe_count_drops(p, 1);
             }
         if (events & EV_READABLE && p->in.len == 0) {
-            inproc_refill(p);
+            refill(p);
             pipe_arrived(p, 0);
         }
         if (events & EV_WRITABLE && p->full && !p->hung_up)
@@ -646,7 +673,7 @@ static void meet(struct fmq_socket *s, struct inproc_link *l)
     struct pipe *p = l->end[1].pipe;
     if (!p)
         return;
-    inproc_refill(p);
+    refill(p);
     pipe_arrived(p, 0);
     if (gone)
         peer_left(l, 1, p);
@@ -708,7 +735,7 @@ int inproc_unbind(struct fmq_socket *s, const char *name)
     LIST_FOR(n, &s->pipes)
     {
         struct pipe *p = LIST_ENTRY(n, struct pipe, in_socket);
-        if (p->link && p->side == 1 && strcmp(p->link->name, name) == 0)
+        if (p->direct && p->side == 1 && strcmp(link_of(p)->name, name) == 0)
             pipe_close(p);
     }
     return 0;
@@ -831,7 +858,8 @@ int inproc_connect(struct fmq_socket *s, struct pipe *p, const char *name, bool 
         link_unref(l);
         return rc;
     }
-    p->link = l;
+    p->link = &l->link;
+    p->direct = true;
     p->side = 0;
     p->budget = l->budget;
     pipe_set_limits(p);
