@@ -59,6 +59,7 @@ class Handler:
 
     def __init__(self, ctx: Any, answer: Answer = ok) -> None:
         self.requests: list[list[bytes]] = []
+        self.senders: list[bytes] = []
         self.answer = answer
         self._socket = ctx.socket(zmq.ROUTER)
         self._socket.linger = 0
@@ -77,9 +78,15 @@ class Handler:
         while True:
             ready = dict(poller.poll())
             if self._stop in ready:
-                return
+                command = self._stop.recv()
+                if not command:
+                    return
+                frames = [self.senders[int(command)], b"", *ok(self.requests[int(command)])]
+                self._socket.send_multipart(frames)
+                continue
             who, *frames = self._socket.recv_multipart()
             assert frames[0] == b""
+            self.senders.append(who)
             self.requests.append(frames[1:])
             answer = self.answer(frames[1:])
             if answer is not None:
@@ -89,6 +96,10 @@ class Handler:
         """Waits for the question with that number; its frames."""
         eventually(f"question {times} of the handler", lambda: len(self.requests) >= times)
         return self.requests[times - 1]
+
+    def admit(self, number: int) -> None:
+        """Lets in the peer of a question that was left without an answer."""
+        self._stopper.send(b"%d" % number)
 
     def close(self) -> None:
         if self._socket.closed:

@@ -66,8 +66,15 @@ class Running:
                 self.end.append("done")
         except zmq.ContextTerminated:
             self.end.append("terminated")
+        except zmq.ZMQError as e:
+            self.end.append(e.errno)
         for s in self.inner:
             s.close()
+
+    @staticmethod
+    def inside(sock):
+        """How many messages have been received on it."""
+        return sock.stats().messages_received
 
     def stop(self):
         for s in self.socks:
@@ -235,6 +242,50 @@ def test_terminate_ends_a_steerable_proxy(running):
     p.steer.send(b"TERMINATE")
     p.thread.join(8)
     assert p.end == ["done"]
+
+
+@fastmq_only("waits for the capture socket without an end")
+@pytest.mark.parametrize("kind", ["PUSH", "DEALER", "PAIR"])
+def test_terminate_ends_a_proxy_whose_capture_socket_nobody_reads(running, kind):
+    p = running(zmq.PULL, zmq.PUSH, getattr(zmq, kind), steerable=True)
+    pull, push = p.connect(zmq.PULL, p.back_at), p.connect(zmq.PUSH, p.front_at)
+    push.send(b"x")
+    eventually("the proxy has the message in hand", lambda: p.inside(p.front) == 1)
+    p.steer.send(b"STATISTICS")
+    recv_multipart(p.steer)
+    assert nothing_arrives(pull)
+    p.steer.send(b"TERMINATE")
+    p.thread.join(8)
+    assert p.end == ["done"]
+
+
+@fastmq_only("waits for the capture socket without an end")
+def test_a_late_reader_of_the_capture_socket_misses_nothing(running):
+    p = running(zmq.PULL, zmq.PUSH, zmq.PUSH, steerable=True)
+    pull, push = p.connect(zmq.PULL, p.back_at), p.connect(zmq.PUSH, p.front_at)
+    for i in range(100):
+        push.send(b"%d" % i)
+    eventually("the proxy has a message in hand", lambda: p.inside(p.front) >= 1)
+    ear = p.connect(zmq.PULL, last_endpoint(p.capture))
+    assert [int(recv(ear)) for _ in range(100)] == list(range(100))
+    assert [int(recv(pull)) for _ in range(100)] == list(range(100))
+    assert nothing_arrives(ear)
+
+
+@fastmq_only("may crash")
+@pytest.mark.parametrize("end", ["front", "back", "capture", "context"])
+def test_whatever_closes_ends_a_proxy_that_waits_for_its_capture_socket(running, end):
+    p = running(zmq.PULL, zmq.PUSH, zmq.PUSH)
+    push = p.connect(zmq.PUSH, p.front_at)
+    push.send(b"x")
+    eventually("the proxy has the message in hand", lambda: p.inside(p.front) == 1)
+    if end == "context":
+        p.stop()
+        assert p.end == ["terminated"]
+    else:
+        getattr(p, end).close()
+        p.thread.join(8)
+        assert p.end == [zmq.ENOTSOCK]
 
 
 @fastmq_only("confuses PAUSE and RESUME")

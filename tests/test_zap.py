@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """PLAIN, and what a ZAP handler says: statuses, metadata, malformed and missing replies."""
 
+import errno
 import os
+import socket as pysocket
 import struct
 
 import pytest
@@ -9,10 +11,12 @@ import wire
 from helpers import (
     HANDSHAKE_FAILURES,
     Events,
+    eventually,
     last_endpoint,
     nothing_arrives,
     raises_errno,
     recv,
+    recv_multipart,
 )
 from security import (
     Handler,
@@ -253,6 +257,92 @@ def test_a_client_that_goes_while_it_is_judged_leaves_nothing_behind(
     server.unbind(last_endpoint(server))
     for _ in range(5):
         events.wait(zmq.EVENT_DISCONNECTED)
+
+
+def ask(address, more=b""):
+    """A client of PLAIN that has shown its name and password."""
+    w = wire.connect(address)
+    w.send(wire.greeting(mechanism=b"PLAIN"))
+    w.peer_greeting = w.read(64)
+    w.send(wire.command(b"HELLO", b"\x01a\x01b") + more)
+    return w
+
+
+LEAVINGS = {
+    "closes": lambda w: None,
+    "closes one way": lambda w: w.sock.shutdown(pysocket.SHUT_WR),
+    "resets": lambda w: w.sock.setsockopt(
+        pysocket.SOL_SOCKET, pysocket.SO_LINGER, struct.pack("ii", 1, 0)
+    ),
+}
+
+
+@networks
+@pytest.mark.parametrize("leaving", LEAVINGS)
+def test_a_client_that_leaves_while_the_handler_is_asked_is_noticed_at_once(
+    handler, make, watch, endpoint, leaving
+):
+    judge = handler(lambda q: None)
+    server = make(zmq.DEALER, plain_server=1, handshake_ivl=0)
+    events = watch(server)
+    address = endpoint.bind(server)
+    with ask(address) as w:
+        judge.asked()
+        LEAVINGS[leaving](w)
+        if leaving != "closes one way":
+            w.close()
+        event, value, _ = events.wait(*HANDSHAKE_FAILURES)
+        reset = leaving == "resets" and endpoint.kind == "tcp"
+        assert (event, value) == (NO_DETAIL, errno.ECONNRESET if reset else errno.EPIPE)
+        events.wait(zmq.EVENT_DISCONNECTED)
+
+
+@fastmq_only("counts descriptors")
+def test_impatient_clients_hold_no_descriptors(handler, make):
+    judge = handler(lambda q: None)
+    server = make(zmq.DEALER, plain_server=1, handshake_ivl=0)
+    server.bind("tcp://127.0.0.1:*")
+    before = server.stats().descriptors
+    clients = [ask(last_endpoint(server)) for _ in range(20)]
+    judge.asked(20)
+    assert server.stats().descriptors == before + 20
+    for client in clients:
+        client.close()
+    eventually("the descriptors are closed", lambda: server.stats().descriptors == before)
+
+
+@fastmq_only("libzmq reads nothing more of a peer that left")
+@networks
+@pytest.mark.parametrize("leaving", ["closes", "closes one way"])
+def test_what_a_peer_sent_behind_its_handshake_is_read_when_it_is_let_in(
+    handler, make, endpoint, leaving
+):
+    judge = handler(lambda q: None)
+    server = make(zmq.PULL, zap_domain=b"null", handshake_ivl=0)
+    address = endpoint.bind(server)
+    with wire.connect(address) as w:
+        w.send(wire.greeting() + wire.ready("PUSH"))
+        w.send(b"".join(wire.frame(b"%d" % i + bytes(200)) for i in range(100)))
+        w.read(64)  # or closing would be a reset, and what the kernel has not sent be lost
+        judge.asked()
+        LEAVINGS[leaving](w)
+        if leaving == "closes":
+            w.close()
+        assert nothing_arrives(server)
+        judge.admit(0)
+        assert [int(recv(server).rstrip(b"\0")) for _ in range(100)] == list(range(100))
+
+
+def test_a_question_that_the_handler_was_told_of_is_there_to_be_received(make, watch):
+    judge = make(zmq.ROUTER)
+    judge.bind("inproc://zeromq.zap.01")
+    server = make(zmq.DEALER, plain_server=1, handshake_ivl=0)
+    events = watch(server)
+    server.bind("tcp://127.0.0.1:*")
+    with ask(last_endpoint(server)):
+        assert judge.poll(8000)
+    events.wait(NO_DETAIL)
+    assert recv_multipart(judge)[-2:] == [b"a", b"b"]
 
 
 def test_a_context_ends_while_questions_are_open(ctx, handler, make):

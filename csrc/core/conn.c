@@ -42,6 +42,13 @@ static bool paused(const struct conn *c)
     return c->zap || c->starved || (c->pipe && c->pipe->paused);
 }
 
+/* Nothing is to be read before the answer about the peer is there. As long as it has sent nothing
+ * more, readiness can only mean that it left. */
+static bool awaits_end(const struct conn *c)
+{
+    return c->zap && !c->starved && !c->input_waits;
+}
+
 static void want_attention(struct conn *c)
 {
     if (!list_linked(&c->attention))
@@ -123,7 +130,8 @@ static void starve(struct conn *c)
 static void watch(struct conn *c)
 {
     bool out = c->link.blocked && !c->unheard;
-    if (io_watch(c->socket, &c->io, (out ? POLLER_OUT : 0) | (paused(c) ? 0 : POLLER_IN)))
+    bool in = !paused(c) || awaits_end(c);
+    if (io_watch(c->socket, &c->io, (out ? POLLER_OUT : 0) | (in ? POLLER_IN : 0)))
         starve(c);
 }
 
@@ -266,7 +274,7 @@ static void conn_wrote(struct link *l)
 
 /* What a peer sent before it went is there still, and will be read: now, or when the program makes
  * room for it. Once the pipe was hung up nobody takes it, but in a handshake it may say why. */
-static bool is_read_on(const struct conn *c)
+static bool is_read_on(struct conn *c)
 {
     const struct pipe *p = c->pipe;
     if (p && p->hung_up && c->was_ready)
@@ -274,7 +282,11 @@ static bool is_read_on(const struct conn *c)
     if (!paused(c))
         return true;
     bool closing = c->socket->closed || (c->endpoint && c->endpoint->closing);
-    return !c->zap && !closing && !(p && (p->stopped || p->hung_up));
+    if (closing || (p && (p->stopped || p->hung_up)))
+        return false;
+    if (c->zap && !c->input_waits)
+        c->input_waits = net_pending(c->io.fd) > 0;
+    return !c->zap || c->input_waits;
 }
 
 void conn_write(struct conn *c)
@@ -473,6 +485,7 @@ static void break_off(struct conn *c)
  * that it cannot pile up bytes here. */
 static void ask_about(struct conn *c)
 {
+    c->input_waits = peer_buffered(&c->peer);
     int rc = zap_ask(c);
     if (rc > 0)
         peer_auth(&c->peer, NULL);
@@ -669,6 +682,12 @@ static void conn_ready(struct io *io, uint32_t events)
         return;
     if (paused(c)) {
         /* At RCVHWM: TCP pushes back. A peer that is gone is noticed when reading goes on. */
+        int n = awaits_end(c) ? net_pending(c->io.fd) : 1;
+        if (n == 0 || (n < 0 && n != -EAGAIN)) {
+            conn_end(c, CONN_END_LOST, -n);
+            return;
+        }
+        c->input_waits = n > 0;
         watch(c);
         return;
     }

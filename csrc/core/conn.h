@@ -64,6 +64,7 @@ struct conn {
     enum conn_end end_wanted; /* close as soon as nobody is in a system call on it */
     int end_error;
     struct zap_request *zap; /* the question about the peer that waits for an answer */
+    bool input_waits;        /* for the answer: the peer has sent more, so its end is not seen */
     uint64_t starved_until;
     uint64_t short_since; /* no memory to read into since then; 0: there is */
     uint64_t bytes_in, bytes_out;

@@ -42,21 +42,30 @@ static int capture_copy(fmq_socket *capture, const struct parts *p,
             msg_drop(&m);
     }
     if (rc == 0)
-        rc = fmq_send(capture, copy.v, copy.len, false, -1);
+        rc = fmq_send(capture, copy.v, copy.len, false, RETRY_MS);
     parts_fini(&copy);
-    return rc == -EINTR || rc == -EAGAIN ? 0 : rc;
+    return rc;
 }
 
-/* Sends the message in hand, where it stays if its destination is full (-EINTR) or without memory.
- */
-static int hand_over(struct lane *l, struct fmq_proxy_state *state)
+/* Sends the message in hand: first its copy to the capture socket, then itself. It stays in hand
+ * while one of the two is full (-EINTR), and without memory. */
+static int hand_over(struct lane *l, fmq_socket *capture, struct fmq_proxy_state *state)
 {
-    uint64_t bytes = parts_size(state->held.v, state->held.len);
-    int rc = fmq_send(l->to, state->held.v, state->held.len, false, RETRY_MS);
-    state->holding = rc == -EAGAIN || rc == -EINTR || rc == -ENOMEM;
     state->hold_backward = l->backward;
+    int rc = 0;
+    if (capture && !state->captured) {
+        rc = capture_copy(capture, &state->held, l->prefix);
+        state->captured = rc == 0;
+    }
+    bool ours = rc == 0;
+    uint64_t bytes = parts_size(state->held.v, state->held.len);
+    if (ours)
+        rc = fmq_send(l->to, state->held.v, state->held.len, false, RETRY_MS);
+    /* A capture socket that is at its end leaves the message for who calls again. */
+    state->holding = rc == -EAGAIN || rc == -EINTR || rc == -ENOMEM || !ours;
     if (state->holding)
-        return rc == -ENOMEM ? rc : -EINTR;
+        return rc == -EAGAIN ? -EINTR : rc;
+    state->captured = false;
     if (rc == 0) {
         l->to_stats[0]++;
         l->to_stats[1] += bytes;
@@ -91,12 +100,7 @@ static int move(struct lane *l, fmq_socket *capture, struct fmq_proxy_state *sta
             p->v[0] = p->v[1];
             p->v[1] = id;
         }
-        if (capture && (rc = capture_copy(capture, p, l->prefix)) != 0) {
-            state->holding = true; /* for who calls again */
-            state->hold_backward = l->backward;
-            return rc;
-        }
-        rc = hand_over(l, state);
+        rc = hand_over(l, capture, state);
         if (rc)
             return rc;
     }
@@ -183,7 +187,10 @@ int fmq_proxy(fmq_socket *front, fmq_socket *back, fmq_socket *capture, fmq_sock
                 rc = rc == 1 ? 0 : rc;
                 break;
             }
-            rc = hand_over(state->hold_backward ? &out : &in, state);
+            /* Whoever waits for one of the sockets does not see that another was closed. */
+            if ((rc = fmq_events(front)) < 0 || (rc = fmq_events(back)) < 0)
+                break;
+            rc = hand_over(state->hold_backward ? &out : &in, capture, state);
             continue;
         }
         int front_want = interest(&in, single ? &in : &out, state->paused);

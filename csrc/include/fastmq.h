@@ -368,8 +368,9 @@ struct fmq_proxy_prefix {
 /* Zero it first, fmq_proxy_end it last; it is kept over -EINTR. */
 struct fmq_proxy_state {
     bool paused;
-    bool holding; /* a message was received whose destination is full */
+    bool holding; /* a message was received whose destination or whose capture socket is full */
     bool hold_backward;
+    bool captured; /* the capture socket has its copy of it */
     struct parts held;
     bool swap_ids;     /* exchange the first two frames: a ROUTER's sender becomes the receiver */
     uint64_t stats[8]; /* messages and bytes: frontend received, sent, backend received, sent */

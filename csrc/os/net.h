@@ -66,6 +66,8 @@ bool net_is_loopback(const struct net_addr *a);
 /* >0 bytes, 0 on end of stream, -EAGAIN, or a negative errno. Never raises SIGPIPE, never blocks.
  */
 ssize_t net_recv(int fd, void *buf, size_t len);
+/* What net_recv would answer for one byte, which stays where it is. */
+int net_pending(int fd);
 ssize_t net_send(int fd, const void *buf, size_t len);
 ssize_t net_sendv(int fd, const struct iovec *iov, int count);
 

@@ -309,6 +309,16 @@ ssize_t net_recv(int fd, void *buf, size_t len)
     return n < 0 ? io_error() : n;
 }
 
+int net_pending(int fd)
+{
+    uint8_t byte;
+    ssize_t n;
+    do {
+        n = SYS(RECV, recv(fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK));
+    } while (n < 0 && errno == EINTR);
+    return (int)(n < 0 ? io_error() : n);
+}
+
 ssize_t net_send(int fd, const void *buf, size_t len)
 {
     ssize_t n;

@@ -660,6 +660,22 @@ ssize_t net_recv(int fd, void *buf, size_t len)
     return -EAGAIN;
 }
 
+int net_pending(int fd)
+{
+    sim_spend(800);
+    struct entry *f = at(fd);
+    if (f->kind != STREAM)
+        return -ENOTCONN;
+    struct end *e = f->end;
+    if (arrived(e))
+        return sim_chance(sim_knobs.spurious) ? -EAGAIN : 1;
+    if (was_reset(e) && !e->reset_told) {
+        e->reset_told = true;
+        return -ECONNRESET;
+    }
+    return was_reset(e) || at_eof(e) ? 0 : -EAGAIN;
+}
+
 ssize_t net_send(int fd, const void *buf, size_t len)
 {
     struct iovec one = {(void *)(uintptr_t)buf, len};
