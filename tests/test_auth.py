@@ -4,9 +4,11 @@
 import asyncio
 import json
 import os
+import socket
 import stat
 import subprocess
 import sys
+import threading
 
 import pytest
 from helpers import (
@@ -177,6 +179,94 @@ def test_a_callback_that_raises_keeps_that_peer_out_and_no_other(authenticator, 
     caplog.clear()  # the traceback's frames have the sockets
 
 
+def ended_by(kind):
+    """A callback that such an exception ends, or that spoils the loop it runs in."""
+
+    async def callback():
+        if isinstance(kind, str):
+            getattr(asyncio.get_running_loop(), kind)()
+            await asyncio.sleep(0)
+            return True
+        raise kind("of the callback")
+
+    return callback
+
+
+ENDS = [asyncio.CancelledError, SystemExit, KeyboardInterrupt, GeneratorExit, "stop", "close"]
+
+
+@needs_curve
+@fastmq_only("pyzmq's thread ends, and its server is open then")
+@pytest.mark.parametrize("kind", ENDS, ids=str)
+def test_whatever_ends_a_callback_the_thread_refuses_and_goes_on(
+    authenticator, comes_in, caplog, kind
+):
+    server, known = Keys(), Keys()
+    ending = ended_by(kind)
+
+    class Provider:
+        def callback(self, domain, key):
+            return True if key == known.public else ending()
+
+    authenticator.configure_curve_callback(credentials_provider=Provider())
+    options = curve_server(server)
+    for _ in range(2):
+        assert not comes_in(options, curve_client(Keys(), server.public))
+    assert comes_in(options, curve_client(known, server.public))
+    assert authenticator.is_alive()
+    caplog.clear()  # the traceback's frames have the sockets
+
+
+@fastmq_only("pyzmq's thread ends")
+def test_an_overriding_method_that_fails_is_a_refusal(ctx, make, caplog):
+    class Faulty(ThreadAuthenticator):
+        async def handle_zap_message(self, msg):
+            raise SystemExit("no")
+
+    one = Faulty(ctx)
+    one.start()
+    try:
+        for _ in range(2):
+            assert answer_to(make)[2] == b"500"
+        assert one.is_alive()
+    finally:
+        one.stop()
+    caplog.clear()  # the traceback's frames have the sockets
+
+
+@needs_curve
+@fastmq_only("pyzmq refuses nobody")
+def test_a_user_id_that_cannot_be_expressed_is_a_refusal(ctx, comes_in, caplog):
+    class Names(ThreadAuthenticator):
+        def curve_user_id(self, client_public_key):
+            return "\u20ac"
+
+    one = Names(ctx, encoding="latin-1")
+    one.start()
+    try:
+        one.configure_curve(location=auth.CURVE_ALLOW_ANY)
+        server = Keys()
+        assert not comes_in(curve_server(server), curve_client(Keys(), server.public))
+    finally:
+        one.stop()
+
+
+@fastmq_only("pyzmq prints a traceback")
+def test_destroying_the_context_ends_the_thread_in_silence(monkeypatch):
+    told = []
+    monkeypatch.setattr(threading, "excepthook", told.append)
+    for _ in range(20):
+        ctx = zmq.Context()
+        one = ThreadAuthenticator(ctx)
+        one.start()
+        thread = one.thread
+        ctx.destroy(linger=0)
+        thread.join(5)
+        assert not thread.is_alive()
+        one.stop()
+    assert told == []
+
+
 @needs_curve
 def test_the_user_id_of_a_key(authenticator, make):
     server, client = Keys(), Keys()
@@ -218,7 +308,6 @@ def test_a_start_that_fails_leaves_nothing(monkeypatch, lack):
             if lack == "sockets":
                 ctx.max_sockets = 2  # the one that is asked and one end of the pipe
             else:
-                import threading
 
                 def start(thread):
                     raise RuntimeError("can't start new thread")
@@ -246,6 +335,175 @@ def test_a_thread_that_was_not_stopped_ends_with_its_context():
     thread.join(5)
     assert not thread.is_alive()
     one.stop()
+
+
+def question(address=b"127.0.0.1", mechanism=b"NULL", *credentials):
+    return [b"1.0", b"1", b"global", address, b"", mechanism, *credentials]
+
+
+def answer_to(make, frames=None):
+    req = make(zmq.REQ)
+    req.connect(ZAP_ENDPOINT)
+    req.send_multipart(frames or question())
+    answer = recv_multipart(req)
+    req.close()
+    return answer
+
+
+@fastmq_only("pyzmq compares the text")
+@pytest.mark.parametrize(
+    "rule, covered, others",
+    [
+        ("10.0.0.1", "10.0.0.1 ::ffff:10.0.0.1 ::ffff:a00:1", "10.0.0.2 ::a00:1 localhost:1:2:3"),
+        ("::ffff:10.0.0.1", "10.0.0.1 ::ffff:10.0.0.1", "10.0.0.2"),
+        ("::ffff:10.0.0.0/104", "10.9.9.9", "11.0.0.1"),
+        ("10.0.0.0/8", "10.255.0.1 ::ffff:10.1.2.3", "11.0.0.1 ::1"),
+        ("0:0:0:0:0:0:0:1", "::1", "::2 127.0.0.1"),
+        ("FD00::/8", "fd12::1", "fe80::1"),
+        ("::/0", "::1 ::ffff:10.0.0.1", "10.0.0.1"),
+        ("fe80::1", "fe80::1%lo fe80::1%no-such fe80::1%7", "fe80::2%lo"),
+        ("fe80::1%lo", "fe80::1%lo fe80::1%1", "fe80::1%no-such fe80::1%99"),
+        ("fe80::/10%no-such", "", ""),
+        ("fe80::%no-such/10", "fe80::1%no-such", "fe80::1%lo"),
+        ("localhost", "localhost:0:0:1 localhost:1:2:3", "127.0.0.1 ::1"),
+        ("localhost:1:2:3", "localhost:1:2:3", "localhost:1:2:4"),
+    ],
+)
+def test_addresses_are_compared_as_addresses(ctx, rule, covered, others):
+    if not covered:
+        with pytest.raises(ValueError, match="not an address"):
+            auth.Authenticator(ctx).allow(rule)
+        return
+    if "lo" in rule.partition("%")[2] and socket.if_nametoindex("lo") != 1:
+        pytest.skip("lo is not the first interface")
+    allows, denies = auth.Authenticator(ctx), auth.Authenticator(ctx)
+    allows.allow(rule)
+    denies.deny(rule)
+    for address in covered.split():
+        assert allows._address_refused(address.encode()) == b"", address
+        assert denies._address_refused(address.encode()) == b"Address denied", address
+    for address in others.split():
+        assert allows._address_refused(address.encode()) == b"Address not allowed", address
+        assert denies._address_refused(address.encode()) == b"", address
+
+
+@fastmq_only("pyzmq lets them in")
+@pytest.mark.parametrize("policy", ["allow", "deny"])
+@pytest.mark.parametrize("address", [b"", b"localhost", b"nonsense", b"\xff", b"::1%", b"1.2.3"])
+def test_a_peer_without_an_address_is_refused_by_any_policy_of_addresses(
+    authenticator, make, policy, address
+):
+    assert answer_to(make, question(address))[2] == b"200"
+    getattr(authenticator, policy)("10.0.0.1", "::/0", "0.0.0.0/0")
+    assert answer_to(make, question(address))[2] == b"400"
+
+
+@fastmq_only("pyzmq takes any text")
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("example.com", "10.0.0", "10.0.0.1/8", "10.0.0.0/33", "010.0.0.1", " 10.0.0.1"),
+        *("10.0.0.1%lo", "::1%", "", "*", "localhost:1", "LOCALHOST"),
+    ],
+)
+def test_what_is_no_address_is_refused_when_it_is_configured(ctx, text):
+    one = auth.Authenticator(ctx)
+    for policy in (one.allow, one.deny):
+        with pytest.raises(ValueError, match="not an address"):
+            policy("10.0.0.1", text)
+    assert one._address_refused(b"10.0.0.2") == one._address_refused(b"10.0.0.1") == b""
+    with pytest.raises(TypeError, match="str"):
+        one.allow(b"10.0.0.1")
+
+
+@fastmq_only("pyzmq lets everybody in")
+def test_allowing_no_address_allows_nobody(authenticator, make):
+    authenticator.allow(*[])
+    assert answer_to(make)[2] == b"400"
+    with pytest.raises(ValueError):
+        authenticator.deny("10.0.0.1")
+    authenticator.allow("127.0.0.1")
+    assert answer_to(make)[2] == b"200"
+
+
+@fastmq_only("pyzmq compares what is left of them")
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "ascii"])
+def test_passwords_are_compared_as_bytes(ctx, make, encoding):
+    one = ThreadAuthenticator(ctx, encoding=encoding)
+    one.start()
+    try:
+        one.configure_plain("global", {"admin": "??????", "empty": ""})
+
+        def shown(name, password):
+            return answer_to(make, question(b"127.0.0.1", b"PLAIN", name, password))[2:4]
+
+        assert shown(b"admin", b"??????") == [b"200", b"OK"]
+        assert shown(b"empty", b"") == [b"200", b"OK"]
+        for password in ("\u043f\u0430\u0440\u043e\u043b\u044c".encode(), b"\xff" * 6, b"?????"):
+            assert shown(b"admin", password) == [b"400", b"Invalid password"]
+        assert shown(b"empty", b"?") == [b"400", b"Invalid password"]
+        assert shown(b"admi\xff", b"??????") == [b"400", b"Invalid username"]
+        assert shown(b"nobody", b"") == [b"400", b"Invalid username"]
+    finally:
+        one.stop()
+
+
+@fastmq_only("pyzmq takes them and lets others in")
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+def test_what_cannot_be_encoded_is_refused_when_it_is_configured(ctx, encoding):
+    one = auth.Authenticator(ctx, encoding=encoding)
+    secret = "\u043f\u0430\u0440\u043e\u043b\u044c"
+    for passwords in ({"admin": secret}, {secret: "x"}):
+        with pytest.raises(ValueError, match=encoding) as caught:
+            one.configure_plain("global", passwords)
+        assert passwords.get("admin", "no secret") not in str(caught.value)
+    with pytest.raises(TypeError, match="str"):
+        one.configure_plain("global", {"admin": b"secret"})
+    assert one.passwords == {}
+
+
+@fastmq_only("pyzmq's * is no policy for all")
+def test_a_policy_changes_in_one_step(ctx, tmp_path):
+    one = auth.Authenticator(ctx)
+    verdicts, asking = [], []
+
+    class Nobody:
+        def callback(self, domain, key):
+            return False
+
+    def ask():
+        with pytest.raises(StopIteration) as done:
+            one._authenticate_curve("global", bytes(32)).send(None)
+        verdicts.append(done.value.value[0])
+
+    class Asked(dict):
+        """When it has changed somebody asks, perhaps until the whole step is done."""
+
+        def changed(self):
+            asking.append(threading.Thread(target=ask))
+            asking[-1].start()
+            asking[-1].join(0.05)
+
+        def __setitem__(self, name, value):
+            super().__setitem__(name, value)
+            self.changed()
+
+        def pop(self, *arguments):
+            value = super().pop(*arguments)
+            self.changed()
+            return value
+
+    one.configure_curve("*", auth.CURVE_ALLOW_ANY)
+    one.configure_curve_callback("global", Nobody())
+    one.credentials_providers = Asked(one.credentials_providers)
+    one.certs = Asked(one.certs)
+    one.configure_curve_callback("global", Nobody())
+    one.configure_curve("global", tmp_path)  # nobody's keys
+    one.configure_curve("global", tmp_path)
+    one.configure_curve_callback("global", Nobody())
+    for thread in asking:
+        thread.join()
+    assert len(verdicts) >= 4 and not any(verdicts)
 
 
 @fastmq_only("pyzmq fails on some of these")
@@ -296,6 +554,115 @@ def test_asyncio_authenticator_answers_in_the_loop(ctx, make, watch):
         return results
 
     assert asyncio.run(main()) == [True, False, True]
+
+
+def in_a_loop(ctx, make, ending, then=lambda one: None):
+    """The status of three answers of an AsyncioAuthenticator: while `ending` ends a callback, after
+    that, and after then(authenticator)."""
+    statuses = []
+
+    class Provider:
+        def callback(self, domain, key):
+            return ending() if key == z85.encode(bytes(32)) else True
+
+    async def ask(key):
+        statuses.append((await asyncio.to_thread(answer_to, make, curve_question(key)))[2])
+
+    async def main():
+        one = AsyncioAuthenticator(ctx)
+        one.start()
+        one.configure_curve_callback("*", Provider())
+        try:
+            await ask(bytes(32))
+            await ask(b"k" * 32)
+            then(one)
+            await asyncio.sleep(0)
+            await ask(b"k" * 32)
+        finally:
+            one.stop()
+
+    asyncio.run(main())
+    return statuses
+
+
+def curve_question(key):
+    return question(b"127.0.0.1", b"CURVE", key)
+
+
+@fastmq_only("pyzmq's task ends in silence")
+@pytest.mark.parametrize("kind", [asyncio.CancelledError, GeneratorExit, RuntimeError], ids=str)
+def test_whatever_ends_a_callback_the_loops_authenticator_refuses_and_goes_on(
+    ctx, make, caplog, kind
+):
+    assert in_a_loop(ctx, make, ended_by(kind)) == [b"500", b"200", b"200"]
+
+
+@fastmq_only("pyzmq's task ends in silence")
+def test_ctrl_c_in_a_callback_reaches_the_program_and_the_peer_is_refused(ctx, make, caplog):
+    one = AsyncioAuthenticator(ctx)
+
+    class Provider:
+        def callback(self, domain, key):
+            raise KeyboardInterrupt
+
+    async def main():
+        one.start()
+        one.configure_curve_callback("*", Provider())
+        answers.append(await asyncio.to_thread(answer_to, make, curve_question(bytes(32))))
+
+    answers = []
+    loop = asyncio.new_event_loop()
+    try:
+        task = loop.create_task(main())
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(task)
+        loop.run_until_complete(task)
+        assert answers[0][2] == b"500"
+        one.stop()
+        loop.run_until_complete(asyncio.sleep(0))
+    finally:
+        one.stop()
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
+
+
+@fastmq_only("pyzmq's asks nobody then")
+def test_a_loops_authenticator_that_is_cancelled_refuses_until_it_is_stopped(ctx, make, caplog):
+    def cancel(one):
+        one._task.cancel()
+
+    assert in_a_loop(ctx, make, lambda: False, cancel) == [b"400", b"200", b"500"]
+    other = ThreadAuthenticator(ctx)
+    other.start()  # stop() has unbound the address
+    other.stop()
+
+
+@fastmq_only("pyzmq's asks nobody then")
+@pytest.mark.parametrize("end", ["run", "close"])
+def test_a_loops_authenticator_refuses_when_its_loop_has_ended(ctx, make, caplog, end):
+    one = AsyncioAuthenticator(ctx)
+
+    async def main():
+        one.start()
+        await asyncio.sleep(0)
+
+    if end == "run":
+        asyncio.run(main())
+    else:
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(main())
+        one._task.get_coro().close()  # as when the task is collected
+        loop.close()
+    for _ in range(2):
+        assert answer_to(make)[2] == b"500"
+    with raises_errno(zmq.EADDRINUSE):
+        ThreadAuthenticator(ctx).start()
+    asyncio.run(main())  # it may begin anew
+    assert answer_to(make)[2] == b"500"
+    one.stop()
+    other = ThreadAuthenticator(ctx)
+    other.start()
+    other.stop()
 
 
 def test_the_old_name_for_tornado_warns():

@@ -132,6 +132,21 @@ def test_a_device_ends_with_a_destroyed_context():
     assert not device.launcher.is_alive()
 
 
+@fastmq_only("pyzmq's thread prints a traceback")
+@pytest.mark.parametrize("end", ["term", "destroy"])
+def test_a_device_whose_context_ends_before_it_begins_ends_in_silence(monkeypatch, end):
+    told = []
+    monkeypatch.setattr(threading, "excepthook", told.append)
+    context = zmq.Context()
+    device = devices.ThreadDevice(zmq.QUEUE, zmq.PULL, zmq.PUSH)
+    device.context_factory = lambda: context
+    getattr(context, end)()
+    device.start()
+    device.join(JOIN_S)
+    assert not device.launcher.is_alive() and device.done
+    assert told == []
+
+
 def test_the_types_must_be_told():
     for arguments in ((), (zmq.QUEUE,), (zmq.QUEUE, zmq.PULL), (zmq.QUEUE, None, zmq.PUSH)):
         with pytest.raises(TypeError, match=r"(in|out)_type must be specified"):

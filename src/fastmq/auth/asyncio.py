@@ -11,13 +11,14 @@ from typing import Any
 from .. import constants
 from ..context import Context
 from ..error import Again, ZMQError
-from .base import Authenticator
+from .base import Authenticator, has_ended
 
 
 class AsyncioAuthenticator(Authenticator):
     """An Authenticator that answers in the running event loop between start() and stop().
 
-    Peers wait while the loop is busy elsewhere, for HANDSHAKE_IVL at most.
+    Peers wait while the loop is busy elsewhere, for HANDSHAKE_IVL at most. When the loop ends, or
+    something cancels the authenticator's task, a thread refuses every peer until stop().
     """
 
     def __init__(
@@ -40,33 +41,60 @@ class AsyncioAuthenticator(Authenticator):
 
     def start(self) -> None:
         """Bind and answer from now on. RuntimeError: no loop runs here."""
-        if self._task is not None:
-            return
         loop = asyncio.get_running_loop()
+        if self._task is not None:
+            if not self._has_ended(self._task):
+                return
+            self.stop()  # the loop that it ran in has ended
         super().start()
         self._task = loop.create_task(self._serve(loop))
 
     def stop(self) -> None:
         """Answer no more and close the socket."""
-        if self._task is not None:
-            self._task.cancel()
-            self._task = None
+        task, self._task = self._task, None
+        if task is not None and not self._has_ended(task):
+            task.cancel()
         # Before the descriptor is closed: its number may soon be somebody else's.
         self._watch_no_more()
         super().stop()
 
+    @staticmethod
+    def _has_ended(task: asyncio.Task[None]) -> bool:
+        return task.done() or task.get_loop().is_closed()
+
     async def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         sock = self.zap_socket
-        fd = sock.getsockopt(constants.FD)
-        while True:
-            try:
-                msg = sock.recv_multipart(constants.DONTWAIT)
-            except Again:
-                await self._readable(loop, fd)
-                continue
-            except ZMQError:
-                return  # closed, or the context ended
-            await self.handle_zap_message(msg)
+        msg = None
+        try:
+            fd = sock.getsockopt(constants.FD)
+            while True:
+                msg = None
+                try:
+                    msg = sock.recv_multipart(constants.DONTWAIT)
+                except Again:
+                    await self._readable(loop, fd)
+                    continue
+                await self._answer(loop, msg)
+        except ZMQError as error:
+            if has_ended(error, sock):
+                sock.close()
+            else:
+                self.log.exception("Receiving questions failed")
+        finally:
+            if self._task is not None and not sock.closed:
+                self._keep_refusing(msg)
+
+    async def _answer(self, loop: asyncio.AbstractEventLoop, msg: list[bytes]) -> None:
+        """Answers a request in a task of its own: what ends that one does not end this one."""
+        task = loop.create_task(self.handle_zap_message(msg))
+        try:
+            await asyncio.wait({task})
+        finally:
+            task.cancel()
+        if task.cancelled() or task.exception() is not None:
+            self._refuse(msg)
+            if not task.cancelled():
+                self.log.error("Authenticating failed", exc_info=task.exception())
 
     async def _readable(self, loop: asyncio.AbstractEventLoop, fd: int) -> None:
         """Waits without keeping the loop busy meanwhile: the descriptor is level-triggered."""

@@ -3,16 +3,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import inspect
 import logging
 import os
+import threading
+import time
+from collections.abc import Mapping
 from typing import Any, Union
 
 from .. import constants
 from .._core import z85_encode
 from ..context import Context
+from ..error import ContextTerminated, ZMQError
 from ..socket import Socket
+from .addresses import Rule, parse_peer, parse_rule
 from .certs import load_certificates
 
 CURVE_ALLOW_ANY = "*"
@@ -20,6 +26,8 @@ CURVE_ALLOW_ANY = "*"
 
 ENDPOINT = "inproc://zeromq.zap.01"
 VERSION = b"1.0"
+PAUSE_S = 0.05
+"""Before trying again when it is not a request that failed, but waiting for one."""
 
 StrPath = Union[str, "os.PathLike[str]"]
 
@@ -33,7 +41,8 @@ class Authenticator:
     sets as ZAP_DOMAIN, or with "*" for those that have no policy of their own.
 
     This class answers when somebody passes what arrives at zap_socket to handle_zap_message;
-    ThreadAuthenticator and AsyncioAuthenticator do that by themselves.
+    ThreadAuthenticator and AsyncioAuthenticator do that by themselves. Any thread may change the
+    policies; each change is one step for the questions that are answered meanwhile.
     """
 
     context: Context[Any]
@@ -54,8 +63,10 @@ class Authenticator:
         self.encoding = encoding
         self.log = log or logging.getLogger("fastmq.auth")
         self.zap_socket = None
-        self._allowed: set[str] = set()
-        self._denied: set[str] = set()
+        # Held while policies change and while one is looked up, never during a callback.
+        self._lock = threading.Lock()
+        self._allowed: frozenset[Rule] | None = None  # None: allow() was not called
+        self._denied: frozenset[Rule] = frozenset()
         self.allow_any = False
         self._any: set[str] = set()
         self.passwords = {}
@@ -87,59 +98,86 @@ class Authenticator:
     def allow(self, *addresses: str) -> None:
         """Let peers in from these addresses only; they still have to show their credentials.
 
-        Addresses are compared as text ("127.0.0.1"; "localhost" is any peer over ipc).
-        ValueError: deny() was used.
+        An address is that of a host or a network ("10.0.0.7", "10.0.0.0/8", "fd00::/8",
+        "fe80::1%eth0"; without a zone: on every interface). An IPv4 address is also meant where it
+        is written as an IPv6 one (::ffff:10.0.0.7). "localhost" is any peer over ipc,
+        "localhost:uid:gid:pid" a certain one. Without an address nobody is let in, until another
+        call names one.
+        ValueError: no address, or deny() was used. TypeError: not a str.
         """
-        if self._denied:
-            raise ValueError("Only use allow or deny, not both")
+        rules = frozenset(map(parse_rule, addresses))
+        with self._lock:
+            if self._denied:
+                raise ValueError("Only use allow or deny, not both")
+            self._allowed = (self._allowed or frozenset()) | rules
         self.log.debug("Allowing %s", ",".join(addresses))
-        self._allowed.update(addresses)
 
     def deny(self, *addresses: str) -> None:
-        """Keep peers from these addresses out. ValueError: allow() was used."""
-        if self._allowed:
-            raise ValueError("Only use allow or deny, not both")
+        """Keep peers from these addresses out, and those whose address is not known.
+
+        Addresses are written as for allow(). ValueError: no address, or allow() was used.
+        TypeError: not a str.
+        """
+        rules = frozenset(map(parse_rule, addresses))
+        with self._lock:
+            if self._allowed is not None:
+                raise ValueError("Only use allow or deny, not both")
+            self._denied |= rules
         self.log.debug("Denying %s", ",".join(addresses))
-        self._denied.update(addresses)
 
     def configure_plain(self, domain: str = "*", passwords: dict[str, str] | None = None) -> None:
         """Let in who shows one of these names with its password: {name: password}.
 
-        The dict is used as it is, so that later changes to it count.
+        The dict is used as it is, so that later changes to it count. ValueError: a name or a
+        password that `encoding` cannot express; TypeError: one that is not a str.
         """
-        self.passwords[domain] = {} if passwords is None else passwords
+        if isinstance(passwords, Mapping):
+            for name, password in passwords.items():
+                _encoded("a name", name, self.encoding)
+                _encoded(f"the password of {name!r}", password, self.encoding)
+        with self._lock:
+            self.passwords[domain] = {} if passwords is None else passwords
         self.log.debug("Configure plain: %s", domain)
 
     def configure_curve(self, domain: str = "*", location: StrPath = ".") -> None:
         """Let in who owns one of the keys in the `*.key` files of a directory, as they are now.
 
         location CURVE_ALLOW_ANY: whoever knows the server's key. Replaces what was configured for
-        the domain before. OSError, ValueError: see load_certificates.
+        the domain before. OSError, ValueError: see load_certificates; nothing is changed then.
         """
+        certs = None if location == CURVE_ALLOW_ANY else dict(load_certificates(location))
+        self._set_curve(domain, certs=certs)
         self.log.debug("Configure curve: %s[%s]", domain, location)
-        if location == CURVE_ALLOW_ANY:
-            self._any.add(domain)
-            self.certs.pop(domain, None)
-        else:
-            self.certs[domain] = dict(load_certificates(location))
-            self._any.discard(domain)
-        self.credentials_providers.pop(domain, None)
-        self.allow_any = "*" in self._any
 
     def configure_curve_callback(self, domain: str = "*", credentials_provider: Any = None) -> None:
         """Ask an object: its method callback(domain, key) says whether the owner may come in.
 
-        key is 40 bytes of Z85. The method may be a coroutine. Replaces what was configured for the
-        domain before; None: nobody is asked any more.
+        key is 40 bytes of Z85. The method may be a coroutine. Whatever it raises is a refusal.
+        Replaces what was configured for the domain before; None: nobody is asked any more.
         """
-        self.log.debug("Configure curve callback: %s", domain)
-        self.credentials_providers.pop(domain, None)
         if credentials_provider is None:
-            return
-        self.credentials_providers[domain] = credentials_provider
-        self.certs.pop(domain, None)
-        self._any.discard(domain)
-        self.allow_any = "*" in self._any
+            with self._lock:
+                self.credentials_providers.pop(domain, None)
+        else:
+            self._set_curve(domain, provider=credentials_provider)
+        self.log.debug("Configure curve callback: %s", domain)
+
+    def _set_curve(self, domain: str, certs: Any = None, provider: Any = None) -> None:
+        """Replace the domain's policy; without keys and a provider by CURVE_ALLOW_ANY."""
+        with self._lock:
+            for policies, policy in (
+                (self.credentials_providers, provider),
+                (self.certs, certs),
+            ):
+                if policy is None:
+                    policies.pop(domain, None)
+                else:
+                    policies[domain] = policy
+            if certs is None and provider is None:
+                self._any.add(domain)
+            else:
+                self._any.discard(domain)
+            self.allow_any = "*" in self._any
 
     def configure_gssapi(self, domain: str = "*", location: str | None = None) -> None:
         """Kept for programs written for pyzmq: this build has no GSSAPI, so nobody asks."""
@@ -151,87 +189,156 @@ class Authenticator:
     # -- answers --
 
     async def handle_zap_message(self, msg: list[bytes]) -> None:
-        """Answer one request that was received from zap_socket."""
+        """Answer one request that was received from zap_socket.
+
+        Whatever a callback raises, the peer is refused. What is no Exception (CancelledError,
+        KeyboardInterrupt, SystemExit) is raised again when that answer is on its way.
+        """
         if len(msg) < 6:
+            self._send_zap_reply(msg[1] if len(msg) > 1 else b"", b"400", b"Not enough frames")
             self.log.error("Invalid ZAP message, not enough frames: %d", len(msg))
-            if len(msg) > 1:
-                self._send_zap_reply(msg[1], b"400", b"Not enough frames")
-            else:
-                self._send_zap_reply(b"", b"400", b"Not enough frames")
             return
         version, request_id, domain, address, _identity, mechanism = msg[:6]
         if version != VERSION:
-            self.log.error("Invalid ZAP version: %r", version)
             self._send_zap_reply(request_id, b"400", b"Invalid version")
+            self.log.error("Invalid ZAP version: %r", version)
             return
-        code, text, user = b"500", b"Internal error", "anonymous"
         try:
-            where = address.decode(self.encoding, "replace")
-            code, text, user = await self._decide(
-                domain.decode(self.encoding, "replace"), where, mechanism, msg[6:]
-            )
-            self.log.debug("%s %s from %s: %r", code.decode(), text.decode(), where, user)
-        except Exception:
-            # Whatever a callback does, the peer gets an answer: no.
+            code, text, user = await self._decide(domain, address, mechanism, msg[6:])
+            self._send_zap_reply(request_id, code, text, user)
+        except BaseException as error:
+            self._refuse(msg)
+            if not isinstance(error, Exception):
+                raise
             self.log.exception("Authenticating failed")
-        self._send_zap_reply(request_id, code, text, user)
+        else:
+            self.log.debug("%s %s from %r: %r", code.decode(), text.decode(), address, user)
+
+    def _refuse(self, msg: list[bytes]) -> None:
+        """Answer a request with 500, unless it was answered already or zap_socket is closed."""
+        with contextlib.suppress(ZMQError):
+            self._send_zap_reply(msg[1] if len(msg) > 1 else b"", b"500", b"Internal error")
+
+    def _keep_refusing(self, msg: list[bytes] | None) -> None:
+        """Refuse everybody from now on, in a thread, until stop() or the end of the context.
+
+        For an authenticator that ends unexpectedly: with nobody bound to the endpoint a CURVE
+        server would let everybody in. msg: a request that waits for its answer.
+        """
+        sock = self.zap_socket
+
+        def run() -> None:
+            if msg is not None:
+                self._refuse(msg)
+            while True:
+                try:
+                    self._refuse(sock.recv_multipart())
+                except ZMQError as error:
+                    if has_ended(error, sock):
+                        break
+                    # EFSM: a request that nobody answered; otherwise: no memory, a time limit.
+                    self._refuse([])
+                    time.sleep(PAUSE_S)
+            sock.close()
+
+        threading.Thread(target=run, name="fastmq-auth-refusing", daemon=True).start()
+        self.log.warning("The authenticator has ended without stop(): every peer is refused now")
 
     async def _decide(
-        self, domain: str, address: str, mechanism: bytes, credentials: list[bytes]
+        self, domain: bytes, address: bytes, mechanism: bytes, credentials: list[bytes]
     ) -> tuple[bytes, bytes, str]:
         """(status, text, user id)."""
         user = "anonymous"
-        if self._allowed and not _listed(self._allowed, address):
-            return b"400", b"Address not allowed", user
-        if _listed(self._denied, address):
-            return b"400", b"Address denied", user
-        domain = domain or "*"
-        allowed, reason = False, b"Unsupported mechanism"
+        refused = self._address_refused(address)
+        if refused:
+            return b"400", refused, user
         if mechanism == b"NULL":
-            allowed = True
-        elif mechanism == b"PLAIN":
+            return b"200", b"OK", user
+        if mechanism not in (b"PLAIN", b"CURVE"):
+            return b"400", b"Unsupported mechanism", user
+        name = self._decoded(domain)
+        if name is None:
+            return b"400", b"Invalid domain", user
+        name = name or "*"
+        if mechanism == b"PLAIN":
             if len(credentials) != 2:
                 return b"400", b"Invalid credentials", user
-            user, password = (c.decode(self.encoding, "replace") for c in credentials)
-            allowed, reason = self._authenticate_plain(domain, user, password)
-        elif mechanism == b"CURVE":
+            shown = self._decoded(credentials[0])
+            if shown is None:
+                return b"400", b"Invalid username", user
+            user = shown
+            allowed, reason = self._authenticate_plain(name, user, credentials[1])
+        else:
             if len(credentials) != 1 or len(credentials[0]) != 32:
                 return b"400", b"Invalid credentials", user
             key = credentials[0]
-            allowed, reason = await self._authenticate_curve(domain, key)
+            allowed, reason = await self._authenticate_curve(name, key)
             if allowed:
                 user = self.curve_user_id(key)
         if allowed:
             return b"200", b"OK", user
         return b"400", reason, user
 
-    def _authenticate_plain(self, domain: str, username: str, password: str) -> tuple[bool, bytes]:
-        users = _policy(self.passwords, domain)
+    def _decoded(self, shown: bytes) -> str | None:
+        """The text of which these are the bytes; None: there is none."""
+        try:
+            text = shown.decode(self.encoding)
+            # Of some encodings several bytes give the same text.
+            return text if text.encode(self.encoding) == shown else None
+        except UnicodeError:
+            return None
+
+    def _address_refused(self, address: bytes) -> bytes:
+        """Why a peer at that address may not come in; b"": it may."""
+        with self._lock:
+            allowed, denied = self._allowed, self._denied
+        if allowed is None and not denied:
+            return b""
+        peer = parse_peer(address)
+        if allowed is not None:
+            if peer is None or not any(rule.covers(peer) for rule in allowed):
+                return b"Address not allowed"
+        elif peer is None or any(rule.covers(peer) for rule in denied):
+            return b"Address denied"
+        return b""
+
+    def _authenticate_plain(
+        self, domain: str, username: str, password: bytes | str
+    ) -> tuple[bool, bytes]:
+        if isinstance(password, str):  # a subclass that was written for pyzmq
+            password = password.encode(self.encoding)
+        with self._lock:
+            known_domain = domain if domain in self.passwords else "*"
+            users = self.passwords.get(known_domain)
         if users is None:
             return False, b"Invalid domain"
         known = users.get(username)
-        # An unknown name takes as long as a wrong password.
-        right = hmac.compare_digest(
-            password.encode(self.encoding, "replace"),
-            (password + "x" if known is None else known).encode(self.encoding, "replace"),
-        )
+        # An unknown name takes as long as a wrong password, a long password as long as a short one.
+        expected = b"" if known is None else _encoded("a password", known, self.encoding)
+        right = hmac.compare_digest(expected, password)
         if known is None:
             return False, b"Invalid username"
         return right, b"" if right else b"Invalid password"
 
     async def _authenticate_curve(self, domain: str, client_key: bytes) -> tuple[bool, bytes]:
         z85_key = z85_encode(client_key)
-        # The domain's own policy, of whatever kind, comes before that for all.
-        for name in (domain, "*"):
-            if name in self._any:
-                return True, b""
-            if name in self.credentials_providers:
-                verdict = self.credentials_providers[name].callback(domain, z85_key)
-                if inspect.isawaitable(verdict):
-                    verdict = await verdict
-                return bool(verdict), b"Unknown key"
-            if name in self.certs:
-                return bool(self.certs[name].get(z85_key)), b"Unknown key"
+        provider, certs = None, None
+        with self._lock:
+            # The domain's own policy, of whatever kind, comes before that for all.
+            for name in (domain, "*"):
+                if name in self._any:
+                    return True, b""
+                provider = self.credentials_providers.get(name)
+                certs = self.certs.get(name)
+                if provider is not None or certs is not None:
+                    break
+        if provider is not None:
+            verdict = provider.callback(domain, z85_key)
+            if inspect.isawaitable(verdict):
+                verdict = await verdict
+            return bool(verdict), b"Unknown key"
+        if certs is not None:
+            return bool(certs.get(z85_key)), b"Unknown key"
         return False, b"Unknown domain"
 
     def _send_zap_reply(
@@ -239,19 +346,29 @@ class Authenticator:
         request_id: bytes,
         status_code: bytes,
         status_text: bytes,
-        user_id: str = "anonymous",
+        user_id: str | bytes = "anonymous",
     ) -> None:
-        user = user_id.encode(self.encoding, "replace") if status_code == b"200" else b""
+        if self.zap_socket is None:
+            return  # stopped while a callback was under way
+        user = user_id if status_code == b"200" else b""
+        if isinstance(user, str):
+            user = user.encode(self.encoding)
         self.zap_socket.send_multipart([VERSION, request_id, status_code, status_text, user, b""])
 
 
-def _policy(policies: dict[str, Any], domain: str) -> Any:
-    return policies[domain] if domain in policies else policies.get("*")
+def has_ended(error: BaseException, *sockets: Any) -> bool:
+    """Whether an error means that the context has ended, or that one of the sockets was closed."""
+    return isinstance(error, ContextTerminated) or any(sock.closed for sock in sockets)
 
 
-def _listed(addresses: set[str], address: str) -> bool:
-    """ipc peers are "localhost" with their user, group and process behind it."""
-    return address in addresses or (address.startswith("localhost:") and "localhost" in addresses)
+def _encoded(what: str, text: str, encoding: str) -> bytes:
+    """The text as bytes. ValueError, TypeError: it cannot be; the text itself is not repeated."""
+    if not isinstance(text, str):
+        raise TypeError(f"{what} is a str, not {type(text).__name__}")
+    try:
+        return text.encode(encoding)
+    except UnicodeError:
+        raise ValueError(f"{what} cannot be expressed in {encoding}") from None
 
 
 __all__ = ["CURVE_ALLOW_ANY", "Authenticator"]

@@ -4,58 +4,90 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from itertools import count
-from threading import Thread
+from threading import Thread, current_thread
 from typing import Any
 
 from .. import constants
 from ..context import Context
-from ..error import ContextTerminated, ZMQError
+from ..error import ZMQError
 from ..poll import Poller
 from ..socket import Socket
-from .base import Authenticator
+from .base import PAUSE_S, Authenticator, has_ended
 
 _serial = count(1)
 
 
 class AuthenticationThread(Thread):
-    """Runs an authenticator until something arrives on `pipe`, or the context ends."""
+    """Runs an authenticator until something arrives on `pipe`, or the context ends.
+
+    Nothing else ends it: while it runs, nobody comes in unasked.
+    """
 
     def __init__(self, authenticator: Authenticator, pipe: Any) -> None:
         super().__init__(daemon=True, name="fastmq-auth")
         self.authenticator = authenticator
         self.pipe = pipe
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def run(self) -> None:
-        # Callbacks may be coroutines.
-        loop = asyncio.new_event_loop()
-        try:
-            self._serve(loop)
-        except ContextTerminated:
-            pass
-        finally:
-            loop.close()
-            self.pipe.close()
-            Authenticator.stop(self.authenticator)
-
-    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         requests = self.authenticator.zap_socket
         poller = Poller()
         poller.register(self.pipe, constants.POLLIN)
         poller.register(requests, constants.POLLIN)
-        while True:
+        try:
+            while self._serve(poller, requests):
+                pass
+        finally:
+            self.pipe.close()
+            Authenticator.stop(self.authenticator)
+            if self._loop is not None:
+                self._loop.close()
+
+    def _serve(self, poller: Poller, requests: Any) -> bool:
+        """Waits for a request and answers it; whether to go on."""
+        msg = None
+        try:
             ready = dict(poller.poll())
             if self.pipe in ready:
-                return
+                return False
             if requests in ready:
                 msg = requests.recv_multipart()
-                loop.run_until_complete(self.authenticator.handle_zap_message(msg))
+                self._answer(msg)
+        except BaseException as error:
+            # Of a callback's, say CancelledError or SystemExit, or the overriding method's.
+            if msg is not None:
+                self.authenticator._refuse(msg)
+            if has_ended(error, requests, self.pipe):
+                return False
+            self.authenticator.log.error("Authenticating failed", exc_info=error)
+            if msg is None:
+                time.sleep(PAUSE_S)
+        return True
+
+    def _answer(self, msg: list[bytes]) -> None:
+        # Callbacks may be coroutines, and may stop or close their loop.
+        if self._loop is None or self._loop.is_closed():
+            self._loop = asyncio.new_event_loop()
+        answering = self.authenticator.handle_zap_message(msg)
+        task = self._loop.create_task(answering)
+        try:
+            self._loop.run_until_complete(task)
+        finally:
+            if not task.done():
+                # It must not go on when the loop runs for another request.
+                answering.close()
+                self._loop.close()
+            elif not task.cancelled():
+                task.exception()  # is raised here; the task is not to log it again
 
 
 class ThreadAuthenticator(Authenticator):
     """An Authenticator that answers by itself, in a thread, between start() and stop().
 
-    Policies may be changed while it runs. Callbacks run in the thread.
+    Policies may be changed while it runs. Callbacks run in the thread. Whatever ends a callback
+    refuses that peer and nothing else: only stop() and the end of the context end the thread.
     """
 
     pipe: Any = None
@@ -98,7 +130,7 @@ class ThreadAuthenticator(Authenticator):
             self.pipe.send(b"TERMINATE", constants.DONTWAIT)
         except ZMQError:
             pass  # the thread is gone already
-        if self.is_alive():
+        if self.is_alive() and self.thread is not current_thread():
             self.thread.join()
         self.thread = None
         self.pipe.close()

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 from fastmq.cli import arguments
@@ -130,6 +130,8 @@ def run(options: argparse.Namespace) -> int:
 def reported(ends: dict[str, Any], interval: float, as_json: bool, screen: bool) -> Iterator[None]:
     """Tell every `interval` seconds, and at the end, what has passed both ends: as JSON on stdout,
     or in words on stderr, where a screen always shows the last ones only."""
+    import fastmq
+
     over = threading.Event()
     start = time.monotonic()
 
@@ -145,10 +147,12 @@ def reported(ends: dict[str, Any], interval: float, as_json: bool, screen: bool)
         return now
 
     def work() -> None:
-        last = counted(ends, 0)
-        while not over.wait(interval):
-            last = tell(last)
-        tell(last)
+        # A socket was closed, or its context has ended; or nobody reads what is told any more.
+        with suppress(fastmq.ZMQError, OSError):
+            last = counted(ends, 0)
+            while not over.wait(interval):
+                last = tell(last)
+            tell(last)
 
     thread = threading.Thread(target=work, name="fastmq-stats", daemon=True)
     thread.start()

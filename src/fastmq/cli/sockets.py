@@ -9,7 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -282,6 +282,10 @@ def told(socket: Any, notes: Notes, verbose: bool, bound: bool) -> Iterator[None
     given_up = threading.Event()
 
     def follow() -> None:
+        with suppress(fastmq.ZMQError):  # the socket was closed, or its context has ended
+            tell()
+
+    def tell() -> None:
         seen: set[tuple[str, str]] = set()
         for happened in events.follow(monitor):
             endpoint, failed = happened.endpoint, happened.event & FAILED_HANDSHAKES

@@ -170,7 +170,8 @@ class Device:
         try:
             self.run_device()
         except ZMQError as e:
-            if e.errno not in (Errno.ETERM, Errno.ENOTSOCK):
+            ended = self._context is not None and self._context.closed  # perhaps before it began
+            if e.errno not in (Errno.ETERM, Errno.ENOTSOCK) and not ended:
                 raise
         finally:
             self._close_sockets()

@@ -43,19 +43,25 @@ class Handler(socketserver.BaseRequestHandler):
             return
         logger.debug("connected to %s:%d", *target)
         with channel:
-            while True:
-                ready, _, _ = select.select([self.request, channel], [], [])
-                if self.request in ready:
-                    data = self.request.recv(_PIECE)
-                    if not data:
-                        break
-                    channel.sendall(data)
-                if channel in ready:
-                    data = channel.recv(_PIECE)
-                    if not data:
-                        break
-                    self.request.sendall(data)
+            try:
+                self._move(channel)
+            except (OSError, EOFError) as e:  # one side is gone
+                logger.debug("lost the connection to %s:%d: %r", *target, e)
         logger.debug("closed the connection to %s:%d", *target)
+
+    def _move(self, channel: paramiko.Channel) -> None:
+        while True:
+            ready, _, _ = select.select([self.request, channel], [], [])
+            if self.request in ready:
+                data = self.request.recv(_PIECE)
+                if not data:
+                    return
+                channel.sendall(data)
+            if channel in ready:
+                data = channel.recv(_PIECE)
+                if not data:
+                    return
+                self.request.sendall(data)
 
 
 def forward_server(
