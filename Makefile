@@ -57,8 +57,8 @@ soak: $(VENV)/.bench ## everything at once for SOAK_MINUTES (20): nothing may br
 budget: ## instructions a message on the engine's paths, against bench/budget.json
 	$(PYTHON) bench/budget.py $(BUDGET_ARGS)
 
-ctest: ## the engine's C tests under the address and undefined-behaviour sanitizers
-	$(MAKE) -C tests/c check MODES=asan
+ctest: ## the engine's C tests under the address and undefined-behaviour sanitizers, and what things cost
+	$(MAKE) -C tests/c check MODES="asan $(if $(filter Linux,$(shell uname -s)),steps)"
 
 tsan: ## the engine's C tests under the thread sanitizer
 	$(MAKE) -C tests/c check MODES=tsan

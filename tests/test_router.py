@@ -359,14 +359,49 @@ def test_raw_router_speaks_to_a_plain_socket(make, endpoint):
         assert s.recv(3) == b"200"
 
 
+@fastmq_only("libzmq takes it")
+@pytest.mark.parametrize("version", [(3, 1), (2, 0), (1, 0)], ids=str)
 @one
-def test_ids_that_start_with_zero_are_taken_from_the_wire(make, endpoint):
+def test_an_identity_that_starts_with_zero_counts_as_none(make, endpoint, version):
     import wire
 
     router = make(zmq.ROUTER)
-    with wire.connect(endpoint.bind(router)).handshake("DEALER", b"\0own") as w:
+    with wire.connect(endpoint.bind(router), version).handshake("DEALER", b"\0own") as w:
         w.send_message(b"x")
-        assert recv_multipart(router) == [b"\0own", b"x"]
+        frame, _ = router.recv_multipart(copy=False)
+        assert frame.bytes != b"\0own"
+        assert len(frame.bytes) == 5
+        with raises_errno(zmq.EINVAL):
+            frame.get("Identity")
+        (peer,) = router.peers()
+        assert peer.identity == frame.bytes
+
+
+@fastmq_only("libzmq gives it to the newcomer")
+@pytest.mark.parametrize("endpoint", ["tcp", "inproc"], indirect=True)
+def test_nobody_can_claim_the_automatic_id_of_a_peer_that_left(make, endpoint, watch):
+    """Who guesses it would get the replies to the one who left."""
+    router = make(zmq.ROUTER)
+    router.router_mandatory = 1
+    address = endpoint.bind(router)
+    client = make(zmq.DEALER)
+    endpoint.connect(client, address)
+    old = introduce(router, client)
+    client.close()
+    eventually("the peer to be gone", lambda: is_unknown(router, old))
+    thief = make(zmq.DEALER)
+    thief.setsockopt(zmq.ROUTING_ID, old)
+    endpoint.connect(thief, address)
+    assert introduce(router, thief) != old
+    with raises_errno(zmq.EHOSTUNREACH):
+        router.send_multipart([old, b"a secret"])
+    assert nothing_arrives(thief)
+
+
+@fastmq_only("libzmq takes it")
+def test_connect_routing_id_does_not_start_with_zero(make):
+    with raises_errno(zmq.EINVAL):
+        make(zmq.ROUTER).setsockopt(zmq.CONNECT_ROUTING_ID, b"\0own")
 
 
 @one

@@ -107,28 +107,12 @@ static void tell(struct zap_request *r, enum conn_verdict verdict, uint32_t code
     mutex_unlock(&r->lock);
 }
 
-static int add_metadata(struct meta *meta, const struct msg *m)
-{
-    struct cursor c = {msg_data(m), msg_size(m)};
-    while (c.left) {
-        uint8_t name_len;
-        uint32_t value_len;
-        const uint8_t *name, *value;
-        if (!cursor_u8(&c, &name_len) || name_len == 0 || !cursor_take(&c, name_len, &name) ||
-            !cursor_be32(&c, &value_len) || !cursor_take(&c, value_len, &value))
-            return -EPROTO;
-        int rc = meta_set(meta, (const char *)name, name_len, value, value_len);
-        if (rc)
-            return rc;
-    }
-    return 0;
-}
-
 /* What the connection gets to know. 0, or the code of what is wrong with the reply. */
 static uint32_t grant(struct zap_request *r, const struct msg *v)
 {
     struct meta *meta = meta_new();
-    int rc = meta ? add_metadata(meta, &v[R_META]) : -ENOMEM;
+    int rc = meta ? meta_read(meta, msg_data(&v[R_META]), msg_size(&v[R_META]), UINT32_MAX, NULL)
+                  : -ENOMEM;
     if (rc == 0)
         rc = meta_set(meta, "User-Id", 7, msg_data(&v[R_USER]), msg_size(&v[R_USER]));
     if (rc) {

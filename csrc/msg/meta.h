@@ -4,6 +4,7 @@
 #define MSG_META_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,6 +23,16 @@ void meta_unref(struct meta *m); /* NULL is allowed */
  */
 int meta_set(struct meta *m, const char *name, size_t name_len, const void *value,
              size_t value_len);
+/*
+ * Fills an empty one from a list in the same encoding, which somebody else wrote; of a name that is
+ * there several times the last counts. `leave_out` (may be NULL) says which are passed over. Takes
+ * time in proportion to `len`. 0; -EPROTO: it is no such list, has an empty
+ * name that is not left out, or more than `max` entries; -ENOMEM. After an error it is still empty.
+ */
+typedef bool meta_filter(const uint8_t *name, size_t name_len, const uint8_t *value,
+                         size_t value_len);
+int meta_read(struct meta *m, const uint8_t *data, size_t len, uint32_t max,
+              meta_filter *leave_out);
 /* Names compare without regard to case (RFC 37). 0 or -ENOENT. */
 int meta_get(const struct meta *m, const char *name, const uint8_t **value, size_t *value_len);
 

@@ -37,4 +37,34 @@ static inline int msg_init_subscription(struct msg *m, const void *topic, size_t
     return 0;
 }
 
+/* Takes the subscriptions out of a message: `take` gets each of them, and those that it took are
+ * dropped. Its first error ends that, with the rest of the message as it was. `only_first`: all of
+ * it is the program's unless the first part is a subscription. The peer decides how many parts
+ * there are, so each is moved once at most. */
+static inline int
+parts_take_subscriptions(struct parts *m, bool only_first,
+                         int (*take)(void *arg, const void *topic, size_t len, bool add), void *arg)
+{
+    if (only_first && !msg_is_subscription(&m->v[0]))
+        return 0;
+    uint32_t at = 0, kept = 0;
+    int rc = 0;
+    for (; at < m->len; at++) {
+        struct msg *part = &m->v[at];
+        if (msg_is_subscription(part)) {
+            const uint8_t *data = msg_data(part);
+            rc = take(arg, data + 1, msg_size(part) - 1, data[0] == BYTE_SUBSCRIBE);
+            if (rc)
+                break;
+            msg_drop(part);
+        } else if (kept++ != at) {
+            m->v[kept - 1] = *part;
+        }
+    }
+    if (at < m->len && kept != at)
+        memmove(m->v + kept, m->v + at, (m->len - at) * sizeof(*m->v));
+    m->len -= at - kept;
+    return rc;
+}
+
 #endif

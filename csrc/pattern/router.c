@@ -42,6 +42,7 @@ struct router_pipe {
     bool heard;   /* what it sends is received: it has the id, or lost it to HANDOVER */
     bool told;    /* the program was notified that it is there */
     struct list former;
+    uint32_t former_msgs; /* of all of them */
 };
 
 static int router_init(struct fmq_socket *s)
@@ -90,9 +91,7 @@ static int serve(struct router *me, struct pipe *p, const struct id *id)
 static int keep_former(struct pipe *p)
 {
     struct router_pipe *rp = p->state;
-    uint32_t msgs = p->in.msgs;
-    LIST_FOR(it, &rp->former)
-    msgs -= LIST_ENTRY(it, struct former, node)->msgs;
+    uint32_t msgs = p->in.msgs - rp->former_msgs;
     if (msgs == 0)
         return 0;
     struct former *f = mem_alloc(sizeof(*f));
@@ -100,6 +99,7 @@ static int keep_former(struct pipe *p)
         return -ENOMEM;
     f->msgs = msgs;
     f->id = rp->id;
+    rp->former_msgs += msgs;
     list_push_back(&rp->former, &f->node);
     return 0;
 }
@@ -296,6 +296,8 @@ static int router_recv(struct fmq_socket *s, struct parts *out, struct pipe **fr
         parts_truncate(out, out->len - 1);
         return rc;
     }
+    if (former)
+        rp->former_msgs--;
     if (former && --former->msgs == 0) {
         list_remove(&former->node);
         mem_free(former);

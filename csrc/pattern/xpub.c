@@ -41,6 +41,7 @@ struct xpub {
     uint32_t notices;           /* notes that are not of the user */
     uint32_t orphans;           /* notes of pipes that are gone */
     bool any_stopped;           /* pipes may be stopped for has_enough */
+    bool orphans_stop;          /* some of them because of the orphans */
     uint32_t max_subscriptions; /* a peer; 0: no limit */
     struct pipe *last; /* XPUB_MANUAL: whom the program last received from, NULL: gone or nobody */
     uint64_t sending;  /* number of the message being matched */
@@ -168,22 +169,33 @@ static void hold_up(struct xpub *me, struct pipe *p)
 {
     pipe_stop(p, true);
     me->any_stopped = true;
+    me->orphans_stop |= p->in_hwm && me->orphans >= p->in_hwm;
 }
 
-/* Who was stopped may go on, where the reason is gone. */
+/* Those who were stopped may go on, where the reason is gone. */
 static void go_on(struct xpub *me)
 {
     if (!me->any_stopped)
         return;
-    me->any_stopped = false;
+    me->any_stopped = me->orphans_stop = false;
     LIST_FOR(it, &me->out.pipes)
     {
         struct pipe *p = LIST_ENTRY(it, struct pipe, out_node);
         if (p->stopped && has_enough(me, p->state))
-            me->any_stopped = true;
+            hold_up(me, p);
         else
             pipe_stop(p, false);
     }
+}
+
+/* The same after a note of `p` was received (NULL: of a pipe that is gone). Not all pipes are
+ * looked at for every note: peers decide how many there are of both. */
+static void go_on_after(struct xpub *me, struct pipe *p, uint32_t hwm)
+{
+    if (p && p->stopped && !has_enough(me, p->state))
+        pipe_stop(p, false);
+    else if (!p && me->orphans_stop && (!hwm || me->orphans < hwm))
+        go_on(me);
 }
 
 static struct note *note_subscription(struct xpub_pipe *from, const void *topic, size_t len,
@@ -327,28 +339,21 @@ static void end_subscriptions(struct fmq_socket *s, struct xpub_pipe *xp, struct
 
 /* ---- what subscribers send ---- */
 
+static int xpub_take_subscription(void *arg, const void *topic, size_t len, bool add)
+{
+    struct xpub_pipe *xp = arg;
+    if (xp->pipe->hung_up || xp->pipe->close_wanted)
+        return 0;
+    return change_subscription(xp->pipe->socket, xp, topic, len, add);
+}
+
 /* Works through one message: subscriptions take effect, the rest is the program's. */
 static int digest(struct fmq_socket *s, struct xpub_pipe *xp, struct parts *m)
 {
     struct xpub *me = s->state;
-    bool gone = xp->pipe->hung_up || xp->pipe->close_wanted;
-    bool first_was = msg_is_subscription(&m->v[0]);
-    uint32_t end = first_was || !me->only_first ? m->len : 0;
-    for (uint32_t at = 0; at < end;) {
-        const struct msg *part = &m->v[at];
-        if (!msg_is_subscription(part)) {
-            at++;
-            continue;
-        }
-        const uint8_t *data = msg_data(part);
-        int rc = gone ? 0
-                      : change_subscription(s, xp, data + 1, msg_size(part) - 1,
-                                            data[0] == BYTE_SUBSCRIBE);
-        if (rc)
-            return rc;
-        parts_cut(m, at, 1);
-        end--;
-    }
+    int rc = parts_take_subscriptions(m, me->only_first, xpub_take_subscription, xp);
+    if (rc)
+        return rc;
     if (m->len == 0) {
         xp->pipe->msgs_in--; /* no message of the peer's program */
         return 0;
@@ -580,7 +585,7 @@ static int xpub_recv(struct fmq_socket *s, struct parts *out, struct pipe **from
     if (me->manual)
         me->last = p && !p->hung_up ? p : NULL;
     note_free(me, note);
-    go_on(me);
+    go_on_after(me, p, (uint32_t)s->opt.rcvhwm);
     if (p && list_linked(&p->in_node))
         read_ahead(s, p);
     return 0;
@@ -686,8 +691,12 @@ static int set_option(struct fmq_socket *s, int option, int64_t num, const void 
 
 static int xpub_setopt(struct fmq_socket *s, int option, int64_t num, const void *value, size_t len)
 {
+    struct xpub *me = s->state;
     int rc = set_option(s, option, num, value, len);
-    go_on(s->state); /* fewer notices may be wanted */
+    if (option != OPT_SUBSCRIBE && option != OPT_UNSUBSCRIBE)
+        go_on(me); /* fewer notices may be wanted */
+    else if (me->last)
+        go_on_after(me, me->last, 0);
     return rc;
 }
 

@@ -133,25 +133,18 @@ static int unsubscribe(struct xsub *me, const void *topic, size_t len)
 
 /* ---- messages ---- */
 
+static int xsub_take_subscription(void *arg, const void *topic, size_t len, bool add)
+{
+    return add ? subscribe(arg, topic, len) : unsubscribe(arg, topic, len);
+}
+
 static int xsub_send(struct fmq_socket *s, struct parts *m)
 {
     struct xsub *me = s->state;
-    bool first_was = msg_is_subscription(&m->v[0]);
-    uint32_t end = first_was || !me->only_first ? m->len : 0;
-    for (uint32_t at = 0; at < end;) {
-        const struct msg *part = &m->v[at];
-        if (!msg_is_subscription(part)) {
-            at++;
-            continue;
-        }
-        const uint8_t *data = msg_data(part);
-        int rc = data[0] == BYTE_SUBSCRIBE ? subscribe(me, data + 1, msg_size(part) - 1)
-                                           : unsubscribe(me, data + 1, msg_size(part) - 1);
-        if (rc)
-            return rc; /* those before it are done and gone: sending again goes on from here */
-        parts_cut(m, at, 1);
-        end--;
-    }
+    /* After an error those before it are done and gone: sending again goes on from there. */
+    int rc = parts_take_subscriptions(m, me->only_first, xsub_take_subscription, me);
+    if (rc)
+        return rc;
     if (m->len == 0)
         return 0;
     parts_mark(m);

@@ -115,6 +115,16 @@ static void link_unref(struct inproc_link *l)
     mem_free(l);
 }
 
+/* Who the other end is told that it is: the length of what is written to `to`. */
+static uint8_t own_identity(const struct fmq_socket *s, uint8_t *to)
+{
+    const struct options *o = &s->opt;
+    if (peer_identity_is_reserved(o->routing_id, o->routing_id_len))
+        return 0;
+    memcpy(to, o->routing_id, o->routing_id_len);
+    return o->routing_id_len;
+}
+
 /* Leaves a note for the socket at that end. l->lock held. */
 static void note(struct inproc_link *l, int side, unsigned events, bool urgent)
 {
@@ -139,8 +149,7 @@ static void describe(struct link_end *e, struct fmq_socket *s)
     e->sndhwm_bytes = (uint64_t)s->opt.sndhwm_bytes;
     e->rcvhwm_bytes = (uint64_t)s->opt.rcvhwm_bytes;
     atomic_store(&e->conflate, s->opt.conflate);
-    memcpy(e->identity, s->opt.routing_id, s->opt.routing_id_len);
-    e->identity_len = s->opt.routing_id_len;
+    e->identity_len = own_identity(s, e->identity);
 }
 
 /* The marks of both directions, now that both ends are described (or one: then its own alone
@@ -644,8 +653,7 @@ static void snapshot(struct inproc_name *entry, struct fmq_socket *s)
     entry->sndhwm_bytes = (uint64_t)s->opt.sndhwm_bytes;
     entry->rcvhwm_bytes = (uint64_t)s->opt.rcvhwm_bytes;
     entry->conflate = s->opt.conflate;
-    memcpy(entry->identity, s->opt.routing_id, s->opt.routing_id_len);
-    entry->identity_len = s->opt.routing_id_len;
+    entry->identity_len = own_identity(s, entry->identity);
 }
 
 /* The bound socket meets one that connected before. */

@@ -79,32 +79,15 @@ bool command_is(const uint8_t *body, size_t len, const char *name, const uint8_t
     return true;
 }
 
-/* What only an authenticator, or the connection, says of a peer: its own word does not count. */
-static bool not_its_own(const uint8_t *name, size_t len)
+/* What only an authenticator, or the connection, says of a peer: its own word does not count. Nor
+ * does an identity of the kind that ROUTER makes up: it may have been another peer's. */
+static bool not_its_own(const uint8_t *name, size_t len, const uint8_t *value, size_t value_len)
 {
-    return (len == 7 && strncasecmp((const char *)name, "User-Id", 7) == 0) ||
-           (len == 12 && strncasecmp((const char *)name, "Peer-Address", 12) == 0);
-}
-
-/* 0, -EPROTO: no list of properties, -ENOMEM. */
-static int parse_properties(struct meta *meta, const uint8_t *data, size_t len)
-{
-    struct cursor c = {data, len};
-    for (int count = 0; c.left; count++) {
-        uint8_t name_len;
-        uint32_t value_len;
-        const uint8_t *name, *value;
-        if (count == MAX_PROPERTIES || !cursor_u8(&c, &name_len) ||
-            !cursor_take(&c, name_len, &name) || !cursor_be32(&c, &value_len) ||
-            !cursor_take(&c, value_len, &value))
-            return -EPROTO;
-        if (name_len == 0 || not_its_own(name, name_len))
-            continue;
-        int rc = meta_set(meta, (const char *)name, name_len, value, value_len);
-        if (rc)
-            return rc;
-    }
-    return 0;
+    const char *text = (const char *)name;
+    return len == 0 || (len == 7 && strncasecmp(text, "User-Id", 7) == 0) ||
+           (len == 12 && strncasecmp(text, "Peer-Address", 12) == 0) ||
+           (len == 8 && peer_identity_is_reserved(value, value_len) &&
+            strncasecmp(text, "Identity", 8) == 0);
 }
 
 int command_read_properties(struct peer *p, const uint8_t *data, size_t len)
@@ -112,7 +95,7 @@ int command_read_properties(struct peer *p, const uint8_t *data, size_t len)
     struct meta *meta = meta_new();
     if (!meta)
         return -ENOMEM;
-    int rc = parse_properties(meta, data, len);
+    int rc = meta_read(meta, data, len, MAX_PROPERTIES, not_its_own);
     if (rc == -ENOMEM) {
         meta_unref(meta);
         return rc;

@@ -168,11 +168,12 @@ static int identity_step(struct peer *p)
         return 0;
     }
     const uint8_t *id = peer_at(p) + h.head;
-    rc = identity_meta(p, id, h.size);
+    size_t len = peer_identity_is_reserved(id, h.size) ? 0 : h.size;
+    rc = identity_meta(p, id, len);
     if (rc)
         return rc;
-    memcpy(p->remote_identity, id, h.size);
-    p->remote_identity_len = (uint8_t)h.size;
+    memcpy(p->remote_identity, id, len);
+    p->remote_identity_len = (uint8_t)len;
     peer_consume(p, h.head + h.size);
     peer_become_ready(p);
     return PEER_AGAIN;

@@ -298,6 +298,11 @@ static int prepare_chunk(struct peer *p)
     }
     if (p->in && has_room(p, need))
         return 0;
+    /* The rest of a frame that fills its chunk is read to where it belongs: in another chunk it
+     * would find no more room, and be moved again for every few bytes that come. */
+    if (p->in && p->in_begin == 0 && avail < p->frame_need && p->frame_need <= p->in->cap &&
+        want <= p->in->cap)
+        return 0;
     if (p->in && p->in->cap >= want && need <= p->in->cap - p->in->cap / 4 && chunk_is_ours(p)) {
         memmove(p->in->data, peer_at(p), avail);
         p->in_begin = 0;

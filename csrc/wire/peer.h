@@ -316,6 +316,13 @@ void peer_refuse(struct peer *p, uint32_t status);
 /* True when a peer of remote_type may talk to a socket of `type` (RFC table). -1 (unknown) is
  * accepted. */
 bool peer_types_match(int type, int remote_type);
+/* Identities that begin with a zero byte are those that a ROUTER makes up for peers that have none.
+ * Whoever could claim one would get the replies to a peer that left: such a claim counts as none.
+ */
+static inline bool peer_identity_is_reserved(const uint8_t *id, size_t len)
+{
+    return len > 0 && id[0] == 0;
+}
 const char *peer_type_name(int type);                     /* "REQ"; NULL: no such type */
 int peer_type_from_name(const uint8_t *name, size_t len); /* -1: unknown */
 

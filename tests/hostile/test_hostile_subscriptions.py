@@ -29,6 +29,22 @@ def subscribed(place):
     return [p.subscriptions for p in place.server.peers() if p.subscriptions not in (None, 1)]
 
 
+# ---- many at once ----
+
+
+@pytest.mark.parametrize("kind", ["PUB", "XPUB"])
+def test_a_message_of_very_many_subscriptions_stops_nobody(scene, kind):
+    """Each part costs the same, however many there are (tests/c/test_steps.c counts it)."""
+    place = scene(kind, maxmsgparts=200_000)
+    parts = b"".join(wire.frame(b"\1topic %06d" % (i % 100), wire.MORE) for i in range(200_000 - 1))
+    with place.healthy.busy():
+        with place.talk().enter() as w:
+            w.send(parts + wire.frame(b"\1the last"))
+            eventually("the last of them", lambda: subscribed(place) == [101])
+    place.drain()
+    place.settle()
+
+
 # ---- MAX_SUBSCRIPTIONS ----
 
 

@@ -68,6 +68,20 @@ def test_lengths_that_promise_much_cost_no_memory(scene, setting):
     place.settle()
 
 
+def test_the_end_of_a_frame_may_come_byte_by_byte(scene):
+    """It is not moved for each of them (tests/c/test_steps.c counts it)."""
+    place = scene("PULL", "NULL", "tcp")
+    body = bytes(range(256)) * 240
+    with place.healthy.busy():
+        with place.talk().enter() as w:
+            data = wire.frame(body)
+            w.send(data[:-2000])
+            for i in range(2000, 0, -1):
+                w.send(data[-i:][:1])
+            eventually("all of it", lambda: enemies(place)[0].bytes_received >= len(data))
+    place.settle()
+
+
 @TYPES
 def test_more_than_maxmsgsize_is_refused_at_its_head(scene, setting):
     place = scene(*setting, maxmsgsize=1000)
