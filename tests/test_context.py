@@ -8,6 +8,8 @@ import pytest
 from helpers import eventually, raises_errno, recv, run_python
 from target import IS_FASTMQ, fastmq_only, zmq
 
+ZERO_COPY_RECV = 10  # has no name in pyzmq
+
 
 def test_term_of_an_empty_context():
     ctx = zmq.Context()
@@ -52,6 +54,9 @@ def test_options_of_the_context():
     ctx.set(zmq.MAX_SOCKETS, 5)
     ctx.set(zmq.IPV6, 1)
     assert ctx.get(zmq.MAX_SOCKETS) == 5
+    for value in (0, 1):
+        ctx.set(ZERO_COPY_RECV, value)
+        assert ctx.get(ZERO_COPY_RECV) == value
     with ctx.socket(zmq.PAIR) as s:
         assert s.getsockopt(zmq.IPV6) == 1
     for option, value in ((zmq.IO_THREADS, -1), (zmq.MAX_SOCKETS, 0), (999, 1)):

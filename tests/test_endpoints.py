@@ -3,6 +3,9 @@ import errno
 import os
 import socket
 import stat
+import struct
+import sys
+from pathlib import Path
 
 import pytest
 from helpers import (
@@ -49,6 +52,60 @@ def test_wildcards_cannot_be_connected_to(make, address):
         pytest.skip("accepted there")
     with raises_errno(zmq.EINVAL):
         make(zmq.PAIR).connect(address)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["a b", " a", "localhost ", "a\t", "-", "-a", ".a", "_", "a/b", "a@b", "a,b", "#", "grün"],
+)
+def test_what_cannot_be_a_host_name_is_refused(make, host):
+    sock = make(zmq.DEALER)
+    with raises_errno(zmq.EINVAL):
+        sock.connect(f"tcp://{host}:1")
+    if not IS_FASTMQ:
+        return  # looks no further than the first character of all
+    for address in (f"tcp://127.0.0.1:0;{host}:1", f"tcp://{host}:0;127.0.0.1:1"):
+        with raises_errno(zmq.EINVAL):
+            sock.connect(address)
+
+
+@pytest.mark.parametrize("host", ["a-b.c_d", "a-", "a.", "1.2.3", "xn--grn-hoa.example"])
+def test_what_may_be_a_host_name_is_taken(make, host):
+    make(zmq.DEALER).connect(f"tcp://{host}:1")
+
+
+@pytest.mark.skipif(not hasattr(socket, "if_nametoindex"), reason="no names of interfaces")
+@pytest.mark.parametrize("zone", ["name", "number"])
+@pytest.mark.parametrize("host", ["[::1%{}]", "::1%{}"])
+def test_an_ipv6_address_may_name_its_interface(make, host, zone):
+    lo = next(name for _, name in socket.if_nameindex() if name.startswith("lo"))
+    host = host.format(lo if zone == "name" else socket.if_nametoindex(lo))
+    pull, push = make(zmq.PULL, ipv6=1), make(zmq.PUSH, ipv6=1)
+    pull.bind(f"tcp://{host}:*")
+    push.connect(f"tcp://{host}:{last_endpoint(pull).rsplit(':', 1)[1]}")
+    push.send(b"x")
+    assert recv(pull) == b"x"
+
+
+def test_a_zone_that_is_no_interface_cannot_be_bound(make):
+    with raises_errno(errno.ENODEV if IS_FASTMQ else zmq.EINVAL):
+        make(zmq.PULL, ipv6=1).bind("tcp://[::1%nosuch]:*")
+
+
+@fastmq_only("keeps 100")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the kernel's table")
+def test_as_many_connections_may_wait_as_the_system_allows(make, watch):
+    def backlog(**options):
+        pull = make(zmq.PULL, **options)
+        events = watch(pull)
+        pull.bind("tcp://127.0.0.1:*")
+        fd = events.wait(zmq.EVENT_LISTENING)[1]
+        with socket.socket(fileno=os.dup(fd)) as listener:
+            info = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+        return struct.unpack_from("=I", info, 28)[0]  # tcpi_sacked: of a listener its limit
+
+    assert backlog() == int(Path("/proc/sys/net/core/somaxconn").read_text())
+    assert backlog(backlog=7) == 7
 
 
 @fastmq_only("cuts the port to 16 bits")

@@ -380,9 +380,15 @@ def test_version_2_tells_both_ends_and_queue_lengths(make):
     assert told[2].startswith("tcp://127.0.0.1:") and told[2] != address
     assert told[3] == address
     push.monitor_stats()
-    number, values, _, _ = event()
+    number, values, local, remote = event()
     assert number == zmq.EVENT_PIPES_STATS
     assert values == [0, 0]
+    assert (local, remote) == told[2:]
+    name = f"inproc://{unique('stats')}"
+    pull.bind(name)
+    push.connect(name)
+    push.monitor_stats()
+    assert [event()[2:], event()[2:]] == [told[2:], (name, name)]
     push.monitor(None, 0)
     assert event()[0] == zmq.EVENT_MONITOR_STOPPED
     with raises_errno(errno.EINVAL):

@@ -22,7 +22,7 @@ INTEGERS = {
     "RCVBUF": (-1, [0, 4096, -1], [-2]),
     "LINGER": (-1, [-1, 0, 500, MAX], [-2]),
     "RECONNECT_IVL": (100, [-1, 0, 1, MAX], [-2]),
-    "BACKLOG": (100, [0, 1, 1000], [-1]),
+    "BACKLOG": (-1, [-1, 0, 1, 1000], [-2]) if IS_FASTMQ else (100, [0, 1, 1000], [-1]),
     "RECONNECT_IVL_MAX": (0, [0, 1, MAX], [-1]),
     "MAXMSGSIZE": (-1, [-1, 0, 1, 2**40], []),
     "SNDHWM": (1000, [0, 1, MAX], [-1]),
@@ -183,6 +183,45 @@ def test_write_only_draft_options_of_a_type(plain, name):
         sock.setsockopt(option(name), value)
     with raises_errno(zmq.EINVAL):
         sock.setsockopt(option(name), -1)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(n for n in WRITE_ONLY if n != "STREAM_NOTIFY"),
+        *("INVERT_MATCHING", "ZAP_ENFORCE_DOMAIN", "MULTICAST_LOOP"),
+    ],
+)
+def test_on_off_options_take_any_number_from_0_up_as_in_libzmq(plain, name):
+    sock = plain(WRITE_ONLY.get(name, P))
+    for value in (2, 77, MAX):
+        sock.setsockopt(option(name), value)
+        if name not in WRITE_ONLY:
+            assert sock.getsockopt(option(name)) == 1
+
+
+def test_any_number_but_0_switches_on(make, name):
+    router = make(zmq.ROUTER)
+    router.setsockopt(zmq.ROUTER_MANDATORY, 5)
+    with raises_errno(zmq.EHOSTUNREACH):
+        router.send_multipart([b"nobody", b""])
+    router.setsockopt(zmq.ROUTER_MANDATORY, 0)
+    router.send_multipart([b"nobody", b""])
+
+
+@pytest.mark.parametrize("kind", [zmq.DEALER, zmq.PAIR, zmq.REQ, zmq.PUB, zmq.PULL])
+def test_connect_routing_id_belongs_to_types_that_address_peers(plain, kind):
+    with raises_errno(zmq.EINVAL):
+        plain(kind).setsockopt(zmq.CONNECT_ROUTING_ID, b"x")
+
+
+@pytest.mark.parametrize("kind", [zmq.ROUTER, zmq.STREAM, zmq.REP])
+def test_connect_routing_id_is_1_to_255_bytes_of_any_kind(plain, kind):
+    sock = plain(kind)
+    for value in (b"x", b"\0", b"\0abc", b"x" * 255):
+        sock.setsockopt(zmq.CONNECT_ROUTING_ID, value)
+    with raises_errno(zmq.EINVAL):
+        sock.setsockopt(zmq.CONNECT_ROUTING_ID, b"")
 
 
 @pytest.mark.parametrize("name", ["ROUTER_MANDATORY", "XPUB_VERBOSE", "REQ_RELAXED"])

@@ -45,6 +45,24 @@ def test_connections_announce_themselves_and_their_end(server):
     assert recv_multipart(stream) == [peer, b""]
 
 
+def test_routing_id_tells_what_the_latest_peer_was_given(make, server):
+    stream, connect = server()
+    assert stream.routing_id == b""
+    for _ in range(2):
+        connect()
+        peer, _ = recv_multipart(stream)
+        assert stream.routing_id == peer
+
+
+def test_a_name_of_ones_own_is_not_shown_as_routing_id(make, server):
+    bound, _ = server()
+    stream = make(zmq.STREAM)
+    stream.setsockopt(zmq.CONNECT_ROUTING_ID, b"web")
+    stream.connect(last_endpoint(bound))
+    assert recv_multipart(stream) == [b"web", b""]
+    assert stream.routing_id == b""
+
+
 def test_bytes_go_both_ways(server):
     stream, connect = server()
     s = connect()

@@ -778,6 +778,12 @@ static void add_bytes(const struct pipe *p, struct fmq_counters *count)
     count->bytes_recvd += c->bytes_in;
 }
 
+static void names(const struct pipe *p, const char **local, const char **remote)
+{
+    *local = conn_of(p->link)->local_name;
+    *remote = conn_of(p->link)->remote_name;
+}
+
 static void describe(const struct pipe *p, struct fmq_peer *out)
 {
     conn_describe(conn_of(p->link), out);
@@ -790,6 +796,7 @@ static const struct link_ops stream_link = {
     .put_subscription = put_subscription,
     .end = link_end,
     .add_bytes = add_bytes,
+    .names = names,
     .describe = describe,
 };
 

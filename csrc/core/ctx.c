@@ -100,6 +100,7 @@ int fmq_ctx_new(fmq_ctx **out)
     ctx->thread_priority = -1;
     ctx->thread_sched_policy = -1;
     ctx->blocky = 1;
+    ctx->zero_copy_recv = 1;
     *out = ctx;
     return 0;
 }
@@ -189,13 +190,14 @@ static int set_locked(fmq_ctx *ctx, int option, int value)
             return -EINVAL;
         snprintf(ctx->name_prefix, sizeof(ctx->name_prefix), "%d", value);
         return 0;
-    case OPT_ZERO_COPY_RECV: /* always so here */
-        return value == 0 || value == 1 ? 0 : -EINVAL;
     case OPT_IPV6:
     case OPT_BLOCKY:
+    case OPT_ZERO_COPY_RECV: /* only read back: received messages are never copied */
         if (value != 0 && value != 1)
             return -EINVAL;
-        *(option == OPT_IPV6 ? &ctx->ipv6 : &ctx->blocky) = value;
+        *(option == OPT_IPV6     ? &ctx->ipv6
+          : option == OPT_BLOCKY ? &ctx->blocky
+                                 : &ctx->zero_copy_recv) = value;
         return 0;
     default:
         return -EINVAL;
@@ -244,7 +246,7 @@ static int get_locked(fmq_ctx *ctx, int option, int64_t *value)
         *value = MSG_T_SIZE;
         return 0;
     case OPT_ZERO_COPY_RECV:
-        *value = 1;
+        *value = ctx->zero_copy_recv;
         return 0;
     case OPT_IPV6:
         *value = ctx->ipv6;

@@ -42,6 +42,7 @@ struct fmq_ctx {
     struct map inproc_pending; /* name -> struct inproc_wait: connected before bind */
 
     int io_threads, max_sockets, max_msgsz, thread_priority, thread_sched_policy, ipv6, blocky;
+    int zero_copy_recv;
     unsigned cpus[64];
     unsigned cpu_count;
     char name_prefix[17];

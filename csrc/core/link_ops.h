@@ -38,6 +38,8 @@ struct link_ops {
 
     /* Adds the present link's bytes to `count`. */
     void (*add_bytes)(const struct pipe *p, struct fmq_counters *count);
+    /* What monitor events call its two ends. */
+    void (*names)(const struct pipe *p, const char **local, const char **remote);
     /* Fills in endpoint, address, type and the like. */
     void (*describe)(const struct pipe *p, struct fmq_peer *out);
 

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "core/endpoint.h"
+#include "core/link_ops.h"
 #include "core/socket.h"
 
 #define EVENT_MASK_V1 0xFFFFu
@@ -168,7 +170,12 @@ int fmq_monitor_stats(fmq_socket *s)
         {
             struct pipe *p = LIST_ENTRY(n, struct pipe, in_socket);
             uint64_t values[2] = {pipe_out_msgs(p), p->in.msgs};
-            emit_v2(m, EVENT_PIPES_STATS, values, 2, "", "");
+            const char *local = "", *remote = "";
+            if (p->link)
+                p->link->ops->names(p, &local, &remote);
+            else if (p->endpoint)
+                remote = p->endpoint->name;
+            emit_v2(m, EVENT_PIPES_STATS, values, 2, local, remote);
         }
     }
     socket_leave(s);

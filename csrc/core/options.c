@@ -425,12 +425,11 @@ static int set_special(struct fmq_socket *s, int id, int64_t num, const void *va
         o->routing_id_len = (uint8_t)len;
         return 0;
     case OPT_CONNECT_ROUTING_ID:
-        if (len && *(const uint8_t *)value == 0) {
-            detail_set("CONNECT_ROUTING_ID must not begin with a zero byte");
+        if (s->type != FMQ_ROUTER && s->type != FMQ_STREAM && s->type != FMQ_REP) {
+            detail_set("option CONNECT_ROUTING_ID does not apply to %s sockets", s->ops->name);
             return -EINVAL;
         }
-        if (len)
-            memcpy(s->next_identity, value, len);
+        memcpy(s->next_identity, value, len);
         s->next_identity_len = (uint8_t)len;
         return 0;
     case OPT_IPV4ONLY:
@@ -558,13 +557,13 @@ int fmq_set_int(fmq_socket *s, int option, int64_t value)
         detail_set("option %s takes bytes, not a number", r->info.name);
         return -EINVAL;
     }
-    if (r->info.kind == FMQ_OPT_BOOL && value > 1)
-        value = 2;
     if (value < r->info.min || value > r->info.max) {
         detail_set("option %s takes %" PRId64 " to %" PRId64, r->info.name, r->info.min,
                    r->info.max);
         return -EINVAL;
     }
+    if (r->info.kind == FMQ_OPT_BOOL)
+        value = value != 0;
     rc = zap_prepare(s, option);
     if (rc)
         return rc;

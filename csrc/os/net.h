@@ -45,6 +45,7 @@ int net_socket(int family, int type);
 /* Applies options that are set and meaningful for the family. -errno of the first that fails for
  * BINDTODEVICE, others are best effort. */
 int net_apply(int fd, int family, const struct net_stream_opts *opts);
+/* backlog -1: as many as the system allows. */
 int net_listen(int fd, const struct net_addr *addr, int backlog, bool reuse_addr, bool v6only);
 /* Binds an unconnected socket to its source address (with SO_REUSEADDR). */
 int net_bind(int fd, const struct net_addr *addr);

@@ -9,11 +9,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ifaddrs.h>
+#include <limits.h>
 #include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -195,7 +197,7 @@ int net_listen(int fd, const struct net_addr *addr, int backlog, bool reuse_addr
     if (family == AF_INET6)
         set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, v6only);
     if (SYS(BIND, bind(fd, (const struct sockaddr *)&addr->ss, addr->len)) < 0 ||
-        SYS(LISTEN, listen(fd, backlog)) < 0)
+        SYS(LISTEN, listen(fd, backlog < 0 ? INT_MAX : backlog)) < 0)
         return -errno;
     return 0;
 }
@@ -445,11 +447,43 @@ static int resolve_error(int eai)
     }
 }
 
+/* The index of the interface that a zone names, also as a number. 0: no such. */
+static unsigned zone_index(const char *zone)
+{
+    unsigned index = if_nametoindex(zone);
+    char name[IF_NAMESIZE];
+    if (index || !*zone || strspn(zone, "0123456789") != strlen(zone))
+        return index;
+    unsigned long number = strtoul(zone, NULL, 10);
+    return number <= UINT_MAX && if_indextoname((unsigned)number, name) ? (unsigned)number : 0;
+}
+
+/* "address%zone": getaddrinfo takes zones by name for link-local addresses alone. 1, or -ENOENT. */
+static int resolve_zoned(const char *host, uint16_t port, struct net_addr *out)
+{
+    char text[INET6_ADDRSTRLEN];
+    const char *percent = strchr(host, '%');
+    size_t len = (size_t)(percent - host);
+    struct sockaddr_in6 in6;
+    memset(&in6, 0, sizeof(in6));
+    in6.sin6_family = AF_INET6;
+    if (len >= sizeof(text))
+        return -ENOENT;
+    memcpy(text, host, len);
+    text[len] = 0;
+    if (inet_pton(AF_INET6, text, &in6.sin6_addr) != 1 ||
+        (in6.sin6_scope_id = zone_index(percent + 1)) == 0)
+        return -ENOENT;
+    return take_addr(out, (const struct sockaddr *)&in6, port) ? 1 : -ENOENT;
+}
+
 int net_resolve(const char *host, uint16_t port, bool ipv6, bool numeric_only, struct net_addr *out,
                 int max)
 {
     struct addrinfo hints;
     struct addrinfo *list = NULL;
+    if (ipv6 && strchr(host, '%'))
+        return resolve_zoned(host, port, out);
     memset(&hints, 0, sizeof(hints));
     hints.ai_family = ipv6 ? AF_UNSPEC : AF_INET;
     hints.ai_socktype = SOCK_STREAM; /* one entry an address, not one a protocol */

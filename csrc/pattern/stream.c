@@ -52,7 +52,8 @@ static int stream_attach(struct fmq_socket *s, struct pipe *p)
         return rc == -EEXIST ? -EADDRINUSE : rc;
     sp->named = true;
     balancer_add(&me->out, p);
-    if (p->endpoint) { /* the program that connects learns the id from ROUTING_ID */
+    if (!p->identity_given) { /* the program learns from ROUTING_ID what its latest peer was given
+                               */
         memcpy(s->opt.routing_id, sp->id.bytes, sp->id.len);
         s->opt.routing_id_len = sp->id.len;
     }

@@ -27,6 +27,7 @@
 #define EV_CLOSED 16u
 
 #define NAME_MAX_LEN 256
+#define SCHEME "inproc://"
 
 struct inproc_link;
 
@@ -64,12 +65,13 @@ struct inproc_link {
     int type;               /* of the connecting socket */
     struct budget *budget;  /* both pipes' */
     struct list waiting;    /* inproc_wait.links, under ctx->inproc_lock */
-    char *name;
+    char *uri;              /* inproc://... */
+    const char *name;       /* in it */
 };
 
 /* A bound name with what its socket was when it was bound, so that connecting needs no lock of it.
  */
-struct inproc_name {
+struct bound_name {
     struct fmq_socket *socket;
     uint32_t sndhwm, rcvhwm;
     uint64_t sndhwm_bytes, rcvhwm_bytes;
@@ -111,7 +113,7 @@ static void link_unref(struct inproc_link *l)
         msgring_fini(&l->end[i].queue);
     }
     mutex_fini(&l->lock);
-    mem_free(l->name);
+    mem_free(l->uri);
     mem_free(l);
 }
 
@@ -172,11 +174,14 @@ static struct inproc_link *link_new(struct fmq_socket *s, const char *name)
     struct inproc_link *l = mem_zalloc(sizeof(*l));
     if (!l)
         return NULL;
-    l->name = mem_strdup(name);
-    if (!l->name) {
+    size_t len = strlen(name);
+    l->uri = mem_alloc(sizeof(SCHEME) + len);
+    if (!l->uri) {
         mem_free(l);
         return NULL;
     }
+    memcpy(l->uri, SCHEME, sizeof(SCHEME) - 1);
+    l->name = memcpy(l->uri + sizeof(SCHEME) - 1, name, len + 1);
     l->link.ops = &direct_link;
     mutex_init(&l->lock);
     atomic_init(&l->refs, 1);
@@ -386,17 +391,22 @@ static void add_bytes(const struct pipe *p, struct fmq_counters *count)
     mutex_unlock(&l->lock);
 }
 
+static void names(const struct pipe *p, const char **local, const char **remote)
+{
+    *local = *remote = link_of(p)->uri;
+}
+
 static void describe_peer(const struct pipe *p, struct fmq_peer *out)
 {
     struct inproc_link *l = link_of(p);
-    snprintf(out->endpoint, sizeof(out->endpoint), "inproc://%s", l->name);
+    snprintf(out->endpoint, sizeof(out->endpoint), "%s", l->uri);
     out->accepted = p->side == 1;
     mutex_lock(&l->lock);
     const struct link_end *there = &l->end[!p->side];
     if (there->socket)
         out->type = there->socket->type;
     if (p->ready)
-        snprintf(out->address, sizeof(out->address), "inproc://%.150s", l->name);
+        snprintf(out->address, sizeof(out->address), "%.159s", l->uri);
     mutex_unlock(&l->lock);
 }
 
@@ -458,6 +468,7 @@ static void detach(struct pipe *p)
 static const struct link_ops direct_link = {
     .direct = true,
     .add_bytes = add_bytes,
+    .names = names,
     .describe = describe_peer,
     .can_write = can_write,
     .bounded = is_bounded,
@@ -646,7 +657,7 @@ static int types_match(int a, int b)
     return peer_types_match(a, b) && peer_types_match(b, a);
 }
 
-static void snapshot(struct inproc_name *entry, struct fmq_socket *s)
+static void snapshot(struct bound_name *entry, struct fmq_socket *s)
 {
     entry->sndhwm = (uint32_t)s->opt.sndhwm;
     entry->rcvhwm = (uint32_t)s->opt.rcvhwm;
@@ -693,7 +704,7 @@ int inproc_bind(struct fmq_socket *s, const char *name)
     if (rc)
         return rc;
     struct fmq_ctx *ctx = s->ctx;
-    struct inproc_name *entry = mem_alloc(sizeof(*entry));
+    struct bound_name *entry = mem_alloc(sizeof(*entry));
     if (!entry)
         return -ENOMEM;
     entry->socket = s;
@@ -729,7 +740,7 @@ int inproc_unbind(struct fmq_socket *s, const char *name)
 {
     struct fmq_ctx *ctx = s->ctx;
     mutex_lock(&ctx->inproc_lock);
-    struct inproc_name *entry = map_get(&ctx->inproc_bound, name, strlen(name));
+    struct bound_name *entry = map_get(&ctx->inproc_bound, name, strlen(name));
     int rc = -ENOENT;
     if (entry && entry->socket == s) {
         map_del(&ctx->inproc_bound, name, strlen(name));
@@ -756,7 +767,7 @@ void inproc_unbind_all(struct fmq_socket *s)
     size_t pos = 0;
     const void *key;
     size_t len;
-    struct inproc_name *entry;
+    struct bound_name *entry;
     while ((entry = map_next(&ctx->inproc_bound, &pos, &key, &len))) {
         if (entry->socket == s) {
             map_del(&ctx->inproc_bound, key, len);
@@ -799,7 +810,7 @@ void inproc_forget(struct fmq_ctx *ctx)
         mem_free(wait);
     }
     pos = 0;
-    struct inproc_name *entry;
+    struct bound_name *entry;
     while ((entry = map_next(&ctx->inproc_bound, &pos, &key, &len)))
         mem_free(entry);
 }
@@ -824,7 +835,7 @@ int inproc_connect(struct fmq_socket *s, struct pipe *p, const char *name, bool 
     l->end[0].link = l->end[1].link = l;
     bool connected = false;
     mutex_lock(&ctx->inproc_lock);
-    struct inproc_name *entry = map_get(&ctx->inproc_bound, name, strlen(name));
+    struct bound_name *entry = map_get(&ctx->inproc_bound, name, strlen(name));
     if (entry) {
         struct fmq_socket *bound = entry->socket;
         if (!types_match(s->type, bound->type)) {

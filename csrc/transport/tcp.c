@@ -8,6 +8,21 @@
 
 #define DETAIL_SIZE 200
 
+/* Whether the text could name a host: letters, digits and what addresses are written with, but no
+ * hyphen or the like at the start. Interfaces, which a zone names, are less strict. */
+static bool may_be_host(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        char c = text[i];
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        if (c == '%' && i > 0)
+            return true;
+        if (!plain && (i == 0 ? c != ':' && c != '[' && c != '*' : !strchr(".-_:[]*", c)))
+            return false;
+    }
+    return true;
+}
+
 /* "host:port" into its halves; "[v6]:port" loses its brackets. */
 static int split_port(const char *text, size_t len, char *host, size_t host_size, uint16_t *port,
                       bool wildcard_port, const char *whole, char *detail)
@@ -59,6 +74,16 @@ static int split_port(const char *text, size_t len, char *host, size_t host_size
     return 0;
 }
 
+/* -EINVAL unless it could be one to connect to, or from. */
+static int check_host(const char *host, const char *whole, char *detail)
+{
+    if (may_be_host(host, strlen(host)))
+        return 0;
+    snprintf(detail, DETAIL_SIZE, "'tcp://%.100s': '%.60s' is no host name or address", whole,
+             host);
+    return -EINVAL;
+}
+
 static void any_address(struct address *a, bool ipv6)
 {
     memset(&a->at[0], 0, sizeof(a->at[0]));
@@ -93,12 +118,16 @@ static int tcp_parse(struct address *a, const char *rest, bool bind, bool ipv6, 
     if (semi) {
         rc = split_port(rest, (size_t)(semi - rest), a->src_host, sizeof(a->src_host), &a->src_port,
                         true, rest, detail);
+        if (rc == 0)
+            rc = check_host(a->src_host, rest, detail);
         if (rc)
             return rc;
         a->has_src = true;
     }
     const char *target = semi ? semi + 1 : rest;
     rc = split_port(target, strlen(target), a->host, sizeof(a->host), &a->port, bind, rest, detail);
+    if (rc == 0 && !bind) /* to be bound it may name an interface */
+        rc = check_host(a->host, rest, detail);
     if (rc)
         return rc;
     if (strcmp(a->host, "*") == 0) {

@@ -303,15 +303,6 @@ static int curve_next(struct mechanism *m, struct peer *p, struct command_buf *o
 
 /* ---- commands in ---- */
 
-static bool newer(struct curve *n, const uint8_t *counter)
-{
-    uint64_t value = get_be64(counter);
-    if (value <= n->nonce_in)
-        return false;
-    n->nonce_in = value;
-    return true;
-}
-
 static int bad_sequence(struct peer *p)
 {
     return peer_fail(p, PEER_FAIL_PROTOCOL, PROTO_ZMTP_INVALID_SEQUENCE);
@@ -323,8 +314,7 @@ static int take_hello(struct curve *n, struct peer *p, const uint8_t *body, size
     uint8_t content[HELLO_ZEROS], nonce[CRYPTO_NONCE];
     if (len != HELLO_LEN || body[6] != 1 || body[7] != 0)
         return peer_fail(p, PEER_FAIL_PROTOCOL, PROTO_ZMTP_MALFORMED_HELLO);
-    if (!newer(n, body + HELLO_NONCE))
-        return bad_sequence(p);
+    n->nonce_in = get_be64(body + HELLO_NONCE); /* any: it is the first */
     memcpy(n->peer_short, body + HELLO_CLIENT, KEY);
     crypto_counter_nonce(nonce, "CurveZMQHELLO---", n->nonce_in);
     if (open_box(n, content, body + HELLO_BOX, HELLO_ZEROS + MAC, nonce, n->peer_short,

@@ -526,17 +526,24 @@ static int handshake_step(struct peer *p, struct peer_event *ev)
 
 /* ---- traffic ---- */
 
+/* What a flood of PINGs costs is bounded: of more than can wait, the last one is answered. */
+static void put_pong(struct peer *p, const uint8_t *context, size_t len)
+{
+    if (p->pongs_due < PONGS_MAX)
+        p->pongs_due++;
+    struct pong *pong = &p->pongs[p->pongs_due - 1];
+    pong->len = (uint8_t)(len < sizeof(pong->context) ? len : sizeof(pong->context));
+    if (pong->len)
+        memcpy(pong->context, context, pong->len);
+}
+
 static void got_ping(struct peer *p, const uint8_t *args, size_t len)
 {
     if (len < 2)
         return;
     p->ttl_ns = get_be16(args) * 100 * PEER_NS_PER_MS;
     p->ttl_deadline = p->ttl_ns ? p->now + p->ttl_ns : PEER_NEVER;
-    /* One answer at a time: a flood of PINGs is answered by the latest. */
-    len -= 2;
-    p->pong_len = (uint8_t)(len < sizeof(p->pong) ? len : sizeof(p->pong));
-    memcpy(p->pong, args + 2, p->pong_len);
-    p->pong_due = true;
+    put_pong(p, args + 2, len - 2);
     if (p->ping_seen && p->now > p->ping_seen)
         p->ping_gap = p->now - p->ping_seen;
     p->ping_seen = p->now;
@@ -749,6 +756,6 @@ int peer_next(struct peer *p, struct peer_event *ev)
 
 void peer_reassure(struct peer *p)
 {
-    p->pong_len = 0;
-    p->pong_due = true;
+    if (!p->pongs_due)
+        put_pong(p, NULL, 0);
 }

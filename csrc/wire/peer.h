@@ -132,6 +132,14 @@ struct peer_event {
     size_t len;
 };
 
+#define PONGS_MAX 4
+
+/* A PING that is to be answered. */
+struct pong {
+    uint8_t len;
+    uint8_t context[16];
+};
+
 enum peer_state {
     PEER_SIGNATURE,
     PEER_VERSION,
@@ -203,9 +211,8 @@ struct peer {
     bool due_ready, due_subscribe; /* events that are not caused by a frame */
     bool starved;                  /* the last peer_next wanted more bytes */
 
-    bool pong_due;
-    uint8_t pong_len;
-    uint8_t pong[16];
+    struct pong pongs[PONGS_MAX]; /* to be answered, the oldest first */
+    unsigned pongs_due;
     unsigned pings_queued;
     uint64_t ping_id, ping_time;
     uint64_t now, handshake_deadline, ping_next, timeout_deadline, ttl_deadline;

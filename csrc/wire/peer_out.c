@@ -46,17 +46,25 @@ bool peer_wants_write(const struct peer *p, const struct outq *q)
 {
     if (p->own.bytes)
         return true;
-    return p->ready && (q->bytes || p->pong_due || p->has_v1_taken);
+    return p->ready && (q->bytes || p->pongs_due || p->has_v1_taken);
 }
 
 static int flush_pong(struct peer *p, struct outq *q)
 {
     static const char name[] = "\4PONG";
-    if (!p->pong_due)
-        return 0;
-    int rc = outq_put_command(q, name, sizeof(name) - 1, p->pong, p->pong_len);
-    if (rc == 0)
-        p->pong_due = false;
+    unsigned done = 0;
+    int rc = 0;
+    while (done < p->pongs_due) {
+        const struct pong *pong = &p->pongs[done];
+        rc = outq_put_command(q, name, sizeof(name) - 1, pong->context, pong->len);
+        if (rc)
+            break;
+        done++;
+    }
+    if (done) {
+        p->pongs_due -= done;
+        memmove(p->pongs, p->pongs + done, p->pongs_due * sizeof(p->pongs[0]));
+    }
     return rc;
 }
 

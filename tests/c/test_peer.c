@@ -902,10 +902,29 @@ TEST(ping_is_answered_with_its_context_of_16_bytes_at_most)
          100);
     CHECK(peer_wants_write(&e->p, &e->q));
     expect_out(e, BYTES("\4\x15\4PONG0123456789abcdef"));
+    end_free(e);
+    pool_release(pool);
+}
+
+TEST(each_of_several_pings_of_one_read_is_answered)
+{
+    setup();
+    struct end *e = heartbeat_pair(0, 0, -1);
+    feed(e, BYTES("\4\x8\4PING\0\0x\4\7\4PING\0\0\4\x9\4PING\0\0yz"), 100);
+    expect_out(e, BYTES("\4\6\4PONGx\4\5\4PONG\4\7\4PONGyz"));
+    end_free(e);
+    pool_release(pool);
+}
+
+TEST(a_flood_of_pings_is_answered_by_a_few_pongs_and_the_last_of_them)
+{
+    setup();
+    struct end *e = heartbeat_pair(0, 0, -1);
     for (int i = 0; i < 1000; i++)
         feed(e, BYTES("\4\x8\4PING\0\0x"), 100);
+    feed(e, BYTES("\4\x8\4PING\0\0y"), 100);
     peer_tick(&e->p, &e->q, e->now);
-    expect_out(e, BYTES("\4\6\4PONGx"));
+    expect_out(e, BYTES("\4\6\4PONGx\4\6\4PONGx\4\6\4PONGx\4\6\4PONGy"));
     end_free(e);
     pool_release(pool);
 }

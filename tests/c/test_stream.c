@@ -79,7 +79,7 @@ TEST(stream_reports_unknown_and_full_peers)
     fake_end(s);
 }
 
-TEST(stream_gives_the_id_of_an_outgoing_connection_as_routing_id)
+TEST(stream_gives_the_id_that_its_latest_peer_was_given_as_routing_id)
 {
     struct fmq_socket *s = fake_socket(&pattern_stream);
     struct fake *a = fake_new(s), *b = fake_new(s);
@@ -90,10 +90,12 @@ TEST(stream_gives_the_id_of_an_outgoing_connection_as_routing_id)
     struct id id;
     id_set(&id, s->opt.routing_id, s->opt.routing_id_len);
     CHECK_EQ(fake_attach(b), 0);
-    CHECK_MEM(s->opt.routing_id, id.bytes, 5);
+    CHECK_EQ(s->opt.routing_id_len, 5);
+    CHECK(memcmp(s->opt.routing_id, id.bytes, 5) != 0);
     struct msg m;
     CHECK_EQ(id_frame(&id, &m), 0);
     CHECK_EQ(s->ops->send_check(s, &m), 0);
+    id_set(&id, s->opt.routing_id, s->opt.routing_id_len);
     struct fake *c = fake_new(s);
     c->pipe.identity_given = true;
     memcpy(c->pipe.identity, id.bytes, 5);
