@@ -5,6 +5,7 @@ import errno
 import os
 import socket as pysocket
 import struct
+import sys
 
 import pytest
 import wire
@@ -28,7 +29,7 @@ from security import (
     plain_client,
     reply,
 )
-from target import fastmq_only, submodule, zmq
+from target import IS_FASTMQ, fastmq_only, submodule, zmq
 
 AUTH = zmq.EVENT_HANDSHAKE_FAILED_AUTH
 PROTOCOL = zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
@@ -354,6 +355,90 @@ def test_a_context_ends_while_questions_are_open(ctx, handler, make):
     judge.asked()
     client.close()
     server.close()
+
+
+# ---- the address ----
+
+PIPELINED = {
+    "NULL": wire.greeting() + wire.ready("DEALER"),
+    "PLAIN": wire.greeting(mechanism=b"PLAIN")
+    + wire.command(b"HELLO", b"\5admin\6secret")
+    + wire.command(b"INITIATE", wire.prop(b"Socket-Type", b"DEALER")),
+}
+
+
+def bind_to_a_reset_connection(sock, data):
+    """The connection is accepted when it was reset already: the system knows no address of it."""
+    with pysocket.create_server(("127.0.0.1", 0)) as listener:
+        with pysocket.create_connection(listener.getsockname()) as s:
+            s.sendall(data)
+            name = "tcp://{}:{}".format(*s.getsockname())
+            s.setsockopt(pysocket.SOL_SOCKET, pysocket.SO_LINGER, struct.pack("ii", 1, 0))
+        sock.use_fd = listener.detach()
+        sock.bind("tcp://127.0.0.1:*")
+    return name
+
+
+@fastmq_only("libzmq closes it unasked")
+@pytest.mark.parametrize("mechanism", PIPELINED)
+def test_a_peer_that_reset_its_connection_is_still_judged_by_its_address(
+    handler, make, watch, mechanism
+):
+    denied = b"127.0.0.1"
+    asked = handler(lambda r: reply(r, b"400" if r[3] == denied else b"200"))
+    server = make(zmq.DEALER, zap_domain=b"test", plain_server=mechanism == "PLAIN")
+    events = watch(server)
+    bind_to_a_reset_connection(server, PIPELINED[mechanism] + wire.frame(b"let me in"))
+    assert asked.asked()[3] == denied
+    assert events.wait(*OUTCOMES)[:2] == (AUTH, 400)
+    assert nothing_arrives(server)
+
+
+@fastmq_only("libzmq loses it")
+def test_the_address_of_a_reset_connection_is_told(make):
+    server = make(zmq.DEALER)
+    server.monitor("inproc://both-ends", zmq.EVENT_ALL_V2, version=2)
+    monitor = make(zmq.PAIR)
+    monitor.connect("inproc://both-ends")
+    name = bind_to_a_reset_connection(server, PIPELINED["NULL"] + wire.frame(b"x"))
+    frame = server.recv(timeout=8000, copy=False)
+    assert frame.get("Peer-Address") == "127.0.0.1"
+    wanted = {zmq.EVENT_ACCEPTED, zmq.EVENT_HANDSHAKE_SUCCEEDED, zmq.EVENT_DISCONNECTED}
+    while wanted:
+        event, _, _, _, remote = recv_multipart(monitor)
+        number = int.from_bytes(event, sys.byteorder)
+        if number in wanted:
+            assert remote.decode() == name
+            wanted.remove(number)
+
+
+@fastmq_only("libzmq lets it in")
+def test_a_tcp_peer_without_an_address_is_refused(make, watch, tmp_path):
+    server = make(zmq.DEALER)
+    events = watch(server)
+    with pysocket.socket(pysocket.AF_UNIX) as listener, pysocket.socket(pysocket.AF_UNIX) as s:
+        listener.bind(str(tmp_path / "s"))
+        listener.listen()
+        s.connect(str(tmp_path / "s"))
+        server.use_fd = listener.detach()
+        server.bind("tcp://127.0.0.1:*")
+        assert events.wait(zmq.EVENT_ACCEPT_FAILED)[1] == errno.ENOTCONN
+        s.settimeout(8)
+        assert s.recv(1) == b""
+
+
+@networks
+def test_peers_tell_the_address_of_both_ends(make, endpoint):
+    server, client = make(zmq.DEALER), make(zmq.DEALER)
+    endpoint.connect(client, address := endpoint.bind(server))
+    client.send(b"x")
+    frame = server.recv(copy=False)
+    assert frame.get("Peer-Address").startswith(
+        "127.0.0.1" if endpoint.kind == "tcp" else f"localhost:{os.getuid()}:{os.getgid()}:"
+    )
+    if IS_FASTMQ:
+        assert client.peers()[0].address == address
+        assert server.peers()[0].address.startswith(address.split("//")[0])
 
 
 @fastmq_only("libzmq answers what follows HELLO with a reset")

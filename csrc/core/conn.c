@@ -97,6 +97,8 @@ static void bury(struct io *io)
     net_close(c->io.fd);
     mem_free(c->local_name);
     mem_free(c->remote_name);
+    mem_free(c->peer_name);
+    mem_free(c->address);
     mem_free(c);
 }
 
@@ -402,21 +404,11 @@ void conn_resume(struct conn *c)
 
 /* ---- reading ---- */
 
-void conn_peer_address(const struct conn *c, char *buf, size_t size)
-{
-    buf[0] = 0;
-    if (c->endpoint && c->endpoint->transport)
-        c->endpoint->transport->peer_address(c->io.fd, buf, size);
-}
-
 static int on_ready(struct conn *c)
 {
     struct fmq_socket *s = c->socket;
     struct peer *peer = &c->peer;
-    char address[128];
-    conn_peer_address(c, address, sizeof(address));
-    if (peer->meta && address[0] &&
-        meta_set(peer->meta, "Peer-Address", 12, address, strlen(address)))
+    if (peer->meta && meta_set(peer->meta, "Peer-Address", 12, c->address, strlen(c->address)))
         return -ENOMEM;
     c->was_ready = true;
     monitor_emit(s, c->bound, EVENT_HANDSHAKE_SUCCEEDED, 0, c->local_name, c->remote_name);
@@ -733,7 +725,6 @@ bool conn_spin(struct conn *c, uint64_t until)
 void conn_describe(const struct conn *c, struct fmq_peer *out)
 {
     const struct endpoint *ep = c->endpoint;
-    struct net_addr addr;
     out->link = c->end_wanted != CONN_END_NONE ? FMQ_LINK_CLOSING
                 : c->peer.ready                ? FMQ_LINK_READY
                                                : FMQ_LINK_HANDSHAKING;
@@ -743,10 +734,7 @@ void conn_describe(const struct conn *c, struct fmq_peer *out)
     out->rtt_ns = c->peer.last_rtt_ns;
     const char *name = ep ? ep->name : c->bound ? c->local_name : c->remote_name;
     snprintf(out->endpoint, sizeof(out->endpoint), "%s", name);
-    if (ep && ep->transport && net_peer_addr(c->io.fd, &addr) == 0)
-        ep->transport->peer_name(&addr, out->address, sizeof(out->address));
-    else
-        snprintf(out->address, sizeof(out->address), "%s", c->remote_name);
+    snprintf(out->address, sizeof(out->address), "%s", c->peer_name);
 }
 
 /* ---- what its pipe asks ---- */
@@ -837,7 +825,7 @@ static void conn_timer(struct timer *t, uint64_t now)
 }
 
 struct conn *conn_new(struct fmq_socket *s, struct endpoint *ep, int fd, struct pipe *pipe,
-                      const char *local_name, const char *remote_name)
+                      const struct conn_ends *ends)
 {
     struct conn *c = mem_zalloc(sizeof(*c));
     if (!c) {
@@ -886,9 +874,12 @@ struct conn *conn_new(struct fmq_socket *s, struct endpoint *ep, int fd, struct 
     list_init(&c->attention);
     list_init(&c->warm);
     timer_init(&c->timer, conn_timer);
-    c->local_name = mem_strdup(local_name);
-    c->remote_name = mem_strdup(remote_name);
-    if (!c->local_name || !c->remote_name || io_watch(s, &c->io, POLLER_IN)) {
+    c->local_name = mem_strdup(ends->local_name);
+    c->remote_name = mem_strdup(ends->remote_name);
+    c->peer_name = mem_strdup(ends->peer_name);
+    c->address = mem_strdup(ends->address);
+    if (!c->local_name || !c->remote_name || !c->peer_name || !c->address ||
+        io_watch(s, &c->io, POLLER_IN)) {
         bury(&c->io);
         return NULL;
     }

@@ -71,11 +71,22 @@ struct conn {
     int64_t since; /* Unix time, ns */
     char *local_name;
     char *remote_name;
+    char *peer_name;
+    char *address;
+};
+
+/* Who is at both ends, as accept and connect told it. The system is not asked again later: it knows
+ * nothing more of a connection that was reset. Copied by conn_new. */
+struct conn_ends {
+    const char *local_name;  /* for the monitor */
+    const char *remote_name; /* for the monitor; of a connecter, its endpoint */
+    const char *peer_name;   /* the peer's own address as an endpoint, for peers() */
+    const char *address;     /* what Peer-Address says, and what ZAP is asked about */
 };
 
 /* Takes over the descriptor, also on failure. `pipe` on connecting sockets. NULL: no memory. */
 struct conn *conn_new(struct fmq_socket *s, struct endpoint *ep, int fd, struct pipe *pipe,
-                      const char *local_name, const char *remote_name);
+                      const struct conn_ends *ends);
 /* Its pipe's reader made room. */
 void conn_resume(struct conn *c);
 /* Looks at a connection on the attention list; `flush`: writes whatever is queued, else only much
@@ -93,8 +104,6 @@ void conn_write(struct conn *c);
 bool conn_pending(const struct conn *c);
 /* Fills in what is known of the connection and its peer. */
 void conn_describe(const struct conn *c, struct fmq_peer *out);
-/* What Peer-Address says; "" when unknown. */
-void conn_peer_address(const struct conn *c, char *buf, size_t size);
 /* The answer to a question about the peer has come. `granted` may be NULL. */
 void conn_judged(struct conn *c, enum conn_verdict verdict, uint32_t code, struct meta *granted);
 void conn_retire_buffers(struct conn *c);

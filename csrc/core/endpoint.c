@@ -227,16 +227,19 @@ static void accept_all(struct endpoint *ep)
             }
             continue; /* that connection died in the queue */
         }
-        int rc = ep->transport->accepted(ep, fd, &peer);
+        char name[256], address[128];
+        int rc = ep->transport->peer_address(fd, &peer, address, sizeof(address));
+        if (rc == 0)
+            rc = ep->transport->accepted(ep, fd, &peer);
         if (rc) {
             monitor_emit(s, ep->bound, EVENT_ACCEPT_FAILED, (uint64_t)-rc, ep->name, NULL);
             net_close(fd);
             continue;
         }
-        char name[256];
         ep->transport->peer_name(&peer, name, sizeof(name));
         monitor_emit(s, ep->bound, EVENT_ACCEPTED, (uint64_t)fd, ep->name, name);
-        struct conn *c = conn_new(s, ep, fd, NULL, ep->name, name);
+        const struct conn_ends ends = {ep->name, name, name, address};
+        struct conn *c = conn_new(s, ep, fd, NULL, &ends);
         if (!c) {
             monitor_emit(s, ep->bound, EVENT_ACCEPT_FAILED, ENOMEM, ep->name, name);
             continue;
@@ -272,15 +275,23 @@ static void refused(struct endpoint *ep, int error)
 static void established(struct endpoint *ep)
 {
     struct fmq_socket *s = ep->socket;
-    timer_cancel(s, &ep->timer);
+    const struct net_addr *peer = &ep->address.at[ep->candidate];
+    char local[256], name[256], address[128];
     int fd = ep->io.fd;
+    int rc = ep->transport->peer_address(fd, peer, address, sizeof(address));
+    if (rc) {
+        refused(ep, -rc);
+        return;
+    }
+    timer_cancel(s, &ep->timer);
     io_watch(s, &ep->io, 0);
     ep->io.fd = -1;
     ep->connecting = false;
-    char local[256];
     (void)ep->transport->local_name(fd, local, sizeof(local)); /* only to be told */
+    ep->transport->peer_name(peer, name, sizeof(name));
     monitor_emit(s, ep->bound, EVENT_CONNECTED, (uint64_t)fd, local, ep->name);
-    ep->conn = conn_new(s, ep, fd, ep->pipe, local, ep->name);
+    const struct conn_ends ends = {local, ep->name, name, address};
+    ep->conn = conn_new(s, ep, fd, ep->pipe, &ends);
     if (!ep->conn)
         schedule_retry(ep);
     else if (ep->conn->io.dead)

@@ -50,8 +50,10 @@ struct transport_ops {
      * errno, then no more than the scheme. */
     int (*local_name)(int fd, char *buf, size_t size);
     void (*peer_name)(const struct net_addr *addr, char *buf, size_t size);
-    /* What Peer-Address says: the address without a scheme; for ipc credentials. */
-    void (*peer_address)(int fd, char *buf, size_t size);
+    /* What Peer-Address says: the address without a scheme; for ipc credentials. `addr` is what
+     * accept or connect said: of a connection that was reset since, the system knows nothing more.
+     * 0 or a negative errno: a peer that cannot be named is refused, for no rule would fit it. */
+    int (*peer_address)(int fd, const struct net_addr *addr, char *buf, size_t size);
 };
 
 /* registry.c: NULL when there is no such scheme. */

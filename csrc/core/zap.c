@@ -299,13 +299,11 @@ static bool add(struct zap_request *r, const void *data, size_t len)
 static bool put_question(struct zap_request *r, struct conn *c)
 {
     const struct options *o = &c->socket->opt;
-    char address[128] = "";
-    conn_peer_address(c, address, sizeof(address));
     struct peer_credentials shown;
     peer_credentials(&c->peer, &shown);
     bool ok = add(r, "", 0) && add(r, VERSION, strlen(VERSION)) &&
               add(r, REQUEST_ID, strlen(REQUEST_ID)) && add(r, o->zap_domain, o->zap_domain_len) &&
-              add(r, address, strlen(address)) && add(r, o->routing_id, o->routing_id_len) &&
+              add(r, c->address, strlen(c->address)) && add(r, o->routing_id, o->routing_id_len) &&
               add(r, shown.mechanism, strlen(shown.mechanism));
     for (int i = 0; i < shown.count; i++)
         ok = ok && add(r, shown.part[i].data, shown.part[i].len);

@@ -54,7 +54,6 @@ int net_connect(int fd, const struct net_addr *addr);
 int net_connect_result(int fd); /* after writability: 0 or the negative errno */
 int net_accept(int listen_fd, struct net_addr *peer); /* fd, -EAGAIN, or a negative errno */
 int net_local_addr(int fd, struct net_addr *out);
-int net_peer_addr(int fd, struct net_addr *out);
 /* Says that no more will be sent (NET_SHUT_SEND), or ends both ways: a listener stops listening. */
 enum net_shut { NET_SHUT_SEND, NET_SHUT_BOTH };
 void net_shutdown(int fd, enum net_shut how);

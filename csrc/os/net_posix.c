@@ -254,16 +254,6 @@ int net_bind(int fd, const struct net_addr *addr)
     return SYS(BIND, bind(fd, (const struct sockaddr *)&addr->ss, addr->len)) ? -errno : 0;
 }
 
-int net_peer_addr(int fd, struct net_addr *out)
-{
-    memset(out, 0, sizeof(*out));
-    out->len = sizeof(out->ss);
-    if (SYS(GETPEERNAME, getpeername(fd, (struct sockaddr *)&out->ss, &out->len)) == 0)
-        return 0;
-    out->len = 0;
-    return -errno;
-}
-
 void net_shutdown(int fd, enum net_shut how)
 {
     shutdown(fd, how == NET_SHUT_SEND ? SHUT_WR : SHUT_RDWR);

@@ -16,7 +16,6 @@
     X(CONNECT, ECONNREFUSED, EADDRNOTAVAIL, EAGAIN, ENETUNREACH, ENOBUFS)                          \
     X(CONNECT_RESULT, ECONNREFUSED, ETIMEDOUT)                                                     \
     X(GETSOCKNAME, ENOBUFS)                                                                        \
-    X(GETPEERNAME, ENOTCONN, ENOBUFS)                                                              \
     X(SETSOCKOPT, ENOMEM)                                                                          \
     X(RECV, ECONNRESET, EAGAIN, EINTR, ETIMEDOUT)                                                  \
     X(SEND, EPIPE, EAGAIN, ENOBUFS, ECONNRESET, EINTR)                                             \

@@ -179,12 +179,14 @@ static int ipc_local_name(int fd, char *buf, size_t size)
     return rc;
 }
 
-static void ipc_peer_address(int fd, char *buf, size_t size)
+static int ipc_peer_address(int fd, const struct net_addr *addr, char *buf, size_t size)
 {
+    (void)addr;
     uint32_t pid, uid, gid;
-    buf[0] = 0;
-    if (net_peer_cred(fd, &pid, &uid, &gid) == 0)
+    int rc = net_peer_cred(fd, &pid, &uid, &gid);
+    if (rc == 0)
         snprintf(buf, size, "localhost:%u:%u:%u", uid, gid, pid);
+    return rc;
 }
 
 const struct transport_ops transport_ipc = {

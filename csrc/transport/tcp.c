@@ -308,15 +308,15 @@ static int tcp_local_name(int fd, char *buf, size_t size)
     return rc;
 }
 
-static void tcp_peer_address(int fd, char *buf, size_t size)
+static int tcp_peer_address(int fd, const struct net_addr *addr, char *buf, size_t size)
 {
-    struct net_addr a;
-    buf[0] = 0;
-    if (net_peer_addr(fd, &a))
-        return;
+    (void)fd;
     /* The address alone, as authentication wants it: no port, no brackets. */
-    char text[96];
-    net_addr_text(&a, text, sizeof(text));
+    char text[96] = "";
+    if (addr->len && addr->ss.ss_family != AF_UNIX)
+        net_addr_text(addr, text, sizeof(text));
+    if (!text[0])
+        return -ENOTCONN;
     char *colon = strrchr(text, ':');
     if (colon)
         *colon = 0;
@@ -329,6 +329,7 @@ static void tcp_peer_address(int fd, char *buf, size_t size)
     if (strncmp(from, "::ffff:", 7) == 0 && strchr(from, '.'))
         from += 7;
     snprintf(buf, size, "%s", from);
+    return 0;
 }
 
 const struct transport_ops transport_tcp = {

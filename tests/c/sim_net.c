@@ -427,15 +427,6 @@ int net_local_addr(int fd, struct net_addr *out)
     return 0;
 }
 
-int net_peer_addr(int fd, struct net_addr *out)
-{
-    const struct entry *f = at(fd);
-    if (f->kind != STREAM || !f->end->peer)
-        return -ENOTCONN;
-    *out = f->end->remote;
-    return 0;
-}
-
 int net_peer_cred(int fd, uint32_t *pid, uint32_t *uid, uint32_t *gid)
 {
     at(fd);

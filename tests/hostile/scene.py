@@ -104,6 +104,8 @@ class Healthy:
         self.peer = peer
         self.count = 0
         self.id = b""
+        self.strangers = 0
+        """Messages of others that came to the server meanwhile."""
         self._error: BaseException | None = None
         self._stop = threading.Event()
 
@@ -122,6 +124,7 @@ class Healthy:
             if parts[-1] == token:
                 return parts
             assert not parts[-1].startswith(b"healthy "), f"{parts} instead of {token!r}"
+            self.strangers += 1
             if self.kind == "REP":
                 self.server.send(b"go away")
 
@@ -273,6 +276,7 @@ class Scene:
         with contextlib.suppress(zmq.Again, zmq.ZMQError):
             while True:
                 self.server.recv_multipart(zmq.DONTWAIT)
+                self.healthy.strangers += 1
                 if self.kind == "REP":
                     self.server.send(b"")
 

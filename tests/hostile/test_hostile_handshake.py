@@ -3,11 +3,13 @@
 
 import errno
 import random
+import socket
 import time
 
 import pytest
 import wire
 from scene import HANDSHAKE_MS, ROWS, matrix, push, reset
+from security import reply
 from target import zmq
 
 PROTOCOL = zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
@@ -215,6 +217,26 @@ def test_odd_properties_cost_at_most_their_connection(scene, setting):
                     w.wait_closed()
                     assert place.failed()[0][0] == PROTOCOL, what
     place.settle()
+
+
+def test_a_denied_address_stays_out_however_its_connection_ends(scene, handler):
+    """All at one go, and a reset behind it: the question may come when the connection is gone."""
+    enemy = b"127.0.0.2"
+    asked = handler(lambda r: reply(r, b"400" if r[3] == enemy else b"200"))
+    place = scene("ROUTER", "NULL", "tcp", zap_domain=b"somewhere")
+    host, port = place.address.removeprefix("tcp://").split(":")
+    with place.healthy.busy():
+        for i in range(100):
+            s = socket.create_connection((host, int(port)), source_address=(enemy.decode(), 0))
+            with wire.Wire(s) as w:
+                w.send(wire.greeting() + wire.ready("DEALER", b"enemy") + wire.frame(b"let me in"))
+                if i % 2:
+                    reset(w)
+                else:
+                    w.wait_closed()
+    place.settle()
+    assert {r[3] for r in asked.requests} == {enemy, b"127.0.0.1"}
+    assert place.healthy.strangers == 0
 
 
 @MECHANISMS
