@@ -24,6 +24,7 @@ from contextlib import suppress
 from typing import Any
 
 import fastmq as zmq
+from fastmq.utils.printable import printable
 
 CLIENT, WORKER = b"MDPC01", b"MDPW01"
 READY, REQUEST, REPLY, HEARTBEAT, DISCONNECT = b"\1", b"\2", b"\3", b"\4", b"\5"
@@ -231,7 +232,7 @@ def main() -> None:
             work(context, args.address, args.service, lambda body: body, forever)
         else:
             client = Client(context, args.address)
-            print(*(frame.decode() for frame in client.ask(args.service, *args.body)))
+            print(*map(printable, client.ask(args.service, *args.body)))
     except zmq.Again:
         sys.exit("no answer")
     except KeyboardInterrupt:

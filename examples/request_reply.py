@@ -21,6 +21,7 @@ from collections.abc import Callable
 from typing import Any
 
 import fastmq as zmq
+from fastmq.utils.printable import printable
 
 
 def add(*numbers: float) -> float:
@@ -93,7 +94,7 @@ def demonstrate() -> None:
                 try:
                     client.call(*call)
                 except ValueError as error:
-                    print("refused:", error)
+                    print("refused:", printable(str(error)))
             client.req.close()
     finally:
         service.terminate()
@@ -118,9 +119,9 @@ def main() -> None:
         with zmq.Context() as context:
             client = Client(context, args.address)
             try:
-                print(client.call(args.function, *args.arguments))
+                print(printable(str(client.call(args.function, *args.arguments))))
             except (ValueError, zmq.Again) as error:
-                sys.exit(f"{args.function}: {error}")
+                sys.exit(f"{args.function}: {printable(str(error))}")
             finally:
                 client.req.close()
     else:

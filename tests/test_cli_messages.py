@@ -13,7 +13,10 @@ from command import LIMIT_S, Command, run
 from target import fastmq_only
 
 from fastmq.cli import main, messages
+from fastmq.cli.events import Happened
+from fastmq.cli.monitor import show
 from fastmq.cli.terminal import Notes
+from fastmq.constants import Event
 
 # Several interpreters start in each test.
 pytestmark = [fastmq_only("no such commands"), pytest.mark.deadline(120)]
@@ -301,13 +304,33 @@ def test_control_characters_do_not_reach_a_terminal(where):
     leader, follower = pty.openpty()
     try:
         with Command("pull", "-b", where, "-n", 1, stdout=follower) as pull:
-            run("push", "-c", where, "-f", "hex", b"\x1b[31mred \x07 \xff \xc3\xa9".hex())
+            unsafe = b"\x1b[31mred \x07 \xff \xc3\xa9" + "\x9b\u202e\u2028".encode()
+            run("push", "-c", where, "-f", "hex", unsafe.hex())
             pull.end()
             shown = os.read(leader, 200).decode()
     finally:
         os.close(leader)
         os.close(follower)
-    assert shown == "\\x1b[31mred \\x07 \\xff é\r\n"
+    assert shown == "\\x1b[31mred \\x07 \\xff é\\x9b\\u202e\\u2028\r\n"
+
+
+@pytest.mark.parametrize("multipart", [[], ["-m"]])
+def test_json_has_no_characters_that_a_terminal_obeys(where, multipart):
+    text = "é \x7f \x9b2J \u2028 \u202e"
+    value = ["topic\x9b", text] if multipart else text
+    with Command("pull", "-b", where, "-n", 1, "-f", "json", *multipart) as pull:
+        data = json.dumps(value, ensure_ascii=False).encode()
+        run("push", "-c", where, "-f", "json", *multipart, data=data)
+        line = pull.end()[0].decode()
+    assert json.loads(line) == value
+    assert not set(line) & set("\x7f\x9b\u2028\u202e") and "é" in line
+
+
+def test_notes_and_events_are_printable(capsys):
+    Notes("sub").warn("tcp://\x1b[2J:\n\u202e")
+    assert "tcp://\\x1b[2J:\\n\\u202e" in capsys.readouterr().err
+    show(Happened(Event.CONNECTED, 5, "ipc://\x1b]0;title\x07"), False)
+    assert capsys.readouterr().out.endswith("connected ipc://\\x1b]0;title\\x07 (descriptor 5)\n")
 
 
 # ---- security ----

@@ -227,6 +227,36 @@ def test_the_watcher_prints_topics_and_messages(watcher):
 
 
 @fastmq_only("a watcher of our own")
+def test_the_watcher_obeys_nothing_that_a_publisher_says(watcher):
+    process, pub = watcher(stdout=subprocess.PIPE)
+    pub.send_multipart([b"a\x1b]0;title\x07\n", b"one\x1b[2J\r\nb.ERROR | forged\n\xc2\x9b\n"])
+    pub.send_multipart([b"b", "two\t\u202eowt\u2028".encode()])
+    assert process.stdout.readline().decode() == (
+        "a\\x1b]0;title\\x07\\n | one\\x1b[2J\\r\\nb.ERROR | forged\\n\\x9b\n"
+    )
+    assert process.stdout.readline().decode() == "b | two\t\\u202eowt\\u2028\n"
+
+
+@fastmq_only("a watcher of our own")
+def test_further_lines_of_a_message_are_indented(watcher):
+    process, pub = watcher("--multiline", stdout=subprocess.PIPE)
+    pub.send_multipart([b"a.ERROR", b"Traceback\n  File x\x1b[2J\nb | forged\n"])
+    assert [process.stdout.readline().decode() for _ in range(3)] == [
+        "a.ERROR | Traceback\n",
+        "      File x\\x1b[2J\n",
+        "    b | forged\n",
+    ]
+
+
+@fastmq_only("a watcher of our own")
+def test_what_the_output_cannot_encode_does_not_end_the_watcher(watcher):
+    env = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    process, pub = watcher(stdout=subprocess.PIPE, env=env)
+    pub.send_multipart([b"a", "\u20ac".encode()])
+    assert process.stdout.readline() == b"a | \\u20ac\n"
+
+
+@fastmq_only("a watcher of our own")
 def test_the_watcher_tells_the_time(watcher):
     process, pub = watcher(
         "--timestamp", "--dateformat", "<%Y>", "--separator", "/", stdout=subprocess.PIPE

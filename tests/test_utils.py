@@ -8,11 +8,14 @@ import pickle
 import subprocess
 import sys
 import threading
+import unicodedata
 
 import pytest
 from target import MODULE, fastmq_only, submodule, zmq
 
 z85 = submodule("utils.z85")
+
+BIDI_CONTROLS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
 
 
 def test_z85_tells_its_characters():
@@ -160,3 +163,24 @@ def test_the_watchers_and_generators_show_their_help():
         )
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith("usage:")
+
+
+@fastmq_only("has no such function")
+def test_what_a_peer_said_is_printable():
+    printable = submodule("utils.printable")
+    text = "".join(map(chr, range(0x110000)))
+    safe = printable.printable(text)
+    unsafe = [c for c in text if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp")]
+    unsafe += [c for c in text if unicodedata.bidirectional(c) in BIDI_CONTROLS]
+    unsafe += "\u061c\u200e\u200f"
+    assert not set(safe) & set(unsafe)
+    assert printable.printable(safe) == safe
+    plain = "r\u00e9sum\u00e9 \u65e5\u672c \U0001f469\u200d\U0001f52c \\"
+    assert printable.printable(plain) == printable.printable(plain.encode()) == plain
+    assert printable.printable("a\tb\nc", keep="\t") == "a\tb\\nc"
+    assert printable.printable(b"\x1b\xff\xc2\x9b") == "\\x1b\\xff\\x9b"
+    value = {text: [text]}
+    for indent in (None, 1):
+        written = printable.printable_json(json.dumps(value, ensure_ascii=False, indent=indent))
+        assert json.loads(written) == json.loads(json.dumps(value))
+        assert not set(written) & set(unsafe) - {"\n"}

@@ -11,6 +11,7 @@ from typing import Any
 import fastmq
 from fastmq.constants import Event
 from fastmq.utils.monitor import parse_monitor_message
+from fastmq.utils.printable import printable
 
 _DESCRIPTORS = (
     Event.CONNECTED | Event.LISTENING | Event.ACCEPTED | Event.CLOSED | Event.DISCONNECTED
@@ -96,4 +97,4 @@ def colour(happened: Happened) -> str | None:
 def line(happened: Happened) -> str:
     """An event as a line of text."""
     words = f" ({happened.words})" if happened.words else ""
-    return f"{happened.name.lower().replace('_', ' ')} {happened.endpoint}{words}"
+    return printable(f"{happened.name.lower().replace('_', ' ')} {happened.endpoint}{words}")

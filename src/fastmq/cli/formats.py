@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from typing import Any
 
 from fastmq._extras import load
 from fastmq.cli.terminal import Problem
+from fastmq.utils.printable import printable, printable_json
 
 Parts = list[bytes]
 
@@ -58,14 +58,10 @@ class Format:
 
 
 class Screen(Format):
-    """Raw on a terminal: what would move the cursor or ring a bell is shown as \\x07."""
+    """Raw on a terminal: what would move the cursor or ring a bell is shown as an escape."""
 
     def _shown(self, part: bytes) -> bytes:
-        text = part.decode("utf-8", "backslashreplace")
-        return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text).encode()
-
-
-_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f]")
+        return printable(part, keep="\t").encode()
 
 
 class Hex(Format):
@@ -198,10 +194,7 @@ def _from_json(text: bytes) -> Any:
 
 
 def _to_json(value: Any) -> bytes:
-    try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
-    except UnicodeEncodeError:  # half a surrogate pair, which only an escape can stand for
-        return json.dumps(value, separators=(",", ":")).encode()
+    return printable_json(json.dumps(value, ensure_ascii=False, separators=(",", ":"))).encode()
 
 
 def _to_text(part: bytes) -> str | dict[str, str]:

@@ -7,6 +7,8 @@ import os
 import sys
 from typing import TextIO
 
+from fastmq.utils.printable import printable
+
 OK = 0
 FAILURE = 1
 USAGE = 2
@@ -62,7 +64,7 @@ class Notes:
         self._write(text, "red")
 
     def _write(self, text: str, colour: str) -> None:
-        line = f"fastmq {self._command}: {text}"
+        line = f"fastmq {self._command}: {printable(text)}"  # some of it may be a peer's words
         try:
             print(coloured(line, colour, sys.stderr), file=sys.stderr, flush=True)
         except OSError:

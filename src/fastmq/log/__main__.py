@@ -8,9 +8,11 @@ import os
 import sys
 from collections.abc import Sequence
 from datetime import datetime
+from io import TextIOWrapper
 from typing import TextIO
 
 from .. import SUB, Context, Socket
+from ..utils.printable import printable
 
 _RESET = "\x1b[0m"
 _COLORS = {
@@ -46,13 +48,18 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--align", action="store_true", help="pad topics to the longest so far")
     parser.add_argument(
+        "--multiline",
+        action="store_true",
+        help="print line breaks within a message, further lines indented; without, they are \\n",
+    )
+    parser.add_argument(
         "--color", action="store_true", help="colours by level, when the output is a terminal"
     )
     return parser.parse_args(argv)
 
 
 class _Printer:
-    """Prints messages as the arguments say."""
+    """Prints messages as the arguments say: a line each, unless `multiline`, and printable."""
 
     def __init__(self, args: argparse.Namespace, out: TextIO) -> None:
         self.args = args
@@ -61,14 +68,19 @@ class _Printer:
         self.colors = args.color and out.isatty() and "NO_COLOR" not in os.environ
 
     def show(self, topic: str, text: str) -> None:
+        topic = printable(topic)
         columns = []
         if self.args.timestamp:
             columns.append(datetime.now().strftime(self.args.dateformat))
         if self.args.align:
             self.width = max(self.width, len(topic))
         shown = topic.ljust(self.width)
-        columns += [self._colored(topic, shown), text.rstrip("\n")]
+        lines = text.rstrip("\n").split("\n") if self.args.multiline else [text.rstrip("\n")]
+        first, *further = (printable(line, keep="\t") for line in lines)
+        columns += [self._colored(topic, shown), first]
         self.out.write(self.args.separator.join(columns) + "\n")
+        # Indented, so that none of them can pass for a message.
+        self.out.writelines(f"    {line}\n" for line in further)
         self.out.flush()
 
     def _colored(self, topic: str, shown: str) -> str:
@@ -98,8 +110,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             socket.connect(args.zmq_pub_url)
         except Exception as e:
-            print(f"python -m fastmq.log: {e}", file=sys.stderr)
+            print(f"python -m fastmq.log: {printable(str(e))}", file=sys.stderr)
             return 2
+        if isinstance(sys.stdout, TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # what its encoding has not
         try:
             watch(socket, args, sys.stdout)
         except (KeyboardInterrupt, BrokenPipeError):
