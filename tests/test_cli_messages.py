@@ -12,7 +12,9 @@ import pytest
 from command import LIMIT_S, Command, run
 from target import fastmq_only
 
-from fastmq.cli import main, messages
+import fastmq as zmq
+from fastmq.auth.thread import ThreadAuthenticator
+from fastmq.cli import main, messages, sockets
 from fastmq.cli.events import Happened
 from fastmq.cli.monitor import show
 from fastmq.cli.terminal import Notes
@@ -375,6 +377,66 @@ def test_plain_asks_for_name_and_password(where, tmp_path):
         assert run(*to, env={"FASTMQ_PLAIN_PASSWORD": "se:cret"})[0] == b"hello\n"
 
 
+@pytest.fixture
+def opened(where, tmp_path, monkeypatch):
+    """A context manager: the socket of `fastmq pull` with these arguments."""
+    users = tmp_path / "users"
+    users.write_text("bob:secret\n")
+
+    def new(*words):
+        words = ["pull", "-b", where, "--timeout", "0", *map(str, words)]
+        options = main.parse(
+            main.parser("pull"), [str(users) if w == "USERS" else w for w in words]
+        )
+        return sockets.opened(options, zmq.SocketType.PULL, None)
+
+    return new
+
+
+@pytest.mark.parametrize(
+    ("arguments", "domain", "enforced"),
+    [
+        ([], b"", False),
+        (["--plain-server", "USERS"], b"fastmq", True),
+        (["--plain-server", "USERS", "--zap-domain", "shop"], b"shop", True),
+        (["--plain-server", "USERS", "--option", "zap_domain=shop"], b"shop", True),
+        (["--option", "zap_domain=shop"], b"shop", True),
+        (["--option", "zap_domain=shop", "--option", "ZAP_ENFORCE_DOMAIN=0"], b"shop", False),
+    ],
+)
+def test_a_domain_is_enforced(opened, arguments, domain, enforced):
+    with opened(*arguments) as socket:
+        assert (socket.zap_domain, bool(socket.zap_enforce_domain)) == (domain, enforced)
+
+
+def test_the_authenticator_is_there_until_the_socket_is_closed(opened, monkeypatch):
+    left = []
+    stop = ThreadAuthenticator.stop
+
+    def stopping(self):
+        if self.thread is not None:
+            left.append(pull.closed)
+        stop(self)
+
+    monkeypatch.setattr(ThreadAuthenticator, "stop", stopping)
+    with opened("--plain-server", "USERS") as pull:
+        assert not pull.closed
+    assert left == [True]
+
+
+def test_a_command_that_answers_is_not_shown_the_password(where, tmp_path):
+    users = tmp_path / "users"
+    users.write_text("bob:secret\n")
+    env = {"FASTMQ_PLAIN_PASSWORD": "secret"}
+    answers = ("rep", "-c", where, "-n", 1, "--plain-user", "bob", "--exec", "env")
+    with (
+        Command(*answers, env=env),
+        Command("req", "-b", where, "--plain-server", users, "?") as req,
+    ):
+        shown = req.end()[0]
+    assert b"PATH=" in shown and b"secret" not in shown
+
+
 def test_types_that_do_not_fit_are_told(where):
     with Command("rep", "-b", where):
         _, err = run("push", "-c", where, "x", status=1)
@@ -418,6 +480,8 @@ def test_who_is_refused_for_good_does_not_wait_for_ever(where):
         (["push", "-c", "ipc://x", "--plain-user", "u", "x"], "FASTMQ_PLAIN_PASSWORD", 2),
         (["push", "-c", "ipc://x", "--plain-password", "p", "x"], "--plain-user", 2),
         (["push", "-c", "ipc://x", "--plain-server", "/no/such", "x"], "/no/such", 1),
+        (["push", "-c", "ipc://x", "--zap-domain", "d", "x"], "--plain-server", 2),
+        (["push", "-c", "ipc://x", "--zap-domain", "", "x"], "empty", 2),
     ],
     ids=lambda value: " ".join(value[:1] + value[2:]) if isinstance(value, list) else "",
 )

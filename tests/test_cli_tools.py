@@ -10,13 +10,15 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 from command import LIMIT_S, Command, environment, run
 from helpers import eventually
 from target import fastmq_only
 
-from fastmq.cli import main
+import fastmq as zmq
+from fastmq.cli import main, proxy
 
 # Several interpreters start in each test.
 pytestmark = [fastmq_only("no such commands"), pytest.mark.deadline(120)]
@@ -34,8 +36,8 @@ def at(tmp_path):
 def queue(at):
     """A proxy between "front" and "back", steered at "control"."""
     arguments = ["--frontend", at("front"), "--backend", at("back"), "--control", at("control")]
-    with Command("proxy", "queue", *arguments, "--stats", 0.05, "--json") as proxy:
-        yield proxy
+    with Command("proxy", "queue", *arguments, "--stats", 0.05, "--json") as running:
+        yield running
 
 
 def steer(at, word, *more):
@@ -392,3 +394,15 @@ def test_zsh_takes_the_script(tmp_path):
     lines = done.stdout.splitlines()
     assert lines[:2] == ["_fastmq", "added tcp ipc inproc"]
     assert lines[2].startswith("described pub:publish")
+
+
+# ---- threads that help ----
+
+
+def test_statistics_end_in_silence_when_their_sockets_are_gone(ctx, monkeypatch, capsys):
+    told = []
+    monkeypatch.setattr(threading, "excepthook", told.append)
+    ends = {end: ctx.socket(zmq.PAIR) for end in proxy.ENDS}
+    with proxy.reported(ends, 0.05, True, False):
+        ctx.destroy(linger=0)
+    assert told == []

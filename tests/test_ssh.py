@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket as pysocket
 import stat
+import struct
 import subprocess
 import sys
 import threading
@@ -31,6 +32,7 @@ import json, os, pathlib, socket, subprocess, sys, threading
 here = pathlib.Path(__file__).parent
 with open(here / "calls", "a") as f:
     f.write(json.dumps(sys.argv[1:]) + "\\n")
+(here / "environment").write_text(json.dumps(dict(os.environ)))
 rules = json.loads((here / "rules").read_text())
 if "-O" in sys.argv:
     word = sys.argv[sys.argv.index("-O") + 1]
@@ -160,6 +162,9 @@ def test_a_password_is_given_when_asked_for(stand_in, ended, make, far):
     ssh.tunnel_connection(near, address, "me@host", password="se'cr$et", paramiko=False)
     ask(far, near)
     assert not any("cr$et" in word for call in stand_in.calls() for word in call)
+    environment = json.loads((stand_in.folder / "environment").read_text())
+    assert not any("cr$et" in value for value in environment.values())
+    assert not Path(environment["SSH_ASKPASS"]).parent.exists()
     with pytest.raises(RuntimeError, match="Permission denied"):
         ssh.open_tunnel(address, "me@host", password="wrong", paramiko=False)
 
@@ -188,7 +193,10 @@ def test_a_running_master_forwards(stand_in, ended, monkeypatch):
     monkeypatch.setattr(tunnel.atexit, "register", lambda *call: at_exit.append(call))
     stand_in.rules(master=4711)
     assert ssh.openssh_tunnel(5000, 5001, "me@host", "10.0.0.1") == 4711
-    assert stand_in.calls()[-1][-5:-1] == ["-O", "forward", "-L", "127.0.0.1:5000:10.0.0.1:5001"]
+    *_, control, word, option, forward, ends, destination = stand_in.calls()[-1]
+    assert (control, word) == ("-O", "forward")
+    assert (option, forward) == ("-L", "127.0.0.1:5000:10.0.0.1:5001")
+    assert (ends, destination) == ("--", "me@host")
     function, *arguments = at_exit[0]
     function(*arguments)
     assert "cancel" in stand_in.calls()[-1]
@@ -214,10 +222,60 @@ def test_only_tcp_goes_through_a_tunnel(address):
         ssh.open_tunnel(address, "host")
 
 
-@pytest.mark.parametrize("server", ["", "@host", "me@", "host:port", "-oProxyCommand=x", "a b"])
-def test_a_server_is_a_host(server, stand_in):
+@pytest.mark.parametrize("paramiko", [False, True])
+@pytest.mark.parametrize(
+    "server",
+    [
+        *("", "@host", "me@", "host:port", "a b", "a b@host", "me@[::1", "me@[x]", "me@ho/st"),
+        *("-oProxyCommand=x", "-oProxyCommand=x@host", "-o@host", "me@-oProxyCommand=x"),
+        *("$(x)@host", "`x`@host", "a;b@host", "a|b@host", "a\n@host", "a'@host", "a\\@host"),
+        *("me@$(x)", "me@a;b", "me@host\n", "\x1b[2J@host", "m\u00e9@host", "%h@host", "me@%h"),
+    ],
+)
+def test_a_server_is_a_host_and_no_option_or_shell_command(server, stand_in, paramiko):
     with pytest.raises(ValueError, match="server"):
-        ssh.open_tunnel("tcp://127.0.0.1:5", server, paramiko=False)
+        ssh.open_tunnel("tcp://127.0.0.1:5", server, paramiko=paramiko)
+    with pytest.raises(ValueError, match="server"):
+        ssh.try_passwordless_ssh(server, None, paramiko=paramiko)
+    assert not (stand_in.folder / "calls").exists()
+
+
+@pytest.mark.parametrize("host", ["-oProxyCommand=x", "$(x)", "a;b", "/run/socket", "a b", ""])
+def test_what_is_behind_a_server_is_a_host(host, stand_in):
+    with pytest.raises(ValueError, match="host"):
+        ssh.open_tunnel(f"tcp://{host}:5", "me@host", paramiko=False)
+    for tunnel_of in (ssh.openssh_tunnel, ssh.paramiko_tunnel):
+        with pytest.raises(ValueError, match="host"):
+            tunnel_of(5000, 5001, "me@host", host)
+    assert not (stand_in.folder / "calls").exists()
+
+
+def test_options_end_before_the_destination_in_every_command_line(stand_in, ended, monkeypatch):
+    monkeypatch.setattr(tunnel.atexit, "register", lambda function, *given: function(*given))
+    ssh.try_passwordless_ssh("me@host", None, paramiko=False)
+    stand_in.rules(master=4711)
+    ssh.openssh_tunnel(5000, 5001, "me@host")
+    stand_in.rules(password="secret")
+    ssh.openssh_tunnel(5000, 5001, "me@host", password="secret", timeout=0)
+    words = [call[call.index("-O") + 1] if "-O" in call else call[-1] for call in stand_in.calls()]
+    assert words[:5] == ["exit", "check", "forward", "cancel", "check"] and len(words) == 6
+    for call in stand_in.calls():
+        assert call[call.index("--") + 1] == "me@host" and "me@host" not in call[: call.index("--")]
+
+
+def test_an_unknown_host_is_accepted_only_when_told(stand_in, ended, far):
+    for accept in (False, True):
+        stand_in.rules()
+        ssh.open_tunnel(
+            last_endpoint(far), "host", paramiko=False, timeout=0, accept_unknown_host=accept
+        )
+        assert ("StrictHostKeyChecking=accept-new" in stand_in.calls()[-1]) is accept
+
+
+def test_a_password_of_several_lines_is_refused(stand_in):
+    for password in ("a\nb", "a\0"):
+        with pytest.raises(ValueError, match="line breaks"):
+            ssh.open_tunnel("tcp://127.0.0.1:5", "host", password=password, paramiko=False)
 
 
 def test_servers_and_addresses_are_read_as_written():
@@ -225,6 +283,8 @@ def test_servers_and_addresses_are_read_as_written():
     assert tunnel._split_server("host") == (me, "host", 22)
     assert tunnel._split_server("you@host:2022") == ("you", "host", 2022)
     assert tunnel._split_server("a@b@[::1]:22") == ("a@b", "::1", 22)
+    assert tunnel._split_server("DOMAIN\\a_b.c+d-e@h-1.x_y") == ("DOMAIN\\a_b.c+d-e", "h-1.x_y", 22)
+    assert tunnel._split_server("[fe80::1%eth0]") == (me, "fe80::1%eth0", 22)
     assert tunnel._split_address("tcp://[::1]:5555") == ("::1", 5555)
 
 
@@ -331,6 +391,7 @@ class ParamikoServer:
 
         class Interface(paramiko.ServerInterface):
             def check_auth_password(self, username, password):
+                outer.passwords.append(password)
                 allowed = (username, password) == ("me", "secret")
                 return paramiko.AUTH_SUCCESSFUL if allowed else paramiko.AUTH_FAILED
 
@@ -345,6 +406,7 @@ class ParamikoServer:
                 outer.targets[chanid] = target
                 return paramiko.OPEN_SUCCEEDED
 
+        self.passwords = []
         self.targets = {}
         self.listener = pysocket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
@@ -393,17 +455,61 @@ class ParamikoServer:
 
 
 @pytest.fixture
-def paramiko_server(accounting):
+def paramiko_server(accounting, tmp_path, monkeypatch):
+    """A server whose key is among the known hosts."""
     paramiko = pytest.importorskip("paramiko", reason="paramiko is not installed")
     paramiko.util.get_logger("paramiko").setLevel("CRITICAL")
     server = ParamikoServer()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    server.known = tmp_path / ".ssh" / "known_hosts"
+    server.known.parent.mkdir()
+    server.name = f"[127.0.0.1]:{server.port}"
+    key = f"{server.key.get_name()} {server.key.get_base64()}"
+    server.known.write_text(f"{server.name} {key}\n")
     yield server
     server.close()
 
 
+@pytest.mark.parametrize("known", ["nobody", "another key"])
+def test_paramiko_shows_an_unknown_host_nothing(paramiko_server, known):
+    server = f"me@127.0.0.1:{paramiko_server.port}"
+    other = paramiko_server.paramiko.ECDSAKey.generate()
+    key = f"{paramiko_server.name} {other.get_name()} {other.get_base64()}\n"
+    paramiko_server.known.write_text(key if known == "another key" else "")
+    accepted = [False, True] if known == "another key" else [False]
+    for accept in accepted:
+        error = RuntimeError if known == "nobody" else paramiko_server.paramiko.SSHException
+        with pytest.raises(error, match=r"not known|does not match"):
+            tunnel._paramiko_client(server, None, "secret", accept)
+    with pytest.raises(error):
+        ssh.try_passwordless_ssh(server, None, paramiko=True)
+    assert paramiko_server.passwords == []
+    if known == "nobody":
+        tunnel._paramiko_client(server, None, "secret", accept_unknown_host=True).close()
+        assert paramiko_server.passwords == ["secret"]
+
+
+def test_a_forwarded_connection_that_is_reset_ends_in_silence(paramiko_server, far, capfd):
+    forward = submodule("ssh.forward")
+    client = tunnel._paramiko_client(f"me@127.0.0.1:{paramiko_server.port}", None, "secret")
+    port = int(last_endpoint(far).rpartition(":")[2])
+    server = forward.forward_server(0, "127.0.0.1", port, client.get_transport())
+    server.daemon_threads = False  # so that server_close waits for them
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    with pysocket.create_connection(server.server_address) as near:
+        assert near.recv(1)  # the far socket's greeting: the connection stands
+        near.setsockopt(pysocket.SOL_SOCKET, pysocket.SO_LINGER, struct.pack("ii", 1, 0))
+    server.shutdown()
+    thread.join()
+    server.server_close()
+    client.close()
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.slow
-def test_a_socket_connects_through_paramiko(paramiko_server, make, far, monkeypatch):
-    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+def test_a_socket_connects_through_paramiko(paramiko_server, make, far):
     near = make(zmq.REQ)
     server = f"me@127.0.0.1:{paramiko_server.port}"
     with warnings.catch_warnings():

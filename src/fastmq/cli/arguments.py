@@ -7,6 +7,8 @@ import argparse
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 
+PASSWORD_VARIABLE = "FASTMQ_PLAIN_PASSWORD"
+
 
 def number_from(low: float, high: float) -> Callable[[str], float]:
     """An argument type: a number between two bounds."""
@@ -155,13 +157,18 @@ def add_security(parser: argparse.ArgumentParser, of: str = "") -> None:
     group.add_argument(
         "--plain-password",
         metavar="TEXT",
-        help="the password; better in the environment, FASTMQ_PLAIN_PASSWORD, where others do "
+        help=f"the password; better in the environment, {PASSWORD_VARIABLE}, where others do "
         "not see it",
     )
     group.add_argument(
         "--plain-server",
         metavar="FILE",
         help="be the server; each line of FILE is NAME:PASSWORD of somebody who may come in",
+    )
+    group.add_argument(
+        "--zap-domain",
+        metavar="NAME",
+        help="the domain of a server with --curve-allow or --plain-server (fastmq)",
     )
 
 

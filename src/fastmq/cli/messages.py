@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any, NamedTuple
 
 from fastmq.cli import arguments, formats
+from fastmq.cli.arguments import PASSWORD_VARIABLE
 from fastmq.cli.terminal import FAILURE, OK, TIMED_OUT, USAGE, Notes, Problem
 
 BOTH_WAYS = ("dealer", "router")
@@ -507,11 +508,13 @@ def answers(talk: Talk) -> Callable[[list[bytes]], list[bytes]]:
 
 def executed(talk: Talk, parts: list[bytes]) -> list[bytes]:
     """The output of --exec for a request, without its last newline."""
+    env = {name: value for name, value in os.environ.items() if name != PASSWORD_VARIABLE}
     done = subprocess.run(
         talk.options.exec,
         shell=True,
         input=talk.format.delimiter.join(parts),
         stdout=subprocess.PIPE,
+        env=env,
         check=False,
     )
     if done.returncode:

@@ -93,6 +93,7 @@ def run(options: argparse.Namespace) -> int:
 
     notes = Notes("proxy", options.quiet)
     with sockets.context(linger=1) as context, ExitStack() as stack:
+        stack.enter_context(sockets.authenticated(context, options))
 
         def make(kind: int, linger: int = 0) -> Any:
             socket = context.socket(kind, linger=linger)
@@ -109,7 +110,7 @@ def run(options: argparse.Namespace) -> int:
             ends[end] = socket = make(fastmq.SocketType[kind])
             sockets.set_options(socket, given[f"{end}_option"])
             if end == "frontend":
-                stack.enter_context(sockets.secured(socket, options))
+                sockets.secure(socket, options)
             sockets.attach(socket, binds, connects, notes)
         capture = control = None
         if options.capture:

@@ -15,6 +15,7 @@ from typing import Any
 
 import fastmq
 from fastmq.cli import events
+from fastmq.cli.arguments import PASSWORD_VARIABLE
 from fastmq.cli.terminal import TIMED_OUT, USAGE, Notes, Problem
 from fastmq.constants import Event, SocketOption, SocketType
 from fastmq.options import BytesOption, IntOption
@@ -68,6 +69,7 @@ def opened(
     linger = options.timeout if options.linger is None else options.linger
     timeout = -1 if options.timeout is None else int(options.timeout * 1000)
     with context(linger) as made, ExitStack() as stack:
+        stack.enter_context(authenticated(made, options))
         socket = made.socket(kind)
         stack.callback(socket.close)
         if notes:
@@ -78,7 +80,7 @@ def opened(
         if options.identity is not None:
             socket.routing_id = options.identity.encode()
         set_options(socket, options.option)
-        stack.enter_context(secured(socket, options))
+        secure(socket, options)
         prepare(socket)
         attach(socket, options.bind, options.connect, notes)
         yield socket
@@ -132,7 +134,12 @@ def address(socket: Any) -> str:
 
 
 def set_options(socket: Any, pairs: Iterable[str]) -> None:
-    """Set socket options that were given as NAME=VALUE."""
+    """Set socket options that were given as NAME=VALUE. A domain of ZAP is enforced, too, unless
+    an option says something else: no command lets a peer in because nobody is there to be asked."""
+    pairs = list(pairs)
+    names = [pair.partition("=")[0].lower() for pair in pairs]
+    if "zap_domain" in names and "zap_enforce_domain" not in names:
+        pairs.append("zap_enforce_domain=1")
     for pair in pairs:
         name, equals, text = pair.partition("=")
         known = getattr(type(socket), name.lower(), None)
@@ -158,39 +165,63 @@ def set_options(socket: Any, pairs: Iterable[str]) -> None:
 
 
 @contextmanager
-def secured(socket: Any, options: argparse.Namespace) -> Iterator[None]:
-    """Give a socket the mechanism of the options, and its context who decides who comes in."""
-    curve = options.curve_server or options.curve_server_key or options.curve_keyfile
-    plain = options.plain_server or options.plain_user
-    if curve and plain:
-        raise Problem("a socket has either CURVE or PLAIN", USAGE)
-    if options.curve_allow and not options.curve_server:
-        raise Problem("--curve-allow is for a server: --curve-server", USAGE)
-    if options.plain_password is not None and options.plain_user is None:
-        raise Problem("--plain-password is whose? Give --plain-user", USAGE)
-    if curve:
-        _set_curve(socket, options)
-    elif plain:
-        _set_plain(socket, options)
+def authenticated(context: Any, options: argparse.Namespace) -> Iterator[None]:
+    """Decide, as the options say, who comes in to the sockets of a context. It is entered before
+    they are made, so that it is left when they are closed: no server is left without it."""
+    _check(options)
     if not options.curve_allow and not options.plain_server:
         yield
         return
     from fastmq.auth.thread import ThreadAuthenticator
 
-    decides = ThreadAuthenticator(socket.context)
-    socket.zap_domain = b"fastmq"
+    decides = ThreadAuthenticator(context)
     decides.start()
     try:
-        if options.curve_allow:
-            try:
+        try:
+            if options.curve_allow:
                 decides.configure_curve(location=options.curve_allow)
-            except (OSError, ValueError) as error:
-                raise Problem(str(error)) from None
-        else:
-            decides.configure_plain(passwords=_passwords(Path(options.plain_server)))
+            else:
+                decides.configure_plain(passwords=_passwords(Path(options.plain_server)))
+        except (OSError, ValueError) as error:
+            raise Problem(str(error)) from None
         yield
     finally:
         decides.stop()
+
+
+def _check(options: argparse.Namespace) -> None:
+    if _curve(options) and _plain(options):
+        raise Problem("a socket has either CURVE or PLAIN", USAGE)
+    if options.curve_allow and not options.curve_server:
+        raise Problem("--curve-allow is for a server: --curve-server", USAGE)
+    if options.plain_password is not None and options.plain_user is None:
+        raise Problem("--plain-password is whose? Give --plain-user", USAGE)
+    if options.zap_domain == "":
+        raise Problem("--zap-domain must not be empty", USAGE)
+    if options.zap_domain is not None and not options.curve_allow and not options.plain_server:
+        raise Problem(
+            "--zap-domain is for a server that chooses: --curve-allow or --plain-server", USAGE
+        )
+
+
+def _curve(options: argparse.Namespace) -> bool:
+    return bool(options.curve_server or options.curve_server_key or options.curve_keyfile)
+
+
+def _plain(options: argparse.Namespace) -> bool:
+    return bool(options.plain_server or options.plain_user)
+
+
+def secure(socket: Any, options: argparse.Namespace) -> None:
+    """Give a socket the mechanism of the options, in a context that is `authenticated`."""
+    if _curve(options):
+        _set_curve(socket, options)
+    elif _plain(options):
+        _set_plain(socket, options)
+    if options.curve_allow or options.plain_server:
+        if options.zap_domain is not None or not socket.zap_domain:
+            socket.zap_domain = (options.zap_domain or "fastmq").encode()
+        socket.zap_enforce_domain = True
 
 
 def _set_curve(socket: Any, options: argparse.Namespace) -> None:
@@ -245,9 +276,9 @@ def _set_plain(socket: Any, options: argparse.Namespace) -> None:
         return
     password = options.plain_password
     if password is None:
-        password = os.environ.get("FASTMQ_PLAIN_PASSWORD")
+        password = os.environ.get(PASSWORD_VARIABLE)
     if password is None:
-        raise Problem("give the password: FASTMQ_PLAIN_PASSWORD or --plain-password", USAGE)
+        raise Problem(f"give the password: {PASSWORD_VARIABLE} or --plain-password", USAGE)
     socket.plain_username, socket.plain_password = options.plain_user, password
 
 

@@ -4,6 +4,7 @@
 from . import forward, tunnel
 from .tunnel import (
     MaxRetryExceeded,
+    UnknownHost,
     open_tunnel,
     openssh_tunnel,
     paramiko_tunnel,
@@ -15,6 +16,7 @@ from .tunnel import (
 
 __all__ = [
     "MaxRetryExceeded",
+    "UnknownHost",
     "forward",
     "open_tunnel",
     "openssh_tunnel",

@@ -10,22 +10,27 @@ A server is written [user@]host[:port].
 from __future__ import annotations
 
 import atexit
+import base64
 import functools
 import getpass
+import hashlib
 import multiprocessing
 import os
 import re
-import shlex
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
+
+from ..utils.printable import printable
 
 if TYPE_CHECKING:
     import paramiko as paramiko_module
@@ -37,20 +42,32 @@ _CONNECT_S = 60
 """How long a tunnel may take to come up."""
 _PASSWORD_TRIES = 3
 _DENIED = "Permission denied"
-_PASSWORD_VARIABLE = "FASTMQ_SSH_PASSWORD"
+_PASSWORDS_ASKED = 8
+"""How often ssh may ask while a tunnel comes up: for a key's passphrase, a password, a jump's."""
 
-# Answers when ssh asks for a password or passphrase, but not whether to trust a host.
-_ASKPASS = f"""\
+# Answers when ssh asks for a password or passphrase, but not whether to trust a host. The answers
+# are in a pipe beside it: neither on a disk, nor in an environment that outlives the question.
+_ASKPASS = """\
 #!/bin/sh
 case "$1" in
-*assword*|*assphrase*) printf '%s\\n' "${_PASSWORD_VARIABLE}" ;;
+*assword*|*assphrase*) IFS= read -r answer < "$0.answers" && printf '%s\\n' "$answer" ;;
 *) exit 1 ;;
 esac
 """
 
+# No character that ssh, or a shell that runs a ProxyCommand with it, would not take as it is;
+# nothing that begins with "-", which would be an option; no "\\" at the end.
+_USER = re.compile(r"(?!-)[A-Za-z0-9_.+@\\-]*[A-Za-z0-9_.+@-]", re.ASCII)
+_HOST = re.compile(r"(?!-)[A-Za-z0-9_.-]+", re.ASCII)
+_IPV6 = re.compile(r"\[([0-9A-Fa-f:.]+(?:%[A-Za-z0-9_.-]+)?)\]", re.ASCII)
+
 
 class MaxRetryExceeded(RuntimeError):
     """The password was wrong as often as one may try."""
+
+
+class UnknownHost(RuntimeError):
+    """The key of the host is not among the known ones, so it was shown nothing (paramiko)."""
 
 
 class _Denied(RuntimeError):
@@ -74,10 +91,26 @@ def select_random_ports(n: int) -> list[int]:
 def _split_server(server: str) -> tuple[str, str, int]:
     """(user, host, port) of [user@]host[:port]; ValueError: it is no such thing."""
     user, at, rest = server.rpartition("@")
-    found = re.fullmatch(r"(\[[^\]]+\]|[^:\s]+)(?::(\d{1,5}))?", rest)
-    if found is None or (at and not user) or rest.startswith("-"):
-        raise ValueError(f"server must be [user@]host[:port], not {server!r}")
-    return user or getpass.getuser(), found[1].strip("[]"), int(found[2] or 22)
+    found = re.fullmatch(r"(\[[^\]]+\]|[^:\s]+)(?::(\d{1,5}))?", rest, re.ASCII)
+    if found is None or (at and not _USER.fullmatch(user)):
+        raise ValueError(
+            "server must be [user@]host[:port] of letters, digits and ._+- (a user also with @ and "
+            f"\\), neither of them beginning with -, not {server!r}"
+        )
+    return user or getpass.getuser(), _checked_host(found[1]), int(found[2] or 22)
+
+
+def _checked_host(host: str) -> str:
+    """A host's name or address, an IPv6 one without its brackets. ValueError: it is neither."""
+    bracketed = _IPV6.fullmatch(host) or _IPV6.fullmatch(f"[{host}]" if ":" in host else "")
+    if bracketed:
+        return bracketed[1]
+    if not _HOST.fullmatch(host):
+        raise ValueError(
+            "the host of a server or of an address must be letters, digits and ._- not beginning "
+            f"with -, or an IP address, not {host!r}"
+        )
+    return host
 
 
 def _split_address(addr: str) -> tuple[str, int]:
@@ -85,24 +118,29 @@ def _split_address(addr: str) -> tuple[str, int]:
     found = re.fullmatch(r"tcp://(\[[^\]]+\]|[^:/\s]+):(\d{1,5})/?", addr)
     if found is None:
         raise ValueError(f"only tcp://host:port can go through a tunnel, not {addr!r}")
-    return found[1].strip("[]"), int(found[2])
+    return _checked_host(found[1]), int(found[2])
 
 
-def try_passwordless_ssh(server: str, keyfile: str | None, paramiko: bool | None = None) -> bool:
+def try_passwordless_ssh(
+    server: str,
+    keyfile: str | None,
+    paramiko: bool | None = None,
+    accept_unknown_host: bool = False,
+) -> bool:
     """Whether one can log in at the server without a password, with keys or an agent.
 
     keyfile: a key beside the usual ones. paramiko: use it instead of the system's ssh, as is done
-    on Windows unless told.
+    on Windows unless told. accept_unknown_host: as for open_tunnel.
     """
     if _use_paramiko(paramiko):
         try:
-            _paramiko_client(server, keyfile, None).close()
-        except _paramiko().BadHostKeyException:
+            _paramiko_client(server, keyfile, None, accept_unknown_host).close()
+        except (_paramiko().BadHostKeyException, UnknownHost):
             raise
         except _paramiko().SSHException:  # refused, or there is no key to offer
             return False
         return True
-    command = [*_ssh_command(server, keyfile, None), "exit"]
+    command = _ssh_command(server, keyfile, None, accept_unknown_host, command="exit")
     done = subprocess.run(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -117,10 +155,13 @@ def tunnel_connection(
     password: str | None = None,
     paramiko: bool | None = None,
     timeout: int = 60,
+    accept_unknown_host: bool = False,
 ) -> BaseProcess | int:
     """Connects a socket to addr through a tunnel; arguments and result as of open_tunnel, whose
     second value it returns."""
-    near, tunnel = open_tunnel(addr, server, keyfile, password, paramiko, timeout)
+    near, tunnel = open_tunnel(
+        addr, server, keyfile, password, paramiko, timeout, accept_unknown_host
+    )
     socket.connect(near)
     return tunnel
 
@@ -132,6 +173,7 @@ def open_tunnel(
     password: str | None = None,
     paramiko: bool | None = None,
     timeout: int = 60,
+    accept_unknown_host: bool = False,
 ) -> tuple[str, BaseProcess | int]:
     """Opens a tunnel: the endpoint to connect to, and what keeps it up (the pid of ssh, or the
     process that runs paramiko).
@@ -141,12 +183,16 @@ def open_tunnel(
     the key; without one that is needed, the terminal is asked.
     paramiko: use it instead of the system's ssh, as is done on Windows unless told.
     timeout: how many seconds the tunnel of ssh stays up without a connection through it.
-    RuntimeError: the tunnel did not come up; its text is that of ssh.
+    accept_unknown_host: go on where the server's key is not in the known hosts; ssh then adds it.
+    Whoever answers there gets the password. A key that differs from the known one is refused
+    nevertheless.
+    ValueError: an address or a server that is none. RuntimeError: the tunnel did not come up; its
+    text is that of ssh.
     """
     host, port = _split_address(addr)
     near = select_random_ports(1)[0]
     make = paramiko_tunnel if _use_paramiko(paramiko) else openssh_tunnel
-    tunnel = make(near, port, server, host, keyfile, password, timeout)
+    tunnel = make(near, port, server, host, keyfile, password, timeout, accept_unknown_host)
     return f"tcp://127.0.0.1:{near}", tunnel
 
 
@@ -175,26 +221,31 @@ def openssh_tunnel(
     keyfile: str | None = None,
     password: str | None = None,
     timeout: int = 60,
+    accept_unknown_host: bool = False,
 ) -> int:
     """Forwards 127.0.0.1:lport to remoteip:rport, as the server sees it, by the system's ssh.
 
     Returns when the tunnel is up, with the pid of the ssh that holds it: a running master's
     (ControlMaster) if the server has one. Other arguments and errors as of open_tunnel.
     """
-    forward = ["-L", f"127.0.0.1:{lport}:{_bracketed(remoteip)}:{rport}"]
+    host = _bracketed(_checked_host(remoteip))
+    forward = ["-L", f"127.0.0.1:{int(lport)}:{host}:{int(rport)}"]
     master = _running_master(server, forward)
     if master is not None:
         return master
-    command = [*forward, f"echo {_READY}; exec sleep {shlex.quote(str(int(timeout)))}"]
+
+    def start(password: str | None) -> int:
+        return _start_ssh(server, keyfile, password, accept_unknown_host, forward, int(timeout))
+
     try:
-        return _start_ssh(server, keyfile, password or None, command)
+        return start(password or None)
     except _Denied:
         if password or sys.stdin is None or not sys.stdin.isatty():
             raise
     for _ in range(_PASSWORD_TRIES):
         try:
             asked = getpass.getpass(f"{server}'s password: ")
-            return _start_ssh(server, keyfile, asked, command)
+            return start(asked)
         except _Denied as e:
             print(e, file=sys.stderr)
     raise MaxRetryExceeded(f"{server}: {_DENIED} {_PASSWORD_TRIES} times")
@@ -207,29 +258,39 @@ def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _ssh_command(server: str, keyfile: str | None, password: str | None) -> list[str]:
-    """ssh and its options, up to the destination."""
+def _ssh_command(
+    server: str,
+    keyfile: str | None = None,
+    password: str | None = None,
+    accept_unknown_host: bool = False,
+    options: Iterable[str] = (),
+    command: str = "",
+) -> list[str]:
+    """The command line of ssh: its options, the destination, and what runs there."""
     program = shutil.which("ssh")
     if program is None:
         raise RuntimeError("there is no program ssh on PATH")
     user, at, _ = server.rpartition("@")
     _, host, port = _split_server(server)
-    command = [program, "-o", f"ConnectTimeout={_CONNECT_S // 2}"]
-    command += ["-o", "NumberOfPasswordPrompts=1" if password else "BatchMode=yes"]
+    line = [program, "-o", f"ConnectTimeout={_CONNECT_S // 2}"]
+    line += ["-o", "NumberOfPasswordPrompts=1" if password else "BatchMode=yes"]
+    if accept_unknown_host:
+        line += ["-o", "StrictHostKeyChecking=accept-new"]
     if re.search(r":\d+$", server):
-        command += ["-p", str(port)]
+        line += ["-p", str(port)]
     if keyfile:
-        command += ["-i", keyfile]
-    return [*command, f"{user}@{host}" if at else host]
+        line += ["-i", keyfile]
+    # What follows "--" is no option, whatever it looks like.
+    line += [*options, "--", f"{user}@{host}" if at else host]
+    return [*line, command] if command else line
 
 
 def _running_master(server: str, forward: list[str]) -> int | None:
     """The pid of a master connection to the server, after telling it to forward; None: no such."""
 
     def control(word: str, *options: str) -> subprocess.CompletedProcess[str]:
-        *options_, destination = _ssh_command(server, None, None)
         return subprocess.run(
-            [*options_, "-O", word, *options, destination],
+            _ssh_command(server, options=["-O", word, *options]),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -246,24 +307,25 @@ def _running_master(server: str, forward: list[str]) -> int | None:
     return int(pid[1])
 
 
-def _start_ssh(server: str, keyfile: str | None, password: str | None, command: list[str]) -> int:
+def _start_ssh(
+    server: str,
+    keyfile: str | None,
+    password: str | None,
+    accept_unknown_host: bool,
+    forward: list[str],
+    timeout: int,
+) -> int:
     """Starts ssh and waits for the remote side's word that the tunnel is up; the pid."""
     for old in _running[:]:
         if old.poll() is not None:
             _running.remove(old)
-    *options, destination = _ssh_command(server, keyfile, password)
-    line = [*options, "-S", "none", "-o", "ExitOnForwardFailure=yes", "-T"]
-    line += [*command[:-1], destination, command[-1]]
-    with tempfile.TemporaryDirectory(prefix="fastmq-ssh-") as folder:
+    options = ["-S", "none", "-o", "ExitOnForwardFailure=yes", "-T", *forward]
+    command = f"echo {_READY}; exec sleep {timeout}"
+    line = _ssh_command(server, keyfile, password, accept_unknown_host, options, command)
+    with ExitStack() as stack:
         env = dict(os.environ)
         if password:
-            askpass = Path(folder, "askpass")
-            askpass.touch(mode=0o700)
-            askpass.write_text(_ASKPASS)
-            # Old versions of ssh ask a program only if there seems to be a display.
-            env.setdefault("DISPLAY", ":0")
-            env |= {"SSH_ASKPASS": str(askpass), "SSH_ASKPASS_REQUIRE": "force"}
-            env[_PASSWORD_VARIABLE] = password
+            env |= stack.enter_context(_askpass(password))
         with tempfile.TemporaryFile("w+") as errors:
             ssh = _Ssh(
                 line,
@@ -284,6 +346,35 @@ def _start_ssh(server: str, keyfile: str | None, password: str | None, command: 
     raise kind(f"no tunnel to {server}: {told}")
 
 
+@contextmanager
+def _askpass(password: str) -> Iterator[dict[str, str]]:
+    """The variables by which ssh finds a program that answers with the password, until the end of
+    the with statement."""
+    if "\n" in password or "\0" in password:
+        raise ValueError("a password has no line breaks and no NUL")
+    if not hasattr(os, "mkfifo"):
+        raise RuntimeError("ssh cannot be given a password on this system: use paramiko=True")
+    with tempfile.TemporaryDirectory(prefix="fastmq-ssh-") as folder:  # for this user alone
+        askpass = Path(folder, "askpass")
+        askpass.touch(mode=0o700)
+        askpass.write_text(_ASKPASS)
+        answers = f"{askpass}.answers"
+        os.mkfifo(answers, 0o600)
+        # Open for both directions, the pipe keeps what nobody has read yet, and is no wait.
+        pipe = os.open(answers, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            for _ in range(_PASSWORDS_ASKED):
+                os.write(pipe, os.fsencode(password) + b"\n")
+            # Old versions of ssh ask a program only if there seems to be a display.
+            yield {
+                "DISPLAY": os.environ.get("DISPLAY", ":0"),
+                "SSH_ASKPASS": str(askpass),
+                "SSH_ASKPASS_REQUIRE": "force",
+            }
+        finally:
+            os.close(pipe)
+
+
 def _says_ready(ssh: _Ssh) -> bool:
     """Whether the far end says that it runs; otherwise the process has ended."""
     assert ssh.stdout is not None
@@ -301,7 +392,7 @@ def _says_ready(ssh: _Ssh) -> bool:
 
 
 def _last_line(text: str) -> str:
-    return text.strip().rpartition("\n")[2]
+    return printable(text.strip().rpartition("\n")[2])  # perhaps the server's words
 
 
 # ---- paramiko ----
@@ -316,16 +407,30 @@ def _paramiko() -> Any:
     return paramiko
 
 
+class _RejectUnknown:
+    """What paramiko asks about a host whose key it does not know."""
+
+    def missing_host_key(self, client: Any, hostname: str, key: Any) -> None:
+        digest = base64.b64encode(hashlib.sha256(key.asbytes()).digest()).decode().rstrip("=")
+        raise UnknownHost(
+            f"the key of {hostname} is not known ({key.get_name()}, SHA256:{digest}): add it to "
+            "the known hosts, or give accept_unknown_host=True"
+        )
+
+
 def _paramiko_client(
-    server: str, keyfile: str | None, password: str | None
+    server: str, keyfile: str | None, password: str | None, accept_unknown_host: bool = False
 ) -> paramiko_module.SSHClient:
-    """A client that is logged in. A host that is not known is taken with a warning, one whose key
-    changed is not."""
+    """A client that is logged in. A host whose key is not known is shown nothing and raises
+    UnknownHost unless it is to be accepted; one whose key has changed raises BadHostKeyException.
+    """
     paramiko = _paramiko()
     user, host, port = _split_server(server)
     client: paramiko_module.SSHClient = paramiko.SSHClient()
     client.load_system_host_keys()
-    client.set_missing_host_key_policy(paramiko.WarningPolicy())
+    client.set_missing_host_key_policy(
+        paramiko.AutoAddPolicy() if accept_unknown_host else cast(Any, _RejectUnknown())
+    )
     try:
         client.connect(
             host,
@@ -348,19 +453,20 @@ def _run_paramiko(
     remoteip: str,
     keyfile: str | None,
     password: str | None,
+    accept_unknown_host: bool,
     told: Connection,
 ) -> None:
     """The tunnel's process. Tells "" when it is up, otherwise what went wrong."""
     from .forward import forward_server
 
     try:
-        client = _paramiko_client(server, keyfile, password)
+        client = _paramiko_client(server, keyfile, password, accept_unknown_host)
         transport = client.get_transport()
         if transport is None:
             raise RuntimeError("the connection was lost")
         forwarding = forward_server(lport, remoteip, rport, transport)
     except Exception as e:
-        told.send(f"{type(e).__name__}: {e}")
+        told.send(printable(f"{type(e).__name__}: {e}"))
         return
     told.send("")
     told.close()
@@ -381,6 +487,7 @@ def paramiko_tunnel(
     keyfile: str | None = None,
     password: str | None = None,
     timeout: int = 60,
+    accept_unknown_host: bool = False,
 ) -> BaseProcess:
     """Forwards 127.0.0.1:lport to remoteip:rport, as the server sees it, by paramiko.
 
@@ -388,14 +495,16 @@ def paramiko_tunnel(
     the end of the program. timeout has no effect. Other arguments and errors as of open_tunnel.
     """
     _paramiko()
+    _split_server(server)
+    host = _checked_host(remoteip)
     can_ask = not password and sys.stdin is not None and sys.stdin.isatty()
-    if can_ask and not try_passwordless_ssh(server, keyfile, paramiko=True):
+    if can_ask and not try_passwordless_ssh(server, keyfile, True, accept_unknown_host):
         password = getpass.getpass(f"{server}'s password: ")
     here, there = multiprocessing.Pipe(duplex=False)
     with here:
         process = multiprocessing.Process(
             target=_run_paramiko,
-            args=(lport, rport, server, remoteip, keyfile, password, there),
+            args=(lport, rport, server, host, keyfile, password, accept_unknown_host, there),
             daemon=True,
         )
         process.start()
@@ -420,6 +529,7 @@ def paramiko_tunnel(
 
 __all__ = [
     "MaxRetryExceeded",
+    "UnknownHost",
     "open_tunnel",
     "openssh_tunnel",
     "paramiko_tunnel",
