@@ -186,11 +186,12 @@ def test_iterating_over_a_socket_receives(pair_of):
     pull, push = pair_of(zmq.PULL, zmq.PUSH)
     push.send_many(b"%d" % i for i in range(20))
     got = []
-    for m in pull:
-        got.append(m)
-        if len(got) == 20:
+    push.send_multipart([b"several", b"parts"])
+    for parts in pull:
+        got.append(parts)
+        if len(got) == 21:
             break
-    assert got == [b"%d" % i for i in range(20)]
+    assert got == [*([b"%d" % i] for i in range(20)), [b"several", b"parts"]]
 
 
 @pytest.mark.parametrize("end", ["close", "term"])
@@ -219,7 +220,7 @@ def test_iteration_ends_with_the_socket_or_the_context(end):
             ctx.term(timeout=20)
     t.join(WAIT_MS / 1000)
     assert not t.is_alive()
-    assert got == [b"1", b"2", "ended"]
+    assert got == [[b"1"], [b"2"], "ended"]
     pull.close()
     ctx.term()
 
@@ -236,7 +237,7 @@ def test_rep_in_a_loop(make, name):
     req.connect(address)
 
     def serve():
-        for question in rep:
+        for (question,) in rep:
             rep.send(b"re " + question)
 
     t = threading.Thread(target=serve)

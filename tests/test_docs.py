@@ -28,13 +28,14 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 from helpers import free_port
-from target import IS_FASTMQ
+from target import IS_FASTMQ, zmq
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -207,10 +208,13 @@ class Stage:
         child.stdin.write(json.dumps(rows) + "\n")
         child.stdin.flush()
 
-    def play(self) -> None:
+    def play(self, attack: Callable[[Stage, Program], None] | None = None) -> None:
+        """Runs the programs side by side; attack is called when those that stay have begun."""
         try:
             for program in sorted(self.example.programs, key=lambda p: not p.stays):
                 self.start(program)
+                if attack and program.stays:
+                    attack(self, program)
             for program, child in sorted(self.running, key=lambda row: row[0].stays):
                 if program.stays:
                     self.interrupt(child)
@@ -283,6 +287,158 @@ def test_an_example_runs_and_prints_what_the_page_shows(example: Example, tmp_pa
     if absent:
         pytest.skip(f"needs {', '.join(absent)}")
     Stage(example, tmp_path).play()
+
+
+# -- what type checkers say of it --
+
+
+def source(program: Program) -> str:
+    """The blocks of a program as one file, with the lines where they are in the page. The top-level
+    `await` that a notebook allows gets a function around it."""
+    text = ""
+    for block in program.blocks:
+        text += "\n" * max(0, block.line - text.count("\n")) + block.text
+    try:
+        compile(text, "page", "exec")
+    except SyntaxError:
+        text = f"async def main() -> None:\n{textwrap.indent(text.lstrip(), '    ')}"
+    return text
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """A file for each program of README and docs whose imports are installed."""
+    folder = tmp_path_factory.mktemp("programs")
+    written = []
+    for example in EXAMPLES:
+        if missing(example):
+            continue
+        for program in example.programs:
+            name = re.sub(r"\W", "_", f"{name_of(example.page)}_{example.name}_{program.name}")
+            path = folder / f"{name}.py"
+            path.write_text(source(program), encoding="utf-8")
+            written.append(path)
+    assert len(written) > 25
+    return written
+
+
+# 3.12: for earlier versions numpy's stubs do not say that arrays have the buffer protocol.
+CHECKED_FOR = "3.12"
+
+
+def start_checker(*command: str) -> subprocess.CompletedProcess[str]:
+    if importlib.util.find_spec(command[0]) is None:
+        pytest.skip(f"{command[0]} is not installed: extra dev")
+    return subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=ROOT,
+        env=dict(os.environ, MYPYPATH=str(ROOT / "src")),
+        capture_output=True,
+        text=True,
+        timeout=160,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.deadline(180)
+def test_every_program_passes_mypy_strict(sources: list[Path], tmp_path: Path) -> None:
+    result = start_checker(
+        "mypy",
+        "--strict",
+        "--config-file=",
+        "--ignore-missing-imports",
+        "--explicit-package-bases",
+        f"--python-version={CHECKED_FOR}",
+        f"--cache-dir={tmp_path / 'cache'}",
+        *map(str, sources),
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.deadline(180)
+def test_every_program_passes_pyright(sources: list[Path], tmp_path: Path) -> None:
+    # It is a program for node.js, which the Python package fetches when it is first started.
+    if start_checker("pyright", "--version").returncode:
+        pytest.skip("pyright cannot be started here")
+    project = {
+        "include": [str(path) for path in sources],
+        "extraPaths": [str(ROOT / "src")],
+        "pythonVersion": CHECKED_FOR,
+        "reportMissingImports": False,
+    }
+    config = tmp_path / "pyrightconfig.json"
+    config.write_text(json.dumps(project), encoding="utf-8")
+    result = start_checker("pyright", "-p", str(config), "--pythonpath", sys.executable)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+# -- what a peer may send --
+
+SOCKET = re.compile(r"\.socket\(fastmq\.(\w+)\) as (\w+)")
+WAY = re.compile(r"^\s*(\w+)\.(bind|connect)\(\"(tcp://[^\"]+)\"\)", re.MULTILINE)
+PEERS = {"REP": "REQ", "PULL": "PUSH", "ROUTER": "DEALER", "PAIR": "PAIR"}
+SURPRISES = [
+    [b""],
+    [b"several", b"parts"],
+    [b"\xff\xfe undecodable \x80"],
+    [b"not a number"],
+    [b"", b"", b""],
+    [b"9" * 5000],  # more digits than int() reads
+    [b"9" * 4000],  # whose square has more than it prints
+    [b"x" * 1000] * 3,  # less than the pipe takes in that nobody reads meanwhile
+]
+
+
+def receivers(program: Program) -> list[tuple[str, str, str]]:
+    """(type, bind or connect, address) of its sockets that take messages from others."""
+    text = "".join(block.text for block in program.blocks)
+    types = {name: kind for kind, name in SOCKET.findall(text)}
+    return [
+        (types[name], way, address)
+        for name, way, address in WAY.findall(text)
+        if types.get(name) in PEERS
+    ]
+
+
+SERVICES = [
+    example
+    for example in EXAMPLES
+    if any(program.stays and receivers(program) for program in example.programs)
+]
+
+
+def surprise(context: Any, kind: str, way: str, address: str) -> None:
+    """Sends all that one would not expect to a socket, and waits until it has gone."""
+    with context.socket(getattr(zmq, PEERS[kind])) as peer:
+        peer.linger = 10_000
+        if way == "bind":
+            peer.connect(address)
+        else:
+            peer.bind(address)
+        for parts in SURPRISES:
+            peer.send_multipart(parts, timeout=10_000)
+            if kind == "REP":
+                assert peer.poll(10_000), f"no reply to {parts!r:.40}"
+                peer.recv_multipart()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", SERVICES, ids=lambda e: f"{name_of(e.page)}:{e.name}")
+def test_a_program_that_serves_survives_what_a_peer_may_send(
+    example: Example, tmp_path: Path
+) -> None:
+    """It stays, and serves those that come after as the page shows."""
+
+    def attack(stage: Stage, program: Program) -> None:
+        context = zmq.Context()
+        for kind, way, address in receivers(program):
+            surprise(context, kind, way, stage.localize(address))
+        context.term(timeout=20_000)
+
+    assert len(SERVICES) >= 3
+    Stage(example, tmp_path).play(attack)
 
 
 def test_few_blocks_are_left_out() -> None:

@@ -10,8 +10,6 @@
 #include "core/watch.h"
 
 #define RAW_PARTS 2
-/* Memory for so many parts is kept for the next message that is received part by part. */
-#define SPARE_PARTS 64u
 
 /* ---- time ---- */
 
@@ -20,40 +18,6 @@ static uint64_t deadline_of(int timeout_ms)
     if (timeout_ms < 0)
         return CLOCK_NEVER;
     return timeout_ms == 0 ? 0 : clock_now() + (uint64_t)timeout_ms * NS_PER_MS;
-}
-
-/* ---- partial messages ---- */
-
-static struct partial *partial_find(struct list *partials)
-{
-    uintptr_t self = thread_self();
-    LIST_FOR(n, partials)
-    {
-        struct partial *p = LIST_ENTRY(n, struct partial, node);
-        if (p->thread == self)
-            return p;
-    }
-    return NULL;
-}
-
-/* On no list yet. NULL: no memory. */
-static struct partial *partial_new(void)
-{
-    struct partial *p = mem_zalloc(sizeof(*p));
-    if (!p)
-        return NULL;
-    p->thread = thread_self();
-    parts_init(&p->parts);
-    list_init(&p->node);
-    return p;
-}
-
-static void partial_free(struct partial *p)
-{
-    list_remove(&p->node);
-    parts_fini(&p->parts);
-    meta_unref(p->meta);
-    mem_free(p);
 }
 
 /* ---- sending ---- */
@@ -71,7 +35,7 @@ static int no_direction(struct fmq_socket *s, const char *verb)
 }
 
 /* Adds to the message that this thread has begun; routes it when it is whole. */
-static int send_partial(struct fmq_socket *s, struct partial *p, struct msg *parts, uint32_t n,
+static int send_partial(struct fmq_socket *s, struct tx_message *p, struct msg *parts, uint32_t n,
                         bool more)
 {
     int rc = 0;
@@ -82,7 +46,7 @@ static int send_partial(struct fmq_socket *s, struct partial *p, struct msg *par
             return rc;
         if (!(s->ops->events(s) & FMQ_POLLOUT))
             return -EAGAIN;
-        p = partial_new();
+        p = tx_new();
         if (!p)
             return -ENOMEM;
     }
@@ -92,11 +56,11 @@ static int send_partial(struct fmq_socket *s, struct partial *p, struct msg *par
         rc = msg_own(&parts[i]);
     if (rc) {
         if (begins)
-            partial_free(p);
+            tx_free(p);
         return rc;
     }
     if (begins)
-        list_push_back(&s->tx_partials, &p->node);
+        list_push_back(&s->tx_begun, &p->node);
     uint32_t start = p->parts.len;
     memcpy(p->parts.v + start, parts, n * sizeof(*parts));
     p->parts.len = start + n;
@@ -114,7 +78,7 @@ static int send_partial(struct fmq_socket *s, struct partial *p, struct msg *par
          * parts stay the caller's. */
         p->parts.len = start;
     }
-    partial_free(p);
+    tx_free(p);
     return rc;
 }
 
@@ -122,9 +86,9 @@ static int send_locked(struct fmq_socket *s, struct msg *parts, uint32_t n, bool
 {
     if (!s->ops->sends)
         return no_direction(s, "send");
-    if (s->ops->alternates && !list_empty(&s->rx_partials) && partial_find(&s->rx_partials))
+    if (s->ops->alternates && rx_open(&s->rx))
         return -FMQ_EFSM;
-    struct partial *p = list_empty(&s->tx_partials) ? NULL : partial_find(&s->tx_partials);
+    struct tx_message *p = list_empty(&s->tx_begun) ? NULL : tx_find(&s->tx_begun);
     if (s->ops->raw && more && (p ? p->parts.len : 0) + n >= RAW_PARTS)
         more = false; /* STREAM: [id, data] is whole whatever the flag says */
     int rc;
@@ -173,7 +137,7 @@ int fmq_try_send_bytes(fmq_socket *s, const void *data, size_t size, void *objec
     int rc = socket_try_enter(s);
     if (rc)
         return rc;
-    if (s->ops->pick && !more && list_empty(&s->tx_partials)) {
+    if (s->ops->pick && !more && list_empty(&s->tx_begun)) {
         struct pipe *p = s->ops->pick(s, size);
         rc = p ? pipe_write_bytes(p, data, size, object) : -EAGAIN;
     } else {
@@ -260,6 +224,28 @@ int fmq_send_again(fmq_socket *s, struct msg *parts, uint32_t n, bool more, int 
     return send_waiting(s, parts, n, more, timeout_ms, false);
 }
 
+int fmq_drop_begun(fmq_socket *s, bool all, uint32_t *parts)
+{
+    *parts = 0;
+    if (s->fork_generation != ctx_fork_generation)
+        return 0;
+    mutex_lock(&s->lock);
+    int count = tx_drop(&s->tx_begun, all, parts);
+    socket_leave(s);
+    return count;
+}
+
+uint32_t fmq_begun(fmq_socket *s)
+{
+    if (s->fork_generation != ctx_fork_generation)
+        return 0;
+    mutex_lock(&s->lock);
+    const struct tx_message *t = tx_find(&s->tx_begun);
+    uint32_t parts = t ? t->parts.len : 0;
+    mutex_unlock(&s->lock);
+    return parts;
+}
+
 int fmq_flush(fmq_socket *s)
 {
     int rc = socket_enter(s);
@@ -280,27 +266,11 @@ static struct meta *meta_of(struct pipe *from)
     return from->meta;
 }
 
-/* One whole message, or what is left of the one this thread is in. */
+/* One whole message, or what is left of the one that is open. */
 static int recv_locked(struct fmq_socket *s, struct parts *out, struct meta **meta)
 {
-    struct partial *p = list_empty(&s->rx_partials) ? NULL : partial_find(&s->rx_partials);
-    if (p) {
-        uint32_t left = p->parts.len - p->next;
-        if (out->cap - out->len < left) {
-            int rc = parts_grow(out, left);
-            if (rc)
-                return rc;
-        }
-        memcpy(out->v + out->len, p->parts.v + p->next, left * sizeof(struct msg));
-        out->len += left;
-        p->parts.len = 0;
-        if (meta) {
-            *meta = p->meta;
-            p->meta = NULL;
-        }
-        partial_free(p);
-        return 0;
-    }
+    if (rx_open(&s->rx))
+        return rx_take_rest(&s->rx, out, meta);
     if (!s->ops->receives)
         return no_direction(s, "receive");
     struct pipe *from = NULL;
@@ -310,53 +280,32 @@ static int recv_locked(struct fmq_socket *s, struct parts *out, struct meta **me
     return rc;
 }
 
-/* Its last part was given out: it serves for the next message. */
-static void partial_done(struct fmq_socket *s, struct partial *p)
-{
-    p->parts.len = 0;
-    if (s->rx_spare || p->parts.cap > SPARE_PARTS) {
-        partial_free(p);
-        return;
-    }
-    meta_unref(p->meta);
-    p->meta = NULL;
-    list_remove(&p->node);
-    s->rx_spare = p;
-}
-
-/* Receives a whole message, from that pipe or any, and gives out its first part; the others wait
- * for the thread's next calls. Where they will lie is made first: without memory the message stays.
- */
-static int begin_partial(struct fmq_socket *s, struct pipe *from, struct msg *out,
+/* Receives a whole message, from that pipe or any, and gives out its first part. The others wait
+ * for the next calls, of any thread: one that waits already is told. */
+static int begin_message(struct fmq_socket *s, struct pipe *from, struct msg *out,
                          struct meta **meta)
 {
-    struct partial *p = s->rx_spare ? s->rx_spare : partial_new();
-    if (!p)
-        return -ENOMEM;
-    s->rx_spare = p;
-    int rc = from ? pipe_read(from, &p->parts) : s->ops->recv(s, &p->parts, &from);
-    if (rc)
+    struct parts *parts = &s->rx.parts;
+    int rc = from ? pipe_read(from, parts) : s->ops->recv(s, parts, &from);
+    if (rc) {
+        parts_clear(parts);
         return rc;
-    *out = p->parts.v[0];
+    }
     if (meta)
         *meta = meta_of(from);
-    if (p->parts.len == 1) {
-        p->parts.len = 0;
-        return 0;
-    }
-    p->thread = thread_self();
-    p->next = 1;
-    p->meta = meta_of(from);
-    list_push_back(&s->rx_partials, &p->node);
-    s->rx_spare = NULL;
+    if (rx_begin(&s->rx, out, from ? from->meta : NULL) && (s->driving || s->waiters))
+        socket_notify(s);
     return 0;
 }
 
 static inline int recv_part_locked(struct fmq_socket *s, struct msg *out, struct meta **meta)
 {
-    struct pipe *from;
-    if (s->ops->turn && list_empty(&s->rx_partials)) {
-        from = s->ops->turn(s);
+    if (rx_open(&s->rx)) {
+        rx_take(&s->rx, out, meta);
+        return 0;
+    }
+    if (s->ops->turn) {
+        struct pipe *from = s->ops->turn(s);
         if (!from)
             return -EAGAIN;
         if (pipe_read_single(from, out)) {
@@ -364,23 +313,11 @@ static inline int recv_part_locked(struct fmq_socket *s, struct msg *out, struct
                 *meta = meta_of(from);
             return 0;
         }
-        return begin_partial(s, from, out, meta);
-    }
-    struct partial *p = list_empty(&s->rx_partials) ? NULL : partial_find(&s->rx_partials);
-    if (p) {
-        *out = p->parts.v[p->next++];
-        if (meta) {
-            *meta = p->meta;
-            if (p->meta)
-                meta_ref(p->meta);
-        }
-        if (p->next == p->parts.len)
-            partial_done(s, p);
-        return 0;
+        return begin_message(s, from, out, meta);
     }
     if (!s->ops->receives)
         return no_direction(s, "receive");
-    return begin_partial(s, NULL, out, meta);
+    return begin_message(s, NULL, out, meta);
 }
 
 static int take_part(struct fmq_socket *s, struct attempt *a)
@@ -396,7 +333,7 @@ static int take_message(struct fmq_socket *s, struct attempt *a)
 static int take_many(struct fmq_socket *s, struct attempt *a)
 {
     uint32_t count = 0;
-    bool plain = s->ops->turn && list_empty(&s->rx_partials);
+    bool plain = s->ops->turn && !rx_open(&s->rx);
     while (count < a->count) {
         int rc = 0;
         struct pipe *p = plain ? s->ops->turn(s) : NULL;
@@ -459,14 +396,14 @@ int fmq_recv_many(fmq_socket *s, struct parts *out, uint32_t max_messages, int t
 
 /* ---- readiness ---- */
 
+int socket_readiness(struct fmq_socket *s)
+{
+    return s->ops->events(s) | (rx_open(&s->rx) ? FMQ_POLLIN : 0);
+}
+
 int socket_events(struct fmq_socket *s)
 {
-    int events = s->ops->events(s);
-    if (!list_empty(&s->rx_partials) && partial_find(&s->rx_partials))
-        events |= FMQ_POLLIN;
-    if (!list_empty(&s->tx_partials) && partial_find(&s->tx_partials))
-        events |= FMQ_POLLOUT;
-    return events;
+    return socket_readiness(s) | (tx_find(&s->tx_begun) ? FMQ_POLLOUT : 0);
 }
 
 int fmq_events(fmq_socket *s)

@@ -414,6 +414,7 @@ int fmq_ctx_pending(fmq_ctx *ctx, struct fmq_pending *rows, int max)
                 rows[count].type = s->type;
                 rows[count].open = !s->closed;
                 rows[count].messages = socket_pending(s);
+                rows[count].linger = s->opt.linger;
                 snprintf(rows[count].endpoint, sizeof(rows[count].endpoint), "%.127s",
                          s->last_endpoint);
             }

@@ -471,15 +471,6 @@ static int export_fd(struct fmq_socket *s, int64_t *value)
     return rc;
 }
 
-static bool in_message(struct fmq_socket *s)
-{
-    uintptr_t self = thread_self();
-    LIST_FOR(n, &s->rx_partials)
-    if (LIST_ENTRY(n, struct partial, node)->thread == self)
-        return true;
-    return false;
-}
-
 static int get_special(struct fmq_socket *s, int id, int64_t *value)
 {
     switch (id) {
@@ -487,7 +478,7 @@ static int get_special(struct fmq_socket *s, int id, int64_t *value)
         *value = s->opt.sndhwm;
         return 0;
     case OPT_RCVMORE:
-        *value = in_message(s);
+        *value = rx_open(&s->rx);
         return 0;
     case OPT_FD:
         return export_fd(s, value);

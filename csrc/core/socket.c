@@ -316,8 +316,8 @@ int socket_new(struct fmq_ctx *ctx, const struct pattern_ops *ops, bool internal
     atomic_init(&s->refs, 1);   /* until it is finished */
     atomic_init(&s->owners, 2); /* the program's handle and the descriptors */
     options_init(&s->opt);
-    list_init(&s->rx_partials);
-    list_init(&s->tx_partials);
+    rx_init(&s->rx);
+    list_init(&s->tx_begun);
     list_init(&s->attention);
     list_init(&s->pipes);
     list_init(&s->endpoints);
@@ -438,25 +438,10 @@ void socket_relinger(struct fmq_socket *s, int linger_ms)
     socket_leave(s);
 }
 
-static void partial_free(struct partial *p)
-{
-    for (uint32_t i = p->next; i < p->parts.len; i++)
-        msg_drop(&p->parts.v[i]);
-    p->parts.len = 0;
-    parts_fini(&p->parts);
-    meta_unref(p->meta);
-    mem_free(p);
-}
-
 static void partials_fini(struct fmq_socket *s)
 {
-    for (struct list *n; (n = list_pop_front(&s->rx_partials));)
-        partial_free(LIST_ENTRY(n, struct partial, node));
-    for (struct list *n; (n = list_pop_front(&s->tx_partials));)
-        partial_free(LIST_ENTRY(n, struct partial, node));
-    if (s->rx_spare)
-        partial_free(s->rx_spare);
-    s->rx_spare = NULL;
+    rx_fini(&s->rx);
+    tx_drop(&s->tx_begun, true, NULL);
 }
 
 int fmq_close(fmq_socket *s)
@@ -506,7 +491,11 @@ uint64_t socket_pending(struct fmq_socket *s)
 {
     uint64_t total = 0;
     LIST_FOR(n, &s->pipes)
-    total += pipe_out_msgs(LIST_ENTRY(n, struct pipe, in_socket));
+    {
+        struct pipe *p = LIST_ENTRY(n, struct pipe, in_socket);
+        if (!p->link)
+            total += pipe_out_msgs(p);
+    }
     return total;
 }
 

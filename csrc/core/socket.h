@@ -19,6 +19,7 @@
 #include "base/heap.h"
 #include "base/list.h"
 #include "core/options.h"
+#include "core/partial.h"
 #include "core/pattern_ops.h"
 #include "core/pipe.h"
 #include "core/spin.h"
@@ -55,15 +56,6 @@ struct cmd {
     struct cmd *next;
     void (*run)(struct fmq_socket *s, struct cmd *cmd); /* with the lock held */
     atomic_bool queued;
-};
-
-/* A message that a thread has sent or received only in part (SNDMORE, RCVMORE). */
-struct partial {
-    struct list node;
-    uintptr_t thread;
-    struct parts parts;
-    uint32_t next; /* receiving: the next part to hand out */
-    struct meta *meta;
 };
 
 /* See watch.h. */
@@ -116,9 +108,9 @@ struct fmq_socket {
     const struct pattern_ops *ops;
     void *state;
     _Atomic(struct cmd *) mailbox;
-    struct list rx_partials, tx_partials;
-    struct partial *rx_spare; /* on no list: for the next message that is received in parts */
-    struct list attention;    /* conn.attention: to be written, resumed or closed */
+    struct rx_message rx;  /* the message that is received part by part */
+    struct list tx_begun;  /* tx_message.node, one a thread at most */
+    struct list attention; /* conn.attention: to be written, resumed or closed */
     unsigned fork_generation;
 
     int type;
@@ -253,7 +245,9 @@ static inline void socket_leave(struct fmq_socket *s)
  */
 int socket_wait(struct fmq_socket *s, uint64_t deadline);
 
-/* FMQ_POLLIN and FMQ_POLLOUT as the calling thread sees them. Lock held. */
+/* FMQ_POLLIN and FMQ_POLLOUT as every thread sees them. Lock held. */
+int socket_readiness(struct fmq_socket *s);
+/* As the calling thread sees them: what it has begun to send it may go on with. Lock held. */
 int socket_events(struct fmq_socket *s);
 
 /* One pass of driving without waiting; for the background thread. `fired`: the poller says that

@@ -46,7 +46,7 @@ void watch_update(struct fmq_socket *s)
 {
     struct watch *w = &s->watch;
     int stop = atomic_load_explicit(&s->stop, memory_order_relaxed);
-    int events = stop ? FMQ_POLLIN | FMQ_POLLOUT : s->ops->events(s);
+    int events = stop ? FMQ_POLLIN | FMQ_POLLOUT : socket_readiness(s);
     if (w->hub_events)
         hub_update(s, events);
     bool changed = (w->loop_events & FMQ_POLLCHANGE) &&
@@ -98,7 +98,7 @@ int watch_export(struct fmq_socket *s, int *fd)
         }
         watch_want(s, FMQ_POLLIN, true);
         /* Who asked for EVENTS before FD waits for room from now on. */
-        watch_told(s, s->ops->events(s));
+        watch_told(s, socket_readiness(s));
     }
     /* Where pollers have no descriptor, what the background thread reads is shown all the same. */
     *fd = poller_fd(w->outer);

@@ -135,7 +135,8 @@ bool fmq_ctx_forked(const fmq_ctx *ctx);
 struct fmq_pending {
     int type;
     bool open;          /* not closed by the program yet */
-    uint64_t messages;  /* queued to be sent */
+    int linger;         /* LINGER in ms, -1: for ever */
+    uint64_t messages;  /* queued to be sent; over inproc nothing is: it is the receiver's */
     char endpoint[128]; /* the last endpoint, shortened if need be */
 };
 /* Fills up to max rows, returns how many sockets there are in all. */
@@ -207,10 +208,19 @@ int fmq_try_send_bytes(fmq_socket *s, const void *data, size_t size, void *objec
 int fmq_sndtimeo(const fmq_socket *s);
 int fmq_rcvtimeo(const fmq_socket *s);
 
+/* Drops messages that were begun (more=true) and not finished: those of the calling thread, for
+ * when it ends, or those of all threads, for before fmq_close, which drops them without a word.
+ * Returns how many they were; *parts is how many parts they had in all. */
+int fmq_drop_begun(fmq_socket *s, bool all, uint32_t *parts);
+/* How many parts the calling thread has sent of a message that it has not finished. */
+uint32_t fmq_begun(fmq_socket *s);
+
 /*
- * Receiving. recv_part gives the next part of the message this thread is in (PART_MORE in its flags
- * tells of further ones); recv gives all remaining parts of one whole message; recv_many up to
- * max_messages whole messages, waiting only for the first. Parts are appended to `out`.
+ * Receiving. recv_part gives the next part of the message that the socket is in (PART_MORE in its
+ * flags tells of further ones), whichever thread received the parts before it; recv gives all
+ * remaining parts of one whole message; recv_many up to max_messages whole messages, waiting only
+ * for the first. Threads that only use recv and recv_many get whole messages. Parts are appended to
+ * `out`.
  * `meta` (may be NULL) receives a reference to the connection's metadata, or NULL.
  */
 int fmq_try_recv_part(fmq_socket *s, struct msg *out, struct meta **meta);

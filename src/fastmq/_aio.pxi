@@ -21,6 +21,7 @@ cdef object running_loop = None    # asyncio.get_running_loop
 cdef object fallback_loop = None   # called when no loop runs: warns, returns a loop or raises
 cdef object deque = None
 cdef object hubs = None            # WeakValueDictionary: id of a loop -> _Hub
+cdef object next_message = None    # a coroutine: what __anext__ gives by the class's recv_multipart
 
 cdef enum:
     TAKE_PART
@@ -40,13 +41,14 @@ cdef enum:
     SOBER = 64
 
 
-def set_asyncio(future, pending, get_running_loop, no_loop, queue, weak_values):
+def set_asyncio(future, pending, get_running_loop, no_loop, queue, weak_values, by_override):
     """Gives this module what it needs of asyncio, which it does not import by itself."""
-    global Future_, Pending, running_loop, fallback_loop, deque, hubs
+    global Future_, Pending, running_loop, fallback_loop, deque, hubs, next_message
     Future_, Pending = future, pending
     running_loop, fallback_loop = get_running_loop, no_loop
     deque = queue
     hubs = weak_values()
+    next_message = by_override
 
 
 cdef object current_loop():
@@ -256,7 +258,7 @@ cdef object take_whole(fmq_socket *s, _Waiter w, bint look, int *rc):
     finally:
         meta_unref(props)
         parts_fini(&p)
-    return out[0] if w.kind == TAKE_NEXT and len(out) == 1 else out
+    return out
 
 
 cdef object group_parts(list taken, bint multipart):
@@ -328,10 +330,10 @@ cdef object take_returned(fmq_socket *s, object returned, _Waiter w):
     if more:  # its end is still in the engine, which gives the rest of a message that was begun
         rest = take_whole(s, w, False, &rc)
         if rc == 0:
-            out.extend(rest if isinstance(rest, list) else [rest])
+            out.extend(rest)
     if w.kind == TAKE_MANY:
         return group_parts(w.taken, w.multipart)
-    return out[0] if w.kind == TAKE_NEXT and len(out) == 1 else out
+    return out
 
 
 # ---- who waits ----
@@ -788,7 +790,7 @@ cdef class _Waits:
 
 
 cdef bint is_again(object error):
-    return isinstance(error, load_errors().Again)
+    return isinstance(error, errors.Again)
 
 
 cdef _Waits waits_of(Socket socket):
@@ -873,6 +875,7 @@ cdef class AsyncSocket(Socket):
     """Base of fastmq.asyncio.Socket: verbs that return Futures."""
 
     cdef _Waits waits
+    cdef bint own_messages  # the class has a recv_multipart of its own
 
     cdef _Waits join(self):
         with cython.critical_section(self):
@@ -1044,15 +1047,18 @@ cdef class AsyncSocket(Socket):
         raise TypeError("this socket is iterated with `async for`")
 
     def __aiter__(self):
-        """Messages as they come: `async for message in socket`."""
+        """Messages as they come: `async for parts in socket`."""
         return self
 
     def __anext__(self):
-        """A Future of the next message (bytes, or a list of them if it has several parts). The
-        iteration ends when the socket is closed or its context terminated."""
-        cdef _Waiter w = _Waiter()
+        """A Future of the next message: the list of its parts, each bytes. The iteration ends when
+        the socket is closed or its context terminated."""
+        cdef _Waiter w
         if deadlist_count():
             drain()
+        if self.own_messages:
+            return next_message(self)
+        w = _Waiter()
         w.kind = TAKE_NEXT
         w.copy = True
         return self.receive(w, None)
@@ -1126,6 +1132,8 @@ cdef class AsyncSocket(Socket):
                 rc = fmq_try_send_bytes(self.s, PyBytes_AS_STRING(data), <size_t>size,
                                         <void *>data, (flags & 2) != 0)
                 if rc >= 0:
+                    if flags & 2:
+                        note_begun(self.handle)
                     return finished(None if copy else finished_tracker())
         w = _Waiter()
         w.kind = SEND_PART
@@ -1182,7 +1190,7 @@ cdef class AsyncSocket(Socket):
                         Socket.send_multipart(self, item, 1)
                     else:
                         self.send_one(item, 1, True, False, None, None, None, f"messages[{sent}]")
-                except load_errors().Again:
+                except errors.Again:
                     return sent, (item,), None
                 sent += 1
         except Exception as e:

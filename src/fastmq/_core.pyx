@@ -37,6 +37,7 @@ from fastmq._engine cimport *
 
 import os
 import threading
+import warnings
 from threading import Event
 from weakref import WeakValueDictionary
 
@@ -75,6 +76,7 @@ cdef extern from "Python.h":
     int Py_AddPendingCall(int (*func)(void *) except -1, void *arg) noexcept nogil
     ctypedef struct _Raw "PyObject":
         void *ob_type
+    void *PyThreadState_GetDict()
 
 cdef enum:
     # Beyond this many bytes a send copies for longer than letting the interpreter lock go takes.
@@ -90,7 +92,7 @@ __version__ = f"{FMQ_VERSION_MAJOR}.{FMQ_VERSION_MINOR}.{FMQ_VERSION_PATCH}"
 
 cdef bint exiting = False
 cdef int last_errno = 0
-cdef object errors = None       # fastmq.error, once something failed
+cdef object errors = None       # fastmq.error
 cdef object tracker_class = None
 cdef object done_tracker = None
 cdef object live_contexts = WeakValueDictionary()  # address -> _ContextHandle
@@ -179,29 +181,35 @@ def wait_released(int timeout_ms):
 
 # ---- errors ----
 
-cdef object load_errors():
+# Nothing is imported when an error is made: that may be in __del__ or atexit, when the interpreter
+# does not import any more. The modules come here when they are imported.
+
+def set_errors(module):
+    """fastmq.error gives itself."""
     global errors
-    if errors is None:
-        from fastmq import error
-        errors = error
-    return errors
+    errors = module
+
+
+def set_trackers(cls, finished):
+    """fastmq.frame gives MessageTracker, and the one that is done."""
+    global tracker_class, done_tracker
+    tracker_class, done_tracker = cls, finished
 
 
 cdef object make_error(int rc, object text=None):
     """The exception for a negative errno; `text`, if any, replaces the system's."""
     global last_errno
     cdef int err = -rc
-    e = load_errors()
     last_errno = err
     if err == EAGAIN:
-        return e.Again(msg=text)
+        return errors.Again(msg=text)
     if err == FMQ_ETERM:
-        return e.ContextTerminated(msg=text)
+        return errors.ContextTerminated(msg=text)
     if err == EINTR:
-        return e.InterruptedSystemCall(msg=text)
+        return errors.InterruptedSystemCall(msg=text)
     if err == ENOMEM:
         return MemoryError(text or "the engine is out of memory")
-    return e.ZMQError(err, text)
+    return errors.ZMQError(err, text)
 
 
 cdef int fail(int rc) except -1:
@@ -383,12 +391,7 @@ cdef object build(msg *m, object data, bint copy, bint track, Py_ssize_t thresho
         PyBuffer_Release(&buf)
 
 
-cdef object finished_tracker():
-    global tracker_class, done_tracker
-    if done_tracker is None or tracker_class is None:  # another thread may be between the two
-        from fastmq.frame import _FINISHED_TRACKER, MessageTracker
-        tracker_class = MessageTracker
-        done_tracker = _FINISHED_TRACKER
+cdef inline object finished_tracker():
     return done_tracker
 
 
@@ -626,6 +629,20 @@ cdef class _ContextHandle:
             fmq_ctx_free(self.h)
 
 
+cdef list pending_of(fmq_ctx *h):
+    """Rows of (type, open, messages to send, last endpoint, LINGER)."""
+    cdef fmq_pending rows[64]
+    cdef int n = fmq_ctx_pending(h, rows, 64)
+    cdef int i
+    if n < 0:
+        fail(n)
+    return [
+        (rows[i].type, bool(rows[i].open), rows[i].messages,
+         (<bytes>rows[i].endpoint).decode("utf-8", "replace"), rows[i].linger)
+        for i in range(min(n, 64))
+    ]
+
+
 cdef void reap_orphans():
     """Frees the contexts without owner that have sent what they had."""
     cdef fmq_ctx *h
@@ -771,18 +788,13 @@ cdef class Context:
 
     def pending(self):
         """What is still there: a list of (socket type, open, messages to send, last endpoint)."""
-        cdef fmq_pending rows[64]
-        cdef int n, i
+        return [row[:4] for row in self._pending()]
+
+    def _pending(self):
+        """Rows as those of pending, with LINGER as a fifth."""
         if self.closed or self._forked:
             return []
-        n = fmq_ctx_pending(self.handle.h, rows, 64)
-        if n < 0:
-            fail(n)
-        return [
-            (rows[i].type, bool(rows[i].open), rows[i].messages,
-             (<bytes>rows[i].endpoint).decode("utf-8", "replace"))
-            for i in range(min(n, 64))
-        ]
+        return pending_of(self.handle.h)
 
     def _stats(self):
         """The fields of fastmq.ContextStats."""
@@ -802,6 +814,15 @@ def orphans_sending():
     """Frees what has ended of the contexts without owner; True while one is left."""
     reap_orphans()
     return bool(orphans)
+
+
+def orphans_pending():
+    """What the contexts without owner still have to send: rows as those of Context._pending."""
+    cdef list rows = []
+    for address in list(orphans):
+        if not fmq_ctx_forked(<fmq_ctx *><void *><uintptr_t>address):
+            rows += pending_of(<fmq_ctx *><void *><uintptr_t>address)
+    return rows
 
 
 def is_exiting():
@@ -863,6 +884,7 @@ cdef class _SocketHandle:
 
     cdef fmq_socket *s
     cdef _ContextHandle context
+    cdef unsigned long begun_by  # the thread that last sent with SNDMORE: it knows; see _Begun
     cdef object waits        # _Waits, once an event loop has to do with it; see _aio.pxi
     cdef object __weakref__
 
@@ -870,6 +892,105 @@ cdef class _SocketHandle:
         if self.s is not NULL and not exiting:
             with nogil:
                 fmq_socket_free(self.s)
+
+
+# ---- messages that were begun and not finished ----
+
+@cython.final
+cdef class _Begun:
+    """The sockets to which a thread has sent with SNDMORE. It is in the thread's own dict, and so
+    ends with the thread: what was not finished by then never will be."""
+
+    cdef object handles  # WeakValueDictionary: address -> _SocketHandle
+
+    def __dealloc__(self):
+        cdef _SocketHandle handle
+        cdef uint32_t parts
+        cdef int count
+        if self.handles is None or exiting:
+            return
+        for handle in list(self.handles.values()):
+            handle.begun_by = 0
+            with nogil:
+                count = fmq_drop_begun(handle.s, False, &parts)
+            if count:
+                warn_unfinished(describe(handle.s), count, parts, "its thread ended")
+
+
+cdef int note_begun(_SocketHandle handle) except -1:
+    """The calling thread has sent the beginning of a message."""
+    cdef unsigned long thread = PyThread_get_thread_ident()
+    cdef void *state
+    cdef _Begun begun
+    if handle.begun_by == thread:
+        return 0
+    state = PyThreadState_GetDict()
+    if state is NULL:
+        return 0
+    mine = <dict>state
+    begun = mine.get("fastmq")
+    if begun is None:
+        begun = _Begun()
+        begun.handles = WeakValueDictionary()
+        mine["fastmq"] = begun
+    begun.handles[<uintptr_t>handle.s] = handle
+    handle.begun_by = thread
+    return 0
+
+
+cdef str describe(fmq_socket *s):
+    """A socket's type and last endpoint."""
+    cdef char buf[512]
+    cdef size_t size = sizeof(buf)
+    name = errors._type_name(fmq_socket_type(s))
+    if fmq_get_bytes(s, 32, buf, &size) < 0:
+        return f"{name} socket"
+    endpoint = buf[:size].rstrip(b"\0").decode("utf-8", "replace")
+    return f"{name} socket at {endpoint}" if endpoint else f"{name} socket"
+
+
+cdef int warn_unfinished(str socket, int count, uint32_t parts, str why) except -1:
+    """A message whose last part never came is not sent."""
+    warnings.warn(
+        f"{socket}: {count_of(count, 'message')} begun with SNDMORE and not finished "
+        f"({count_of(parts, 'part')}) when {why}", RuntimeWarning, stacklevel=2)
+    return 0
+
+
+cdef str count_of(object n, str what):
+    return f"{n} {what}{'' if n == 1 else 's'}"
+
+
+# ---- verbs that a subclass overrides ----
+
+cdef enum:
+    OWN_SEND = 1
+    OWN_RECV = 2
+    OWN_SEND_MULTIPART = 4
+    OWN_RECV_MULTIPART = 8
+    OWN_POLLER = 16
+
+cdef dict OWN_BITS = {"send": OWN_SEND, "recv": OWN_RECV, "send_multipart": OWN_SEND_MULTIPART,
+                      "recv_multipart": OWN_RECV_MULTIPART, "_poller_class": OWN_POLLER}
+cdef dict library_verbs = {}  # id -> what this library's classes have under these names
+
+
+def set_library_verbs(cls):
+    """What the class has under the names of verbs is the library's: it overrides nothing."""
+    for name in OWN_BITS:
+        verb = getattr(cls, name, None)
+        library_verbs[id(verb)] = verb
+
+
+cdef int own_verbs(Socket socket):
+    """OWN_ bits of the verbs that its class, or one that derives from, overrides, or the object."""
+    cdef int own = 0
+    cdef object cls = type(socket)
+    cdef object mine = getattr(socket, "__dict__", ())
+    for name, bit in OWN_BITS.items():
+        if name in mine or id(getattr(cls, name, None)) not in library_verbs:
+            own |= bit
+    return own
 
 
 cdef bytes address_bytes(object addr):
@@ -888,8 +1009,9 @@ cdef class Socket:
 
     cdef fmq_socket *s      # of `handle`; valid, closed or not, as long as that lives
     cdef _SocketHandle handle
-    cdef readonly object context
+    cdef public object context
     cdef Py_ssize_t threshold
+    cdef int own            # OWN_ bits: the forms built on these verbs call the class's
     cdef object __weakref__
 
     def __init__(self, context=None, int socket_type=-1, *, shadow=0, copy_threshold=None):
@@ -923,7 +1045,30 @@ cdef class Socket:
             self.handle = handle
             live_sockets[<uintptr_t>handle.s] = handle
         self.context = context
+        self._note_verbs()
         self.s = self.handle.s
+
+    def _drop_begun(self):
+        """Drops what was begun with SNDMORE and not finished: how many messages, and of what."""
+        cdef uint32_t parts
+        cdef int begun
+        if self.s is NULL or fmq_closed(self.s):
+            return 0, ""
+        with nogil:
+            begun = fmq_drop_begun(self.s, True, &parts)
+        return begun, describe(self.s) if begun else ""
+
+    def _note_verbs(self):
+        """Finds out which verbs the class or the object has of its own."""
+        cdef int own = own_verbs(self)
+        if isinstance(self, AsyncSocket):  # its forms stand on no verb but this one
+            (<AsyncSocket>self).own_messages = (own & OWN_RECV_MULTIPART) != 0
+        else:
+            self.own = own
+
+    @property
+    def _sends_by_part(self):
+        return (self.own & OWN_SEND) != 0
 
     # -- life --
 
@@ -957,6 +1102,8 @@ cdef class Socket:
     def _close(self, linger=None):
         """Closes; linger in ms replaces the option. Closing twice is harmless."""
         cdef int64_t value
+        cdef uint32_t parts
+        cdef int begun
         cdef int rc
         if self.s is NULL:
             return
@@ -968,10 +1115,15 @@ cdef class Socket:
             if rc < 0 and rc != -ENOTSOCK and rc != -FMQ_ETERM and rc != -FMQ_EFORKED:
                 bad_option(rc, 17, linger)
         with nogil:
+            begun = fmq_drop_begun(self.s, True, &parts)
+        socket = describe(self.s) if begun else None
+        with nogil:
             rc = fmq_close(self.s)
         if self.handle.waits is not None:
             (<_Waits>self.handle.waits).closed()
         drain()
+        if begun:
+            warn_unfinished(socket, begun, parts, "it was closed")
         if rc < 0 and rc != -ENOTSOCK and rc != -FMQ_EFORKED:
             fail(rc)
 
@@ -1120,6 +1272,8 @@ cdef class Socket:
         cdef bint again = False
         cdef int ms, step
         cdef int rc
+        if more:
+            note_begun(self.handle)
         if not big:
             rc = fmq_try_send(self.s, v, n, more)
             if rc >= 0:
@@ -1193,6 +1347,8 @@ cdef class Socket:
                 rc = fmq_try_send_bytes(self.s, PyBytes_AS_STRING(data), <size_t>size,
                                         <void *>data, (flags & 2) != 0)
                 if rc >= 0:
+                    if flags & 2:
+                        note_begun(self.handle)
                     return None if copy else finished_tracker()
                 if rc != -EBUSY and (rc != -EAGAIN or flags & 1):
                     fail(rc)
@@ -1221,6 +1377,8 @@ cdef class Socket:
         n = len(msg_parts)
         if n == 0:
             raise IndexError("msg_parts is empty: a message has at least one part")
+        if self.own & OWN_SEND:
+            return self.send_by_part(msg_parts, flags, copy, track, routing_id, group, timeout)
         if routing_id is not None or group is not None:
             if n > 1:
                 raise make_error(-EINVAL, "messages with a routing_id or group have one part")
@@ -1255,6 +1413,32 @@ cdef class Socket:
             return None
         return tracker_of(watched)
 
+    cdef object send_by_part(self, tuple msg_parts, int flags, bint copy, bint track,
+                             object routing_id, object group, object timeout):
+        """Sends the parts by the class's own `send`. What it has not finished when that raises is
+        dropped, so that the message may be sent again."""
+        cdef Py_ssize_t n = len(msg_parts)
+        cdef uint32_t before, dropped
+        for i, part in enumerate(msg_parts):
+            if not isinstance(part, (bytes, Frame)):
+                try:
+                    memoryview(part)
+                except TypeError:
+                    raise not_bytes(part, f"msg_parts[{i}]") from None
+        given = {"copy": copy, "track": track}
+        for name, value in (("routing_id", routing_id), ("group", group), ("timeout", timeout)):
+            if value is not None:
+                given[name] = value
+        before = fmq_begun(self.s)
+        try:
+            for part in msg_parts[:n - 1]:
+                self.send(part, 2 | flags, **given)
+            return self.send(msg_parts[n - 1], flags, **given)
+        except BaseException:
+            if before == 0:
+                fmq_drop_begun(self.s, False, &dropped)
+            raise
+
     def send_many(self, messages, int flags=0, *, timeout=None):
         """Sends each of an iterable of messages and returns how many they were.
 
@@ -1277,7 +1461,7 @@ cdef class Socket:
             deadline = deadline_of(total)
         try:
             for item in messages:
-                if PyBytes_CheckExact(item):
+                if PyBytes_CheckExact(item) and not self.own & OWN_SEND:
                     size = PyBytes_GET_SIZE(item)
                     if size <= BIG:
                         rc = fmq_try_send_bytes(self.s, PyBytes_AS_STRING(item), <size_t>size,
@@ -1297,12 +1481,20 @@ cdef class Socket:
                     left = deadline - core_now_ms() if total > 0 else total
                     limit = left if left > 0 or total < 0 else 0
                 if isinstance(item, (list, tuple)):
-                    self.send_multipart(item, flags & 1, timeout=limit)
+                    if limit is None:
+                        self.send_multipart(item, flags & 1)
+                    else:
+                        self.send_multipart(item, flags & 1, timeout=limit)
+                elif self.own & OWN_SEND:
+                    if limit is None:
+                        self.send(item, flags & 1)
+                    else:
+                        self.send(item, flags & 1, timeout=limit)
                 else:
                     self.send_one(item, flags & 1, True, False, None, None, limit,
                                   f"messages[{sent}]")
                 sent += 1
-        except load_errors().ZMQError as e:
+        except errors.ZMQError as e:
             raise errors.batch_error(e, sent) from e
         except BaseException as e:  # KeyboardInterrupt too
             try:
@@ -1385,6 +1577,8 @@ cdef class Socket:
             drain()
         if self.s is NULL:
             unusable()
+        if self.own & OWN_RECV:
+            return self.recv_by_part(flags, copy, track, timeout)
         parts_init(&p)
         try:
             rc = fmq_try_recv(self.s, &p, want)
@@ -1395,6 +1589,36 @@ cdef class Socket:
         finally:
             meta_unref(props)
             parts_fini(&p)
+        return out
+
+    cdef list recv_by_part(self, int flags, bint copy, bint track, object timeout):
+        """Receives a message by the class's own `recv` and `getsockopt`."""
+        cdef dict given = {"copy": copy, "track": track}
+        cdef list out
+        if timeout is not None:
+            given["timeout"] = timeout
+        out = [self.recv(flags, **given)]
+        while self.getsockopt(13):  # RCVMORE
+            out.append(self.recv(flags, **given))
+        return out
+
+    cdef list recv_many_by_message(self, Py_ssize_t limit, int flags, bint copy, bint multipart,
+                                   object timeout):
+        """As recv_many, by the class's own `recv_multipart` or what that stands on."""
+        cdef dict given = {"copy": copy}
+        cdef list out = []
+        if timeout is not None:
+            given["timeout"] = timeout
+        while len(out) < limit:
+            try:
+                whole = self.recv_multipart(flags, **given)
+            except errors.Again:
+                if not out:
+                    raise
+                break
+            out.append(whole if multipart or len(whole) != 1 else whole[0])
+            flags |= 1
+            given.pop("timeout", None)
         return out
 
     def recv_into(self, buffer, /, *, Py_ssize_t nbytes=0, int flags=0, timeout=None):
@@ -1450,6 +1674,8 @@ cdef class Socket:
         if max < 1:
             raise ValueError(f"max must be at least 1, not {max}")
         limit = <uint32_t>(max if max < INT32_MAX else INT32_MAX)
+        if self.own & (OWN_RECV | OWN_RECV_MULTIPART):
+            return self.recv_many_by_message(limit, flags, copy, multipart, timeout)
         parts_init(&p)
         try:
             rc = fmq_try_recv_many(self.s, &p, limit)
@@ -1472,12 +1698,12 @@ cdef class Socket:
         return out
 
     def __iter__(self):
-        """Messages as they come: `for message in socket`."""
+        """Messages as they come: `for parts in socket`."""
         return self
 
     def __next__(self):
-        """The next message (bytes, or a list of them if it has several parts). The iteration ends
-        when the socket is closed or its context terminated. Again when RCVTIMEO passes."""
+        """The next message: the list of its parts, each bytes. The iteration ends when the socket
+        is closed or its context terminated. Again when RCVTIMEO passes."""
         cdef parts p
         cdef uint32_t i
         cdef int rc
@@ -1487,13 +1713,13 @@ cdef class Socket:
             unusable()
         parts_init(&p)
         try:
+            if self.own & (OWN_RECV | OWN_RECV_MULTIPART):
+                return self.recv_multipart()
             rc = fmq_try_recv(self.s, &p, NULL)
             if rc < 0:
                 self.wait_receive(NULL, &p, 0, NULL, rc, 0, None)
-            if p.len == 1:
-                return take_at(&p, 0, NULL, True, False)
             return [take_at(&p, i, NULL, True, False) for i in range(p.len)]
-        except load_errors().ZMQError as e:
+        except errors.ZMQError as e:
             if e.errno == ENOTSOCK or e.errno == FMQ_ETERM:
                 raise StopIteration from None
             raise
@@ -1513,6 +1739,10 @@ cdef class Socket:
             drain()
         if self.s is NULL or fmq_closed(self.s):
             raise make_error(-ENOTSUP, "Operation not supported: the socket is closed")
+        if self.own & OWN_POLLER:
+            poller = self._poller_class()
+            poller.register(self, flags)
+            return dict(poller.poll(timeout)).get(self, 0)
         deadline = deadline_of(ms)
         while True:
             step = step_of(ms)
@@ -1983,6 +2213,10 @@ def option_table():
 
 
 include "_aio.pxi"
+
+
+set_library_verbs(Socket)
+set_library_verbs(AsyncSocket)
 
 
 msg_set_object_hooks(core_ref, hook_release)

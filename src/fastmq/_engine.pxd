@@ -91,6 +91,7 @@ cdef extern from "fastmq.h" nogil:
     # ---- contexts ----
     struct fmq_pending:
         int type
+        int linger
         bint open
         uint64_t messages
         char *endpoint
@@ -155,6 +156,8 @@ cdef extern from "fastmq.h" nogil:
     int fmq_recv(fmq_socket *s, parts *out, meta **m, int timeout_ms)
     int fmq_try_recv_many(fmq_socket *s, parts *out, uint32_t max_messages)
     int fmq_recv_many(fmq_socket *s, parts *out, uint32_t max_messages, int timeout_ms)
+    int fmq_drop_begun(fmq_socket *s, bint all, uint32_t *parts)
+    uint32_t fmq_begun(fmq_socket *s)
     int fmq_flush(fmq_socket *s)
     int fmq_events(fmq_socket *s)
     int fmq_poll_one(fmq_socket *s, int events, int timeout_ms)

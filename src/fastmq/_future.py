@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 
 from . import _core
 from ._deadline import Deadline
-from .constants import POLLIN, POLLOUT
+from .constants import POLLIN, POLLOUT, Errno
 from .error import Again, ZMQError, batch_error
 from .poll import Poller, _target
 from .socket import Socket
@@ -72,8 +72,30 @@ def _no_running_loop() -> asyncio.AbstractEventLoop:
     return asyncio.get_event_loop()
 
 
+async def _next_message(socket: Any) -> Any:
+    """The next message of an `async for`, by the socket's own recv_multipart."""
+    try:
+        return await socket.recv_multipart()
+    except ZMQError as e:
+        if e.errno in (Errno.ENOTSOCK, Errno.ETERM):
+            raise StopAsyncIteration from None
+        raise
+    except asyncio.CancelledError:
+        # Closing the socket cancels what waits for it.
+        cancelling: Callable[[], int] = getattr(asyncio.current_task(), "cancelling", int)
+        if socket.closed and not cancelling():
+            raise StopAsyncIteration from None
+        raise
+
+
 _core.set_asyncio(
-    Future, Pending, asyncio.get_running_loop, _no_running_loop, deque, WeakValueDictionary
+    Future,
+    Pending,
+    asyncio.get_running_loop,
+    _no_running_loop,
+    deque,
+    WeakValueDictionary,
+    _next_message,
 )
 
 
@@ -157,6 +179,11 @@ class _AsyncPoller(_Async, Poller):
             ready = self._look()
             if ready or deadline.over():
                 return ready
+
+
+async def _loaded(recvd: Any, load: Callable[[Any], Any]) -> Any:
+    """What load makes of what an awaitable gives."""
+    return load(await recvd)
 
 
 def _wake(future: Future[Any]) -> None:
@@ -246,7 +273,9 @@ class _AsyncSocket(_Async, _core.AsyncSocket, Socket[Future[Any]]):
     # -- messages in other forms --
 
     def _deserialize(self, recvd: Any, load: Callable[[Any], Any]) -> Any:
-        return _core.load_into(recvd, load)
+        if isinstance(recvd, Pending) or (isinstance(recvd, Future) and recvd.done()):
+            return _core.load_into(recvd, load)
+        return asyncio.ensure_future(_loaded(recvd, load))  # of a subclass's own verb
 
     if TYPE_CHECKING:
 

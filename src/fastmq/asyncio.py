@@ -4,8 +4,8 @@
     ctx = fastmq.asyncio.Context()
     async with ctx.socket(fastmq.REP) as rep:
         rep.bind("tcp://127.0.0.1:5555")
-        async for request in rep:
-            await rep.send(b"re: " + request)
+        async for parts in rep:
+            await rep.send_multipart([b"re:", *parts])
 
 Works with every loop that has add_reader: asyncio's selector loop, uvloop.
 """

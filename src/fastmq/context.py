@@ -15,7 +15,7 @@ from weakref import WeakSet
 from . import _core
 from ._attributes import is_annotated
 from .constants import ContextOption, Errno, SocketOption
-from .error import PendingSocket, TermTimeout, ZMQError
+from .error import PendingSocket, TermTimeout, ZMQError, _type_name
 from .socket import SOCKET_CLASSES, Socket
 from .stats import ContextStats
 
@@ -77,12 +77,15 @@ class Context(_core.Context, Generic[_SocketT]):
     # -- life --
 
     def __del__(self) -> None:
-        """Ends the context without waiting: what is queued goes out in the background."""
+        """Closes the sockets and ends the context, as destroy does: what is queued gets its
+        LINGER."""
         if _exiting or getattr(self, "_shadow", True) or self.closed or self._forked:
             return
         warnings.warn(f"Unclosed context {self!r}", ResourceWarning, stacklevel=2, source=self)
-        for socket in list(self._sockets):
-            socket.close()
+        object.__setattr__(self, "_warn_destroy_close", True)
+        self._close_sockets(None)
+        # Not the subclass's `term`: that may wait by means that a finalizer has not.
+        _core.Context._term(self)
 
     def __enter__(self: _ContextT) -> _ContextT:
         object.__setattr__(self, "_warn_destroy_close", True)
@@ -154,21 +157,24 @@ class Context(_core.Context, Generic[_SocketT]):
         if self.closed:
             return
         if not self._forked:
-            sockets = list(self._sockets)
-            self._sockets.clear()
-            for socket in sockets:
-                if not socket.closed:
-                    if self._warn_destroy_close:
-                        warnings.warn(
-                            f"Destroying context with unclosed socket {socket!r}",
-                            ResourceWarning,
-                            stacklevel=3,
-                            source=socket,
-                        )
-                    socket.close(linger)
+            self._close_sockets(linger)
             if linger is not None and linger >= 0:
                 self._linger(linger)
         self.term(timeout)
+
+    def _close_sockets(self, linger: int | None) -> None:
+        sockets = list(self._sockets)
+        self._sockets.clear()
+        for socket in sockets:
+            if not socket.closed:
+                if self._warn_destroy_close:
+                    warnings.warn(
+                        f"Destroying context with unclosed socket {socket!r}",
+                        ResourceWarning,
+                        stacklevel=4,
+                        source=socket,
+                    )
+                socket.close(linger)
 
     def stats(self) -> ContextStats:
         """What all sockets of the context have sent, received and dropped so far, and what the
@@ -290,7 +296,7 @@ class Context(_core.Context, Generic[_SocketT]):
         if not isinstance(socket_type, int):
             raise TypeError(f"socket_type must be a number, not {type(socket_type).__name__}")
         if socket_class is None:
-            socket_class = type(self)._socket_class
+            socket_class = self._socket_class
             if socket_class is Socket:
                 socket_class = SOCKET_CLASSES.get(socket_type, Socket)
         socket = socket_class(self, socket_type, **kwargs)
@@ -365,15 +371,18 @@ class Context(_core.Context, Generic[_SocketT]):
         return sorted({*super().__dir__(), *ContextOption.__members__, *SocketOption.__members__})
 
 
+def _pending() -> list[tuple[int, bool, int, str, int]]:
+    """What sockets still have to send: (type, open, messages, endpoint, LINGER in ms)."""
+    rows = [row for context in list(_contexts) for row in context._pending()]
+    return [row for row in rows + _core.orphans_pending() if row[2]]
+
+
 def _still_sending(waited_ms: float) -> bool:
-    """Whether a context holds messages that a socket, by its LINGER, wants sent still."""
-    for context in list(_contexts):
-        lingers = [s.get(SocketOption.LINGER) for s in context._sockets if not s.closed]
-        open_lingers = any(linger < 0 or linger > waited_ms for linger in lingers)
-        for _, is_open, messages, _ in context.pending():
-            if messages and (open_lingers or not is_open):
-                return True
-    return _core.orphans_sending()
+    """Whether there are messages that a socket, by its LINGER, wants sent still."""
+    _core.orphans_sending()
+    return any(
+        linger < 0 or linger > waited_ms or not is_open for _, is_open, _, _, linger in _pending()
+    )
 
 
 def _at_exit() -> None:
@@ -389,9 +398,33 @@ def _at_exit() -> None:
         start = time.monotonic()
         while (waited := time.monotonic() - start) < limit and _still_sending(waited * 1000):
             time.sleep(0.002)
+        lost = _losses()
     except Exception:  # a socket closed meanwhile; nobody is left to be told
-        pass
+        lost = []
     _core.at_exit()
+    if lost:
+        text = f"dropped at exit: {'; '.join(lost)}"
+        warnings.warn_explicit(text, RuntimeWarning, "sys", 1)
+
+
+def _losses() -> list[str]:
+    """What the end of the process drops although LINGER is not 0."""
+    lost = []
+    for kind, is_open, messages, endpoint, linger in _pending():
+        if linger:
+            state = "" if is_open else "closed "
+            name = f"{state}{_type_name(kind)} socket at {endpoint}"
+            lost.append(f"{_messages(messages)} of a {name}")
+    for context in list(_contexts):
+        for socket in list(context._sockets):
+            begun, name = socket._drop_begun()
+            if begun:
+                lost.append(f"{_messages(begun)} begun with SNDMORE and not finished of a {name}")
+    return lost
+
+
+def _messages(count: int) -> str:
+    return f"{count} message{'' if count == 1 else 's'}"
 
 
 atexit.register(_at_exit)

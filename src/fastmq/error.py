@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import sys
 from errno import EAGAIN, EINTR
 from typing import Any, NamedTuple
 
 from . import _core
-from .constants import ETERM
+from ._version import ZMQ_VERSION
+from .constants import ETERM, SocketType
 
 
 class ZMQBaseError(Exception):
@@ -136,8 +138,6 @@ class ZMQVersionError(NotImplementedError):
         super().__init__(min_version, msg)
         self.msg = msg
         self.min_version = min_version
-        from ._version import ZMQ_VERSION
-
         self.version = ZMQ_VERSION
 
     def __str__(self) -> str:
@@ -152,8 +152,6 @@ class DraftFDWarning(RuntimeWarning):
 
 
 def _type_name(kind: int) -> str:
-    from .constants import SocketType
-
     try:
         return SocketType(kind).name
     except ValueError:
@@ -180,8 +178,6 @@ def _restore(kind: type[ZMQError], state: dict[str, Any], args: tuple[Any, ...])
 
 def _check_version(min_version: str | tuple[int, ...], msg: str = "Feature") -> None:
     """Raises ZMQVersionError when min_version is above the level of ZeroMQ that fastmq matches."""
-    from ._version import ZMQ_VERSION
-
     if isinstance(min_version, str):
         wanted = tuple(int(part) for part in min_version.split("."))
     else:
@@ -190,6 +186,8 @@ def _check_version(min_version: str | tuple[int, ...], msg: str = "Feature") -> 
     if wanted > tuple(int(part) for part in ZMQ_VERSION.split(".")):
         raise ZMQVersionError(min_version, msg)
 
+
+_core.set_errors(sys.modules[__name__])
 
 __all__ = [
     "Again",

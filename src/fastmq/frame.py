@@ -64,5 +64,6 @@ class MessageTracker:
 
 
 _FINISHED_TRACKER = MessageTracker()
+_core.set_trackers(MessageTracker, _FINISHED_TRACKER)
 
 __all__ = ["Frame", "Message", "MessageTracker"]

@@ -18,6 +18,7 @@ from ._attributes import is_annotated
 from .constants import Errno, Event, SocketOption, SocketType
 from .error import ZMQBindError, ZMQError
 from .options import SocketOptions
+from .poll import Poller
 from .stats import Peer, SocketStats, make_peer
 
 if TYPE_CHECKING:
@@ -39,6 +40,10 @@ _SocketT = TypeVar("_SocketT", bound="Socket[Any]")
 _monitor_numbers = itertools.count(1)
 # What send takes by keyword, as against the arguments of a serializer.
 _SEND_KEYWORDS = ("copy", "track", "routing_id", "group", "timeout")
+
+
+# What other verbs stand on: they call the object's own where it has one.
+_BUILT_UPON = frozenset(("send", "recv", "send_multipart", "recv_multipart", "_poller_class"))
 
 
 class _SocketContext(Generic[_SocketT]):
@@ -78,6 +83,7 @@ class Socket(_core.Socket, SocketOptions, Generic[_ReturnT]):
     _shadow: bool = False
     _shadow_obj: Any = None
     _monitor_socket: Any = None
+    _poller_class: Any = Poller
 
     def __init__(
         self,
@@ -175,21 +181,23 @@ class Socket(_core.Socket, SocketOptions, Generic[_ReturnT]):
         return _SocketContext(self, "connect", addr if isinstance(addr, str) else os.fsdecode(addr))
 
     def bind_to_random_port(
-        self, addr: str, min_port: int = 49152, max_port: int = 65536, max_tries: int = 100
+        self, addr: str | bytes, min_port: int = 49152, max_port: int = 65536, max_tries: int = 100
     ) -> int:
         """Binds to a free port of the range (max_port is not in it) and returns it.
 
-        addr: `tcp://interface`, without a port. ZMQBindError: max_tries ports were all taken.
+        addr: `tcp://interface`, without a port. With inproc and ipc the number is the end of the
+        name: `inproc://name:50123`. ZMQBindError: max_tries ports were all taken.
         """
-        if addr.startswith(("ipc:", "inproc:", "tipc:", "vsock:")):
-            raise ValueError(f"addr must be of a transport with ports, such as tcp, not {addr!r}")
-        if (min_port, max_port) == (49152, 65536):
-            self._bind(f"{addr}:*")
+        if isinstance(addr, bytes):
+            addr = addr.decode()
+        has_ports = not addr.startswith(("ipc:", "inproc:"))
+        if has_ports and (min_port, max_port) == (49152, 65536):
+            self.bind(f"{addr}:*")
             return int(self.get(SocketOption.LAST_ENDPOINT).decode().rstrip("/").rpartition(":")[2])
         for _ in range(max_tries):
-            port = random.randrange(min_port, max_port)
+            port = random.randrange(int(min_port), int(max_port))
             try:
-                self._bind(f"{addr}:{port}")
+                self.bind(f"{addr}:{port}")
             except ZMQError as e:
                 if e.errno not in (errno.EADDRINUSE, errno.EACCES):
                     raise
@@ -227,7 +235,10 @@ class Socket(_core.Socket, SocketOptions, Generic[_ReturnT]):
     getsockopt = _core.Socket.get
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in ("subscribe", "unsubscribe"):
+        if name in _BUILT_UPON:
+            object.__setattr__(self, name, value)
+            self._note_verbs()
+        elif name in ("subscribe", "unsubscribe"):
             getattr(self, name)(value)
         elif name.startswith("_") or hasattr(type(self), name):
             object.__setattr__(self, name, value)
@@ -341,7 +352,9 @@ class Socket(_core.Socket, SocketOptions, Generic[_ReturnT]):
         **kwargs: Any,
     ) -> MessageTracker | None:
         """Sends serialize(msg), a sequence of parts."""
-        tracker: MessageTracker | None = self.send_multipart(serialize(msg), flags, copy, **kwargs)
+        tracker: MessageTracker | None = self.send_multipart(
+            serialize(msg), flags=flags, copy=copy, **kwargs
+        )
         return tracker
 
     def recv_serialized(
@@ -352,7 +365,7 @@ class Socket(_core.Socket, SocketOptions, Generic[_ReturnT]):
         **kwargs: Any,
     ) -> Any:
         """Receives a message and returns deserialize(its list of parts)."""
-        return self._deserialize(self.recv_multipart(flags, copy, **kwargs), deserialize)
+        return self._deserialize(self.recv_multipart(flags=flags, copy=copy, **kwargs), deserialize)
 
     def send_string(
         self, u: str, flags: int = 0, copy: bool = True, encoding: str = "utf-8", **kwargs: Any
@@ -360,13 +373,15 @@ class Socket(_core.Socket, SocketOptions, Generic[_ReturnT]):
         """Sends a str."""
         if not isinstance(u, str):
             raise TypeError(f"u must be str, not {u.__class__.__name__}")
-        tracker: MessageTracker | None = self.send(u.encode(encoding), flags, copy, **kwargs)
+        tracker: MessageTracker | None = self.send(
+            u.encode(encoding), flags=flags, copy=copy, **kwargs
+        )
         return tracker
 
     def recv_string(self, flags: int = 0, encoding: str = "utf-8", **kwargs: Any) -> str:
         """Receives a part and decodes it."""
         result: str = self._deserialize(
-            self.recv(flags, **kwargs), lambda data: data.decode(encoding)
+            self.recv(flags=flags, **kwargs), lambda data: data.decode(encoding)
         )
         return result
 
@@ -381,7 +396,9 @@ class Socket(_core.Socket, SocketOptions, Generic[_ReturnT]):
         **kwargs: Any,
     ) -> MessageTracker | None:
         """Sends a pickled object."""
-        tracker: MessageTracker | None = self.send(pickle.dumps(obj, protocol), flags, **kwargs)
+        tracker: MessageTracker | None = self.send(
+            pickle.dumps(obj, protocol), flags=flags, **kwargs
+        )
         return tracker
 
     def recv_pyobj(self, flags: int = 0, **kwargs: Any) -> Any:
@@ -393,7 +410,7 @@ class Socket(_core.Socket, SocketOptions, Generic[_ReturnT]):
         sending = {name: kwargs.pop(name) for name in _SEND_KEYWORDS if name in kwargs}
         kwargs.setdefault("ensure_ascii", False)
         data = json.dumps(obj, **kwargs).encode("utf-8")
-        tracker: MessageTracker | None = self.send(data, flags, **sending)
+        tracker: MessageTracker | None = self.send(data, flags=flags, **sending)
         return tracker
 
     def recv_json(self, flags: int = 0, **kwargs: Any) -> Any:
@@ -574,6 +591,8 @@ class Stream(_BothWays):
 
     _type = SocketType.STREAM
 
+
+_core.set_library_verbs(Socket)
 
 SOCKET_CLASSES: dict[int, type[Socket[Any]]] = {
     SocketType.PAIR: Pair,

@@ -245,7 +245,7 @@ static int receive(struct worker *t, struct parts *p, struct meta **meta, int ti
         if (rc != -EBUSY && rc != -EAGAIN)
             return rc;
     }
-    if (way == 2)
+    if (way == 2 && m->threads == 1) /* the rest is anybody's */
         return receive_by_part(s, p, meta, timeout_ms);
     return fmq_recv(s, p, meta, timeout_ms);
 }

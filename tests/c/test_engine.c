@@ -519,6 +519,11 @@ static void other_sender(void *arg)
     eng_send(push, "b2");
 }
 
+static void begin_and_end(void *arg)
+{
+    eng_send_more(arg, "left behind");
+}
+
 TEST(a_begun_message_belongs_to_its_thread)
 {
     for (int t = 0; t < ENG_TRANSPORTS; t++) {
@@ -545,6 +550,128 @@ TEST(a_begun_message_belongs_to_its_thread)
         eng_close(pull);
         eng_end(ctx);
     }
+}
+
+struct handed_on {
+    fmq_socket *socket;
+    char text[16];
+    bool more;
+    int64_t rcvmore;
+};
+
+static void take_one_part(void *arg)
+{
+    struct handed_on *h = arg;
+    struct msg m;
+    eng_must(fmq_recv_part(h->socket, &m, NULL, ENG_WAIT_MS), "a part");
+    snprintf(h->text, sizeof(h->text), "%.*s", (int)msg_size(&m), (const char *)msg_data(&m));
+    h->more = m.flags & PART_MORE;
+    msg_drop(&m);
+    eng_must(fmq_get_int(h->socket, 13 /* RCVMORE */, &h->rcvmore), "RCVMORE");
+}
+
+TEST(one_thread_goes_on_receiving_where_another_left_off)
+{
+    for (int t = 0; t < ENG_TRANSPORTS; t++) {
+        fmq_ctx *ctx = eng_ctx();
+        fmq_socket *push = eng_socket(ctx, FMQ_PUSH), *pull = eng_socket(ctx, FMQ_PULL);
+        struct eng_name name = eng_bind(pull, eng_transports[t]);
+        eng_connect(push, &name);
+        for (int i = 0; i < 2; i++) {
+            eng_send_more(push, "1");
+            eng_send_more(push, "2");
+            eng_send(push, "3");
+        }
+        static const char *expected[] = {"1", "2", "3", "1"};
+        for (int i = 0; i < 4; i++) {
+            struct handed_on h = {.socket = pull};
+            struct thread other;
+            eng_must(thread_start(&other, take_one_part, &h, "other"), "thread");
+            thread_join(&other);
+            CHECK_STR(h.text, expected[i]);
+            CHECK_EQ(h.more, i != 2);
+            CHECK_EQ(h.rcvmore, i != 2);
+            CHECK_EQ(!!(fmq_events(pull) & FMQ_POLLIN), 1);
+        }
+        eng_expect(pull, "2|3"); /* what is left, for a thread that received nothing of it */
+        CHECK_EQ(fmq_events(pull) & FMQ_POLLIN, 0);
+        eng_close(push);
+        eng_close(pull);
+        eng_end(ctx);
+    }
+}
+
+TEST(a_reply_cannot_be_sent_while_any_thread_has_a_part_to_receive)
+{
+    fmq_ctx *ctx = eng_ctx();
+    fmq_socket *req = eng_socket(ctx, FMQ_REQ), *rep = eng_socket(ctx, FMQ_REP);
+    eng_must(fmq_bind(rep, "inproc://parts"), "bind");
+    eng_must(fmq_connect(req, "inproc://parts"), "connect");
+    eng_send_more(req, "1");
+    eng_send(req, "2");
+    struct handed_on h = {.socket = rep};
+    struct thread other;
+    eng_must(thread_start(&other, take_one_part, &h, "other"), "thread");
+    thread_join(&other);
+    CHECK_EQ(eng_try_send(rep, "too early"), -FMQ_EFSM);
+    eng_expect(rep, "2");
+    eng_send(rep, "in time");
+    eng_expect(req, "in time");
+    eng_close(req);
+    eng_close(rep);
+    eng_end(ctx);
+}
+
+/* FD is level-triggered: a message that is open is something to receive, for every thread. */
+TEST(an_open_message_is_shown_by_FD)
+{
+    fmq_ctx *ctx = eng_ctx();
+    fmq_socket *push = eng_socket(ctx, FMQ_PUSH), *pull = eng_socket(ctx, FMQ_PULL);
+    struct eng_name name = eng_bind(pull, "tcp");
+    eng_connect(push, &name);
+    int64_t fd;
+    eng_must(fmq_get_int(pull, 14 /* FD */, &fd), "FD");
+    eng_send_more(push, "1");
+    eng_send(push, "2");
+    struct handed_on h = {.socket = pull};
+    take_one_part(&h);
+    struct pollfd readable = {.fd = (int)fd, .events = POLLIN};
+    CHECK_EQ(poll(&readable, 1, ENG_WAIT_MS), 1);
+    eng_expect(pull, "2");
+    CHECK_EQ(fmq_events(pull) & FMQ_POLLIN, 0);
+    eng_close(push);
+    eng_close(pull);
+    eng_end(ctx);
+}
+
+TEST(what_was_begun_and_not_finished_is_counted_when_it_is_dropped)
+{
+    fmq_ctx *ctx = eng_ctx();
+    fmq_socket *push = eng_socket(ctx, FMQ_PUSH), *pull = eng_socket(ctx, FMQ_PULL);
+    struct eng_name name = eng_bind(pull, "inproc");
+    eng_connect(push, &name);
+    uint32_t parts = 77;
+    CHECK_EQ(fmq_drop_begun(push, true, &parts), 0);
+    CHECK_EQ(parts, 0);
+    eng_send_more(push, "1");
+    eng_send_more(push, "2");
+    CHECK_EQ(fmq_begun(push), 2);
+    CHECK_EQ(fmq_drop_begun(push, false, &parts), 1);
+    CHECK_EQ(parts, 2);
+    CHECK_EQ(fmq_begun(push), 0);
+    eng_send(push, "begins anew");
+    eng_expect(pull, "begins anew");
+    struct thread other;
+    eng_must(thread_start(&other, begin_and_end, push, "other"), "thread");
+    thread_join(&other);
+    CHECK_EQ(fmq_begun(push), 0); /* another thread's */
+    CHECK_EQ(fmq_drop_begun(push, false, &parts), 0);
+    CHECK_EQ(fmq_drop_begun(push, true, &parts), 1);
+    CHECK_EQ(parts, 1);
+    eng_close(push);
+    CHECK_EQ(fmq_drop_begun(push, true, &parts), 0);
+    eng_close(pull);
+    eng_end(ctx);
 }
 
 TEST(the_last_part_that_cannot_be_sent_stays_the_callers)
@@ -1084,7 +1211,8 @@ TEST(a_part_that_cannot_be_received_for_want_of_memory_leaves_no_metadata)
     fmq_socket *push = eng_socket(ctx, FMQ_PUSH), *pull = eng_socket(ctx, FMQ_PULL);
     struct eng_name name = eng_bind(pull, "tcp");
     eng_connect(push, &name);
-    eng_send_more(push, "a");
+    for (int i = 0; i < PARTS_INLINE; i++)
+        eng_send_more(push, "a");
     eng_send(push, "b");
     eng_wait(pull, FMQ_POLLIN);
     struct msg m;
@@ -1094,6 +1222,7 @@ TEST(a_part_that_cannot_be_received_for_want_of_memory_leaves_no_metadata)
     mem_fail_at(0);
     CHECK_EQ(rc, -ENOMEM);
     CHECK(!meta);
+    eng_expect(pull, "a|a|a|a|a|a|b"); /* the message stays whole */
     eng_close(push);
     eng_close(pull);
     eng_end(ctx);

@@ -8,6 +8,66 @@
 #include "base/alloc.h"
 #include "engine.h"
 
+/* ---- many receivers of the parts of one message ---- */
+
+enum { PARTS = 400, TAKERS = 4 };
+
+struct takers {
+    fmq_socket *in;
+    atomic_int ready, taken;
+    atomic_bool seen[PARTS];
+};
+
+static void take_parts(void *arg)
+{
+    struct takers *t = arg;
+    atomic_fetch_add(&t->ready, 1);
+    uint64_t until = eng_until(ENG_WAIT_MS);
+    while (atomic_load(&t->taken) < PARTS && eng_left(until)) {
+        struct msg m;
+        int n;
+        int rc = fmq_recv_part(t->in, &m, NULL, 20);
+        if (rc == -EAGAIN || rc == -EINTR)
+            continue;
+        eng_must(rc, "a part");
+        CHECK_EQ(msg_size(&m), sizeof(n));
+        memcpy(&n, msg_data(&m), sizeof(n));
+        CHECK(n >= 0 && n < PARTS && !atomic_exchange(&t->seen[n], true));
+        CHECK_EQ(!(m.flags & PART_MORE), n == PARTS - 1);
+        msg_drop(&m);
+        atomic_fetch_add(&t->taken, 1);
+    }
+}
+
+/* Threads that wait already are told of the parts that one of them did not take. */
+TEST(parts_go_to_whichever_thread_asks)
+{
+    for (int round = 0; round < ENG_TRANSPORTS; round++) {
+        fmq_ctx *ctx = eng_ctx();
+        fmq_socket *push = eng_socket(ctx, FMQ_PUSH), *pull = eng_socket(ctx, FMQ_PULL);
+        struct eng_name name = eng_bind(pull, eng_transports[round]);
+        eng_connect(push, &name);
+        struct takers t = {.in = pull};
+        struct thread threads[TAKERS];
+        for (int i = 0; i < TAKERS; i++)
+            eng_must(thread_start(&threads[i], take_parts, &t, "taker"), "thread");
+        ENG_UNTIL(atomic_load(&t.ready) == TAKERS);
+        struct msg m[PARTS];
+        for (int i = 0; i < PARTS; i++)
+            eng_must(msg_init_copy(&m[i], &i, sizeof(i)), "copy");
+        int rc;
+        while ((rc = fmq_send(push, m, PARTS, false, ENG_WAIT_MS)) == -EINTR)
+            ;
+        eng_must(rc, "send");
+        for (int i = 0; i < TAKERS; i++)
+            thread_join(&threads[i]);
+        CHECK_EQ(atomic_load(&t.taken), PARTS);
+        eng_close(push);
+        eng_close(pull);
+        eng_end(ctx);
+    }
+}
+
 /* ---- many senders, many receivers, one socket each ---- */
 
 enum { SENDERS = 3, RECEIVERS = 3, EACH = 700 };

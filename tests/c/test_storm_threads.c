@@ -182,6 +182,10 @@ static void do_send(struct dice *d, fmq_socket *s, bool ends)
     static const size_t sizes[] = {0, 1, 5, 30, 200, 3000, 60000};
     uint32_t n = 1 + roll(d, 3) * roll(d, 3);
     size_t size = sizes[roll(d, 7)];
+    if (roll(d, 50) == 0) {
+        uint32_t begun;
+        fmq_drop_begun(s, roll(d, 2), &begun);
+    }
     if (n == 1 && roll(d, 2)) {
         TRY(fmq_try_send_bytes(s, body, size, NULL, roll(d, 8) == 0));
         return;

@@ -17,8 +17,8 @@ async def made(number: int) -> None:
     async with zmq_asyncio.Context() as entered, entered.socket(zmq.PULL) as pull:
         reveal_type(entered)  # Context
         reveal_type(pull)  # Socket
-        async for message in pull:
-            reveal_type(message)  # bytes | list[bytes]
+        async for parts in pull:
+            reveal_type(parts)  # list[bytes]
 
 
 async def verbs(s: zmq_asyncio.Socket) -> None:

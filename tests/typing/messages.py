@@ -26,8 +26,8 @@ def receiving(s: zmq.Socket[bytes], flag: bool) -> None:
     reveal_type(s.recv_many())  # list[Any]
     reveal_type(s.recv_many(5, multipart=True))  # list[list[bytes]]
     reveal_type(s.recv_many(multipart=True, copy=False))  # list[list[Frame]]
-    for message in s:
-        reveal_type(message)  # bytes | list[bytes]
+    for parts in s:
+        reveal_type(parts)  # list[bytes]
 
 
 def sending(s: zmq.Socket[bytes], flag: bool) -> None:

@@ -70,8 +70,8 @@ def push_pull() -> str:
     with context() as ctx, ctx.socket(zmq.PUSH) as push:
 
         def worker(pull: Any, mine: list[int]) -> None:
-            for message in pull:
-                mine.append(int(message))
+            for (number,) in pull:
+                mine.append(int(number))
                 if sum(map(len, done)) == tasks:
                     all_done.set()
 

@@ -202,6 +202,9 @@ class Socket(socket.Socket):
     ) -> Any:
         """As fastmq.Socket.send_multipart."""
         base = super().send_multipart
+        if self._sends_by_part:  # by a subclass's own `send`, which waits
+            given = kwargs if timeout is None else dict(kwargs, timeout=timeout)
+            return base(msg_parts, flags, copy, track, **given)
         parts = tuple(msg_parts)
         return self._until(
             POLLOUT, flags, timeout, lambda: base(parts, flags | DONTWAIT, copy, track, **kwargs)
@@ -277,14 +280,14 @@ class Socket(socket.Socket):
             lambda: base(max, copy=copy, multipart=multipart, flags=flags | DONTWAIT),
         )
 
-    def __next__(self) -> bytes | list[bytes]:
+    def __next__(self) -> list[bytes]:
         try:
             parts: list[bytes] = self.recv_multipart()
         except error.ZMQError as e:
             if e.errno in (Errno.ENOTSOCK, Errno.ETERM):
                 raise StopIteration from None
             raise
-        return parts[0] if len(parts) == 1 else parts
+        return parts
 
     def poll(self, timeout: float | None = None, flags: int = POLLIN) -> int:
         """As fastmq.Socket.poll."""
@@ -316,6 +319,9 @@ class Socket(socket.Socket):
         """As fastmq.Socket.close; greenlets that wait for the socket end with ENOTSOCK."""
         super().close(linger)
         _core.poll_end(self)
+
+
+_core.set_library_verbs(Socket)
 
 
 class Context(context.Context[Socket]):

@@ -93,8 +93,7 @@ class _Printer:
 def watch(socket: Socket, args: argparse.Namespace, out: TextIO) -> None:
     """Prints what arrives at a SUB socket, until it is closed or its context ends."""
     printer = _Printer(args, out)
-    for message in socket:
-        parts = message if isinstance(message, list) else [message]
+    for parts in socket:
         topic, *texts = (part.decode("utf-8", "replace") for part in parts)
         printer.show(topic, "".join(texts))
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Awaitable, Sequence
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, overload
 
 from ..constants import PAIR, Event
 
 if TYPE_CHECKING:
+    from asyncio import Future
+
     from ..socket import Socket
 
 
@@ -34,8 +36,14 @@ async def _parse_awaited(msg: Awaitable[Sequence[Any]]) -> _MonitorMessage:
     return parse_monitor_message(await msg)
 
 
+@overload
+def recv_monitor_message(socket: Socket[bytes], flags: int = 0) -> _MonitorMessage: ...
+@overload
 def recv_monitor_message(
-    socket: Socket, flags: int = 0
+    socket: Socket[Future[Any]], flags: int = 0
+) -> Awaitable[_MonitorMessage]: ...
+def recv_monitor_message(
+    socket: Socket[Any], flags: int = 0
 ) -> _MonitorMessage | Awaitable[_MonitorMessage]:
     """Receives and parses one event; of an asynchronous socket, an awaitable of it.
 
