@@ -227,7 +227,7 @@ int fmq_send_again(fmq_socket *s, struct msg *parts, uint32_t n, bool more, int 
 int fmq_drop_begun(fmq_socket *s, bool all, uint32_t *parts)
 {
     *parts = 0;
-    if (s->fork_generation != ctx_fork_generation)
+    if (s->fork_generation != fork_generation)
         return 0;
     mutex_lock(&s->lock);
     int count = tx_drop(&s->tx_begun, all, parts);
@@ -237,7 +237,7 @@ int fmq_drop_begun(fmq_socket *s, bool all, uint32_t *parts)
 
 uint32_t fmq_begun(fmq_socket *s)
 {
-    if (s->fork_generation != ctx_fork_generation)
+    if (s->fork_generation != fork_generation)
         return 0;
     mutex_lock(&s->lock);
     const struct tx_message *t = tx_find(&s->tx_begun);
