@@ -673,6 +673,34 @@ def test_the_old_name_for_tornado_warns():
     assert issubclass(old.IOLoopAuthenticator, AsyncioAuthenticator)
 
 
+@fastmq_only("pyzmq leaves descriptors open")
+def test_an_authenticator_starts_before_tornados_loop(ctx, make):
+    ioloop = pytest.importorskip("tornado.ioloop")
+    loop = ioloop.IOLoop()
+    one = AsyncioAuthenticator(ctx)
+
+    async def main():
+        return await asyncio.to_thread(answer_to, make)
+
+    try:
+        one.start()
+        assert loop.run_sync(main)[2] == b"200"
+    finally:
+        one.stop()
+        loop.run_sync(lambda: asyncio.sleep(0))
+        loop.asyncio_loop.run_until_complete(loop.asyncio_loop.shutdown_default_executor())
+        loop.close()
+        asyncio.set_event_loop(None)
+
+
+@fastmq_only("pyzmq's starts in a loop that never runs")
+def test_an_authenticator_without_a_loop_does_not_start(ctx):
+    one = AsyncioAuthenticator(ctx)
+    with pytest.raises(RuntimeError, match="loop"):
+        one.start()
+    assert one.zap_socket is None
+
+
 # ---- certificates ----
 
 

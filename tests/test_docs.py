@@ -566,6 +566,21 @@ def test_links_lead_to_files_and_headings_that_exist() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_every_promise_of_security_names_tests_that_exist() -> None:
+    page = (ROOT / "docs/security.md").read_text(encoding="utf-8")
+    held = page[page.index("\n## Which test holds which promise\n") :]
+    rows = [line for line in held.splitlines() if re.match(r"\| (?!promise)[^-]", line)]
+    assert len(rows) > 40
+    for row in rows:
+        named = re.findall(r"`([\w/]+\.(?:py|c))::(\w+)`", row)
+        assert named and row.count("`") % 2 == 0, row
+        assert row.count("::") == len(named), row
+        for file, name in named:
+            text = (ROOT / "tests" / file).read_text(encoding="utf-8")
+            exists = rf"^TEST\({name}\)" if file.endswith(".c") else rf"^ *(async )?def {name}\("
+            assert re.search(exists, text, re.MULTILINE), f"there is no {file}::{name}"
+
+
 def test_the_diagrams_are_what_the_generator_draws() -> None:
     generator = ROOT / "tools/gen_diagrams.py"
     if not generator.exists():

@@ -538,6 +538,28 @@ static void connected_curve(void)
     CHECK(client->p.ready && server->p.ready);
 }
 
+/* Where an end of a connection keeps its own secret key, which it has to do at first. */
+static const uint8_t *secret_of(const struct end *e, const uint8_t *key)
+{
+    const uint8_t *at = (const uint8_t *)e->p.mech;
+    while (memcmp(at, key, 32) != 0)
+        at++;
+    return at;
+}
+
+TEST(secret_keys_are_wiped_when_the_handshake_is_over)
+{
+    static const uint8_t zeros[32];
+    start(PEER_MECH_CURVE, false);
+    const uint8_t *const kept[] = {secret_of(client, client_secret),
+                                   secret_of(server, server_secret)};
+    talk(0, SIZE_MAX);
+    CHECK(client->p.ready && server->p.ready);
+    for (int i = 0; i < 2; i++)
+        CHECK(memcmp(kept[i], zeros, sizeof(zeros)) == 0);
+    finish();
+}
+
 TEST(replayed_message_ends_the_connection)
 {
     connected_curve();

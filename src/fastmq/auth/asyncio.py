@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,19 @@ from .. import constants
 from ..context import Context
 from ..error import Again, ZMQError
 from .base import Authenticator, has_ended
+
+
+def _loop_here() -> asyncio.AbstractEventLoop:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        # Programs of tornado's start what they need before they start the loop.
+        tornado = sys.modules.get("tornado.ioloop")
+        current = None if tornado is None else tornado.IOLoop.current(instance=False)
+        if current is None:
+            raise
+        loop: asyncio.AbstractEventLoop = current.asyncio_loop
+        return loop
 
 
 class AsyncioAuthenticator(Authenticator):
@@ -40,8 +54,11 @@ class AsyncioAuthenticator(Authenticator):
         self._unwatch: Callable[[], object] | None = None  # while the loop watches the descriptor
 
     def start(self) -> None:
-        """Bind and answer from now on. RuntimeError: no loop runs here."""
-        loop = asyncio.get_running_loop()
+        """Bind and answer from now on, or as soon as tornado's current loop runs.
+
+        RuntimeError: no loop runs here, and tornado has none.
+        """
+        loop = _loop_here()
         if self._task is not None:
             if not self._has_ended(self._task):
                 return
