@@ -427,18 +427,6 @@ def test_after_unbind_the_address_is_free(make, endpoint):
     eventually("the address is free", bind)
 
 
-def test_unbind_ends_the_connections_made_through_it(make, endpoint):
-    push, pull = make(zmq.PUSH), make(zmq.PULL, reconnect_ivl=-1)
-    address = endpoint.bind(push)
-    endpoint.connect(pull, address)
-    push.send(b"x")
-    assert recv(pull) == b"x"
-    push.unbind(address)
-    if endpoint.is_inproc and not IS_FASTMQ:
-        return  # stays connected there
-    eventually("nobody to send to", lambda: push.poll(0, zmq.POLLOUT) == 0)
-
-
 def test_unbind_leaves_other_endpoints_alone(make, endpoint, tmp_path):
     pull, a, b = make(zmq.PULL), make(zmq.PUSH), make(zmq.PUSH)
     gone = endpoint.bind(pull)

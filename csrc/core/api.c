@@ -498,12 +498,12 @@ int fmq_connect(fmq_socket *s, const char *endpoint)
 
 int fmq_unbind(fmq_socket *s, const char *endpoint)
 {
-    return endpoint_call(s, endpoint, endpoint_unbind);
+    return endpoint_call(s, endpoint, endpoint_end);
 }
 
 int fmq_disconnect(fmq_socket *s, const char *endpoint)
 {
-    return endpoint_call(s, endpoint, endpoint_disconnect);
+    return endpoint_call(s, endpoint, endpoint_end);
 }
 
 int fmq_peer_state(fmq_socket *s, const void *id, size_t len)

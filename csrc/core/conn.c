@@ -137,6 +137,11 @@ static void watch(struct conn *c)
         starve(c);
 }
 
+static bool by_us(enum conn_end how)
+{
+    return how == CONN_END_REFUSED || how == CONN_END_CLOSED;
+}
+
 static void tell_end(struct conn *c, enum conn_end how, int error)
 {
     const struct peer *peer = &c->peer;
@@ -146,7 +151,7 @@ static void tell_end(struct conn *c, enum conn_end how, int error)
         event = EVENT_HANDSHAKE_FAILED_PROTOCOL;
     } else if (!c->was_ready && peer->failure == PEER_FAIL_AUTH) {
         event = EVENT_HANDSHAKE_FAILED_AUTH;
-    } else if (!c->was_ready && how != CONN_END_CLOSED) {
+    } else if (!c->was_ready && !by_us(how)) {
         event = EVENT_HANDSHAKE_FAILED_NO_DETAIL;
         if (peer->failure != PEER_FAIL_NO_DETAIL)
             value = (uint64_t)(error ? error : EPIPE);
@@ -159,8 +164,9 @@ static void tell_end(struct conn *c, enum conn_end how, int error)
     }
     if (event)
         monitor_emit(c->socket, c->bound, event, value, c->local_name, c->remote_name);
-    monitor_emit(c->socket, c->bound, EVENT_DISCONNECTED, (uint64_t)c->io.fd, c->local_name,
-                 c->remote_name);
+    if (how != CONN_END_CLOSED)
+        monitor_emit(c->socket, c->bound, EVENT_DISCONNECTED, (uint64_t)c->io.fd, c->local_name,
+                     c->remote_name);
 }
 
 /* Its counters move on: to its pipe, or to the socket where the handshake was not completed. */
@@ -205,7 +211,7 @@ static void end_now(struct conn *c, enum conn_end how, int error)
     choose_solo(s);
 
     bool retry =
-        connecter && how != CONN_END_CLOSED &&
+        connecter && !by_us(how) &&
         (how == CONN_END_LOST || failure == PEER_FAIL_TIMEOUT || failure == PEER_FAIL_NO_DETAIL);
     if (retry && (ep->closing || s->closed))
         retry = p && !outq_empty(&p->out); /* within LINGER: only to send what is left */
@@ -243,7 +249,7 @@ void conn_end(struct conn *c, enum conn_end how, int error)
         if (c->end_wanted == CONN_END_NONE) {
             c->end_wanted = how;
             c->end_error = error;
-            if (how == CONN_END_CLOSED && c->pipe)
+            if (by_us(how) && c->pipe)
                 pipe_hangup(c->pipe); /* no message may go this way any more */
         }
         return;
@@ -570,7 +576,7 @@ static void process(struct conn *c)
             rc = on_ready(c);
             if (rc) {
                 /* Out of memory passes; a refused peer comes no better a second time. */
-                conn_end(c, rc == -ENOMEM ? CONN_END_LOST : CONN_END_CLOSED, -rc);
+                conn_end(c, rc == -ENOMEM ? CONN_END_LOST : CONN_END_REFUSED, -rc);
                 return;
             }
             p = c->pipe;
@@ -756,7 +762,12 @@ static int put_subscription(struct pipe *p, const void *topic, size_t len, bool 
 
 static void link_end(struct link *l, bool lost)
 {
-    conn_end(conn_of(l), lost ? CONN_END_LOST : CONN_END_CLOSED, lost ? ENOMEM : 0);
+    struct conn *c = conn_of(l);
+    bool own = c->pipe && c->pipe->ended_here;
+    if (lost)
+        conn_end(c, CONN_END_LOST, ENOMEM);
+    else
+        conn_end(c, own ? CONN_END_CLOSED : CONN_END_REFUSED, 0);
 }
 
 static void add_bytes(const struct pipe *p, struct fmq_counters *count)

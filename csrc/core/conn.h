@@ -29,9 +29,10 @@
 #define BURST_NS (200 * NS_PER_US)
 enum conn_end {
     CONN_END_NONE,
-    CONN_END_LOST,   /* the peer went, or the network: a connecting endpoint tries again */
-    CONN_END_BROKEN, /* peer.failure says why */
-    CONN_END_CLOSED  /* by our side, on purpose: no retry */
+    CONN_END_LOST,    /* the peer went, or the network: a connecting endpoint tries again */
+    CONN_END_BROKEN,  /* peer.failure says why */
+    CONN_END_REFUSED, /* by our side, for what the peer is or does: no retry */
+    CONN_END_CLOSED   /* by the program, who needs not be told */
 };
 
 /* What an authenticator says of a peer. */

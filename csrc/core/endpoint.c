@@ -466,16 +466,20 @@ void endpoint_conn_lost(struct endpoint *ep, bool shaken, bool retry)
         discard(ep);
 }
 
-static struct endpoint *find_same(struct fmq_socket *s, const char *text, bool bound, bool any)
+static bool is_named(const struct endpoint *ep, const char *text)
+{
+    return strcmp(ep->given, text) == 0 || strcmp(ep->name, text) == 0;
+}
+
+static bool is_connected_to(struct fmq_socket *s, const char *text)
 {
     LIST_FOR(n, &s->endpoints)
     {
-        struct endpoint *ep = LIST_ENTRY(n, struct endpoint, in_socket);
-        if ((any || ep->bound == bound) && !ep->closing &&
-            (strcmp(ep->given, text) == 0 || strcmp(ep->name, text) == 0))
-            return ep;
+        const struct endpoint *ep = LIST_ENTRY(n, struct endpoint, in_socket);
+        if (!ep->bound && !ep->closing && is_named(ep, text))
+            return true;
     }
-    return NULL;
+    return false;
 }
 
 int endpoint_connect(struct fmq_socket *s, const char *text)
@@ -490,7 +494,7 @@ int endpoint_connect(struct fmq_socket *s, const char *text)
     rc = tr ? options_check_security(&s->opt) : 0;
     if (rc)
         return rc;
-    if (s->ops->dedup_connect && find_same(s, text, false, false))
+    if (s->ops->dedup_connect && is_connected_to(s, text))
         return 0;
     struct endpoint *ep = endpoint_new(s, text, false);
     if (!ep)
@@ -565,6 +569,8 @@ void endpoint_close(struct endpoint *ep, bool now)
         LIST_FOR_SAFE(n, &ep->conns)
         {
             struct conn *c = LIST_ENTRY(n, struct conn, in_endpoint);
+            if (c->pipe)
+                c->pipe->ended_here = true;
             conn_stop_reading(c);
             if (c->io.dead)
                 continue;
@@ -584,6 +590,8 @@ void endpoint_close(struct endpoint *ep, bool now)
         return;
     }
     struct pipe *p = ep->pipe;
+    if (p)
+        p->ended_here = true;
     if (!now && p && !p->direct && pipe_unsent(p)) {
         if (!ep->closing) {
             ep->closing = true;
@@ -610,32 +618,25 @@ void endpoint_close(struct endpoint *ep, bool now)
     discard(ep);
 }
 
-int endpoint_unbind(struct fmq_socket *s, const char *text)
+int endpoint_end(struct fmq_socket *s, const char *text)
 {
     const struct transport_ops *tr;
     const char *rest;
     int rc = split(text, &tr, &rest);
     if (rc)
         return rc;
-    if (!tr)
-        return inproc_unbind(s, rest);
-    struct endpoint *ep = find_same(s, text, true, false);
-    if (!ep)
-        return -ENOENT;
-    endpoint_close(ep, s->opt.linger == 0);
-    return 0;
-}
-
-int endpoint_disconnect(struct fmq_socket *s, const char *text)
-{
-    const struct transport_ops *tr;
-    const char *rest;
-    int rc = split(text, &tr, &rest);
-    if (rc)
-        return rc;
-    struct endpoint *ep = find_same(s, text, false, false);
-    if (!ep)
-        return -ENOENT;
-    endpoint_close(ep, s->opt.linger == 0);
-    return 0;
+    if (!tr && inproc_unbind(s, rest) == 0)
+        return 0;
+    rc = -ENOENT;
+    LIST_FOR_SAFE(n, &s->endpoints)
+    {
+        struct endpoint *ep = LIST_ENTRY(n, struct endpoint, in_socket);
+        if (ep->closing || !is_named(ep, text))
+            continue;
+        if (ep->pipe)
+            pipe_disown(ep->pipe, true);
+        endpoint_close(ep, s->opt.linger == 0);
+        rc = 0;
+    }
+    return rc;
 }

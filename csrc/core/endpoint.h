@@ -64,8 +64,9 @@ static inline void endpoint_release_pipe(struct endpoint *ep)
 
 int endpoint_bind(struct fmq_socket *s, const char *text);
 int endpoint_connect(struct fmq_socket *s, const char *text);
-int endpoint_unbind(struct fmq_socket *s, const char *text);
-int endpoint_disconnect(struct fmq_socket *s, const char *text);
+/* unbind and disconnect: ends every endpoint of that name, whichever verb made it. -ENOENT: none.
+ * Of a connecter the program wants nothing more, also nothing that is received and unread. */
+int endpoint_end(struct fmq_socket *s, const char *text);
 /* The connection of a connecter ended; `shaken`: after its handshake. */
 void endpoint_conn_lost(struct endpoint *ep, bool shaken, bool retry);
 /* Ends it: a listener at once (with its connections), a connecter when its pipe is flushed or

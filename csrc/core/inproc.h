@@ -11,6 +11,8 @@
 struct inproc_link;
 
 int inproc_bind(struct fmq_socket *s, const char *name);
+/* The name is free again. What was connected by it stays so, other than with the stream transports.
+ */
 int inproc_unbind(struct fmq_socket *s, const char *name);
 /* p: a new pipe of s, attached. only_bound: -ENOENT instead of waiting for somebody to bind it. */
 int inproc_connect(struct fmq_socket *s, struct pipe *p, const char *name, bool only_bound);

@@ -33,6 +33,8 @@ struct pattern_ops {
     bool raw;        /* connections speak no ZMTP (STREAM) */
     bool alternates; /* sending waits for the whole of a message received part by part (REQ, REP) */
     bool dedup_connect; /* a second connect to the same endpoint does nothing */
+    /* Which of the messages that come with a connection's beginning and end the type has. */
+    bool says_hello, hears_disconnect, hears_hiccup;
 
     /* 0 or -ENOMEM. Sets defaults (socket->opt.linger ...). */
     int (*init)(struct fmq_socket *s);
@@ -49,7 +51,8 @@ struct pattern_ops {
     int (*connected)(struct fmq_socket *s, struct pipe *pipe);
     /* The connection was lost and will be tried again; queued messages stay. May be NULL. */
     void (*lost)(struct fmq_socket *s, struct pipe *pipe);
-    /* The peer is gone for good: forget it as a destination. May be NULL. */
+    /* The peer is gone for good: forget it as a destination; what was read ahead from a pipe that
+     * is `unwanted`, too. May be NULL. */
     void (*hangup)(struct fmq_socket *s, struct pipe *pipe);
     /* The pipe is about to be freed: unlink it everywhere. pipe->in may hold unread messages
      * (socket closing). */

@@ -99,7 +99,7 @@ int pipe_connected(struct pipe *p)
     p->since = clock_unix();
     p->connections++;
     int rc = s->ops->connected ? s->ops->connected(s, p) : 0;
-    if ((rc == 0 || rc == -EAGAIN) && s->opt.hello_msg.len)
+    if ((rc == 0 || rc == -EAGAIN) && s->opt.hello_msg.len && s->ops->says_hello)
         rc = pipe_write_control(p, s->opt.hello_msg.data, s->opt.hello_msg.len);
     if (rc && rc != -EAGAIN) {
         p->ready = false;
@@ -130,7 +130,7 @@ void pipe_lost(struct pipe *p)
         return;
     if (s->ops->lost)
         s->ops->lost(s, p);
-    if (s->opt.hiccup_msg.len)
+    if (s->opt.hiccup_msg.len && s->ops->hears_hiccup)
         pipe_inject(p, s->opt.hiccup_msg.data, s->opt.hiccup_msg.len);
     pipe_drained(p);
 }
@@ -157,6 +157,14 @@ static void queue_reap(struct pipe *p)
     p->socket->work |= WORK_REAP;
 }
 
+static void drop_unread(struct pipe *p)
+{
+    while (pipe_can_read(p)) {
+        pipe_skip(p);
+        pipe_count_drops(p, 1);
+    }
+}
+
 void pipe_hangup(struct pipe *p)
 {
     struct fmq_socket *s = p->socket;
@@ -167,15 +175,26 @@ void pipe_hangup(struct pipe *p)
     p->hung_up = true;
     pipe_update(p);
     rollback(p);
-    if (p->attached && p->ready && s->opt.disconnect_msg.len && !s->closed)
+    if (p->attached && p->ready && s->opt.disconnect_msg.len && !s->closed && !p->ended_here &&
+        s->ops->hears_disconnect)
         pipe_inject(p, s->opt.disconnect_msg.data, s->opt.disconnect_msg.len);
     if (p->attached && s->ops->hangup)
         s->ops->hangup(s, p);
     list_remove(&p->out_node);
     if (p->direct)
         p->link->ops->detach(p);
+    if (p->unwanted)
+        drop_unread(p);
     queue_reap(p);
     socket_notify(s);
+}
+
+void pipe_disown(struct pipe *p, bool unwanted)
+{
+    p->ended_here = true;
+    p->unwanted = unwanted;
+    if (unwanted && p->hung_up)
+        drop_unread(p);
 }
 
 /* Its counters move on to the socket. */

@@ -67,6 +67,8 @@ struct pipe {
     bool ready;        /* connected: handshake done */
     bool close_wanted; /* pipe_close was called: done when the pattern has returned */
     bool hung_up;      /* no writing any more; freed when `in` is empty */
+    bool ended_here;   /* the program itself ended it: nobody needs to be told */
+    bool unwanted;     /* so, and what is received and unread goes, too (disconnect) */
     bool full;         /* a write was refused at a limit: `writable` is owed */
     bool paused;       /* its connection is not read: `in` is at a limit, or `stopped` */
     bool stopped;      /* nothing more of its peer is wanted for now, see pipe_stop */

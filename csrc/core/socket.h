@@ -295,6 +295,9 @@ int pipe_connected(struct pipe *p);
 void pipe_lost(struct pipe *p);
 /* hangup: detaches at once when nothing is left to read. */
 void pipe_hangup(struct pipe *p);
+/* Before the program ends it (close, disconnect, unbind): it will not be told. `unwanted`: what it
+ * has not read goes, too. */
+void pipe_disown(struct pipe *p, bool unwanted);
 void pipe_free(struct pipe *p);
 void pipe_arrived(struct pipe *p, uint32_t msgs_before); /* after pushing to p->in */
 /* `in` holds a message for the program and is at a limit in bytes: no more is to be decoded. */

@@ -31,6 +31,15 @@ static void found_forget_pipe(struct found *f, struct pipe *p)
         f->from = NULL;
 }
 
+/* The program wants nothing more of a pipe that it disconnected. */
+static void found_drop_unwanted(struct found *f, struct fmq_socket *s, struct pipe *p)
+{
+    if (!p->unwanted || f->from != p)
+        return;
+    route_drop(s, p, &f->parts);
+    f->from = NULL;
+}
+
 /* Hands it over; 0 or -ENOMEM. */
 static int found_take(struct found *f, struct parts *out, struct pipe **from)
 {
@@ -94,6 +103,7 @@ static void req_hangup(struct fmq_socket *s, struct pipe *p)
     balancer_remove(p);
     if (me->asked == p)
         me->asked = NULL;
+    found_drop_unwanted(&me->reply, s, p);
 }
 
 static void req_detach(struct fmq_socket *s, struct pipe *p)
@@ -292,6 +302,7 @@ static void rep_hangup(struct fmq_socket *s, struct pipe *p)
     struct rep *me = s->state;
     if (me->asker == p)
         me->asker = NULL;
+    found_drop_unwanted(&me->request, s, p);
 }
 
 static void rep_detach(struct fmq_socket *s, struct pipe *p)

@@ -153,7 +153,7 @@ static void tell(struct router *me, struct pipe *p, bool there)
         return;
     rp->told = there;
     int which = there ? NOTIFY_CONNECT : NOTIFY_DISCONNECT;
-    if (me->raw || (me->notify & which))
+    if ((me->raw || (me->notify & which)) && !(p->ended_here && !there))
         pipe_inject(p, "", 0);
 }
 
@@ -257,6 +257,7 @@ static int router_send(struct fmq_socket *s, struct parts *m)
     if (me->raw && m->len > 2)
         return -EINVAL;
     if (me->raw && msg_size(&m->v[1]) == 0) {
+        p->ended_here = true;
         pipe_close(p);
         parts_clear(m);
         return 0;
@@ -357,6 +358,8 @@ static int router_getopt(struct fmq_socket *s, int option, int64_t *num)
         .pipe_size = sizeof(struct router_pipe),                                                   \
         .sends = true,                                                                             \
         .receives = true,                                                                          \
+        .says_hello = true,                                                                        \
+        .hears_disconnect = true,                                                                  \
         .raw = (is_raw),                                                                           \
         .init = router_init,                                                                       \
         .fini = router_fini,                                                                       \

@@ -66,7 +66,7 @@ static void tell(struct stream *me, struct pipe *p, bool there)
     if (sp->told == there)
         return;
     sp->told = there;
-    if (me->notify)
+    if (me->notify && !(p->ended_here && !there))
         pipe_inject(p, "", 0);
 }
 
@@ -138,6 +138,7 @@ static int stream_send(struct fmq_socket *s, struct parts *m)
     if (!p)
         return -EHOSTUNREACH;
     if (msg_size(&m->v[1]) == 0) {
+        p->ended_here = true;
         pipe_close(p);
         parts_clear(m);
         return 0;

@@ -748,16 +748,7 @@ int inproc_unbind(struct fmq_socket *s, const char *name)
         rc = 0;
     }
     mutex_unlock(&ctx->inproc_lock);
-    if (rc)
-        return rc;
-    /* As everywhere, the connections made through the name go with it. */
-    LIST_FOR(n, &s->pipes)
-    {
-        struct pipe *p = LIST_ENTRY(n, struct pipe, in_socket);
-        if (p->direct && p->side == 1 && strcmp(link_of(p)->name, name) == 0)
-            pipe_close(p);
-    }
-    return 0;
+    return rc;
 }
 
 void inproc_unbind_all(struct fmq_socket *s)

@@ -1150,11 +1150,14 @@ cdef class Socket:
 
     def unbind(self, addr):
         """Stops listening at addr (as LAST_ENDPOINT gives it) and ends the connections accepted
-        there. ZMQError(ENOENT): not bound there."""
+        there; what they sent is still received. Over inproc they go on. An endpoint that was
+        connected is disconnected. ZMQError(ENOENT): there is none of that name."""
         self.at_endpoint(fmq_unbind, addr)
 
     def disconnect(self, addr):
-        """Ends the connection made by connect(addr). ZMQError(ENOENT): there is none."""
+        """Ends all connections made by connect(addr). What is queued for the peer is sent within
+        LINGER, what it sent and was not received is dropped. An endpoint that was bound is
+        unbound. ZMQError(ENOENT): there is none of that name."""
         self.at_endpoint(fmq_disconnect, addr)
 
     def monitor(self, addr, events=0xFFFF, *, int version=1, int type=0):
