@@ -448,6 +448,21 @@ def test_passwords_are_compared_as_bytes(ctx, make, encoding):
         one.stop()
 
 
+def test_a_subclass_may_look_up_passwords_itself(ctx, make):
+    class Looking(ThreadAuthenticator):
+        def _authenticate_plain(self, domain, username, password):
+            return (domain, username, password) == ("global", "\u00fc", "\u00f6"), b"no"
+
+    one = Looking(ctx)
+    one.start()
+    try:
+        for password, status in (("\u00f6", b"200"), ("o", b"400")):
+            shown = ("\u00fc".encode(), password.encode())
+            assert answer_to(make, question(b"127.0.0.1", b"PLAIN", *shown))[2] == status
+    finally:
+        one.stop()
+
+
 @fastmq_only("pyzmq takes them and lets others in")
 @pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
 def test_what_cannot_be_encoded_is_refused_when_it_is_configured(ctx, encoding):

@@ -263,11 +263,13 @@ class Authenticator:
         if mechanism == b"PLAIN":
             if len(credentials) != 2:
                 return b"400", b"Invalid credentials", user
-            shown = self._decoded(credentials[0])
+            shown, password = map(self._decoded, credentials)
             if shown is None:
                 return b"400", b"Invalid username", user
             user = shown
-            allowed, reason = self._authenticate_plain(name, user, credentials[1])
+            if password is None:
+                return b"400", b"Invalid password", user
+            allowed, reason = self._authenticate_plain(name, user, password)
         else:
             if len(credentials) != 1 or len(credentials[0]) != 32:
                 return b"400", b"Invalid credentials", user
@@ -280,7 +282,7 @@ class Authenticator:
         return b"400", reason, user
 
     def _decoded(self, shown: bytes) -> str | None:
-        """The text of which these are the bytes; None: there is none."""
+        """The only text of which these are the bytes; None: there is none."""
         try:
             text = shown.decode(self.encoding)
             # Of some encodings several bytes give the same text.
@@ -302,11 +304,7 @@ class Authenticator:
             return b"Address denied"
         return b""
 
-    def _authenticate_plain(
-        self, domain: str, username: str, password: bytes | str
-    ) -> tuple[bool, bytes]:
-        if isinstance(password, str):  # a subclass that was written for pyzmq
-            password = password.encode(self.encoding)
+    def _authenticate_plain(self, domain: str, username: str, password: str) -> tuple[bool, bytes]:
         with self._lock:
             known_domain = domain if domain in self.passwords else "*"
             users = self.passwords.get(known_domain)
@@ -315,7 +313,7 @@ class Authenticator:
         known = users.get(username)
         # An unknown name takes as long as a wrong password, a long password as long as a short one.
         expected = b"" if known is None else _encoded("a password", known, self.encoding)
-        right = hmac.compare_digest(expected, password)
+        right = hmac.compare_digest(expected, password.encode(self.encoding))
         if known is None:
             return False, b"Invalid username"
         return right, b"" if right else b"Invalid password"
