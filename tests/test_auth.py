@@ -40,12 +40,12 @@ def authenticator(ctx):
 def comes_in(make, watch):
     """Whether a client with these options gets a message through to such a server."""
 
-    def new(server_options, client_options):
+    def new(server_options, client_options, bound="127.0.0.1", host="127.0.0.1"):
         server = make(zmq.PULL, **server_options)
-        server.bind("tcp://127.0.0.1:*")
+        server.bind(f"tcp://{bound}:*")
         client = make(zmq.PUSH, reconnect_ivl=5000, **client_options)
         events = watch(client)
-        client.connect(last_endpoint(server))
+        client.connect(f"tcp://{host}:{last_endpoint(server).rpartition(':')[2]}")
         event, _, _ = events.wait(*HANDSHAKE_FAILURES, zmq.EVENT_HANDSHAKE_SUCCEEDED)
         if event != zmq.EVENT_HANDSHAKE_SUCCEEDED:
             assert nothing_arrives(server)
@@ -385,6 +385,19 @@ def test_addresses_are_compared_as_addresses(ctx, rule, covered, others):
     for address in others.split():
         assert allows._address_refused(address.encode()) == b"Address not allowed", address
         assert denies._address_refused(address.encode()) == b"", address
+
+
+@fastmq_only("pyzmq lets them in")
+def test_addresses_are_denied_however_they_arrive_and_are_written(authenticator, comes_in):
+    six = {"ipv6": 1}
+    ends = [({}, "127.0.0.1"), (six, "[::1]")]
+    for options, host in ends:
+        assert comes_in({**NULL, **six}, options, "*", host)
+    authenticator.deny("127.0.0.0/8")  # at this socket they are ::ffff:127.0.0.1
+    assert not comes_in({**NULL, **six}, {}, "*", "127.0.0.1")
+    assert comes_in({**NULL, **six}, six, "*", "[::1]")
+    authenticator.deny("0:0:0:0:0:0:0:1")
+    assert not comes_in({**NULL, **six}, six, "*", "[::1]")
 
 
 @fastmq_only("pyzmq lets them in")

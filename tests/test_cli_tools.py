@@ -18,7 +18,8 @@ from helpers import eventually
 from target import fastmq_only
 
 import fastmq as zmq
-from fastmq.cli import main, proxy
+from fastmq.cli import main, proxy, sockets
+from fastmq.cli.terminal import Notes
 
 # Several interpreters start in each test.
 pytestmark = [fastmq_only("no such commands"), pytest.mark.deadline(120)]
@@ -397,6 +398,17 @@ def test_zsh_takes_the_script(tmp_path):
 
 
 # ---- threads that help ----
+
+
+def test_notes_end_in_silence_when_their_socket_is_gone(ctx, monkeypatch, capsys):
+    told = []
+    monkeypatch.setattr(threading, "excepthook", told.append)
+    socket = ctx.socket(zmq.PULL)
+    with sockets.told(socket, Notes("pull"), True, True):
+        socket.bind("tcp://127.0.0.1:*")
+        ctx.destroy(linger=0)
+    assert told == []
+    assert "listening tcp://127.0.0.1:" in capsys.readouterr().err
 
 
 def test_statistics_end_in_silence_when_their_sockets_are_gone(ctx, monkeypatch, capsys):
