@@ -48,7 +48,7 @@ INTEGERS = {
     "MULTICAST_MAXTPDU": (1500, [1, 1400], [0, -1]),
     "USE_FD": (-1, [-1, 5], []),
     "MULTICAST_LOOP": (1, [0, 1], []),
-    "RECONNECT_STOP": (0, [0, 1, 2, 3, 4, 7], []),
+    "RECONNECT_STOP": (0, [0, 1, 2, 3, 4, 7, *([8, 15] if IS_FASTMQ else [])], []),
 }
 if IS_FASTMQ:
     INTEGERS |= {

@@ -18,7 +18,7 @@ from helpers import (
     wait_readable,
     wait_writable,
 )
-from target import fastmq_only, zmq
+from target import IS_FASTMQ, fastmq_only, zmq
 
 VERSIONS = [(3, 1), (3, 0), (2, 0), (1, 0)]
 version_ids = [f"{a}.{b}" for a, b in VERSIONS]
@@ -580,8 +580,11 @@ def test_a_received_error_ends_the_endpoint_for_good(make, watch):
 
 
 def test_a_protocol_error_ends_the_endpoint_for_good(make, watch):
+    """In fastmq where RECONNECT_STOP asks for it, see test_wrong_answers.py."""
     with wire.Listener() as server:
         push = make(zmq.PUSH, reconnect_ivl=10)
+        if IS_FASTMQ:
+            push.reconnect_stop = zmq.RECONNECT_STOP_PROTOCOL_ERROR
         events = watch(push)
         push.connect(server.address)
         with server.accept() as w:

@@ -191,7 +191,9 @@ static void end_now(struct conn *c, enum conn_end how, int error)
     struct endpoint *ep = c->endpoint;
     struct pipe *p = c->pipe;
     bool connecter = ep && !ep->bound;
-    enum peer_failure failure = c->peer.failure;
+    bool lost = how == CONN_END_LOST || c->peer.failure == PEER_FAIL_TIMEOUT ||
+                c->peer.failure == PEER_FAIL_NO_DETAIL;
+    bool wrong = false, fresh = false;
 
     tell_end(c, how, error);
     zap_cancel(c);
@@ -210,16 +212,20 @@ static void end_now(struct conn *c, enum conn_end how, int error)
     c->endpoint = NULL;
     choose_solo(s);
 
-    bool retry =
-        connecter && !by_us(how) &&
-        (how == CONN_END_LOST || failure == PEER_FAIL_TIMEOUT || failure == PEER_FAIL_NO_DETAIL);
+    if (connecter && !(s->opt.reconnect_stop & STOP_PROTOCOL_ERROR)) {
+        wrong = how == CONN_END_BROKEN && !lost && !c->peer.failure_final;
+        /* What the pattern complained of was authentic if the traffic is. */
+        fresh = how == CONN_END_REFUSED && p && p->expelled && !c->peer.overhead && !ep->closing &&
+                !s->closed;
+    }
+    bool retry = connecter && ((!by_us(how) && lost) || wrong || fresh);
     if (retry && (ep->closing || s->closed))
         retry = p && !outq_empty(&p->out); /* within LINGER: only to send what is left */
     if (p) {
         p->link = NULL;
         p->lose_wanted = false;
         pipe_pause(p, false);
-        if (connecter && retry && !(s->opt.immediate && !ep->closing)) {
+        if (retry && !fresh && !(s->opt.immediate && !ep->closing)) {
             pipe_lost(p);
         } else {
             pipe_discard(p);
@@ -235,7 +241,7 @@ static void end_now(struct conn *c, enum conn_end how, int error)
     }
     if (connecter) {
         ep->conn = NULL;
-        endpoint_conn_lost(ep, c->was_ready, retry);
+        endpoint_conn_lost(ep, c->was_ready, retry, wrong || fresh);
     }
     s->work |= WORK_CLOSE;
     socket_notify(s);

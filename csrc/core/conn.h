@@ -31,7 +31,7 @@ enum conn_end {
     CONN_END_NONE,
     CONN_END_LOST,    /* the peer went, or the network: a connecting endpoint tries again */
     CONN_END_BROKEN,  /* peer.failure says why */
-    CONN_END_REFUSED, /* by our side, for what the peer is or does: no retry */
+    CONN_END_REFUSED, /* by our side, for what the peer is or does */
     CONN_END_CLOSED   /* by the program, who needs not be told */
 };
 

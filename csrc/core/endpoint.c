@@ -14,10 +14,8 @@
 #include "os/net.h"
 #include "os/random.h"
 
-#define STOP_REFUSED 1
-#define STOP_HANDSHAKE 2
-#define STOP_AFTER_DISCONNECT 4
-
+/* Wrong answers in a row that double the wait each: sixteen times RECONNECT_IVL at most. */
+#define WRONG_MAX 5
 /* How long a listener that ran out of descriptors rests, so that it does not burn a core. */
 #define ACCEPT_REST_NS (100 * NS_PER_MS)
 /* Connections taken from a listener in one go, so that a flood of them cannot starve the others. */
@@ -401,7 +399,9 @@ static void schedule_retry(struct endpoint *ep)
         if (ep->interval_ms < o->reconnect_ivl)
             ep->interval_ms = o->reconnect_ivl;
     } else {
-        wait = o->reconnect_ivl + (int)(random_u32() % (uint32_t)o->reconnect_ivl);
+        int64_t ivl = o->reconnect_ivl;
+        ivl = (ivl + (int64_t)(random_u32() % (uint32_t)ivl)) << (ep->wrong ? ep->wrong - 1 : 0);
+        wait = (int)(ivl > INT32_MAX ? INT32_MAX : ivl);
     }
     monitor_emit(s, ep->bound, EVENT_CONNECT_RETRIED, (uint64_t)wait, NULL, ep->name);
     timer_set(s, &ep->timer, clock_now() + (uint64_t)wait * NS_PER_MS);
@@ -452,10 +452,14 @@ void endpoint_connected(struct endpoint *ep)
     ep->interval_ms = 0;
 }
 
-void endpoint_conn_lost(struct endpoint *ep, bool shaken, bool retry)
+void endpoint_conn_lost(struct endpoint *ep, bool shaken, bool retry, bool wrong)
 {
     struct fmq_socket *s = ep->socket;
     ep->conn = NULL;
+    if (!wrong)
+        ep->wrong = 0;
+    else if (ep->wrong < WRONG_MAX)
+        ep->wrong++;
     if (retry && !shaken && (s->opt.reconnect_stop & STOP_HANDSHAKE)) {
         retry = false;
         end_pipe(ep);

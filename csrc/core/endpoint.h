@@ -36,6 +36,7 @@ struct endpoint {
     bool connecting;
     int candidate;
     int interval_ms; /* the next wait */
+    int wrong;       /* wrong answers in a row that ended its connection */
     uint8_t identity[255];
     uint8_t identity_len; /* CONNECT_ROUTING_ID */
 
@@ -67,8 +68,9 @@ int endpoint_connect(struct fmq_socket *s, const char *text);
 /* unbind and disconnect: ends every endpoint of that name, whichever verb made it. -ENOENT: none.
  * Of a connecter the program wants nothing more, also nothing that is received and unread. */
 int endpoint_end(struct fmq_socket *s, const char *text);
-/* The connection of a connecter ended; `shaken`: after its handshake. */
-void endpoint_conn_lost(struct endpoint *ep, bool shaken, bool retry);
+/* The connection of a connecter ended; `shaken`: after its handshake; `wrong`: for a wrong answer,
+ * which makes the waits longer. */
+void endpoint_conn_lost(struct endpoint *ep, bool shaken, bool retry, bool wrong);
 /* Ends it: a listener at once (with its connections), a connecter when its pipe is flushed or
  * lingered. */
 void endpoint_close(struct endpoint *ep, bool now);

@@ -9,6 +9,12 @@
 
 #include "os/net.h"
 
+/* Bits of reconnect_stop. The last is fastmq's own. */
+#define STOP_REFUSED 1
+#define STOP_HANDSHAKE 2
+#define STOP_AFTER_DISCONNECT 4
+#define STOP_PROTOCOL_ERROR 8
+
 struct blob_opt {
     uint8_t *data;
     size_t len;

@@ -131,6 +131,6 @@ int command_read_error(struct peer *p, const uint8_t *args, size_t len)
     if (len < 1 || args[0] > len - 1)
         return peer_fail(p, PEER_FAIL_PROTOCOL, PROTO_ZMTP_MALFORMED_ERROR);
     if (args[0] == 3 && args[1] >= '3' && args[1] <= '5' && args[2] == '0' && args[3] == '0')
-        return peer_fail(p, PEER_FAIL_AUTH, (uint32_t)(args[1] - '0') * 100);
-    return peer_fail(p, PEER_FAIL_PROTOCOL, PROTO_ZMTP_UNSPECIFIED);
+        return peer_fail_for_good(p, PEER_FAIL_AUTH, (uint32_t)(args[1] - '0') * 100);
+    return peer_fail_for_good(p, PEER_FAIL_PROTOCOL, PROTO_ZMTP_UNSPECIFIED);
 }

@@ -416,8 +416,8 @@ static int take_ready(struct curve *n, struct peer *p, const uint8_t *body, size
     else if (n->lib->box_open_easy_afternm(content, body + READY_BOX, content_len + MAC, nonce,
                                            n->shared))
         rc = not_authentic(p);
-    else
-        rc = command_read_properties(p, content, content_len);
+    else if ((rc = command_read_properties(p, content, content_len)) == -EPROTO)
+        p->failure_final = true; /* it came in the server's box */
     if (rc == 0) {
         n->nonce_in = counter;
         begin_traffic(n);
@@ -446,8 +446,12 @@ static int curve_process(struct mechanism *m, struct peer *p, const uint8_t *bod
         if (n->state == commands[i].when &&
             command_is(body, len, commands[i].name, &args, &args_len))
             return commands[i].take(n, p, body, len);
-    if (!n->server && command_is(body, len, "ERROR", &args, &args_len))
-        return command_read_error(p, args, args_len);
+    if (!n->server && command_is(body, len, "ERROR", &args, &args_len)) {
+        int rc = command_read_error(p, args, args_len);
+        if (n->state == C_WAIT_WELCOME)
+            p->failure_final = false; /* it has not shown yet that it has the server's key */
+        return rc;
+    }
     return peer_fail(p, PEER_FAIL_PROTOCOL, PROTO_ZMTP_UNEXPECTED_COMMAND);
 }
 

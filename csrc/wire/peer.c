@@ -203,6 +203,13 @@ int peer_fail(struct peer *p, enum peer_failure failure, uint32_t code)
     return -EPROTO;
 }
 
+int peer_fail_for_good(struct peer *p, enum peer_failure failure, uint32_t code)
+{
+    if (p->state != PEER_DEAD)
+        p->failure_final = true;
+    return peer_fail(p, failure, code);
+}
+
 void peer_become_ready(struct peer *p)
 {
     p->state = PEER_TRAFFIC;
@@ -467,7 +474,7 @@ void peer_refuse(struct peer *p, uint32_t status)
         return;
     if (status >= 400)
         peer_put_error(p, status == 400 ? "400" : "500");
-    peer_fail(p, PEER_FAIL_AUTH, status);
+    peer_fail_for_good(p, PEER_FAIL_AUTH, status);
 }
 
 /* What the judge says of a peer counts more than what it says of itself. */
@@ -630,7 +637,11 @@ static int too_many_parts(struct peer *p, uint8_t flags)
 static int open_frame(struct peer *p, uint8_t *body, size_t size, uint8_t *flags)
 {
     int rc = p->mech->ops->open(p->mech, p, body, size, flags);
-    return rc || is_command(p, *flags) ? rc : too_many_parts(p, *flags);
+    if (rc || is_command(p, *flags))
+        return rc;
+    rc = too_many_parts(p, *flags);
+    p->failure_final = rc; /* nobody but the owner of the key can have said it */
+    return rc;
 }
 
 static int big_done(struct peer *p, struct peer_event *ev)

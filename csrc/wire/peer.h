@@ -162,6 +162,10 @@ struct peer {
 
     enum peer_failure failure; /* once DEAD */
     uint32_t failure_code;
+    /* No better answer is to be expected of this peer: it said so (ERROR), or its wrong answer came
+     * under its key. Whoever holds its port for a while, or a line to it, can make any other
+     * failure. */
+    bool failure_final;
 
     /* The peer's own words, from READY on. */
     int remote_type; /* socket type, -1 when it did not say */
@@ -308,6 +312,8 @@ void peer_put_error(struct peer *p, const char *reason);
 
 /* The connection is over; the first reason stays. Returns -EPROTO. */
 int peer_fail(struct peer *p, enum peer_failure failure, uint32_t code);
+/* The same, and the failure is final. */
+int peer_fail_for_good(struct peer *p, enum peer_failure failure, uint32_t code);
 
 /* True after PEER_EV_AUTH, until it is answered: peer_next yields nothing meanwhile. */
 bool peer_auth_pending(const struct peer *p);

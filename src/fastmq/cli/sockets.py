@@ -75,6 +75,8 @@ def opened(
         if notes:
             stack.enter_context(told(socket, notes, options.verbose, bool(options.bind)))
         socket.rcvtimeo = socket.sndtimeo = timeout
+        # Who types a command sees why at once, and would wait in vain for a better answer.
+        socket.reconnect_stop = fastmq.RECONNECT_STOP_PROTOCOL_ERROR
         if options.hwm is not None:
             socket.hwm = options.hwm
         if options.identity is not None:
