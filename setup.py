@@ -28,7 +28,7 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError, LinkError
 
 ROOT = Path(__file__).resolve().parent
-FOLDERS = ("base", "os", "msg", "wire", "core", "pattern", "transport")
+FOLDERS = ("base", "os", "msg", "wire", "reactor", "pipe", "net", "pattern", "transport", "socket")
 CYTHON_SOURCE = "src/fastmq/_core.pyx"
 # A message passes through small functions of several files.
 LTO = ["-flto"]

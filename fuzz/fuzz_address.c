@@ -7,16 +7,20 @@
 #include <errno.h>
 
 #include "base/alloc.h"
-#include "core/transport_ops.h"
 #include "fastmq.h"
 #include "fuzz.h"
+#include "net/transport_ops.h"
+#include "socket/socket.h"
 
 #define DETAIL_SIZE 200
 
 static void parse(const char *scheme, const char *text, bool bind, bool ipv6)
 {
-    const struct transport_ops *tr = transport_find(scheme, strlen(scheme));
-    CHECK(tr && strcmp(tr->scheme, scheme) == 0);
+    const struct transport_ops *tr;
+    const char *rest;
+    char endpoint[16];
+    snprintf(endpoint, sizeof(endpoint), "%s://x", scheme);
+    CHECK(transport_of(endpoint, &tr, &rest) == 0 && strcmp(tr->scheme, scheme) == 0);
     struct address *a = malloc(sizeof(*a));
     /* Exactly as large as promised, so that a write past the end is seen. */
     char *detail = malloc(DETAIL_SIZE);

@@ -282,7 +282,7 @@ def test_what_is_saved_can_be_reported(tmp_path, capsys):
 CALLGRIND = """\
 events: Ir
 
-fl=/somewhere/bench/c/../../csrc/core/api.c
+fl=/somewhere/bench/c/../../csrc/socket/api.c
 fn=fmq_flush
 10 7
 cfi=/usr/lib/libc.c
@@ -293,7 +293,7 @@ fi=/somewhere/csrc/base/list.h
 20 5
 fe=/usr/include/string.h
 21 900
-fe=/somewhere/bench/c/../../csrc/core/api.c
+fe=/somewhere/bench/c/../../csrc/socket/api.c
 12 30
 fl=/usr/lib/libc.c
 fn=memcpy

@@ -1,29 +1,39 @@
 # SPDX-License-Identifier: MIT
-"""The direction of every #include in csrc/: lower layers know nothing of higher ones."""
+"""The direction of every arrow in csrc/: a room knows nothing of the rooms above it.
+
+Checked are what files include, and what the linker sees: which symbols of which other rooms the
+compiled files of a room use.
+"""
 
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
-CSRC = Path(__file__).parent.parent / "csrc"
+ROOT = Path(__file__).parent.parent
+CSRC = ROOT / "csrc"
 
-# folder -> folders whose headers it may include (its own is always allowed)
-ALLOWED = {
+# room -> the rooms below it (its own is always allowed)
+BELOW: dict[str, set[str]] = {
     "base": set(),
     "os": {"base"},
     "msg": {"base"},
-    "wire": {"base", "msg", "include"},  # include: the numbers of the socket types
     "include": {"base", "msg"},
-    "core": {"base", "os", "msg", "wire", "include", "pattern", "transport"},
-    "pattern": {"base", "os", "msg", "wire", "core", "include"},
-    "transport": {"base", "os", "msg", "wire", "core", "include"},
+    "wire": {"base", "msg", "include"},  # include: the numbers of the socket types
 }
-# core names patterns and transports in one file only.
-REGISTRY = "core/registry.c"
-# What of os/ a pattern may use: no descriptors, no threads.
+BELOW["reactor"] = {"base", "os", "msg", "wire", "include"}
+BELOW["pipe"] = BELOW["reactor"] | {"reactor"}
+BELOW["net"] = BELOW["pipe"] | {"pipe"}
+BELOW["pattern"] = BELOW["pipe"] | {"pipe"}
+BELOW["transport"] = BELOW["net"] | {"net"}
+BELOW["socket"] = BELOW["transport"] | {"transport", "pattern"}
+# The patterns are named in one file only.
+REGISTRY = "socket/registry.c"
+# What of os/ a pattern may include: no descriptors, no threads.
 PATTERN_OS = {"os/random.h"}
 PUBLIC = {"fastmq.h", "include/fastmq.h"}
 
@@ -51,13 +61,73 @@ def test_a_file_includes_only_its_own_layer_and_those_below(path):
             target = header.split("/")[0]
         if target == layer:
             continue
-        assert target in ALLOWED[layer], f"{name} ({layer}) must not include {header}"
-        if layer == "core" and target in {"pattern", "transport"}:
-            assert name == REGISTRY, f"only {REGISTRY} names patterns and transports, not {name}"
+        assert target in BELOW[layer], f"{name} ({layer}) must not include {header}"
+        if target == "pattern":
+            assert name == REGISTRY, f"only {REGISTRY} names patterns, not {name}"
         if layer == "pattern" and target == "os":
             assert header in PATTERN_OS, f"{name}: patterns know no descriptors or threads"
         if layer == "pattern" and target == "wire":
             assert header == "wire/peer.h", f"{name} must not include {header}"
+        if layer == "pattern" and target == "reactor":
+            raise AssertionError(f"{name} must not include {header}: patterns use pipe/")
+
+
+def test_every_room_has_its_place():
+    rooms = {p.relative_to(CSRC).parts[0] for p in FILES}
+    assert rooms == set(BELOW)
+
+
+def symbols(objects: list[Path], kind: str) -> set[str]:
+    """Names that the object files define (kind "defined") or use without defining ("undefined")."""
+    option = {"defined": "--defined-only", "undefined": "--undefined-only"}[kind]
+    out = subprocess.run(
+        ["nm", "--format=posix", "--extern-only", option, *map(str, objects)],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    ).stdout
+    return {line.split()[0] for line in out.splitlines() if len(line.split()) > 1}
+
+
+@pytest.fixture(scope="module")
+def rooms() -> dict[str, list[Path]]:
+    """The object files of each room, as the C tests link them."""
+    if not shutil.which("nm") or not shutil.which("make"):
+        pytest.skip("there is no nm or no make")
+    subprocess.run(
+        ["make", "-s", "-C", str(ROOT / "tests/c"), "MODE=plain", "rooms"],
+        check=True,
+        timeout=300,
+        stdin=subprocess.DEVNULL,
+    )
+    names = set(BELOW) - {"include"}
+    found = {name: sorted((ROOT / "build/c-plain" / name).glob("*.o")) for name in names}
+    # Objects of files that were deleted or renamed may lie about.
+    return {
+        name: [o for o in objects if (CSRC / name / f"{o.stem}.c").exists()]
+        for name, objects in found.items()
+    }
+
+
+def test_no_room_uses_a_symbol_of_a_room_that_is_not_below_it(rooms):
+    defined = {name: symbols(objects, "defined") for name, objects in rooms.items()}
+    assert "reactor_wait" in defined["reactor"] and "pipe_write" in defined["pipe"]
+    wrong = []
+    for name, objects in rooms.items():
+        used = symbols(objects, "undefined")
+        for other in defined:
+            if other != name and other not in BELOW[name]:
+                wrong += [f"{name} -> {other}: {s}" for s in sorted(used & defined[other])]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_two_rooms_define_the_same_symbol(rooms):
+    seen: dict[str, str] = {}
+    for name, objects in rooms.items():
+        for symbol in symbols(objects, "defined"):
+            assert symbol not in seen, f"{symbol} is defined in {seen[symbol]} and in {name}"
+            seen[symbol] = name
 
 
 def test_platform_switches_stay_in_os():

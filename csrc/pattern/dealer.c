@@ -2,11 +2,11 @@
 /* DEALER: out to its peers in turn, in from its peers in turn, no rules between the two. */
 #include <errno.h>
 
-#include "core/option_ids.h"
-#include "core/pattern_ops.h"
-#include "core/socket.h"
 #include "pattern/patterns.h"
 #include "pattern/route.h"
+#include "pipe/option_ids.h"
+#include "pipe/pattern_ops.h"
+#include "pipe/pipe_set.h"
 
 struct dealer {
     struct fairq in;
@@ -14,7 +14,7 @@ struct dealer {
     bool probe; /* PROBE_ROUTER */
 };
 
-static int dealer_init(struct fmq_socket *s)
+static int dealer_init(struct pipe_set *s)
 {
     struct dealer *me = s->state;
     fairq_init(&me->in);
@@ -22,12 +22,12 @@ static int dealer_init(struct fmq_socket *s)
     return 0;
 }
 
-static void dealer_fini(struct fmq_socket *s)
+static void dealer_fini(struct pipe_set *s)
 {
     (void)s;
 }
 
-static int dealer_attach(struct fmq_socket *s, struct pipe *p)
+static int dealer_attach(struct pipe_set *s, struct pipe *p)
 {
     struct dealer *me = s->state;
     route_attach(p);
@@ -35,51 +35,50 @@ static int dealer_attach(struct fmq_socket *s, struct pipe *p)
     return 0;
 }
 
-static int dealer_connected(struct fmq_socket *s, struct pipe *p)
+static int dealer_connected(struct pipe_set *s, struct pipe *p)
 {
     struct dealer *me = s->state;
     return me->probe ? pipe_write_control(p, "", 0) : 0;
 }
 
-static void dealer_readable(struct fmq_socket *s, struct pipe *p)
+static void dealer_readable(struct pipe_set *s, struct pipe *p)
 {
     struct dealer *me = s->state;
     fairq_add(&me->in, p);
 }
 
-static void dealer_writable(struct fmq_socket *s, struct pipe *p)
+static void dealer_writable(struct pipe_set *s, struct pipe *p)
 {
     struct dealer *me = s->state;
     balancer_add(&me->out, p);
 }
 
-static int dealer_send_check(struct fmq_socket *s, const struct msg *first)
+static int dealer_send_check(struct pipe_set *s, const struct msg *first)
 {
     struct dealer *me = s->state;
     (void)first;
     return balancer_ready(&me->out) ? 0 : -EAGAIN;
 }
 
-static struct pipe *dealer_pick(struct fmq_socket *s, uint64_t size)
+static struct pipe *dealer_pick(struct pipe_set *s, uint64_t size)
 {
     struct dealer *me = s->state;
     return balancer_turn(&me->out, size);
 }
 
-static struct pipe *dealer_turn(struct fmq_socket *s)
+static struct pipe *dealer_turn(struct pipe_set *s)
 {
     struct dealer *me = s->state;
     return fairq_turn(&me->in);
 }
 
-static int dealer_events(struct fmq_socket *s)
+static int dealer_events(struct pipe_set *s)
 {
     struct dealer *me = s->state;
     return (fairq_next(&me->in) ? FMQ_POLLIN : 0) | (balancer_ready(&me->out) ? FMQ_POLLOUT : 0);
 }
 
-static int dealer_setopt(struct fmq_socket *s, int option, int64_t num, const void *value,
-                         size_t len)
+static int dealer_setopt(struct pipe_set *s, int option, int64_t num, const void *value, size_t len)
 {
     struct dealer *me = s->state;
     (void)value;

@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "base/map.h"
-#include "core/pipe.h"
 #include "msg/msg.h"
+#include "pipe/pipe.h"
 
 #define ID_AUTO_LEN 5 /* 0x00, then a big-endian counter */
 

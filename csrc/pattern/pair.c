@@ -2,29 +2,29 @@
 /* PAIR: one peer at a time. What a former peer sent is read before what its successor sends. */
 #include <errno.h>
 
-#include "core/pattern_ops.h"
-#include "core/socket.h"
 #include "pattern/patterns.h"
 #include "pattern/route.h"
+#include "pipe/pattern_ops.h"
+#include "pipe/pipe_set.h"
 
 struct pair {
     struct pipe *peer; /* NULL: none, or it hung up */
     struct fairq in;
 };
 
-static int pair_init(struct fmq_socket *s)
+static int pair_init(struct pipe_set *s)
 {
     struct pair *me = s->state;
     fairq_init(&me->in);
     return 0;
 }
 
-static void pair_fini(struct fmq_socket *s)
+static void pair_fini(struct pipe_set *s)
 {
     (void)s;
 }
 
-static int pair_attach(struct fmq_socket *s, struct pipe *p)
+static int pair_attach(struct pipe_set *s, struct pipe *p)
 {
     struct pair *me = s->state;
     route_attach(p);
@@ -34,51 +34,51 @@ static int pair_attach(struct fmq_socket *s, struct pipe *p)
     return 0;
 }
 
-static void pair_hangup(struct fmq_socket *s, struct pipe *p)
+static void pair_hangup(struct pipe_set *s, struct pipe *p)
 {
     struct pair *me = s->state;
     if (me->peer == p)
         me->peer = NULL;
 }
 
-static void pair_detach(struct fmq_socket *s, struct pipe *p)
+static void pair_detach(struct pipe_set *s, struct pipe *p)
 {
     pair_hangup(s, p);
     route_detach(p);
 }
 
-static void pair_readable(struct fmq_socket *s, struct pipe *p)
+static void pair_readable(struct pipe_set *s, struct pipe *p)
 {
     struct pair *me = s->state;
     fairq_add(&me->in, p);
 }
 
-static void pair_writable(struct fmq_socket *s, struct pipe *p)
+static void pair_writable(struct pipe_set *s, struct pipe *p)
 {
     (void)s;
     (void)p;
 }
 
-static struct pipe *pair_pick(struct fmq_socket *s, uint64_t size)
+static struct pipe *pair_pick(struct pipe_set *s, uint64_t size)
 {
     struct pair *me = s->state;
     return me->peer && pipe_can_write(me->peer, size) ? me->peer : NULL;
 }
 
 /* It stays in front until it is dry: peers follow one another. */
-static struct pipe *pair_turn(struct fmq_socket *s)
+static struct pipe *pair_turn(struct pipe_set *s)
 {
     struct pair *me = s->state;
     return fairq_next(&me->in);
 }
 
-static int pair_send_check(struct fmq_socket *s, const struct msg *first)
+static int pair_send_check(struct pipe_set *s, const struct msg *first)
 {
     (void)first;
     return pair_pick(s, PIPE_ANY) ? 0 : -EAGAIN;
 }
 
-static int pair_events(struct fmq_socket *s)
+static int pair_events(struct pipe_set *s)
 {
     struct pair *me = s->state;
     return (fairq_next(&me->in) ? FMQ_POLLIN : 0) | (pair_pick(s, PIPE_ANY) ? FMQ_POLLOUT : 0);

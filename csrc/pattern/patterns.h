@@ -5,7 +5,7 @@
 
 #include <stddef.h>
 
-#include "core/pattern_ops.h"
+#include "pipe/pattern_ops.h"
 
 extern const struct pattern_ops pattern_pair;
 extern const struct pattern_ops pattern_pub;
@@ -22,6 +22,6 @@ extern const struct pattern_ops pattern_stream;
 
 /* What the ROUTER's peer of that id is ready for: FMQ_POLLIN, FMQ_POLLOUT. -EHOSTUNREACH: no such
  * peer; -ENOTSUP: not a ROUTER. Lock held. */
-int router_peer_state(struct fmq_socket *s, const void *id, size_t len);
+int router_peer_state(struct pipe_set *s, const void *id, size_t len);
 
 #endif

@@ -2,10 +2,10 @@
 /* PUSH deals messages out to its peers in turn; PULL takes them from its peers in turn. */
 #include <errno.h>
 
-#include "core/pattern_ops.h"
-#include "core/socket.h"
 #include "pattern/patterns.h"
 #include "pattern/route.h"
+#include "pipe/pattern_ops.h"
+#include "pipe/pipe_set.h"
 
 /* ---- PUSH ---- */
 
@@ -13,19 +13,19 @@ struct push {
     struct balancer out;
 };
 
-static int push_init(struct fmq_socket *s)
+static int push_init(struct pipe_set *s)
 {
     struct push *me = s->state;
     balancer_init(&me->out);
     return 0;
 }
 
-static void push_fini(struct fmq_socket *s)
+static void push_fini(struct pipe_set *s)
 {
     (void)s;
 }
 
-static int push_attach(struct fmq_socket *s, struct pipe *p)
+static int push_attach(struct pipe_set *s, struct pipe *p)
 {
     struct push *me = s->state;
     route_attach(p);
@@ -33,32 +33,32 @@ static int push_attach(struct fmq_socket *s, struct pipe *p)
     return 0;
 }
 
-static void push_readable(struct fmq_socket *s, struct pipe *p)
+static void push_readable(struct pipe_set *s, struct pipe *p)
 {
     while (pipe_can_read(p)) /* a PULL has nothing to say */
         route_skip(s, p);
 }
 
-static void push_writable(struct fmq_socket *s, struct pipe *p)
+static void push_writable(struct pipe_set *s, struct pipe *p)
 {
     struct push *me = s->state;
     balancer_add(&me->out, p);
 }
 
-static int push_send_check(struct fmq_socket *s, const struct msg *first)
+static int push_send_check(struct pipe_set *s, const struct msg *first)
 {
     struct push *me = s->state;
     (void)first;
     return balancer_ready(&me->out) ? 0 : -EAGAIN;
 }
 
-static struct pipe *push_pick(struct fmq_socket *s, uint64_t size)
+static struct pipe *push_pick(struct pipe_set *s, uint64_t size)
 {
     struct push *me = s->state;
     return balancer_turn(&me->out, size);
 }
 
-static int push_events(struct fmq_socket *s)
+static int push_events(struct pipe_set *s)
 {
     return push_send_check(s, NULL) == 0 ? FMQ_POLLOUT : 0;
 }
@@ -69,44 +69,44 @@ struct pull {
     struct fairq in;
 };
 
-static int pull_init(struct fmq_socket *s)
+static int pull_init(struct pipe_set *s)
 {
     struct pull *me = s->state;
     fairq_init(&me->in);
     return 0;
 }
 
-static void pull_fini(struct fmq_socket *s)
+static void pull_fini(struct pipe_set *s)
 {
     (void)s;
 }
 
-static int pull_attach(struct fmq_socket *s, struct pipe *p)
+static int pull_attach(struct pipe_set *s, struct pipe *p)
 {
     (void)s;
     route_attach(p);
     return 0;
 }
 
-static void pull_readable(struct fmq_socket *s, struct pipe *p)
+static void pull_readable(struct pipe_set *s, struct pipe *p)
 {
     struct pull *me = s->state;
     fairq_add(&me->in, p);
 }
 
-static void pull_writable(struct fmq_socket *s, struct pipe *p)
+static void pull_writable(struct pipe_set *s, struct pipe *p)
 {
     (void)s;
     (void)p;
 }
 
-static struct pipe *pull_turn(struct fmq_socket *s)
+static struct pipe *pull_turn(struct pipe_set *s)
 {
     struct pull *me = s->state;
     return fairq_turn(&me->in);
 }
 
-static int pull_events(struct fmq_socket *s)
+static int pull_events(struct pipe_set *s)
 {
     struct pull *me = s->state;
     return fairq_next(&me->in) ? FMQ_POLLIN : 0;
@@ -114,7 +114,7 @@ static int pull_events(struct fmq_socket *s)
 
 /* ---- tables ---- */
 
-static int no_send(struct fmq_socket *s, struct parts *m)
+static int no_send(struct pipe_set *s, struct parts *m)
 {
     (void)s;
     (void)m;

@@ -11,12 +11,12 @@
 #include <errno.h>
 #include <string.h>
 
-#include "core/option_ids.h"
-#include "core/pattern_ops.h"
-#include "core/socket.h"
 #include "os/random.h"
 #include "pattern/patterns.h"
 #include "pattern/route.h"
+#include "pipe/option_ids.h"
+#include "pipe/pattern_ops.h"
+#include "pipe/pipe_set.h"
 #include "wire/peer.h"
 
 /* A message that events() found. */
@@ -32,7 +32,7 @@ static void found_forget_pipe(struct found *f, struct pipe *p)
 }
 
 /* The program wants nothing more of a pipe that it disconnected. */
-static void found_drop_unwanted(struct found *f, struct fmq_socket *s, struct pipe *p)
+static void found_drop_unwanted(struct found *f, struct pipe_set *s, struct pipe *p)
 {
     if (!p->unwanted || f->from != p)
         return;
@@ -67,7 +67,7 @@ struct req {
     bool correlate, relaxed, probe;
 };
 
-static int req_init(struct fmq_socket *s)
+static int req_init(struct pipe_set *s)
 {
     struct req *me = s->state;
     fairq_init(&me->in);
@@ -77,13 +77,13 @@ static int req_init(struct fmq_socket *s)
     return 0;
 }
 
-static void req_fini(struct fmq_socket *s)
+static void req_fini(struct pipe_set *s)
 {
     struct req *me = s->state;
     parts_fini(&me->reply.parts);
 }
 
-static int req_attach(struct fmq_socket *s, struct pipe *p)
+static int req_attach(struct pipe_set *s, struct pipe *p)
 {
     struct req *me = s->state;
     route_attach(p);
@@ -91,13 +91,13 @@ static int req_attach(struct fmq_socket *s, struct pipe *p)
     return 0;
 }
 
-static int req_connected(struct fmq_socket *s, struct pipe *p)
+static int req_connected(struct pipe_set *s, struct pipe *p)
 {
     struct req *me = s->state;
     return me->probe ? pipe_write_control(p, "", 0) : 0;
 }
 
-static void req_hangup(struct fmq_socket *s, struct pipe *p)
+static void req_hangup(struct pipe_set *s, struct pipe *p)
 {
     struct req *me = s->state;
     balancer_remove(p);
@@ -106,7 +106,7 @@ static void req_hangup(struct fmq_socket *s, struct pipe *p)
     found_drop_unwanted(&me->reply, s, p);
 }
 
-static void req_detach(struct fmq_socket *s, struct pipe *p)
+static void req_detach(struct pipe_set *s, struct pipe *p)
 {
     struct req *me = s->state;
     req_hangup(s, p);
@@ -114,7 +114,7 @@ static void req_detach(struct fmq_socket *s, struct pipe *p)
     route_detach(p);
 }
 
-static void req_writable(struct fmq_socket *s, struct pipe *p)
+static void req_writable(struct pipe_set *s, struct pipe *p)
 {
     struct req *me = s->state;
     balancer_add(&me->out, p);
@@ -134,7 +134,7 @@ static int reply_envelope(const struct req *me, const struct msg *v, uint32_t n)
 
 /* Appends the body of the reply that is waited for and drops all else on the way. -EAGAIN: not
  * there. */
-static int req_fetch(struct fmq_socket *s, struct parts *out, struct pipe **from)
+static int req_fetch(struct pipe_set *s, struct parts *out, struct pipe **from)
 {
     struct req *me = s->state;
     struct pipe *p;
@@ -153,13 +153,13 @@ static int req_fetch(struct fmq_socket *s, struct parts *out, struct pipe **from
         s->drops++;
         p->drops++;
         if (envelope < 0)
-            route_expel(p, PROTO_ZMTP_MALFORMED_MESSAGE);
+            route_violation(p, PROTO_ZMTP_MALFORMED_MESSAGE);
     }
     return -EAGAIN;
 }
 
 /* Looks at what came at once, so that a peer that breaks the rules goes even if nobody receives. */
-static void req_readable(struct fmq_socket *s, struct pipe *p)
+static void req_readable(struct pipe_set *s, struct pipe *p)
 {
     struct req *me = s->state;
     fairq_add(&me->in, p);
@@ -168,7 +168,7 @@ static void req_readable(struct fmq_socket *s, struct pipe *p)
 }
 
 /* Replies that came before the request was made answer something else. */
-static int req_drop_stale(struct fmq_socket *s)
+static int req_drop_stale(struct pipe_set *s)
 {
     struct req *me = s->state;
     struct pipe *from;
@@ -182,7 +182,7 @@ static int req_drop_stale(struct fmq_socket *s)
     return rc == -EAGAIN ? 0 : rc;
 }
 
-static int req_send_check(struct fmq_socket *s, const struct msg *first)
+static int req_send_check(struct pipe_set *s, const struct msg *first)
 {
     struct req *me = s->state;
     (void)first;
@@ -191,7 +191,7 @@ static int req_send_check(struct fmq_socket *s, const struct msg *first)
     return balancer_ready(&me->out) ? 0 : -EAGAIN;
 }
 
-static int req_send(struct fmq_socket *s, struct parts *m)
+static int req_send(struct pipe_set *s, struct parts *m)
 {
     struct req *me = s->state;
     int rc = req_send_check(s, NULL);
@@ -222,7 +222,7 @@ static int req_send(struct fmq_socket *s, struct parts *m)
     return 0;
 }
 
-static int req_recv(struct fmq_socket *s, struct parts *out, struct pipe **from)
+static int req_recv(struct pipe_set *s, struct parts *out, struct pipe **from)
 {
     struct req *me = s->state;
     if (!me->waiting)
@@ -235,7 +235,7 @@ static int req_recv(struct fmq_socket *s, struct parts *out, struct pipe **from)
     return rc;
 }
 
-static int req_events(struct fmq_socket *s)
+static int req_events(struct pipe_set *s)
 {
     struct req *me = s->state;
     bool in = me->reply.parts.len;
@@ -244,7 +244,7 @@ static int req_events(struct fmq_socket *s)
     return (in ? FMQ_POLLIN : 0) | (req_send_check(s, NULL) == 0 ? FMQ_POLLOUT : 0);
 }
 
-static int req_setopt(struct fmq_socket *s, int option, int64_t num, const void *value, size_t len)
+static int req_setopt(struct pipe_set *s, int option, int64_t num, const void *value, size_t len)
 {
     struct req *me = s->state;
     (void)value;
@@ -274,7 +274,7 @@ struct rep {
     bool replying; /* a request was received and is to be answered */
 };
 
-static int rep_init(struct fmq_socket *s)
+static int rep_init(struct pipe_set *s)
 {
     struct rep *me = s->state;
     fairq_init(&me->in);
@@ -283,21 +283,21 @@ static int rep_init(struct fmq_socket *s)
     return 0;
 }
 
-static void rep_fini(struct fmq_socket *s)
+static void rep_fini(struct pipe_set *s)
 {
     struct rep *me = s->state;
     parts_fini(&me->envelope);
     parts_fini(&me->request.parts);
 }
 
-static int rep_attach(struct fmq_socket *s, struct pipe *p)
+static int rep_attach(struct pipe_set *s, struct pipe *p)
 {
     (void)s;
     route_attach(p);
     return 0;
 }
 
-static void rep_hangup(struct fmq_socket *s, struct pipe *p)
+static void rep_hangup(struct pipe_set *s, struct pipe *p)
 {
     struct rep *me = s->state;
     if (me->asker == p)
@@ -305,7 +305,7 @@ static void rep_hangup(struct fmq_socket *s, struct pipe *p)
     found_drop_unwanted(&me->request, s, p);
 }
 
-static void rep_detach(struct fmq_socket *s, struct pipe *p)
+static void rep_detach(struct pipe_set *s, struct pipe *p)
 {
     struct rep *me = s->state;
     rep_hangup(s, p);
@@ -313,13 +313,13 @@ static void rep_detach(struct fmq_socket *s, struct pipe *p)
     route_detach(p);
 }
 
-static void rep_readable(struct fmq_socket *s, struct pipe *p)
+static void rep_readable(struct pipe_set *s, struct pipe *p)
 {
     struct rep *me = s->state;
     fairq_add(&me->in, p);
 }
 
-static void rep_writable(struct fmq_socket *s, struct pipe *p)
+static void rep_writable(struct pipe_set *s, struct pipe *p)
 {
     (void)s;
     (void)p;
@@ -340,7 +340,7 @@ static uint32_t request_envelope(const struct pipe *p)
 }
 
 /* Appends the body of the next request and keeps its envelope. */
-static int rep_fetch(struct fmq_socket *s, struct parts *out, struct pipe **from)
+static int rep_fetch(struct pipe_set *s, struct parts *out, struct pipe **from)
 {
     struct rep *me = s->state;
     struct pipe *p;
@@ -367,14 +367,14 @@ static int rep_fetch(struct fmq_socket *s, struct parts *out, struct pipe **from
     return -EAGAIN;
 }
 
-static int rep_send_check(struct fmq_socket *s, const struct msg *first)
+static int rep_send_check(struct pipe_set *s, const struct msg *first)
 {
     struct rep *me = s->state;
     (void)first;
     return me->replying ? 0 : -FMQ_EFSM;
 }
 
-static int rep_send(struct fmq_socket *s, struct parts *m)
+static int rep_send(struct pipe_set *s, struct parts *m)
 {
     struct rep *me = s->state;
     if (!me->replying)
@@ -405,7 +405,7 @@ static int rep_send(struct fmq_socket *s, struct parts *m)
     return 0;
 }
 
-static int rep_recv(struct fmq_socket *s, struct parts *out, struct pipe **from)
+static int rep_recv(struct pipe_set *s, struct parts *out, struct pipe **from)
 {
     struct rep *me = s->state;
     if (me->replying)
@@ -418,7 +418,7 @@ static int rep_recv(struct fmq_socket *s, struct parts *out, struct pipe **from)
     return 0;
 }
 
-static int rep_events(struct fmq_socket *s)
+static int rep_events(struct pipe_set *s)
 {
     struct rep *me = s->state;
     if (me->replying)

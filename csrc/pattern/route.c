@@ -5,10 +5,10 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "core/ctx.h"
-#include "core/socket.h"
+#include "pipe/pattern_ops.h"
+#include "pipe/pipe_set.h"
 
-void route_drop(struct fmq_socket *s, struct pipe *p, struct parts *m)
+void route_drop(struct pipe_set *s, struct pipe *p, struct parts *m)
 {
     s->drops++;
     if (p)
@@ -16,18 +16,18 @@ void route_drop(struct fmq_socket *s, struct pipe *p, struct parts *m)
     parts_clear(m);
 }
 
-void route_skip(struct fmq_socket *s, struct pipe *p)
+void route_skip(struct pipe_set *s, struct pipe *p)
 {
     s->drops++;
     p->drops++;
     pipe_skip(p);
 }
 
-void route_expel(struct pipe *p, uint32_t code)
+void route_violation(struct pipe *p, uint32_t code)
 {
-    p->expelled = code;
+    p->violation = code;
     while (pipe_can_read(p))
-        route_skip(p->socket, p);
+        route_skip(p->set, p);
     fairq_remove(p);
     pipe_close(p);
 }
@@ -68,7 +68,7 @@ int balancer_send(struct balancer *b, struct parts *m, uint64_t size, struct pip
 
 /* ---- any pipe ---- */
 
-int route_send(struct fmq_socket *s, struct parts *m)
+int route_send(struct pipe_set *s, struct parts *m)
 {
     struct pipe *p = s->ops->pick(s, route_size(s, m));
     int rc = p ? pipe_write(p, m->v, m->len) : -EAGAIN;
@@ -77,7 +77,7 @@ int route_send(struct fmq_socket *s, struct parts *m)
     return rc;
 }
 
-int route_recv(struct fmq_socket *s, struct parts *out, struct pipe **from)
+int route_recv(struct pipe_set *s, struct parts *out, struct pipe **from)
 {
     struct pipe *p = s->ops->turn(s);
     if (!p)
@@ -86,19 +86,19 @@ int route_recv(struct fmq_socket *s, struct parts *out, struct pipe **from)
     return pipe_read(p, out);
 }
 
-void route_forget(struct fmq_socket *s, struct pipe *p)
+void route_forget(struct pipe_set *s, struct pipe *p)
 {
     (void)s;
     balancer_remove(p);
 }
 
-void route_leave(struct fmq_socket *s, struct pipe *p)
+void route_leave(struct pipe_set *s, struct pipe *p)
 {
     (void)s;
     route_detach(p);
 }
 
-int route_no_recv(struct fmq_socket *s, struct parts *out, struct pipe **from)
+int route_no_recv(struct pipe_set *s, struct parts *out, struct pipe **from)
 {
     (void)s;
     (void)out;
@@ -108,10 +108,10 @@ int route_no_recv(struct fmq_socket *s, struct parts *out, struct pipe **from)
 
 /* ---- fan-out ---- */
 
-void fanout_init(struct fanout *f, struct fmq_socket *s)
+void fanout_init(struct fanout *f, struct pipe_set *s)
 {
     *f = (struct fanout){0};
-    outlog_init(&f->log, s->ctx->pool);
+    outlog_init(&f->log, s->pool);
     list_init(&f->pipes);
 }
 
@@ -176,7 +176,7 @@ static bool fanout_frames(const struct fanout *f, const struct parts *m)
     return size <= OUTQ_COPY_MAX;
 }
 
-int fanout_send(struct fmq_socket *s, struct fanout *f, struct parts *m)
+int fanout_send(struct pipe_set *s, struct fanout *f, struct parts *m)
 {
     bool sent = false, no_memory = false;
     struct outspan span;

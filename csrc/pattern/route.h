@@ -15,9 +15,9 @@
 #include <stdint.h>
 
 #include "base/list.h"
-#include "core/pipe.h"
-#include "core/socket.h"
 #include "msg/msg.h"
+#include "pipe/pipe.h"
+#include "pipe/pipe_set.h"
 
 static inline void route_attach(struct pipe *p)
 {
@@ -32,20 +32,20 @@ static inline void route_detach(struct pipe *p)
 }
 
 /* The bytes of a message, if any pipe of the socket asks for them. */
-static inline uint64_t route_size(const struct fmq_socket *s, const struct parts *m)
+static inline uint64_t route_size(const struct pipe_set *s, const struct parts *m)
 {
     return s->sized ? parts_size(m->v, m->len) : 0;
 }
 
 /* Drops the message because that pipe cannot take it (NULL: there is no pipe), and counts that. */
-void route_drop(struct fmq_socket *s, struct pipe *p, struct parts *m);
+void route_drop(struct pipe_set *s, struct pipe *p, struct parts *m);
 
 /* Drops the oldest received message, which the program shall not see, and counts that. */
-void route_skip(struct fmq_socket *s, struct pipe *p);
+void route_skip(struct pipe_set *s, struct pipe *p);
 
 /* Drops what the pipe holds unread and closes it: its peer broke the pattern's rules. `code`: a
  * PROTO_ code for the monitor; 0: it is not the peer's fault. */
-void route_expel(struct pipe *p, uint32_t code);
+void route_violation(struct pipe *p, uint32_t code);
 
 /* ---- in: every readable pipe in turn, one whole message each ---- */
 
@@ -179,7 +179,7 @@ struct fanout {
     struct outlog log; /* what goes to several is framed once */
 };
 
-void fanout_init(struct fanout *f, struct fmq_socket *s);
+void fanout_init(struct fanout *f, struct pipe_set *s);
 void fanout_fini(struct fanout *f);
 int fanout_add(struct fanout *f, struct pipe *p); /* 0 or -ENOMEM */
 void fanout_remove(struct fanout *f, struct pipe *p);
@@ -195,18 +195,18 @@ bool fanout_all_writable(struct fanout *f, uint64_t size);
 /* Whether all of them have, together too. Then it is theirs until fanout_send. */
 bool fanout_reserve(struct fanout *f, uint64_t size);
 /* Sends to the targets; who has no room misses the message. 0, or -ENOMEM when nobody got it. */
-int fanout_send(struct fmq_socket *s, struct fanout *f, struct parts *m);
+int fanout_send(struct pipe_set *s, struct fanout *f, struct parts *m);
 
 /* ---- send and recv of patterns that have pick and turn ---- */
 
-int route_send(struct fmq_socket *s, struct parts *m);
-int route_recv(struct fmq_socket *s, struct parts *out, struct pipe **from);
+int route_send(struct pipe_set *s, struct parts *m);
+int route_recv(struct pipe_set *s, struct parts *out, struct pipe **from);
 
 /* ---- entries of patterns that keep nothing of their own about it ---- */
 
-void route_forget(struct fmq_socket *s, struct pipe *p); /* hangup: out of the balancer */
-void route_leave(struct fmq_socket *s, struct pipe *p);  /* detach */
-int route_no_recv(struct fmq_socket *s, struct parts *out, struct pipe **from);
+void route_forget(struct pipe_set *s, struct pipe *p); /* hangup: out of the balancer */
+void route_leave(struct pipe_set *s, struct pipe *p);  /* detach */
+int route_no_recv(struct pipe_set *s, struct parts *out, struct pipe **from);
 
 /* ---- parts ---- */
 

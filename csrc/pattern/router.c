@@ -10,12 +10,12 @@
 #include <errno.h>
 
 #include "base/alloc.h"
-#include "core/option_ids.h"
-#include "core/pattern_ops.h"
-#include "core/socket.h"
 #include "pattern/ids.h"
 #include "pattern/patterns.h"
 #include "pattern/route.h"
+#include "pipe/option_ids.h"
+#include "pipe/pattern_ops.h"
+#include "pipe/pipe_set.h"
 
 #define NOTIFY_CONNECT 1
 #define NOTIFY_DISCONNECT 2
@@ -45,7 +45,7 @@ struct router_pipe {
     uint32_t former_msgs; /* of all of them */
 };
 
-static int router_init(struct fmq_socket *s)
+static int router_init(struct pipe_set *s)
 {
     struct router *me = s->state;
     fairq_init(&me->in);
@@ -54,7 +54,7 @@ static int router_init(struct fmq_socket *s)
     return 0;
 }
 
-static void router_fini(struct fmq_socket *s)
+static void router_fini(struct pipe_set *s)
 {
     struct router *me = s->state;
     ids_fini(&me->ids);
@@ -159,7 +159,7 @@ static void tell(struct router *me, struct pipe *p, bool there)
 
 /* ---- events of pipes ---- */
 
-static int router_attach(struct fmq_socket *s, struct pipe *p)
+static int router_attach(struct pipe_set *s, struct pipe *p)
 {
     struct router *me = s->state;
     struct router_pipe *rp = p->state;
@@ -173,7 +173,7 @@ static int router_attach(struct fmq_socket *s, struct pipe *p)
     return rc == -EEXIST ? -EADDRINUSE : rc;
 }
 
-static int router_connected(struct fmq_socket *s, struct pipe *p)
+static int router_connected(struct pipe_set *s, struct pipe *p)
 {
     struct router *me = s->state;
     int rc = identify(me, p);
@@ -183,20 +183,20 @@ static int router_connected(struct fmq_socket *s, struct pipe *p)
     return me->probe && !me->raw ? pipe_write_control(p, "", 0) : 0;
 }
 
-static void router_lost(struct fmq_socket *s, struct pipe *p)
+static void router_lost(struct pipe_set *s, struct pipe *p)
 {
     tell(s->state, p, false);
 }
 
 /* Nothing more is received from a pipe whose id another one has. */
-static void deafen(struct fmq_socket *s, struct pipe *p)
+static void deafen(struct pipe_set *s, struct pipe *p)
 {
     fairq_remove(p);
     while (p->hung_up && pipe_can_read(p))
         route_skip(s, p);
 }
 
-static void router_hangup(struct fmq_socket *s, struct pipe *p)
+static void router_hangup(struct pipe_set *s, struct pipe *p)
 {
     struct router_pipe *rp = p->state;
     unserve(s->state, p);
@@ -205,7 +205,7 @@ static void router_hangup(struct fmq_socket *s, struct pipe *p)
         deafen(s, p);
 }
 
-static void router_detach(struct fmq_socket *s, struct pipe *p)
+static void router_detach(struct pipe_set *s, struct pipe *p)
 {
     struct router_pipe *rp = p->state;
     unserve(s->state, p);
@@ -215,7 +215,7 @@ static void router_detach(struct fmq_socket *s, struct pipe *p)
         mem_free(LIST_ENTRY(node, struct former, node));
 }
 
-static void router_readable(struct fmq_socket *s, struct pipe *p)
+static void router_readable(struct pipe_set *s, struct pipe *p)
 {
     struct router *me = s->state;
     struct router_pipe *rp = p->state;
@@ -223,7 +223,7 @@ static void router_readable(struct fmq_socket *s, struct pipe *p)
         fairq_add(&me->in, p);
 }
 
-static void router_writable(struct fmq_socket *s, struct pipe *p)
+static void router_writable(struct pipe_set *s, struct pipe *p)
 {
     struct router *me = s->state;
     struct router_pipe *rp = p->state;
@@ -233,7 +233,7 @@ static void router_writable(struct fmq_socket *s, struct pipe *p)
 
 /* ---- messages ---- */
 
-static int router_send_check(struct fmq_socket *s, const struct msg *first)
+static int router_send_check(struct pipe_set *s, const struct msg *first)
 {
     struct router *me = s->state;
     if (!me->mandatory)
@@ -244,7 +244,7 @@ static int router_send_check(struct fmq_socket *s, const struct msg *first)
     return pipe_can_write(p, PIPE_ANY) ? 0 : -EAGAIN;
 }
 
-static int router_send(struct fmq_socket *s, struct parts *m)
+static int router_send(struct pipe_set *s, struct parts *m)
 {
     struct router *me = s->state;
     struct pipe *p = m->len > 1 ? ids_find(&me->ids, &m->v[0]) : NULL;
@@ -274,7 +274,7 @@ static int router_send(struct fmq_socket *s, struct parts *m)
     return 0;
 }
 
-static int router_recv(struct fmq_socket *s, struct parts *out, struct pipe **from)
+static int router_recv(struct pipe_set *s, struct parts *out, struct pipe **from)
 {
     struct router *me = s->state;
     struct pipe *p = fairq_next(&me->in);
@@ -309,14 +309,14 @@ static int router_recv(struct fmq_socket *s, struct parts *out, struct pipe **fr
     return 0;
 }
 
-static int router_events(struct fmq_socket *s)
+static int router_events(struct pipe_set *s)
 {
     struct router *me = s->state;
     bool out = !me->mandatory || balancer_ready(&me->out);
     return (fairq_next(&me->in) ? FMQ_POLLIN : 0) | (out ? FMQ_POLLOUT : 0);
 }
 
-int router_peer_state(struct fmq_socket *s, const void *id, size_t len)
+int router_peer_state(struct pipe_set *s, const void *id, size_t len)
 {
     if (s->type != FMQ_ROUTER)
         return -ENOTSUP;
@@ -328,7 +328,7 @@ int router_peer_state(struct fmq_socket *s, const void *id, size_t len)
 }
 
 /* The peer as the program addresses it: also by an id that is ours. */
-static void router_describe(struct fmq_socket *s, struct pipe *p, struct fmq_peer *out)
+static void router_describe(struct pipe_set *s, struct pipe *p, struct fmq_peer *out)
 {
     const struct router_pipe *rp = p->state;
     (void)s;
@@ -338,10 +338,10 @@ static void router_describe(struct fmq_socket *s, struct pipe *p, struct fmq_pee
 
 /* ---- options and table ---- */
 
-static int router_setopt(struct fmq_socket *s, int option, int64_t num, const void *value,
+static int router_setopt(struct pipe_set *s, int option, int64_t num, const void *value,
                          size_t len);
 
-static int router_getopt(struct fmq_socket *s, int option, int64_t *num)
+static int router_getopt(struct pipe_set *s, int option, int64_t *num)
 {
     struct router *me = s->state;
     if (option != OPT_ROUTER_NOTIFY)
@@ -384,8 +384,7 @@ const struct pattern_ops pattern_router = ROUTER_OPS(false);
 /* What a ROUTER becomes with ROUTER_RAW: its later connections speak no ZMTP. */
 static const struct pattern_ops pattern_router_raw = ROUTER_OPS(true);
 
-static int router_setopt(struct fmq_socket *s, int option, int64_t num, const void *value,
-                         size_t len)
+static int router_setopt(struct pipe_set *s, int option, int64_t num, const void *value, size_t len)
 {
     struct router *me = s->state;
     (void)value;

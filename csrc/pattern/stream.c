@@ -2,12 +2,12 @@
 /* STREAM: plain TCP peers. Messages are [id, bytes]; no bytes tell of a peer's coming and going. */
 #include <errno.h>
 
-#include "core/option_ids.h"
-#include "core/pattern_ops.h"
-#include "core/socket.h"
 #include "pattern/ids.h"
 #include "pattern/patterns.h"
 #include "pattern/route.h"
+#include "pipe/option_ids.h"
+#include "pipe/pattern_ops.h"
+#include "pipe/pipe_set.h"
 
 struct stream {
     struct fairq in;
@@ -22,7 +22,7 @@ struct stream_pipe {
     bool told;  /* the program was told that it is there */
 };
 
-static int stream_init(struct fmq_socket *s)
+static int stream_init(struct pipe_set *s)
 {
     struct stream *me = s->state;
     fairq_init(&me->in);
@@ -32,13 +32,13 @@ static int stream_init(struct fmq_socket *s)
     return 0;
 }
 
-static void stream_fini(struct fmq_socket *s)
+static void stream_fini(struct pipe_set *s)
 {
     struct stream *me = s->state;
     ids_fini(&me->ids);
 }
 
-static int stream_attach(struct fmq_socket *s, struct pipe *p)
+static int stream_attach(struct pipe_set *s, struct pipe *p)
 {
     struct stream *me = s->state;
     struct stream_pipe *sp = p->state;
@@ -70,13 +70,13 @@ static void tell(struct stream *me, struct pipe *p, bool there)
         pipe_inject(p, "", 0);
 }
 
-static int stream_connected(struct fmq_socket *s, struct pipe *p)
+static int stream_connected(struct pipe_set *s, struct pipe *p)
 {
     tell(s->state, p, true);
     return 0;
 }
 
-static void stream_lost(struct fmq_socket *s, struct pipe *p)
+static void stream_lost(struct pipe_set *s, struct pipe *p)
 {
     tell(s->state, p, false);
 }
@@ -90,25 +90,25 @@ static void forget(struct stream *me, struct pipe *p)
     balancer_remove(p);
 }
 
-static void stream_hangup(struct fmq_socket *s, struct pipe *p)
+static void stream_hangup(struct pipe_set *s, struct pipe *p)
 {
     forget(s->state, p);
     tell(s->state, p, false);
 }
 
-static void stream_detach(struct fmq_socket *s, struct pipe *p)
+static void stream_detach(struct pipe_set *s, struct pipe *p)
 {
     forget(s->state, p);
     route_detach(p);
 }
 
-static void stream_readable(struct fmq_socket *s, struct pipe *p)
+static void stream_readable(struct pipe_set *s, struct pipe *p)
 {
     struct stream *me = s->state;
     fairq_add(&me->in, p);
 }
 
-static void stream_writable(struct fmq_socket *s, struct pipe *p)
+static void stream_writable(struct pipe_set *s, struct pipe *p)
 {
     struct stream *me = s->state;
     struct stream_pipe *sp = p->state;
@@ -116,7 +116,7 @@ static void stream_writable(struct fmq_socket *s, struct pipe *p)
         balancer_add(&me->out, p);
 }
 
-static int stream_send_check(struct fmq_socket *s, const struct msg *first)
+static int stream_send_check(struct pipe_set *s, const struct msg *first)
 {
     struct stream *me = s->state;
     struct pipe *p = ids_find(&me->ids, first);
@@ -125,7 +125,7 @@ static int stream_send_check(struct fmq_socket *s, const struct msg *first)
     return pipe_can_write(p, PIPE_ANY) ? 0 : -EAGAIN;
 }
 
-static int stream_send(struct fmq_socket *s, struct parts *m)
+static int stream_send(struct pipe_set *s, struct parts *m)
 {
     struct stream *me = s->state;
     if (m->len == 1) {
@@ -151,7 +151,7 @@ static int stream_send(struct fmq_socket *s, struct parts *m)
     return 0;
 }
 
-static int stream_recv(struct fmq_socket *s, struct parts *out, struct pipe **from)
+static int stream_recv(struct pipe_set *s, struct parts *out, struct pipe **from)
 {
     struct stream *me = s->state;
     struct pipe *p = fairq_next(&me->in);
@@ -176,13 +176,13 @@ static int stream_recv(struct fmq_socket *s, struct parts *out, struct pipe **fr
     return 0;
 }
 
-static int stream_events(struct fmq_socket *s)
+static int stream_events(struct pipe_set *s)
 {
     struct stream *me = s->state;
     return (fairq_next(&me->in) ? FMQ_POLLIN : 0) | (balancer_ready(&me->out) ? FMQ_POLLOUT : 0);
 }
 
-static void stream_describe(struct fmq_socket *s, struct pipe *p, struct fmq_peer *out)
+static void stream_describe(struct pipe_set *s, struct pipe *p, struct fmq_peer *out)
 {
     const struct stream_pipe *sp = p->state;
     (void)s;
@@ -190,8 +190,7 @@ static void stream_describe(struct fmq_socket *s, struct pipe *p, struct fmq_pee
     out->identity_len = sp->id.len;
 }
 
-static int stream_setopt(struct fmq_socket *s, int option, int64_t num, const void *value,
-                         size_t len)
+static int stream_setopt(struct pipe_set *s, int option, int64_t num, const void *value, size_t len)
 {
     struct stream *me = s->state;
     (void)value;

@@ -23,13 +23,13 @@
 #include <errno.h>
 
 #include "base/alloc.h"
-#include "core/option_ids.h"
-#include "core/pattern_ops.h"
-#include "core/socket.h"
 #include "pattern/patterns.h"
 #include "pattern/pubsub.h"
 #include "pattern/route.h"
 #include "pattern/topics.h"
+#include "pipe/option_ids.h"
+#include "pipe/pattern_ops.h"
+#include "pipe/pipe_set.h"
 #include "wire/peer.h"
 
 struct xpub {
@@ -76,7 +76,7 @@ struct note {
     struct msg v[];
 };
 
-static int xpub_init(struct fmq_socket *s)
+static int xpub_init(struct pipe_set *s)
 {
     struct xpub *me = s->state;
     topics_init(&me->topics);
@@ -212,7 +212,7 @@ static struct note *note_subscription(struct xpub_pipe *from, const void *topic,
     return note;
 }
 
-static void xpub_fini(struct fmq_socket *s)
+static void xpub_fini(struct pipe_set *s)
 {
     struct xpub *me = s->state;
     struct list *node;
@@ -251,8 +251,7 @@ static int join(struct topics *table, struct subscriber *who, const struct xpub_
 
 /* Ends a membership. True when the program need not hear of it: it has not yet received that the
  * topic came, and will not. */
-static bool leave(struct fmq_socket *s, struct topics *table, struct xpub_pipe *xp,
-                  struct member *m)
+static bool leave(struct pipe_set *s, struct topics *table, struct xpub_pipe *xp, struct member *m)
 {
     struct xpub *me = s->state;
     bool untold = false;
@@ -273,7 +272,7 @@ static bool leave(struct fmq_socket *s, struct topics *table, struct xpub_pipe *
 }
 
 /* 0, -ENOMEM: then nothing changed; -EDQUOT: beyond MAX_SUBSCRIPTIONS. */
-static int change_subscription(struct fmq_socket *s, struct xpub_pipe *xp, const void *topic,
+static int change_subscription(struct pipe_set *s, struct xpub_pipe *xp, const void *topic,
                                size_t len, bool add)
 {
     struct xpub *me = s->state;
@@ -298,7 +297,7 @@ static int change_subscription(struct fmq_socket *s, struct xpub_pipe *xp, const
         untold = leave(s, table, xp, m);
     }
     if (change > TOPICS_SAME && !me->manual)
-        socket_notify(s); /* somebody may wait for subscribers */
+        pipe_set_notify(s); /* somebody may wait for subscribers */
     bool tell = change >= 0 && (me->manual || change == TOPICS_EDGE ||
                                 (add ? me->verbose_add : me->verbose_cancel));
     if (note && tell && !untold) {
@@ -317,7 +316,7 @@ static int change_subscription(struct fmq_socket *s, struct xpub_pipe *xp, const
 
 /* Ends the subscriptions of a pipe, of all rounds or of those before the present one, and tells the
  * program (who: NULL when the pipe is going) as if the peer had cancelled them. */
-static void end_subscriptions(struct fmq_socket *s, struct xpub_pipe *xp, struct topics *table,
+static void end_subscriptions(struct pipe_set *s, struct xpub_pipe *xp, struct topics *table,
                               struct subscriber *of, bool all, bool told, struct xpub_pipe *who)
 {
     struct xpub *me = s->state;
@@ -344,11 +343,11 @@ static int xpub_take_subscription(void *arg, const void *topic, size_t len, bool
     struct xpub_pipe *xp = arg;
     if (xp->pipe->hung_up || xp->pipe->close_wanted)
         return 0;
-    return change_subscription(xp->pipe->socket, xp, topic, len, add);
+    return change_subscription(xp->pipe->set, xp, topic, len, add);
 }
 
 /* Works through one message: subscriptions take effect, the rest is the program's. */
-static int digest(struct fmq_socket *s, struct xpub_pipe *xp, struct parts *m)
+static int digest(struct pipe_set *s, struct xpub_pipe *xp, struct parts *m)
 {
     struct xpub *me = s->state;
     int rc = parts_take_subscriptions(m, me->only_first, xpub_take_subscription, xp);
@@ -381,7 +380,7 @@ static bool may_read(const struct xpub *me, const struct xpub_pipe *xp)
 }
 
 /* Reads as far as allowed; what stays makes the pipe wait in `in`. */
-static void read_ahead(struct fmq_socket *s, struct pipe *p)
+static void read_ahead(struct pipe_set *s, struct pipe *p)
 {
     struct xpub *me = s->state;
     struct xpub_pipe *xp = p->state;
@@ -398,7 +397,7 @@ static void read_ahead(struct fmq_socket *s, struct pipe *p)
             rc = digest(s, xp, &xp->kept);
     }
     if (rc == -EDQUOT && !p->hung_up)
-        route_expel(p, PROTO_TOO_MANY_SUBSCRIPTIONS);
+        route_violation(p, PROTO_TOO_MANY_SUBSCRIPTIONS);
     if (rc == 0 || rc == -EDQUOT || p->hung_up)
         parts_clear(&xp->kept);
     xp->reading = false;
@@ -408,7 +407,7 @@ static void read_ahead(struct fmq_socket *s, struct pipe *p)
         fairq_remove(p);
 }
 
-static void read_rest(struct fmq_socket *s)
+static void read_rest(struct pipe_set *s)
 {
     struct xpub *me = s->state;
     LIST_FOR_SAFE(it, &me->in.pipes)
@@ -421,7 +420,7 @@ static void read_rest(struct fmq_socket *s)
 
 /* ---- events of pipes ---- */
 
-static int xpub_attach(struct fmq_socket *s, struct pipe *p)
+static int xpub_attach(struct pipe_set *s, struct pipe *p)
 {
     struct xpub *me = s->state;
     struct xpub_pipe *xp = p->state;
@@ -434,7 +433,7 @@ static int xpub_attach(struct fmq_socket *s, struct pipe *p)
     return fanout_add(&me->out, p);
 }
 
-static int xpub_connected(struct fmq_socket *s, struct pipe *p)
+static int xpub_connected(struct pipe_set *s, struct pipe *p)
 {
     struct xpub *me = s->state;
     if (has_enough(me, p->state))
@@ -444,7 +443,7 @@ static int xpub_connected(struct fmq_socket *s, struct pipe *p)
     return pipe_write_control(p, msg_data(&me->welcome), msg_size(&me->welcome));
 }
 
-static void xpub_lost(struct fmq_socket *s, struct pipe *p)
+static void xpub_lost(struct pipe_set *s, struct pipe *p)
 {
     struct xpub *me = s->state;
     struct xpub_pipe *xp = p->state;
@@ -454,7 +453,7 @@ static void xpub_lost(struct fmq_socket *s, struct pipe *p)
     xp->topics.current = xp->asked.current = 0;
 }
 
-static void xpub_hangup(struct fmq_socket *s, struct pipe *p)
+static void xpub_hangup(struct pipe_set *s, struct pipe *p)
 {
     struct xpub *me = s->state;
     struct xpub_pipe *xp = p->state;
@@ -465,7 +464,7 @@ static void xpub_hangup(struct fmq_socket *s, struct pipe *p)
         me->last = NULL;
 }
 
-static void xpub_detach(struct fmq_socket *s, struct pipe *p)
+static void xpub_detach(struct pipe_set *s, struct pipe *p)
 {
     struct xpub_pipe *xp = p->state;
     xpub_hangup(s, p);
@@ -478,18 +477,18 @@ static void xpub_detach(struct fmq_socket *s, struct pipe *p)
     }
 }
 
-static void xpub_readable(struct fmq_socket *s, struct pipe *p)
+static void xpub_readable(struct pipe_set *s, struct pipe *p)
 {
     read_ahead(s, p);
 }
 
-static void xpub_writable(struct fmq_socket *s, struct pipe *p)
+static void xpub_writable(struct pipe_set *s, struct pipe *p)
 {
     (void)s;
     (void)p;
 }
 
-static void xpub_command(struct fmq_socket *s, struct pipe *p, enum peer_event_kind kind,
+static void xpub_command(struct pipe_set *s, struct pipe *p, enum peer_event_kind kind,
                          const uint8_t *data, size_t len)
 {
     if (p->hung_up || (kind != PEER_EV_SUBSCRIBE && kind != PEER_EV_CANCEL))
@@ -499,7 +498,7 @@ static void xpub_command(struct fmq_socket *s, struct pipe *p, enum peer_event_k
         return;
     int rc = change_subscription(s, p->state, data, len, kind == PEER_EV_SUBSCRIBE);
     if (rc == -EDQUOT)
-        route_expel(p, PROTO_TOO_MANY_SUBSCRIPTIONS);
+        route_violation(p, PROTO_TOO_MANY_SUBSCRIPTIONS);
     else if (rc)
         pipe_lose(p); /* it will tell us again */
 }
@@ -522,7 +521,7 @@ static bool aim_members(void *arg, void *value)
     return true;
 }
 
-static void aim(struct fmq_socket *s, const struct msg *first)
+static void aim(struct pipe_set *s, const struct msg *first)
 {
     struct xpub *me = s->state;
     struct pipe *only = me->last_value ? me->last : NULL;
@@ -542,7 +541,7 @@ static void aim(struct fmq_socket *s, const struct msg *first)
     }
 }
 
-static int xpub_send_check(struct fmq_socket *s, const struct msg *first)
+static int xpub_send_check(struct pipe_set *s, const struct msg *first)
 {
     struct xpub *me = s->state;
     if (!me->nodrop)
@@ -551,7 +550,7 @@ static int xpub_send_check(struct fmq_socket *s, const struct msg *first)
     return fanout_all_writable(&me->out, PIPE_ANY) ? 0 : -EAGAIN;
 }
 
-static int xpub_send(struct fmq_socket *s, struct parts *m)
+static int xpub_send(struct pipe_set *s, struct parts *m)
 {
     struct xpub *me = s->state;
     if (!list_empty(&me->in.pipes))
@@ -565,7 +564,7 @@ static int xpub_send(struct fmq_socket *s, struct parts *m)
     return rc;
 }
 
-static int xpub_recv(struct fmq_socket *s, struct parts *out, struct pipe **from)
+static int xpub_recv(struct pipe_set *s, struct parts *out, struct pipe **from)
 {
     struct xpub *me = s->state;
     if (list_empty(&me->notes) && !list_empty(&me->in.pipes))
@@ -604,7 +603,7 @@ static bool can_publish(struct xpub *me, bool all)
     return true;
 }
 
-static int xpub_events(struct fmq_socket *s)
+static int xpub_events(struct pipe_set *s)
 {
     struct xpub *me = s->state;
     if (!list_empty(&me->in.pipes))
@@ -631,7 +630,7 @@ static int set_welcome(struct xpub *me, const void *value, size_t len)
 }
 
 /* XPUB_MANUAL: the program's decision about whom it last received from. */
-static int decide(struct fmq_socket *s, const void *topic, size_t len, bool add)
+static int decide(struct pipe_set *s, const void *topic, size_t len, bool add)
 {
     struct xpub *me = s->state;
     if (!me->manual)
@@ -640,7 +639,7 @@ static int decide(struct fmq_socket *s, const void *topic, size_t len, bool add)
         return 0; /* the subscriber is gone: nothing to decide */
     struct xpub_pipe *xp = me->last->state;
     struct member *m = NULL;
-    socket_notify(s);
+    pipe_set_notify(s);
     if (!add) {
         m = topics_find(&me->topics, &xp->topics, topic, len);
         if (m)
@@ -651,7 +650,7 @@ static int decide(struct fmq_socket *s, const void *topic, size_t len, bool add)
     return rc < 0 ? rc : 0;
 }
 
-static int set_option(struct fmq_socket *s, int option, int64_t num, const void *value, size_t len)
+static int set_option(struct pipe_set *s, int option, int64_t num, const void *value, size_t len)
 {
     struct xpub *me = s->state;
     bool on = num != 0;
@@ -689,7 +688,7 @@ static int set_option(struct fmq_socket *s, int option, int64_t num, const void 
     }
 }
 
-static int xpub_setopt(struct fmq_socket *s, int option, int64_t num, const void *value, size_t len)
+static int xpub_setopt(struct pipe_set *s, int option, int64_t num, const void *value, size_t len)
 {
     struct xpub *me = s->state;
     int rc = set_option(s, option, num, value, len);
@@ -700,7 +699,7 @@ static int xpub_setopt(struct fmq_socket *s, int option, int64_t num, const void
     return rc;
 }
 
-static int xpub_getopt(struct fmq_socket *s, int option, int64_t *num)
+static int xpub_getopt(struct pipe_set *s, int option, int64_t *num)
 {
     struct xpub *me = s->state;
     switch (option) {
@@ -717,7 +716,7 @@ static int xpub_getopt(struct fmq_socket *s, int option, int64_t *num)
 
 /* ---- looking inside ---- */
 
-static int xpub_subscribers(struct fmq_socket *s, const void *topic, size_t len)
+static int xpub_subscribers(struct pipe_set *s, const void *topic, size_t len)
 {
     struct xpub *me = s->state;
     if (!list_empty(&me->in.pipes))
@@ -738,7 +737,7 @@ static int xpub_subscribers(struct fmq_socket *s, const void *topic, size_t len)
     return n;
 }
 
-static void xpub_describe(struct fmq_socket *s, struct pipe *p, struct fmq_peer *out)
+static void xpub_describe(struct pipe_set *s, struct pipe *p, struct fmq_peer *out)
 {
     const struct xpub_pipe *xp = p->state;
     (void)s;

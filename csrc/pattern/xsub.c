@@ -10,12 +10,12 @@
 #include <errno.h>
 
 #include "base/trie.h"
-#include "core/option_ids.h"
-#include "core/pattern_ops.h"
-#include "core/socket.h"
 #include "pattern/patterns.h"
 #include "pattern/pubsub.h"
 #include "pattern/route.h"
+#include "pipe/option_ids.h"
+#include "pipe/pattern_ops.h"
+#include "pipe/pipe_set.h"
 
 struct xsub {
     struct fairq in;
@@ -24,7 +24,7 @@ struct xsub {
     bool only_first, verbose_cancel;
 };
 
-static int xsub_init(struct fmq_socket *s)
+static int xsub_init(struct pipe_set *s)
 {
     struct xsub *me = s->state;
     fairq_init(&me->in);
@@ -34,7 +34,7 @@ static int xsub_init(struct fmq_socket *s)
     return 0;
 }
 
-static void xsub_fini(struct fmq_socket *s)
+static void xsub_fini(struct pipe_set *s)
 {
     struct xsub *me = s->state;
     trie_fini(&me->topics, NULL, NULL);
@@ -43,7 +43,7 @@ static void xsub_fini(struct fmq_socket *s)
 
 /* ---- events of pipes ---- */
 
-static int xsub_attach(struct fmq_socket *s, struct pipe *p)
+static int xsub_attach(struct pipe_set *s, struct pipe *p)
 {
     struct xsub *me = s->state;
     route_attach(p);
@@ -56,31 +56,31 @@ static int put_topic(void *arg, const void *topic, size_t len, void *value)
     return pipe_put_subscription(arg, topic, len, true);
 }
 
-static int xsub_connected(struct fmq_socket *s, struct pipe *p)
+static int xsub_connected(struct pipe_set *s, struct pipe *p)
 {
     struct xsub *me = s->state;
     return trie_each(&me->topics, put_topic, p);
 }
 
-static void xsub_hangup(struct fmq_socket *s, struct pipe *p)
+static void xsub_hangup(struct pipe_set *s, struct pipe *p)
 {
     struct xsub *me = s->state;
     fanout_remove(&me->out, p);
 }
 
-static void xsub_detach(struct fmq_socket *s, struct pipe *p)
+static void xsub_detach(struct pipe_set *s, struct pipe *p)
 {
     xsub_hangup(s, p);
     route_detach(p);
 }
 
-static void xsub_readable(struct fmq_socket *s, struct pipe *p)
+static void xsub_readable(struct pipe_set *s, struct pipe *p)
 {
     struct xsub *me = s->state;
     fairq_add(&me->in, p);
 }
 
-static void xsub_writable(struct fmq_socket *s, struct pipe *p)
+static void xsub_writable(struct pipe_set *s, struct pipe *p)
 {
     (void)s;
     (void)p;
@@ -138,7 +138,7 @@ static int xsub_take_subscription(void *arg, const void *topic, size_t len, bool
     return add ? subscribe(arg, topic, len) : unsubscribe(arg, topic, len);
 }
 
-static int xsub_send(struct fmq_socket *s, struct parts *m)
+static int xsub_send(struct pipe_set *s, struct parts *m)
 {
     struct xsub *me = s->state;
     /* After an error those before it are done and gone: sending again goes on from there. */
@@ -152,19 +152,19 @@ static int xsub_send(struct fmq_socket *s, struct parts *m)
     return fanout_send(s, &me->out, m);
 }
 
-static struct pipe *xsub_turn(struct fmq_socket *s)
+static struct pipe *xsub_turn(struct pipe_set *s)
 {
     struct xsub *me = s->state;
     return fairq_turn(&me->in);
 }
 
-static int xsub_events(struct fmq_socket *s)
+static int xsub_events(struct pipe_set *s)
 {
     struct xsub *me = s->state;
     return FMQ_POLLOUT | (fairq_next(&me->in) ? FMQ_POLLIN : 0);
 }
 
-static int xsub_setopt(struct fmq_socket *s, int option, int64_t num, const void *value, size_t len)
+static int xsub_setopt(struct pipe_set *s, int option, int64_t num, const void *value, size_t len)
 {
     struct xsub *me = s->state;
     (void)value;
@@ -181,7 +181,7 @@ static int xsub_setopt(struct fmq_socket *s, int option, int64_t num, const void
     }
 }
 
-static int xsub_getopt(struct fmq_socket *s, int option, int64_t *num)
+static int xsub_getopt(struct pipe_set *s, int option, int64_t *num)
 {
     struct xsub *me = s->state;
     if (option != OPT_TOPICS_COUNT)
@@ -193,7 +193,7 @@ static int xsub_getopt(struct fmq_socket *s, int option, int64_t *num)
 /* ---- SUB ---- */
 
 /* The pipe whose turn it is and whose oldest message was subscribed to; others are dropped here. */
-static struct pipe *sub_next(struct fmq_socket *s)
+static struct pipe *sub_next(struct pipe_set *s)
 {
     struct xsub *me = s->state;
     struct pipe *p;
@@ -207,25 +207,25 @@ static struct pipe *sub_next(struct fmq_socket *s)
     return NULL;
 }
 
-static int sub_send(struct fmq_socket *s, struct parts *m)
+static int sub_send(struct pipe_set *s, struct parts *m)
 {
     (void)s;
     (void)m;
     return -ENOTSUP;
 }
 
-static struct pipe *sub_turn(struct fmq_socket *s)
+static struct pipe *sub_turn(struct pipe_set *s)
 {
     struct xsub *me = s->state;
     return sub_next(s) ? fairq_turn(&me->in) : NULL;
 }
 
-static int sub_events(struct fmq_socket *s)
+static int sub_events(struct pipe_set *s)
 {
     return sub_next(s) ? FMQ_POLLIN : 0;
 }
 
-static int sub_setopt(struct fmq_socket *s, int option, int64_t num, const void *value, size_t len)
+static int sub_setopt(struct pipe_set *s, int option, int64_t num, const void *value, size_t len)
 {
     struct xsub *me = s->state;
     switch (option) {

@@ -5,19 +5,20 @@
  * the lock is taken once a batch on the reading side.
  *
  * A socket never touches the other one: it leaves a note (EV_ bits) at the other end and posts
- * that end's command. All posting is done under the link's lock, where end.socket is known to be
+ * that end's command. All posting is done under the link's lock, where end.set is known to be
  * alive.
  */
-#include "core/inproc.h"
+#include "transport/inproc.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/map.h"
-#include "core/budget.h"
-#include "core/ctx.h"
-#include "core/endpoint.h"
+#include "fastmq.h"
+#include "net/endpoint.h"
+#include "pipe/budget.h"
+#include "pipe/pattern_ops.h"
 #include "wire/peer.h"
 
 #define EV_ATTACH 1u    /* a connection for the bound socket */
@@ -33,14 +34,14 @@ struct inproc_link;
 
 struct link_end {
     struct inproc_link *link;
-    struct fmq_socket *socket; /* referenced; NULL before it came and after it left */
-    struct pipe *pipe;         /* guarded by socket's lock */
-    struct msgring queue;      /* towards this end */
-    uint32_t put;              /* messages ever queued; written by the other end's socket */
-    uint64_t bytes;            /* of them */
-    uint64_t replaced;         /* bytes that CONFLATE threw away */
-    atomic_uint taken;         /* messages ever received from here */
-    atomic_uint hwm;           /* of `queue` and what was taken from it unread; 0: none */
+    struct conn_set *set; /* referenced; NULL before it came and after it left */
+    struct pipe *pipe;    /* guarded by socket's lock */
+    struct msgring queue; /* towards this end */
+    uint32_t put;         /* messages ever queued; written by the other end's socket */
+    uint64_t bytes;       /* of them */
+    uint64_t replaced;    /* bytes that CONFLATE threw away */
+    atomic_uint taken;    /* messages ever received from here */
+    atomic_uint hwm;      /* of `queue` and what was taken from it unread; 0: none */
     /* Bytes ever received. Changed before `taken` and read after it, which orders the two. */
     _Atomic(uint64_t) taken_bytes;
     _Atomic(uint64_t) max_bytes; /* as hwm */
@@ -64,7 +65,7 @@ struct inproc_link {
     struct link_end end[2]; /* 0: connected, 1: bound */
     int type;               /* of the connecting socket */
     struct budget *budget;  /* both pipes' */
-    struct list waiting;    /* inproc_wait.links, under ctx->inproc_lock */
+    struct list waiting;    /* inproc_wait.links, under names->lock */
     char *uri;              /* inproc://... */
     const char *name;       /* in it */
 };
@@ -72,7 +73,7 @@ struct inproc_link {
 /* A bound name with what its socket was when it was bound, so that connecting needs no lock of it.
  */
 struct bound_name {
-    struct fmq_socket *socket;
+    struct conn_set *set;
     uint32_t sndhwm, rcvhwm;
     uint64_t sndhwm_bytes, rcvhwm_bytes;
     bool conflate;
@@ -84,8 +85,13 @@ struct inproc_wait {
     struct list links;
 };
 
-static void link_run(struct fmq_socket *s, struct cmd *cmd);
+static void link_run(struct reactor *r, struct cmd *cmd);
 static const struct link_ops direct_link;
+
+static struct conn_set *set_of(const struct pipe *p)
+{
+    return conn_set_of(&p->set->reactor);
+}
 
 static struct inproc_link *link_of(const struct pipe *p)
 {
@@ -118,9 +124,9 @@ static void link_unref(struct inproc_link *l)
 }
 
 /* Who the other end is told that it is: the length of what is written to `to`. */
-static uint8_t own_identity(const struct fmq_socket *s, uint8_t *to)
+static uint8_t own_identity(const struct conn_set *s, uint8_t *to)
 {
-    const struct options *o = &s->opt;
+    const struct option_values *o = &s->pipes.opt;
     if (peer_identity_is_reserved(o->routing_id, o->routing_id_len))
         return 0;
     memcpy(to, o->routing_id, o->routing_id_len);
@@ -131,26 +137,26 @@ static uint8_t own_identity(const struct fmq_socket *s, uint8_t *to)
 static void note(struct inproc_link *l, int side, unsigned events, bool urgent)
 {
     struct link_end *e = &l->end[side];
-    if (!e->socket || e->closed)
+    if (!e->set || e->closed)
         return;
     e->events |= events;
     if (e->posted) { /* its run will see the new bits, too */
         if (urgent)
-            wakeup_signal(&e->socket->wake);
+            wakeup_signal(&e->set->pipes.reactor.wake);
         return;
     }
     e->posted = true;
     atomic_fetch_add(&l->refs, 1);
-    socket_post(e->socket, &e->cmd, urgent);
+    mailbox_post(conn_set_reactor(e->set), &e->cmd, urgent);
 }
 
-static void describe(struct link_end *e, struct fmq_socket *s)
+static void describe(struct link_end *e, struct conn_set *s)
 {
-    e->sndhwm = (uint32_t)s->opt.sndhwm;
-    e->rcvhwm = (uint32_t)s->opt.rcvhwm;
-    e->sndhwm_bytes = (uint64_t)s->opt.sndhwm_bytes;
-    e->rcvhwm_bytes = (uint64_t)s->opt.rcvhwm_bytes;
-    atomic_store(&e->conflate, s->opt.conflate);
+    e->sndhwm = (uint32_t)s->pipes.opt.sndhwm;
+    e->rcvhwm = (uint32_t)s->pipes.opt.rcvhwm;
+    e->sndhwm_bytes = (uint64_t)s->pipes.opt.sndhwm_bytes;
+    e->rcvhwm_bytes = (uint64_t)s->pipes.opt.rcvhwm_bytes;
+    atomic_store(&e->conflate, s->pipes.opt.conflate);
     e->identity_len = own_identity(s, e->identity);
 }
 
@@ -169,7 +175,7 @@ static void set_hwm(struct inproc_link *l, bool both)
     }
 }
 
-static struct inproc_link *link_new(struct fmq_socket *s, const char *name)
+static struct inproc_link *link_new(struct conn_set *s, const char *name)
 {
     struct inproc_link *l = mem_zalloc(sizeof(*l));
     if (!l)
@@ -191,10 +197,10 @@ static struct inproc_link *link_new(struct fmq_socket *s, const char *name)
         l->end[i].cmd.run = link_run;
         l->end[i].idle = true;
     }
-    socket_ref(s);
-    l->end[0].socket = s;
-    l->type = s->type;
-    l->budget = s->budget;
+    reactor_ref(conn_set_reactor(s));
+    l->end[0].set = s;
+    l->type = s->pipes.type;
+    l->budget = s->pipes.budget;
     describe(&l->end[0], s);
     return l;
 }
@@ -403,8 +409,8 @@ static void describe_peer(const struct pipe *p, struct fmq_peer *out)
     out->accepted = p->side == 1;
     mutex_lock(&l->lock);
     const struct link_end *there = &l->end[!p->side];
-    if (there->socket)
-        out->type = there->socket->type;
+    if (there->set)
+        out->type = there->set->pipes.type;
     if (p->ready)
         snprintf(out->address, sizeof(out->address), "%.159s", l->uri);
     mutex_unlock(&l->lock);
@@ -414,11 +420,11 @@ static void limits_changed(struct pipe *p)
 {
     struct inproc_link *l = link_of(p);
     mutex_lock(&l->lock);
-    l->end[p->side].sndhwm = (uint32_t)p->socket->opt.sndhwm;
-    l->end[p->side].rcvhwm = (uint32_t)p->socket->opt.rcvhwm;
-    l->end[p->side].sndhwm_bytes = (uint64_t)p->socket->opt.sndhwm_bytes;
-    l->end[p->side].rcvhwm_bytes = (uint64_t)p->socket->opt.rcvhwm_bytes;
-    set_hwm(l, l->end[1].socket != NULL);
+    l->end[p->side].sndhwm = (uint32_t)p->set->opt.sndhwm;
+    l->end[p->side].rcvhwm = (uint32_t)p->set->opt.rcvhwm;
+    l->end[p->side].sndhwm_bytes = (uint64_t)p->set->opt.sndhwm_bytes;
+    l->end[p->side].rcvhwm_bytes = (uint64_t)p->set->opt.rcvhwm_bytes;
+    set_hwm(l, l->end[1].set != NULL);
     note(l, !p->side, EV_WRITABLE, false);
     mutex_unlock(&l->lock);
     pipe_set_limits(p);
@@ -430,20 +436,20 @@ static void detach(struct pipe *p)
 {
     struct inproc_link *l = link_of(p);
     struct link_end *e = &l->end[p->side];
-    struct fmq_ctx *ctx = p->socket->ctx;
+    struct inproc_names *names = set_of(p)->inproc_names;
     bool waited = false;
-    mutex_lock(&ctx->inproc_lock);
+    mutex_lock(&names->lock);
     if (list_linked(&l->waiting) && l->end[1].queue.len == 0) {
         waited = true; /* nothing to be left for who will bind */
         list_remove(&l->waiting);
     }
-    mutex_unlock(&ctx->inproc_lock);
+    mutex_unlock(&names->lock);
     if (waited)
         link_unref(l);
     mutex_lock(&l->lock);
-    struct fmq_socket *s = e->socket;
+    struct conn_set *s = e->set;
     e->closed = true;
-    e->socket = NULL;
+    e->set = NULL;
     e->pipe = NULL;
     p->bytes_in += e->bytes;
     p->bytes_out += l->end[!p->side].bytes;
@@ -462,7 +468,8 @@ static void detach(struct pipe *p)
     pipe_set_limits(p);
     link_unref(l);
     if (s)
-        atomic_fetch_sub(&s->refs, 1); /* never the last: the caller is inside the socket */
+        atomic_fetch_sub(&s->pipes.reactor.refs,
+                         1); /* never the last: the caller is inside the socket */
 }
 
 static const struct link_ops direct_link = {
@@ -498,22 +505,22 @@ static void again(struct inproc_link *l, int side, unsigned events)
 }
 
 /* The bound socket's end. Lock of s held. False: no memory, and nothing was done. */
-static bool attach_bound(struct fmq_socket *s, struct inproc_link *l)
+static bool attach_bound(struct conn_set *s, struct inproc_link *l)
 {
     int err = 0;
-    bool over = s->closed || s->finished;
-    struct pipe *p = over ? NULL : pipe_new(s, &err);
+    bool over = s->pipes.reactor.closed || s->pipes.reactor.finished;
+    struct pipe *p = over ? NULL : pipe_new(&s->pipes, &err);
     if (!p && !over)
         return false;
     if (!p) {
         mutex_lock(&l->lock);
-        struct fmq_socket *held = l->end[1].socket;
+        struct conn_set *held = l->end[1].set;
         l->end[1].closed = true;
-        l->end[1].socket = NULL;
+        l->end[1].set = NULL;
         note(l, 0, EV_CLOSED, true);
         mutex_unlock(&l->lock);
         if (held)
-            socket_unref(held);
+            reactor_unref(conn_set_reactor(held));
         link_unref(l); /* the reference that the pipe would have had */
         return true;
     }
@@ -587,8 +594,9 @@ static bool has_newer(struct link_end *e)
     return newer;
 }
 
-static void link_run(struct fmq_socket *s, struct cmd *cmd)
+static void link_run(struct reactor *r, struct cmd *cmd)
 {
+    struct conn_set *s = conn_set_of(r);
     struct link_end *e = LIST_ENTRY(cmd, struct link_end, cmd);
     /* Which end it is follows from which socket is asked, unless both are one socket's. */
     struct inproc_link *l = e->link;
@@ -608,7 +616,7 @@ static void link_run(struct fmq_socket *s, struct cmd *cmd)
         }
         p = e->pipe;
     }
-    if (p && p->direct && !s->finished) {
+    if (p && p->direct && !s->pipes.reactor.finished) {
         pipe_set_limits(p); /* the link's may have changed */
         if (events & EV_CONNECTED && !p->ready && !p->hung_up) {
             mutex_lock(&l->lock);
@@ -657,20 +665,20 @@ static int types_match(int a, int b)
     return peer_types_match(a, b) && peer_types_match(b, a);
 }
 
-static void snapshot(struct bound_name *entry, struct fmq_socket *s)
+static void snapshot(struct bound_name *entry, struct conn_set *s)
 {
-    entry->sndhwm = (uint32_t)s->opt.sndhwm;
-    entry->rcvhwm = (uint32_t)s->opt.rcvhwm;
-    entry->sndhwm_bytes = (uint64_t)s->opt.sndhwm_bytes;
-    entry->rcvhwm_bytes = (uint64_t)s->opt.rcvhwm_bytes;
-    entry->conflate = s->opt.conflate;
+    entry->sndhwm = (uint32_t)s->pipes.opt.sndhwm;
+    entry->rcvhwm = (uint32_t)s->pipes.opt.rcvhwm;
+    entry->sndhwm_bytes = (uint64_t)s->pipes.opt.sndhwm_bytes;
+    entry->rcvhwm_bytes = (uint64_t)s->pipes.opt.rcvhwm_bytes;
+    entry->conflate = s->pipes.opt.conflate;
     entry->identity_len = own_identity(s, entry->identity);
 }
 
 /* The bound socket meets one that connected before. */
-static void meet(struct fmq_socket *s, struct inproc_link *l)
+static void meet(struct conn_set *s, struct inproc_link *l)
 {
-    if (!types_match(s->type, l->type)) {
+    if (!types_match(s->pipes.type, l->type)) {
         mutex_lock(&l->lock);
         l->end[1].closed = true;
         note(l, 0, EV_CLOSED, true);
@@ -679,8 +687,8 @@ static void meet(struct fmq_socket *s, struct inproc_link *l)
         return;
     }
     mutex_lock(&l->lock);
-    socket_ref(s);
-    l->end[1].socket = s;
+    reactor_ref(conn_set_reactor(s));
+    l->end[1].set = s;
     describe(&l->end[1], s);
     bool gone = l->end[0].closed;
     note(l, 0, EV_CONNECTED, true);
@@ -698,87 +706,87 @@ static void meet(struct fmq_socket *s, struct inproc_link *l)
         peer_left(l, 1, p);
 }
 
-int inproc_bind(struct fmq_socket *s, const char *name)
+static int inproc_bind(struct conn_set *s, const char *name)
 {
     int rc = check_name(name);
     if (rc)
         return rc;
-    struct fmq_ctx *ctx = s->ctx;
+    struct inproc_names *names = s->inproc_names;
     struct bound_name *entry = mem_alloc(sizeof(*entry));
     if (!entry)
         return -ENOMEM;
-    entry->socket = s;
-    mutex_lock(&ctx->inproc_lock);
-    rc = map_put(&ctx->inproc_bound, name, strlen(name), entry);
+    entry->set = s;
+    mutex_lock(&names->lock);
+    rc = map_put(&names->bound, name, strlen(name), entry);
     if (rc) {
-        mutex_unlock(&ctx->inproc_lock);
+        mutex_unlock(&names->lock);
         mem_free(entry);
         return rc == -EEXIST ? -EADDRINUSE : rc;
     }
     snapshot(entry, s);
     /* Those who connected before, one at a time: a leaving socket takes its link off the list. */
     for (;;) {
-        struct inproc_wait *wait = map_get(&ctx->inproc_pending, name, strlen(name));
+        struct inproc_wait *wait = map_get(&names->pending, name, strlen(name));
         struct list *n = wait ? list_pop_front(&wait->links) : NULL;
         if (!n) {
-            map_del(&ctx->inproc_pending, name, strlen(name));
+            map_del(&names->pending, name, strlen(name));
             mem_free(wait);
             break;
         }
         struct inproc_link *l = LIST_ENTRY(n, struct inproc_link, waiting);
         atomic_fetch_add(&l->refs, 1); /* the pipe's to be; the list's is ours now */
-        mutex_unlock(&ctx->inproc_lock);
+        mutex_unlock(&names->lock);
         meet(s, l);
         link_unref(l);
-        mutex_lock(&ctx->inproc_lock);
+        mutex_lock(&names->lock);
     }
-    mutex_unlock(&ctx->inproc_lock);
+    mutex_unlock(&names->lock);
     return 0;
 }
 
-int inproc_unbind(struct fmq_socket *s, const char *name)
+static int inproc_unbind(struct conn_set *s, const char *name)
 {
-    struct fmq_ctx *ctx = s->ctx;
-    mutex_lock(&ctx->inproc_lock);
-    struct bound_name *entry = map_get(&ctx->inproc_bound, name, strlen(name));
+    struct inproc_names *names = s->inproc_names;
+    mutex_lock(&names->lock);
+    struct bound_name *entry = map_get(&names->bound, name, strlen(name));
     int rc = -ENOENT;
-    if (entry && entry->socket == s) {
-        map_del(&ctx->inproc_bound, name, strlen(name));
+    if (entry && entry->set == s) {
+        map_del(&names->bound, name, strlen(name));
         mem_free(entry);
         rc = 0;
     }
-    mutex_unlock(&ctx->inproc_lock);
+    mutex_unlock(&names->lock);
     return rc;
 }
 
-void inproc_unbind_all(struct fmq_socket *s)
+void inproc_unbind_all(struct conn_set *s)
 {
-    struct fmq_ctx *ctx = s->ctx;
-    mutex_lock(&ctx->inproc_lock);
+    struct inproc_names *names = s->inproc_names;
+    mutex_lock(&names->lock);
     size_t pos = 0;
     const void *key;
     size_t len;
     struct bound_name *entry;
-    while ((entry = map_next(&ctx->inproc_bound, &pos, &key, &len))) {
-        if (entry->socket == s) {
-            map_del(&ctx->inproc_bound, key, len);
+    while ((entry = map_next(&names->bound, &pos, &key, &len))) {
+        if (entry->set == s) {
+            map_del(&names->bound, key, len);
             mem_free(entry);
         }
     }
-    mutex_unlock(&ctx->inproc_lock);
+    mutex_unlock(&names->lock);
 }
 
 /* Joins those who wait for the name. inproc_lock held. */
-static int wait_for_name(struct fmq_ctx *ctx, struct inproc_link *l)
+static int wait_for_name(struct inproc_names *names, struct inproc_link *l)
 {
     size_t len = strlen(l->name);
-    struct inproc_wait *wait = map_get(&ctx->inproc_pending, l->name, len);
+    struct inproc_wait *wait = map_get(&names->pending, l->name, len);
     if (!wait) {
         wait = mem_alloc(sizeof(*wait));
         if (!wait)
             return -ENOMEM;
         list_init(&wait->links);
-        int rc = map_put(&ctx->inproc_pending, l->name, len, wait);
+        int rc = map_put(&names->pending, l->name, len, wait);
         if (rc) {
             mem_free(wait);
             return rc;
@@ -789,55 +797,65 @@ static int wait_for_name(struct fmq_ctx *ctx, struct inproc_link *l)
     return 0;
 }
 
-void inproc_forget(struct fmq_ctx *ctx)
+void inproc_names_init(struct inproc_names *names)
+{
+    mutex_init(&names->lock);
+    map_init(&names->bound);
+    map_init(&names->pending);
+}
+
+void inproc_names_fini(struct inproc_names *names)
 {
     size_t pos = 0;
     const void *key;
     size_t len;
     struct inproc_wait *wait;
-    while ((wait = map_next(&ctx->inproc_pending, &pos, &key, &len))) {
+    while ((wait = map_next(&names->pending, &pos, &key, &len))) {
         for (struct list *n; (n = list_pop_front(&wait->links));)
             link_unref(LIST_ENTRY(n, struct inproc_link, waiting));
         mem_free(wait);
     }
     pos = 0;
     struct bound_name *entry;
-    while ((entry = map_next(&ctx->inproc_bound, &pos, &key, &len)))
+    while ((entry = map_next(&names->bound, &pos, &key, &len)))
         mem_free(entry);
+    map_fini(&names->bound);
+    map_fini(&names->pending);
+    mutex_fini(&names->lock);
 }
 
-bool inproc_is_bound(struct fmq_ctx *ctx, const char *name)
+bool inproc_is_bound(struct inproc_names *names, const char *name)
 {
-    mutex_lock(&ctx->inproc_lock);
-    bool bound = map_get(&ctx->inproc_bound, name, strlen(name)) != NULL;
-    mutex_unlock(&ctx->inproc_lock);
+    mutex_lock(&names->lock);
+    bool bound = map_get(&names->bound, name, strlen(name)) != NULL;
+    mutex_unlock(&names->lock);
     return bound;
 }
 
-int inproc_connect(struct fmq_socket *s, struct pipe *p, const char *name, bool only_bound)
+int inproc_connect(struct conn_set *s, struct pipe *p, const char *name, bool only_bound)
 {
     int rc = check_name(name);
     if (rc)
         return rc;
-    struct fmq_ctx *ctx = s->ctx;
+    struct inproc_names *names = s->inproc_names;
     struct inproc_link *l = link_new(s, name);
     if (!l)
         return -ENOMEM;
     l->end[0].link = l->end[1].link = l;
     bool connected = false;
-    mutex_lock(&ctx->inproc_lock);
-    struct bound_name *entry = map_get(&ctx->inproc_bound, name, strlen(name));
+    mutex_lock(&names->lock);
+    struct bound_name *entry = map_get(&names->bound, name, strlen(name));
     if (entry) {
-        struct fmq_socket *bound = entry->socket;
-        if (!types_match(s->type, bound->type)) {
+        struct conn_set *bound = entry->set;
+        if (!types_match(s->pipes.type, bound->pipes.type)) {
             detail_set("a %s socket cannot talk to the %s socket bound at inproc://%.100s",
-                       s->ops->name, bound->ops->name, name);
+                       s->pipes.ops->name, bound->pipes.ops->name, name);
             rc = -FMQ_ENOCOMPATPROTO;
         } else {
             connected = true;
-            socket_ref(bound);
+            reactor_ref(conn_set_reactor(bound));
             struct link_end *e = &l->end[1];
-            e->socket = bound;
+            e->set = bound;
             e->sndhwm = entry->sndhwm;
             e->rcvhwm = entry->rcvhwm;
             e->sndhwm_bytes = entry->sndhwm_bytes;
@@ -859,12 +877,12 @@ int inproc_connect(struct fmq_socket *s, struct pipe *p, const char *name, bool 
     } else {
         set_hwm(l, false);
         l->end[0].pipe = p;
-        rc = wait_for_name(ctx, l);
+        rc = wait_for_name(names, l);
     }
-    mutex_unlock(&ctx->inproc_lock);
+    mutex_unlock(&names->lock);
     if (rc) {
-        atomic_fetch_sub(&s->refs, 1);
-        l->end[0].socket = NULL;
+        atomic_fetch_sub(&s->pipes.reactor.refs, 1);
+        l->end[0].set = NULL;
         link_unref(l);
         return rc;
     }
@@ -875,3 +893,15 @@ int inproc_connect(struct fmq_socket *s, struct pipe *p, const char *name, bool 
     pipe_set_limits(p);
     return connected ? pipe_connected(p) : 0;
 }
+
+static int inproc_attach(struct conn_set *s, struct pipe *p, const char *rest)
+{
+    return inproc_connect(s, p, rest, false);
+}
+
+const struct transport_ops transport_inproc = {
+    .scheme = "inproc",
+    .bind = inproc_bind,
+    .unbind = inproc_unbind,
+    .attach = inproc_attach,
+};

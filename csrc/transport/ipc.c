@@ -75,7 +75,7 @@ static int find_server(const struct net_addr *addr)
 
 static int ipc_listen(struct endpoint *ep, struct address *a)
 {
-    const struct options *o = &ep->socket->opt;
+    const struct option_values *o = &ep->set->pipes.opt;
     int adopted = stream_adopted(ep);
     if (adopted != -1)
         return adopted;
@@ -146,7 +146,7 @@ static bool listed(const uint32_t *list, size_t count, uint32_t value)
 static int ipc_accepted(struct endpoint *ep, int fd, const struct net_addr *peer)
 {
     (void)peer;
-    const struct options *o = &ep->socket->opt;
+    const struct option_values *o = &ep->set->pipes.opt;
     if (o->ipc_pid_count || o->ipc_uid_count || o->ipc_gid_count) {
         uint32_t pid, uid, gid;
         int rc = net_peer_cred(fd, &pid, &uid, &gid);

@@ -5,7 +5,7 @@
 
 int stream_apply(struct endpoint *ep, int fd, int family)
 {
-    const struct options *o = &ep->socket->opt;
+    const struct option_values *o = &ep->set->pipes.opt;
     struct net_stream_opts opts = {
         .sndbuf = o->sndbuf,
         .rcvbuf = o->rcvbuf,
@@ -37,7 +37,7 @@ int stream_socket(struct endpoint *ep, int family)
 
 int stream_adopted(struct endpoint *ep)
 {
-    int fd = ep->socket->opt.use_fd;
+    int fd = ep->set->pipes.opt.use_fd;
     if (fd < 0)
         return -1;
     int rc = net_fd_adopt(fd);

@@ -3,7 +3,7 @@
 #ifndef TRANSPORT_STREAM_H
 #define TRANSPORT_STREAM_H
 
-#include "core/endpoint.h"
+#include "net/endpoint.h"
 #include "os/net.h"
 
 /* A new descriptor for the family with the socket's options applied; or a negative errno. */

@@ -167,7 +167,7 @@ static int local_address(const char *host, uint16_t port, bool ipv6, struct net_
 
 static int choose_congestion(const struct endpoint *ep, int fd, const struct net_addr *addr)
 {
-    const char *chosen = ep->socket->opt.tcp_congestion;
+    const char *chosen = ep->set->pipes.opt.tcp_congestion;
     if (chosen[0])
         return net_congestion(fd, chosen);
     if (net_is_loopback(addr))
@@ -177,7 +177,7 @@ static int choose_congestion(const struct endpoint *ep, int fd, const struct net
 
 static int tcp_listen(struct endpoint *ep, struct address *a)
 {
-    const struct options *o = &ep->socket->opt;
+    const struct option_values *o = &ep->set->pipes.opt;
     int adopted = stream_adopted(ep);
     if (adopted != -1)
         return adopted;
@@ -275,7 +275,7 @@ static bool cidr_matches(const struct cidr *c, const struct net_addr *a)
 
 static int tcp_accepted(struct endpoint *ep, int fd, const struct net_addr *peer)
 {
-    const struct options *o = &ep->socket->opt;
+    const struct option_values *o = &ep->set->pipes.opt;
     if (o->accept_filter_count) {
         bool ok = false;
         for (size_t i = 0; i < o->accept_filter_count && !ok; i++)

@@ -969,7 +969,7 @@ cdef class AsyncSocket(Socket):
         cdef _Waiter w
         cdef bint more
         cdef int rc
-        if deadlist_count():
+        if decref_queue_count():
             drain()
         if self.waits is None:
             self.join()
@@ -989,7 +989,7 @@ cdef class AsyncSocket(Socket):
         """A Future of all parts of the next message: a list of bytes, or with copy=False of
         Frames."""
         cdef _Waiter w = _Waiter()
-        if deadlist_count():
+        if decref_queue_count():
             drain()
         w.kind = TAKE_MESSAGE
         w.flags = flags
@@ -1005,7 +1005,7 @@ cdef class AsyncSocket(Socket):
         """
         cdef _Waiter w = _Waiter()
         cdef Py_buffer buf
-        if deadlist_count():
+        if decref_queue_count():
             drain()
         PyObject_GetBuffer(buffer, &buf, PyBUF_WRITABLE)
         size = buf.len
@@ -1027,7 +1027,7 @@ cdef class AsyncSocket(Socket):
         always lists; copy=False: Frames. timeout: ms, instead of RCVTIMEO.
         """
         cdef _Waiter w = _Waiter()
-        if deadlist_count():
+        if decref_queue_count():
             drain()
         if not isinstance(max, int):
             raise TypeError(f"max must be int, not {type(max).__name__}")
@@ -1054,7 +1054,7 @@ cdef class AsyncSocket(Socket):
         """A Future of the next message: the list of its parts, each bytes. The iteration ends when
         the socket is closed or its context terminated."""
         cdef _Waiter w
-        if deadlist_count():
+        if decref_queue_count():
             drain()
         if self.own_messages:
             return next_message(self)
@@ -1121,7 +1121,7 @@ cdef class AsyncSocket(Socket):
         cdef _Waiter w
         cdef Py_ssize_t size
         cdef int rc
-        if deadlist_count():
+        if decref_queue_count():
             drain()
         if self.waits is None:
             self.join()
@@ -1149,7 +1149,7 @@ cdef class AsyncSocket(Socket):
         """A Future that is done when the parts are on their way, as one message, whole or not at
         all. Parameters as for send."""
         cdef _Waiter w = _Waiter()
-        if deadlist_count():
+        if decref_queue_count():
             drain()
         w.kind = SEND_MESSAGE
         w.flags = flags
@@ -1165,7 +1165,7 @@ cdef class AsyncSocket(Socket):
         cdef _Waits waits = self.join()
         cdef Py_ssize_t sent = 0
         cdef int rc
-        if deadlist_count():
+        if decref_queue_count():
             drain()
         try:
             while sent < limit:

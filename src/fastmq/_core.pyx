@@ -114,7 +114,7 @@ cdef void hook_release(void *ob) noexcept nogil:
     # Plain bytes may wait for the next call into this module; a lent buffer has an owner who waits.
     # Once pushed the object may be gone at any time, another thread drains.
     cdef bint lent = (<_Raw *>ob).ob_type == held_type
-    cdef bint many = deadlist_push(ob)
+    cdef bint many = decref_queue_push(ob)
     if (many or lent) and not exiting:
         Py_AddPendingCall(pending_drain, NULL)
 
@@ -147,7 +147,7 @@ cdef int drain() except -1:
     cdef _Held h
     cdef object failure = None
     while True:
-        n = deadlist_take(some, 64)
+        n = decref_queue_take(some, 64)
         if n == 0:
             break
         for i in range(n):
@@ -174,7 +174,7 @@ cdef int drain() except -1:
 def wait_released(int timeout_ms):
     """Waits until the engine has let go of something (or for timeout_ms), and ends it."""
     with nogil:
-        deadlist_wait(timeout_ms)
+        decref_queue_wait(timeout_ms)
     drain()
     PyErr_CheckSignals()
 
@@ -1340,7 +1340,7 @@ cdef class Socket:
         """
         cdef Py_ssize_t size
         cdef int rc
-        if deadlist_count():
+        if decref_queue_count():
             drain()
         if self.s is NULL:
             unusable()
@@ -1370,7 +1370,7 @@ cdef class Socket:
         cdef size_t total = 0
         cdef bint sent = False
         cdef list watched = []
-        if deadlist_count():
+        if decref_queue_count():
             drain()
         if self.s is NULL:
             unusable()
@@ -1473,7 +1473,7 @@ cdef class Socket:
                             sent += 1
                             if sent % TURN == 0:
                                 PyErr_CheckSignals()
-                                if deadlist_count():
+                                if decref_queue_count():
                                     drain()
                                 with nogil:
                                     pass
@@ -1554,7 +1554,7 @@ cdef class Socket:
         cdef msg m
         cdef meta *props = NULL
         cdef int rc
-        if deadlist_count():
+        if decref_queue_count():
             drain()
         if self.s is NULL:
             unusable()
@@ -1576,7 +1576,7 @@ cdef class Socket:
         cdef uint32_t i
         cdef int rc
         cdef list out = []
-        if deadlist_count():
+        if decref_queue_count():
             drain()
         if self.s is NULL:
             unusable()
@@ -1668,7 +1668,7 @@ cdef class Socket:
         cdef bint more
         cdef list out = []
         cdef list whole = None
-        if deadlist_count():
+        if decref_queue_count():
             drain()
         if self.s is NULL:
             unusable()
@@ -1710,7 +1710,7 @@ cdef class Socket:
         cdef parts p
         cdef uint32_t i
         cdef int rc
-        if deadlist_count():
+        if decref_queue_count():
             drain()
         if self.s is NULL:
             unusable()
@@ -1738,7 +1738,7 @@ cdef class Socket:
         cdef int step
         cdef int64_t deadline
         cdef int rc
-        if deadlist_count():
+        if decref_queue_count():
             drain()
         if self.s is NULL or fmq_closed(self.s):
             raise make_error(-ENOTSUP, "Operation not supported: the socket is closed")

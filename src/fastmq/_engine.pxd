@@ -255,8 +255,8 @@ cdef extern from "fastmq.h" nogil:
     void fmq_proxy_end(fmq_proxy_state *state)
 
 
-cdef extern from "core/deadlist.h" nogil:
-    bint deadlist_push(void *object)
-    unsigned deadlist_count()
-    size_t deadlist_take(void **out, size_t max)
-    bint deadlist_wait(int timeout_ms)
+cdef extern from "reactor/decref_queue.h" nogil:
+    bint decref_queue_push(void *object)
+    unsigned decref_queue_count()
+    size_t decref_queue_take(void **out, size_t max)
+    bint decref_queue_wait(int timeout_ms)

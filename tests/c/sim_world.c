@@ -8,9 +8,9 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "core/option_ids.h"
 #include "fake_crypto.h"
 #include "os/net.h"
+#include "pipe/option_ids.h"
 #include "sim.h"
 
 #define CALM_LIMIT_NS (60 * NS_PER_S)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// needs: base os msg wire core
+// needs: engine
 /* The whole engine through fastmq.h, over real sockets. */
 #include "check.h"
 

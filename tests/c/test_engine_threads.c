@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// needs: base os msg wire core
+// needs: engine
 /* One socket, one context, many threads: meant for the thread sanitizer. */
 #include "check.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// needs: base os msg wire core
+// needs: engine
 /*
  * Every allocation and every system call of a scenario fails in turn: the 1st in the first run, the
  * 2nd in the second, until a run has no failure left. A call that fails says why, and does what it

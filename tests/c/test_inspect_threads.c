@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// needs: base os msg wire core
+// needs: engine
 /* Peers, statistics and subscribers, asked for by some threads while others work. */
 #include "check.h"
 

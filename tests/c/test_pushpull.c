@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-// needs: base msg wire
-#include "fakepipe.h"
+// needs: base os msg wire reactor pipe
+#include "fakelink.h"
 
-#include "core/option_ids.h"
 #include "pattern/dealer.c"
 #include "pattern/pair.c"
 #include "pattern/pushpull.c"
 #include "pattern/route.c"
+#include "pipe/option_ids.h"
 
 /* ---- PUSH ---- */
 
 TEST(push_deals_to_its_peers_in_turn)
 {
-    struct fmq_socket *s = fake_socket(&pattern_push);
+    struct pipe_set *s = fake_socket(&pattern_push);
     struct fake *a = fake_peer(s), *b = fake_peer(s);
     for (int i = 0; i < 2; i++) {
         CHECK_EQ(user_sends(s, "1|x"), 0);
@@ -28,12 +28,12 @@ TEST(push_deals_to_its_peers_in_turn)
 
 TEST(push_without_peers_or_with_full_ones_would_block)
 {
-    struct fmq_socket *s = fake_socket(&pattern_push);
+    struct pipe_set *s = fake_socket(&pattern_push);
     CHECK_EQ(ready(s), 0);
     CHECK_EQ(user_sends(s, "x"), -EAGAIN);
     CHECK_EQ(user_checks(s, "x"), -EAGAIN);
     struct fake *a = fake_peer(s);
-    a->pipe.out_hwm = 2;
+    a->pipe->out_hwm = 2;
     CHECK_EQ(user_sends(s, "1"), 0);
     CHECK_EQ(ready(s), OUT);
     CHECK_EQ(user_sends(s, "2"), 0);
@@ -47,27 +47,27 @@ TEST(push_without_peers_or_with_full_ones_would_block)
 
 TEST(push_goes_round_a_full_peer)
 {
-    struct fmq_socket *s = fake_socket(&pattern_push);
+    struct pipe_set *s = fake_socket(&pattern_push);
     struct fake *a = fake_peer(s), *b = fake_peer(s);
-    a->pipe.out_hwm = 1;
+    a->pipe->out_hwm = 1;
     for (int i = 0; i < 5; i++)
         CHECK_EQ(user_sends(s, "x"), 0);
-    CHECK_EQ(a->sent.msgs, 1);
-    CHECK_EQ(b->sent.msgs, 4);
+    CHECK_EQ(a->pipe->out.msgs, 1);
+    CHECK_EQ(b->pipe->out.msgs, 4);
     fake_end(s);
 }
 
 TEST(push_goes_round_a_peer_without_room_for_so_many_bytes)
 {
-    struct fmq_socket *s = fake_socket(&pattern_push);
+    struct pipe_set *s = fake_socket(&pattern_push);
     struct fake *a = fake_peer(s), *b = fake_peer(s);
     fake_bound(a, 10);
     CHECK_EQ(user_sends(s, "123456"), 0); /* a */
     CHECK_EQ(user_sends(s, "123456"), 0); /* b */
     CHECK_EQ(user_sends(s, "12|345"), 0); /* not a */
-    CHECK_EQ(b->sent.msgs, 2);
+    CHECK_EQ(b->pipe->out.msgs, 2);
     CHECK_EQ(user_sends(s, "1|234"), 0); /* it kept its turn */
-    CHECK_EQ(a->sent.msgs, 2);
+    CHECK_EQ(a->pipe->out.msgs, 2);
     fake_bound(b, 1);
     CHECK_EQ(user_sends(s, "1"), -EAGAIN);
     CHECK_EQ(ready(s), 0);
@@ -78,7 +78,7 @@ TEST(push_goes_round_a_peer_without_room_for_so_many_bytes)
 
 TEST(push_is_ready_after_a_refusal_when_that_message_fits)
 {
-    struct fmq_socket *s = fake_socket(&pattern_push);
+    struct pipe_set *s = fake_socket(&pattern_push);
     struct fake *a = fake_peer(s);
     fake_bound(a, 10);
     CHECK_EQ(user_sends(s, "123"), 0);
@@ -97,12 +97,12 @@ TEST(push_is_ready_after_a_refusal_when_that_message_fits)
 
 TEST(push_forgets_a_peer_that_hung_up)
 {
-    struct fmq_socket *s = fake_socket(&pattern_push);
+    struct pipe_set *s = fake_socket(&pattern_push);
     struct fake *a = fake_peer(s), *b = fake_peer(s);
     fake_hangup(a);
     CHECK_EQ(user_sends(s, "x"), 0);
     CHECK_EQ(user_sends(s, "y"), 0);
-    CHECK_EQ(b->sent.msgs, 2);
+    CHECK_EQ(b->pipe->out.msgs, 2);
     fake_gone(b);
     CHECK_EQ(ready(s), 0);
     fake_end(s);
@@ -110,10 +110,10 @@ TEST(push_forgets_a_peer_that_hung_up)
 
 TEST(push_drops_what_a_peer_says)
 {
-    struct fmq_socket *s = fake_socket(&pattern_push);
+    struct pipe_set *s = fake_socket(&pattern_push);
     struct fake *a = fake_peer(s);
     peer_says(a, "hello");
-    CHECK(!pipe_can_read(&a->pipe));
+    CHECK(!pipe_can_read(a->pipe));
     CHECK_EQ(s->drops, 1);
     fake_end(s);
 }
@@ -122,7 +122,7 @@ TEST(push_drops_what_a_peer_says)
 
 TEST(pull_takes_from_its_peers_in_turn)
 {
-    struct fmq_socket *s = fake_socket(&pattern_pull);
+    struct pipe_set *s = fake_socket(&pattern_pull);
     struct fake *a = fake_peer(s), *b = fake_peer(s);
     CHECK_EQ(ready(s), 0);
     CHECK_STR(user_gets(s), "(again)");
@@ -132,7 +132,7 @@ TEST(pull_takes_from_its_peers_in_turn)
     peer_says(b, "b1");
     CHECK_EQ(ready(s), IN);
     CHECK_STR(user_gets(s), "a1|x");
-    CHECK(heard_from == &a->pipe);
+    CHECK(heard_from == a->pipe);
     CHECK_STR(user_gets(s), "b1");
     CHECK_STR(user_gets(s), "a2");
     CHECK_STR(user_gets(s), "a3");
@@ -142,7 +142,7 @@ TEST(pull_takes_from_its_peers_in_turn)
 
 TEST(pull_still_gets_what_a_peer_sent_before_it_went)
 {
-    struct fmq_socket *s = fake_socket(&pattern_pull);
+    struct pipe_set *s = fake_socket(&pattern_pull);
     struct fake *a = fake_peer(s);
     peer_says(a, "last words");
     fake_hangup(a);
@@ -157,7 +157,7 @@ TEST(pull_still_gets_what_a_peer_sent_before_it_went)
 
 TEST(pair_refuses_a_second_peer_until_the_first_went)
 {
-    struct fmq_socket *s = fake_socket(&pattern_pair);
+    struct pipe_set *s = fake_socket(&pattern_pair);
     struct fake *a = fake_peer(s), *b = fake_new(s);
     CHECK(fake_attach(b) != 0);
     fake_free(b);
@@ -182,10 +182,10 @@ TEST(pair_refuses_a_second_peer_until_the_first_went)
 
 TEST(pair_blocks_at_the_high_water_mark)
 {
-    struct fmq_socket *s = fake_socket(&pattern_pair);
+    struct pipe_set *s = fake_socket(&pattern_pair);
     CHECK_EQ(user_checks(s, ""), -EAGAIN);
     struct fake *a = fake_peer(s);
-    a->pipe.out_hwm = 1;
+    a->pipe->out_hwm = 1;
     CHECK_EQ(user_sends(s, "x"), 0);
     CHECK_EQ(ready(s), 0);
     CHECK_EQ(user_sends(s, "x"), -EAGAIN);
@@ -196,7 +196,7 @@ TEST(pair_blocks_at_the_high_water_mark)
 
 TEST(dealer_sends_and_receives_in_turn)
 {
-    struct fmq_socket *s = fake_socket(&pattern_dealer);
+    struct pipe_set *s = fake_socket(&pattern_dealer);
     CHECK_EQ(ready(s), 0);
     struct fake *a = fake_peer(s), *b = fake_peer(s);
     CHECK_EQ(ready(s), OUT);
@@ -216,7 +216,7 @@ TEST(dealer_sends_and_receives_in_turn)
 
 TEST(dealer_probes_each_new_connection_when_asked_to)
 {
-    struct fmq_socket *s = fake_socket(&pattern_dealer);
+    struct pipe_set *s = fake_socket(&pattern_dealer);
     CHECK_EQ(user_sets(s, OPT_PROBE_ROUTER, 1), 0);
     CHECK_EQ(user_sets(s, OPT_ROUTER_MANDATORY, 1), -EINVAL);
     struct fake *a = fake_peer(s);

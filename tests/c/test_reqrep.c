@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-// needs: base msg wire os
-#include "fakepipe.h"
+// needs: base os msg wire reactor pipe
+#include "fakelink.h"
 
 #include "pattern/reqrep.c"
 #include "pattern/route.c"
@@ -9,7 +9,7 @@
 
 TEST(req_sends_an_empty_frame_and_takes_it_off_the_reply)
 {
-    struct fmq_socket *s = fake_socket(&pattern_req);
+    struct pipe_set *s = fake_socket(&pattern_req);
     struct fake *a = fake_peer(s);
     CHECK_EQ(ready(s), OUT);
     CHECK_STR(user_gets(s), "(efsm)");
@@ -23,7 +23,7 @@ TEST(req_sends_an_empty_frame_and_takes_it_off_the_reply)
     CHECK_EQ(ready(s), IN);
     CHECK_EQ(ready(s), IN);
     CHECK_STR(user_gets(s), "reply|more");
-    CHECK(heard_from == &a->pipe);
+    CHECK(heard_from == a->pipe);
     CHECK_STR(user_gets(s), "(efsm)");
     CHECK_EQ(ready(s), OUT);
     fake_end(s);
@@ -31,7 +31,7 @@ TEST(req_sends_an_empty_frame_and_takes_it_off_the_reply)
 
 TEST(req_asks_its_peers_in_turn_and_blocks_without_any)
 {
-    struct fmq_socket *s = fake_socket(&pattern_req);
+    struct pipe_set *s = fake_socket(&pattern_req);
     CHECK_EQ(user_sends(s, "q"), -EAGAIN);
     CHECK_EQ(user_checks(s, "q"), -EAGAIN);
     struct fake *a = fake_peer(s), *b = fake_peer(s);
@@ -45,13 +45,13 @@ TEST(req_asks_its_peers_in_turn_and_blocks_without_any)
 
 TEST(req_listens_only_to_the_peer_asked)
 {
-    struct fmq_socket *s = fake_socket(&pattern_req);
+    struct pipe_set *s = fake_socket(&pattern_req);
     struct fake *a = fake_peer(s), *b = fake_peer(s);
     CHECK_EQ(user_sends(s, "q"), 0);
     peer_says(b, "|wrong");
     CHECK_EQ(ready(s), 0);
-    CHECK(!pipe_can_read(&b->pipe));
-    CHECK(!b->close_wanted);
+    CHECK(!pipe_can_read(b->pipe));
+    CHECK(!b->pipe->close_wanted);
     peer_says(a, "|right");
     CHECK_STR(user_gets(s), "right");
     fake_end(s);
@@ -59,7 +59,7 @@ TEST(req_listens_only_to_the_peer_asked)
 
 TEST(req_listens_to_any_peer_once_the_one_asked_is_gone)
 {
-    struct fmq_socket *s = fake_socket(&pattern_req);
+    struct pipe_set *s = fake_socket(&pattern_req);
     struct fake *a = fake_peer(s), *b = fake_peer(s);
     CHECK_EQ(user_sends(s, "q"), 0);
     fake_gone(a);
@@ -70,7 +70,7 @@ TEST(req_listens_to_any_peer_once_the_one_asked_is_gone)
 
 TEST(req_drops_stale_replies_before_a_new_request)
 {
-    struct fmq_socket *s = fake_socket(&pattern_req);
+    struct pipe_set *s = fake_socket(&pattern_req);
     struct fake *a = fake_peer(s);
     peer_says(a, "|unasked");
     CHECK_EQ(ready(s), OUT);
@@ -86,14 +86,14 @@ TEST(req_closes_a_connection_that_replies_without_envelope)
 {
     static const char *const bad[] = {"no envelope", "x|y", "", "1234|x|y", "1234"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        struct fmq_socket *s = fake_socket(&pattern_req);
+        struct pipe_set *s = fake_socket(&pattern_req);
         struct fake *a = fake_peer(s), *b = fake_peer(s);
         CHECK_EQ(user_sends(s, "q"), 0);
         peer_says(a, bad[i]);
         peer_says(a, "|behind it");
         CHECK_STR(user_gets(s), "(again)");
-        CHECK(a->close_wanted);
-        CHECK(!pipe_can_read(&a->pipe));
+        CHECK(a->pipe->close_wanted);
+        CHECK(!pipe_can_read(a->pipe));
         fake_gone(a);
         peer_says(b, "|b");
         CHECK_STR(user_gets(s), "b");
@@ -103,7 +103,7 @@ TEST(req_closes_a_connection_that_replies_without_envelope)
 
 TEST(req_accepts_an_id_frame_even_without_correlate)
 {
-    struct fmq_socket *s = fake_socket(&pattern_req);
+    struct pipe_set *s = fake_socket(&pattern_req);
     struct fake *a = fake_peer(s);
     CHECK_EQ(user_sends(s, "q"), 0);
     peer_says(a, "1234||ok");
@@ -113,9 +113,12 @@ TEST(req_accepts_an_id_frame_even_without_correlate)
 
 static void echo_id(char id[16], struct fake *f)
 {
-    struct msg *m = msgring_peek(&f->sent);
-    CHECK_EQ(msg_size(m), 4);
-    memcpy(id, msg_data(m), 4);
+    uint8_t flags;
+    const uint8_t *data;
+    size_t size;
+    CHECK(outq_front(&f->pipe->out, &flags, &data, &size));
+    CHECK_EQ(size, 4);
+    memcpy(id, data, 4);
 }
 
 static void says_with_id(struct fake *f, const char id[16], const char *body)
@@ -123,14 +126,14 @@ static void says_with_id(struct fake *f, const char id[16], const char *body)
     struct msg m;
     CHECK_EQ(msg_init_copy(&m, id, 4), 0);
     m.flags = PART_MORE;
-    CHECK_EQ(msgring_push(&f->pipe.in, &m), 0);
+    CHECK_EQ(msgring_push(&f->pipe->in, &m), 0);
     peer_says(f, body);
-    f->pipe.socket->ops->readable(f->pipe.socket, &f->pipe);
+    f->pipe->set->ops->readable(f->pipe->set, f->pipe);
 }
 
 TEST(req_with_correlate_takes_only_the_reply_with_its_id)
 {
-    struct fmq_socket *s = fake_socket(&pattern_req);
+    struct pipe_set *s = fake_socket(&pattern_req);
     CHECK_EQ(user_sets(s, OPT_REQ_CORRELATE, 1), 0);
     CHECK_EQ(user_sets(s, OPT_REQ_RELAXED, 1), 0);
     struct fake *a = fake_peer(s);
@@ -149,7 +152,7 @@ TEST(req_with_correlate_takes_only_the_reply_with_its_id)
     CHECK_STR(user_gets(s), "(again)");
     peer_says(a, "|without");
     CHECK_STR(user_gets(s), "(again)");
-    CHECK(!a->close_wanted);
+    CHECK(!a->pipe->close_wanted);
     says_with_id(a, id2, "|two's");
     CHECK_STR(user_gets(s), "two's");
     fake_end(s);
@@ -157,7 +160,7 @@ TEST(req_with_correlate_takes_only_the_reply_with_its_id)
 
 TEST(req_relaxed_abandons_the_request_that_is_out)
 {
-    struct fmq_socket *s = fake_socket(&pattern_req);
+    struct pipe_set *s = fake_socket(&pattern_req);
     CHECK_EQ(user_sets(s, OPT_REQ_RELAXED, 1), 0);
     struct fake *a = fake_peer(s), *b = fake_peer(s);
     CHECK_EQ(user_sends(s, "one"), 0);
@@ -173,10 +176,10 @@ TEST(req_relaxed_abandons_the_request_that_is_out)
 
 TEST(req_keeps_waiting_when_a_relaxed_send_would_block)
 {
-    struct fmq_socket *s = fake_socket(&pattern_req);
+    struct pipe_set *s = fake_socket(&pattern_req);
     CHECK_EQ(user_sets(s, OPT_REQ_RELAXED, 1), 0);
     struct fake *a = fake_peer(s);
-    a->pipe.out_hwm = 1;
+    a->pipe->out_hwm = 1;
     CHECK_EQ(user_sends(s, "one"), 0);
     CHECK_EQ(user_sends(s, "two"), -EAGAIN);
     peer_says(a, "|ok");
@@ -186,7 +189,7 @@ TEST(req_keeps_waiting_when_a_relaxed_send_would_block)
 
 TEST(req_holds_a_reply_whose_sender_is_gone)
 {
-    struct fmq_socket *s = fake_socket(&pattern_req);
+    struct pipe_set *s = fake_socket(&pattern_req);
     struct fake *a = fake_peer(s);
     CHECK_EQ(user_sends(s, "q"), 0);
     peer_says(a, "|ok");
@@ -200,7 +203,7 @@ TEST(req_holds_a_reply_whose_sender_is_gone)
 
 TEST(req_send_without_memory_leaves_the_message_and_the_state)
 {
-    struct fmq_socket *s = fake_socket(&pattern_req);
+    struct pipe_set *s = fake_socket(&pattern_req);
     struct fake *a = fake_peer(s);
     struct parts m;
     parts_init(&m);
@@ -223,7 +226,7 @@ TEST(req_send_without_memory_leaves_the_message_and_the_state)
 
 TEST(rep_keeps_the_envelope_for_the_reply)
 {
-    struct fmq_socket *s = fake_socket(&pattern_rep);
+    struct pipe_set *s = fake_socket(&pattern_rep);
     struct fake *a = fake_peer(s);
     CHECK_EQ(ready(s), 0);
     CHECK_EQ(user_sends(s, "x"), -FMQ_EFSM);
@@ -231,7 +234,7 @@ TEST(rep_keeps_the_envelope_for_the_reply)
     peer_says(a, "r1|r2||q||z");
     CHECK_EQ(ready(s), IN);
     CHECK_STR(user_gets(s), "q||z");
-    CHECK(heard_from == &a->pipe);
+    CHECK(heard_from == a->pipe);
     CHECK_EQ(ready(s), OUT);
     CHECK_STR(user_gets(s), "(efsm)");
     CHECK_EQ(user_sends(s, "a|b"), 0);
@@ -242,7 +245,7 @@ TEST(rep_keeps_the_envelope_for_the_reply)
 
 TEST(rep_serves_its_peers_in_turn)
 {
-    struct fmq_socket *s = fake_socket(&pattern_rep);
+    struct pipe_set *s = fake_socket(&pattern_rep);
     struct fake *a = fake_peer(s), *b = fake_peer(s);
     peer_says(a, "|a1");
     peer_says(a, "|a2");
@@ -259,7 +262,7 @@ TEST(rep_serves_its_peers_in_turn)
 
 TEST(rep_drops_requests_without_delimiter_or_body)
 {
-    struct fmq_socket *s = fake_socket(&pattern_rep);
+    struct pipe_set *s = fake_socket(&pattern_rep);
     struct fake *a = fake_peer(s);
     peer_says(a, "no delimiter");
     peer_says(a, "x|y|z");
@@ -268,38 +271,38 @@ TEST(rep_drops_requests_without_delimiter_or_body)
     CHECK_EQ(ready(s), 0);
     CHECK_STR(user_gets(s), "(again)");
     CHECK_EQ(s->drops, 4);
-    CHECK_EQ(a->pipe.drops, 4);
+    CHECK_EQ(a->pipe->drops, 4);
     peer_says(a, "bad");
     peer_says(a, "|good");
     CHECK_EQ(ready(s), IN);
     CHECK_STR(user_gets(s), "good");
-    CHECK(!a->close_wanted);
+    CHECK(!a->pipe->close_wanted);
     fake_end(s);
 }
 
 TEST(rep_drops_the_reply_to_a_peer_that_is_gone_or_full)
 {
-    struct fmq_socket *s = fake_socket(&pattern_rep);
+    struct pipe_set *s = fake_socket(&pattern_rep);
     struct fake *a = fake_peer(s), *b = fake_peer(s);
     peer_says(a, "|q");
     CHECK_STR(user_gets(s), "q");
     fake_gone(a);
     CHECK_EQ(ready(s), OUT);
     CHECK_EQ(user_sends(s, "nobody"), 0);
-    b->pipe.out_hwm = 1;
+    b->pipe->out_hwm = 1;
     for (int i = 0; i < 2; i++) {
         peer_says(b, "|q");
         CHECK_STR(user_gets(s), "q");
         CHECK_EQ(user_sends(s, "x"), 0);
     }
-    CHECK_EQ(b->sent.msgs, 1);
+    CHECK_EQ(b->pipe->out.msgs, 1);
     CHECK_EQ(s->drops, 2);
     fake_end(s);
 }
 
 TEST(rep_holds_a_request_whose_sender_is_gone)
 {
-    struct fmq_socket *s = fake_socket(&pattern_rep);
+    struct pipe_set *s = fake_socket(&pattern_rep);
     struct fake *a = fake_peer(s);
     peer_says(a, "|q");
     CHECK_EQ(ready(s), IN);
@@ -311,7 +314,7 @@ TEST(rep_holds_a_request_whose_sender_is_gone)
 
 TEST(rep_keeps_long_envelopes)
 {
-    struct fmq_socket *s = fake_socket(&pattern_rep);
+    struct pipe_set *s = fake_socket(&pattern_rep);
     struct fake *a = fake_peer(s);
     peer_says(a, "1|2|3|4|5|6|7|8|9||q");
     mem_fail_at(1);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-// needs: base os msg wire
+// needs: base os msg wire reactor pipe
 /*
  * What a peer decides the number of (parts, subscriptions, properties, commands, frames) costs in
  * proportion to that number. Counted are the branches that are executed, and what the C library
  * moves, for a number and for eight times as many; nothing is timed.
  */
-#include "fakepipe.h"
+#include "fakelink.h"
 
 #include "pattern/ids.c"
 #include "pattern/route.c"
@@ -94,22 +94,22 @@ static void make_parts(struct parts *m, uint32_t n, uint32_t kept)
 static void arrive(struct fake *f, struct parts *m)
 {
     for (uint32_t i = 0; i < m->len; i++)
-        CHECK_EQ(msgring_push(&f->pipe.in, &m->v[i]), 0);
+        CHECK_EQ(msgring_push(&f->pipe->in, &m->v[i]), 0);
     m->len = 0;
     parts_fini(m);
 }
 
 static uint64_t parts_of_a_subscriber(const struct pattern_ops *ops, uint32_t n, uint32_t kept)
 {
-    struct fmq_socket *s = fake_socket(ops);
+    struct pipe_set *s = fake_socket(ops);
     struct fake *f = fake_peer(s);
     struct parts m;
     make_parts(&m, n, kept);
     arrive(f, &m);
     uint64_t before = steps;
-    s->ops->readable(s, &f->pipe);
+    s->ops->readable(s, f->pipe);
     uint64_t took = steps - before;
-    CHECK(!pipe_can_read(&f->pipe));
+    CHECK(!pipe_can_read(f->pipe));
     fake_end(s);
     return took;
 }
@@ -132,7 +132,7 @@ TEST(parts_that_are_subscriptions_cost_a_publisher_the_same_each)
 
 static uint64_t parts_through_an_xsub(uint32_t n)
 {
-    struct fmq_socket *s = fake_socket(&pattern_xsub);
+    struct pipe_set *s = fake_socket(&pattern_xsub);
     struct parts m;
     make_parts(&m, n, 3);
     uint64_t before = steps;
@@ -160,7 +160,7 @@ static void command(struct fake *f, enum peer_event_kind kind, uint32_t topic)
 /* n topics come and go, as commands, of a peer that shares all of them with others. */
 static uint64_t come_and_go(uint32_t n, uint32_t others, bool hangup)
 {
-    struct fmq_socket *s = fake_socket(&pattern_xpub);
+    struct pipe_set *s = fake_socket(&pattern_xpub);
     for (uint32_t i = 0; i < others; i++) {
         struct fake *other = fake_peer(s);
         for (uint32_t k = 0; k < n; k++)
@@ -203,7 +203,7 @@ TEST(subscriptions_cost_the_same_each)
 
 static uint64_t subscribers_of_one_topic(uint32_t n)
 {
-    struct fmq_socket *s = fake_socket(&pattern_xpub);
+    struct pipe_set *s = fake_socket(&pattern_xpub);
     uint64_t took = 0;
     for (uint32_t i = 0; i < n; i++) {
         struct fake *f = fake_peer(s);
@@ -225,21 +225,21 @@ TEST(subscribers_of_one_topic_cost_the_same_each)
 static uint64_t notices_among_many(uint32_t n)
 {
     enum { HWM = 10 };
-    struct fmq_socket *s = fake_socket(&pattern_xpub);
+    struct pipe_set *s = fake_socket(&pattern_xpub);
     s->opt.rcvhwm = HWM;
     CHECK_EQ(user_sets(s, OPT_XPUB_VERBOSER, 1), 0);
     for (uint32_t i = 0; i < n; i++)
         fake_peer(s);
     struct fake *f = fake_peer(s);
-    f->pipe.in_hwm = HWM;
+    f->pipe->in_hwm = HWM;
     uint64_t took = 0;
     for (uint32_t k = 0; k < n; k++) {
-        for (uint32_t i = 0; !f->pipe.stopped; i++)
+        for (uint32_t i = 0; !f->pipe->stopped; i++)
             command(f, PEER_EV_SUBSCRIBE, 1);
         uint64_t before = steps;
         CHECK_STR(user_gets(s), "^1");
         took += steps - before;
-        CHECK(!f->pipe.stopped);
+        CHECK(!f->pipe->stopped);
     }
     fake_end(s);
     return took;
@@ -256,7 +256,7 @@ TEST(notices_cost_the_same_each_however_many_peers_there_are)
  */
 static uint64_t names_of_a_router(uint32_t n)
 {
-    struct fmq_socket *s = fake_socket(&pattern_router);
+    struct pipe_set *s = fake_socket(&pattern_router);
     struct fake *f = fake_peer_named(s, "first");
     uint64_t took = 0;
     for (uint32_t i = 0; i < n; i++) {

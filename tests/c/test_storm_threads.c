@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// needs: base os msg wire core
+// needs: engine
 /*
  * Storms: threads call anything on any socket, at any time, while sockets close and contexts end.
  * No call answers what it should not, every thread comes back, nothing is left over. Meant for the

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-// needs: base msg wire os
-#include "fakepipe.h"
+// needs: base os msg wire reactor pipe
+#include "fakelink.h"
 
 #include "pattern/ids.c"
 #include "pattern/route.c"
 #include "pattern/stream.c"
 
-static struct fake *named(struct fmq_socket *s, const char *name)
+static struct fake *named(struct pipe_set *s, const char *name)
 {
     struct fake *f = fake_new(s);
-    f->pipe.identity_given = true;
+    f->pipe->identity_given = true;
     fake_set_id(f, name);
     CHECK_EQ(fake_attach(f), 0);
     return f;
@@ -17,13 +17,13 @@ static struct fake *named(struct fmq_socket *s, const char *name)
 
 TEST(stream_tells_of_coming_and_going_and_passes_bytes)
 {
-    struct fmq_socket *s = fake_socket(&pattern_stream);
+    struct pipe_set *s = fake_socket(&pattern_stream);
     CHECK_EQ(ready(s), 0);
     struct fake *a = named(s, "A");
     CHECK_STR(user_gets(s), "(again)");
     CHECK_EQ(fake_connect(a), 0);
     CHECK_STR(user_gets(s), "A|");
-    CHECK(heard_from == &a->pipe);
+    CHECK(heard_from == a->pipe);
     peer_says(a, "bytes");
     CHECK_EQ(ready(s), IN | OUT);
     CHECK_STR(user_gets(s), "A|bytes");
@@ -38,7 +38,7 @@ TEST(stream_tells_of_coming_and_going_and_passes_bytes)
 
 TEST(stream_without_notify_passes_bytes_only)
 {
-    struct fmq_socket *s = fake_socket(&pattern_stream);
+    struct pipe_set *s = fake_socket(&pattern_stream);
     CHECK_EQ(user_sets(s, OPT_STREAM_NOTIFY, 0), 0);
     CHECK_EQ(user_sets(s, OPT_ROUTER_NOTIFY, 0), -EINVAL);
     struct fake *a = named(s, "A");
@@ -52,21 +52,21 @@ TEST(stream_without_notify_passes_bytes_only)
 
 TEST(stream_closes_a_peer_that_is_sent_nothing)
 {
-    struct fmq_socket *s = fake_socket(&pattern_stream);
+    struct pipe_set *s = fake_socket(&pattern_stream);
     struct fake *a = named(s, "A");
     CHECK_EQ(fake_connect(a), 0);
     CHECK_EQ(user_sends(s, "A|"), 0);
-    CHECK(a->close_wanted);
+    CHECK(a->pipe->close_wanted);
     fake_end(s);
 }
 
 TEST(stream_reports_unknown_and_full_peers)
 {
-    struct fmq_socket *s = fake_socket(&pattern_stream);
+    struct pipe_set *s = fake_socket(&pattern_stream);
     CHECK_EQ(user_sends(s, "A|x"), -EHOSTUNREACH);
     CHECK_EQ(user_checks(s, "A"), -EHOSTUNREACH);
     struct fake *a = named(s, "A");
-    a->pipe.out_hwm = 1;
+    a->pipe->out_hwm = 1;
     CHECK_EQ(user_sends(s, "A|1"), 0);
     CHECK_EQ(ready(s), 0);
     CHECK_EQ(user_sends(s, "A|2"), -EAGAIN);
@@ -81,10 +81,10 @@ TEST(stream_reports_unknown_and_full_peers)
 
 TEST(stream_gives_the_id_that_its_latest_peer_was_given_as_routing_id)
 {
-    struct fmq_socket *s = fake_socket(&pattern_stream);
+    struct pipe_set *s = fake_socket(&pattern_stream);
     struct fake *a = fake_new(s), *b = fake_new(s);
     int endpoint; /* only its being there counts */
-    a->pipe.endpoint = (struct endpoint *)(void *)&endpoint;
+    a->pipe->endpoint = (struct endpoint *)(void *)&endpoint;
     CHECK_EQ(fake_attach(a), 0);
     CHECK_EQ(s->opt.routing_id_len, 5);
     struct id id;
@@ -97,9 +97,9 @@ TEST(stream_gives_the_id_that_its_latest_peer_was_given_as_routing_id)
     CHECK_EQ(s->ops->send_check(s, &m), 0);
     id_set(&id, s->opt.routing_id, s->opt.routing_id_len);
     struct fake *c = fake_new(s);
-    c->pipe.identity_given = true;
-    memcpy(c->pipe.identity, id.bytes, 5);
-    c->pipe.identity_len = 5;
+    c->pipe->identity_given = true;
+    memcpy(c->pipe->identity, id.bytes, 5);
+    c->pipe->identity_len = 5;
     CHECK_EQ(fake_attach(c), -EADDRINUSE);
     fake_end(s);
 }

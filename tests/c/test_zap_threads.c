@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-// needs: base os msg wire core
+// needs: engine
 /* Questions to a ZAP handler while everything comes and goes: for the thread sanitizer. */
 #include "check.h"
 

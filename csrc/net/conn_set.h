@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The endpoints and connections of a socket. Stands on its pipes; guarded by the reactor's lock.
+ */
+#ifndef NET_CONN_SET_H
+#define NET_CONN_SET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "pipe/pipe_set.h"
+#include "reactor/resolver.h"
+
+struct conn;
+struct conn_set;
+struct inproc_names;
+
+/* What happens on connections, for the socket. Lock held. */
+struct conn_listener {
+    /* Reports an event to the monitor. Names may be NULL. */
+    void (*event)(struct conn_set *s, bool bound, uint32_t event, uint64_t value, const char *local,
+                  const char *remote);
+    /* Asks whether the peer of c may come in. 1: there is nobody to ask, let it in; 0: asked, the
+     * answer comes by conn_auth_done; -EFAULT: there is nobody to ask, refuse it; -ENOMEM. */
+    int (*authenticate)(struct conn *c);
+    /* The connection ends before the answer came: c->zap is nobody's any more. */
+    void (*cancel)(struct conn *c);
+};
+
+struct conn_set {
+    struct pipe_set pipes; /* first: see reactor_of */
+    const struct conn_listener *listener;
+    struct resolver_slot *resolver;    /* of the context */
+    struct inproc_names *inproc_names; /* of the context */
+    struct list endpoints;             /* endpoint.in_set */
+    struct list conns;                 /* conn.in_set */
+    struct list warm;                  /* connections that keep buffers, most recent last */
+    unsigned warm_count;
+    /* The flush policy, see flush.h. */
+    uint64_t write_cost;  /* how long the last round of writes took, ns */
+    uint64_t burst_until; /* what is queued before then is the rest of a burst after quiet */
+
+    uint64_t linger_until; /* closed: when to give up what is queued */
+    char last_endpoint[512];
+    uint8_t next_identity[255]; /* CONNECT_ROUTING_ID for the next connect */
+    uint8_t next_identity_len;
+};
+
+static inline struct conn_set *conn_set_of(struct reactor *r)
+{
+    return (struct conn_set *)r;
+}
+
+static inline struct reactor *conn_set_reactor(struct conn_set *s)
+{
+    return &s->pipes.reactor;
+}
+
+/* pipe_set_init has been called. */
+void conn_set_init(struct conn_set *s, const struct conn_listener *listener);
+/* Frees pipes that are done, and connections and endpoints that no thread holds. */
+void conn_set_reap(struct conn_set *s);
+/* True while LINGER has something to wait for. */
+bool conn_set_lingers(struct conn_set *s);
+/* True while a thread is in a write. */
+bool conn_set_writes(struct conn_set *s);
+/* Ends all connections, endpoints and pipes; none may be in a write. */
+void conn_set_end(struct conn_set *s);
+
+/* reactor_ops.read_lone. */
+bool conn_set_read_lone(struct reactor *r, uint64_t until, bool blocked_too);
+
+static inline void conn_set_event(struct conn_set *s, bool bound, uint32_t event, uint64_t value,
+                                  const char *local, const char *remote)
+{
+    s->listener->event(s, bound, event, value, local, remote);
+}
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a stream transport is to the endpoints: how to read its addresses and how to make
+ * descriptors of them. The rest (accepting, connecting, reconnecting, the protocol) is the same for
+ * all and lives in endpoint.c and conn.c. inproc has no descriptors and is a file of its own
+ * (transport/inproc.c).
+ */
+#ifndef NET_TRANSPORT_OPS_H
+#define NET_TRANSPORT_OPS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "os/net.h"
+
+struct conn_set;
+struct endpoint;
+struct pipe;
+
+#define ADDRESS_MAX_CANDIDATES 8
+
+/* A parsed address. Text fields are NUL-terminated. */
+struct address {
+    char host[256];    /* tcp: name, literal, interface or "*"; ipc: path or "@name" or "*" */
+    uint16_t port;     /* tcp; 0: wildcard */
+    char src_host[64]; /* tcp connect: "src:port;host:port" */
+    uint16_t src_port;
+    bool has_src;
+    struct net_addr at[ADDRESS_MAX_CANDIDATES]; /* resolved, in order of preference */
+    int count;                                  /* 0: a name that the resolver must look up */
+    bool by_name; /* `at` came from the resolver: look it up again for each round */
+};
+
+struct transport_ops {
+    const char *scheme; /* "tcp" */
+    /*
+     * Reads what stands behind "scheme://". -EINVAL, -ENAMETOOLONG; detail (>= 200 bytes) gets a
+     * text that names what is wrong. Never blocks; names stay unresolved (count 0).
+     */
+    int (*parse)(struct address *a, const char *rest, bool bind, bool ipv6, char *detail);
+    /* Opens a listening descriptor for a resolved address. fd or a negative errno. */
+    int (*listen)(struct endpoint *ep, struct address *a);
+    /* Opens a descriptor and begins to connect to candidate `which`. *connected tells whether it is
+     * done already. fd or a negative errno; a descriptor that failed is left in ep->io.fd. */
+    int (*connect)(struct endpoint *ep, struct address *a, int which, bool *connected);
+    /* Applies accept filters and socket options to an accepted descriptor. 0, or -EACCES etc.:
+     * refuse. */
+    int (*accepted)(struct endpoint *ep, int fd, const struct net_addr *peer);
+    /* The endpoint in its final form ("tcp://127.0.0.1:1234") for LAST_ENDPOINT. 0 or a negative
+     * errno, then no more than the scheme. */
+    int (*local_name)(int fd, char *buf, size_t size);
+    void (*peer_name)(const struct net_addr *addr, char *buf, size_t size);
+    /* What Peer-Address says: the address without a scheme; for ipc credentials. `addr` is what
+     * accept or connect said: of a connection that was reset since, the system knows nothing more.
+     * 0 or a negative errno: a peer that cannot be named is refused, for no rule would fit it. */
+    int (*peer_address)(int fd, const struct net_addr *addr, char *buf, size_t size);
+
+    /* Transports without descriptors have these instead of all but the scheme. */
+    int (*bind)(struct conn_set *s, const char *rest);
+    int (*unbind)(struct conn_set *s, const char *rest);
+    /* Connects a new pipe of s, which is attached. */
+    int (*attach)(struct conn_set *s, struct pipe *p, const char *rest);
+};
+
+#endif

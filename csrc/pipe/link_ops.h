@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a pipe asks of whatever moves its messages, its link. There are two kinds:
+ *
+ * - A stream (conn.h). The pipe frames its messages into `out`, the link writes them from there.
+ * The link puts what it receives into `in`. A pipe has a stream only while it is connected.
+ * - A direct link (inproc). The pipe hands whole messages over, and takes over what has arrived
+ * when `in` is empty. A pipe has a direct link for life, until it is detached.
+ *
+ * All calls are made with the lock of the pipe's socket held.
+ */
+#ifndef PIPE_LINK_OPS_H
+#define PIPE_LINK_OPS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct fmq_counters;
+struct fmq_peer;
+struct msg;
+struct pipe;
+
+/* The first member of what it stands for. */
+struct link {
+    const struct link_ops *ops;
+    /* Streams: what a pipe that has written wants to know without a call. */
+    bool flush_pending; /* the link knows that something waits to be written */
+    bool writing;       /* a thread is in a write, and looks at `out` again afterwards */
+    bool blocked;       /* the kernel takes no more now, and will tell */
+    size_t inflight;    /* bytes of `out` in the write under way */
+};
+
+struct link_ops {
+    bool direct;
+
+    /* ---- both kinds ---- */
+
+    /* Adds the present link's bytes to `count`. */
+    void (*add_bytes)(const struct pipe *p, struct fmq_counters *count);
+    /* What monitor events call its two ends. */
+    void (*names)(const struct pipe *p, const char **local, const char **remote);
+    /* Fills in endpoint, address, type and the like. */
+    void (*describe)(const struct pipe *p, struct fmq_peer *out);
+
+    /* ---- streams ---- */
+
+    /* `out` has something to be written, and flush_pending is false. */
+    void (*wrote)(struct link *l);
+    /* There is room in `in` again for a pipe that was paused. */
+    void (*resume)(struct link *l);
+    /* Something has not reached the kernel that LINGER waits for. */
+    bool (*pending)(const struct link *l);
+    /* Puts a subscription or its end into `out` as the peer's protocol version wants it. 0 or
+     * -ENOMEM. */
+    int (*put_subscription)(struct pipe *p, const void *topic, size_t len, bool add);
+    /* Ends the connection: closed on purpose, or (`lost`) given up as if the network had lost it.
+     */
+    void (*end)(struct link *l, bool lost);
+
+    /* ---- direct links ---- */
+
+    /* Room for one more message of so many bytes? When not, the pipe is told later. */
+    bool (*can_write)(struct pipe *p, uint64_t size);
+    /* Whether the size of a message matters to can_write. */
+    bool (*bounded)(const struct pipe *p);
+    /* The receiver keeps only the newest message: no limit applies. */
+    bool (*conflates)(const struct pipe *p);
+    /* The pipe is to be told when the receiver has taken something. Look again afterwards. */
+    void (*await)(struct pipe *p);
+    /* Hands over a message of n parts, whatever the limits: the caller has looked at them, and has
+     * counted the bytes in the pipe's budget. Consumes the parts on success; -ENOMEM. */
+    int (*write)(struct pipe *p, struct msg *parts, uint32_t n);
+    /* Moves what has arrived to `in`, which is empty. */
+    void (*refill)(struct pipe *p);
+    /* The program received a message of so many bytes from `in`. */
+    void (*taken)(struct pipe *p, uint64_t bytes);
+    /* A message of the pipe's own was put into `in`: it will be taken without having been sent. */
+    void (*injected)(struct pipe *p, uint64_t bytes);
+    /* The pipe ends; its peer is told. */
+    void (*detach)(struct pipe *p);
+    /* The socket's limits were changed. */
+    void (*limits_changed)(struct pipe *p);
+    /* Sent and not yet received by the peer's program. */
+    uint32_t (*out_msgs)(const struct pipe *p);
+    uint64_t (*out_bytes)(const struct pipe *p);
+    /* Arrived and not yet received by the program, with what is in `in`. */
+    uint32_t (*in_msgs)(const struct pipe *p);
+    uint64_t (*in_bytes)(const struct pipe *p);
+};
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/* Values of the options whose home is FIELD, and of those that need memory. Table: options.def. */
+#ifndef PIPE_OPTION_VALUES_H
+#define PIPE_OPTION_VALUES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "os/net.h"
+
+/* Bits of reconnect_stop. The last is fastmq's own. */
+#define STOP_REFUSED 1
+#define STOP_HANDSHAKE 2
+#define STOP_AFTER_DISCONNECT 4
+#define STOP_PROTOCOL_ERROR 8
+
+struct blob_opt {
+    uint8_t *data;
+    size_t len;
+};
+
+struct cidr {
+    struct net_addr addr;
+    unsigned bits;
+};
+
+struct option_values {
+    uint64_t affinity;
+    int64_t maxmsgsize, sndhwm_bytes, rcvhwm_bytes;
+    int rate, recovery_ivl, sndbuf, rcvbuf, linger, reconnect_ivl, backlog, reconnect_ivl_max;
+    int sndhwm, rcvhwm, multicast_hops, rcvtimeo, sndtimeo;
+    int tcp_keepalive, tcp_keepalive_cnt, tcp_keepalive_idle, tcp_keepalive_intvl;
+    int immediate, ipv6, mechanism, conflate, tos, handshake_ivl, invert_matching;
+    int heartbeat_ivl, heartbeat_ttl, heartbeat_timeout, connect_timeout, tcp_maxrt;
+    int multicast_maxtpdu, use_fd, loopback_fastpath, multicast_loop;
+    int in_batch_size, out_batch_size, reconnect_stop, priority, busy_poll;
+    int spin_us, max_parts, ipc_steal;
+    int zap_enforce_domain;
+
+    uint8_t routing_id[255];
+    uint8_t routing_id_len;
+    char bind_to_device[16];
+    /* Security: `mechanism` is what the last of these that was set stands for. */
+    bool as_server;
+    uint8_t plain_username[255], plain_password[255], zap_domain[255];
+    uint8_t plain_username_len, plain_password_len, zap_domain_len;
+    uint8_t curve_public[32], curve_secret[32], curve_server[32];
+    bool has_curve_public, has_curve_secret, has_curve_server;
+    char tcp_congestion[16];  /* empty: the system's, but see transport/tcp.c */
+    struct blob_opt metadata; /* in meta.h's encoding */
+    struct blob_opt hello_msg, disconnect_msg, hiccup_msg;
+    struct cidr *accept_filters;
+    size_t accept_filter_count;
+    uint32_t *ipc_pids, *ipc_uids, *ipc_gids;
+    size_t ipc_pid_count, ipc_uid_count, ipc_gid_count;
+};
+
+#endif

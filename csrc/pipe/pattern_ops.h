@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a messaging pattern is to the core. A pattern moves whole messages between the program and
+ * pipes; it knows no descriptors, bytes or threads. Every entry is called with the socket's lock
+ * held and must not block, call into the network, or let the lock go.
+ *
+ * A pipe's life:   attach -> (connected -> lost)* -> hangup -> detach
+ *
+ * A connecting socket's pipe exists from connect() on and survives reconnections; a bound socket's
+ * pipe exists from the end of the handshake to the loss of the connection. After hangup nothing can
+ * be written, but received messages may remain in pipe->in until the pattern has read them.
+ */
+#ifndef PIPE_PATTERN_OPS_H
+#define PIPE_PATTERN_OPS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "fastmq.h"
+#include "msg/msg.h"
+
+struct pipe_set;
+struct pipe;
+enum peer_event_kind;
+
+struct pattern_ops {
+    int type; /* FMQ_PUSH ... */
+    const char *name;
+    size_t state_size; /* zeroed before init; socket->state */
+    size_t pipe_size;  /* zeroed before attach; pipe->state. 0: none */
+    bool sends;        /* false: send answers -ENOTSUP before the pattern is asked */
+    bool receives;
+    bool raw;        /* connections speak no ZMTP (STREAM) */
+    bool alternates; /* sending waits for the whole of a message received part by part (REQ, REP) */
+    bool dedup_connect; /* a second connect to the same endpoint does nothing */
+    /* Which of the messages that come with a connection's beginning and end the type has. */
+    bool says_hello, hears_disconnect, hears_hiccup;
+
+    /* 0 or -ENOMEM. Sets defaults (socket->opt.linger ...). */
+    int (*init)(struct pipe_set *s);
+    /* After every pipe was detached. */
+    void (*fini)(struct pipe_set *s);
+
+    /* A new pipe. Non-zero refuses it: the connection is closed (PAIR's second peer). pipe->state
+     * is ready; when `pipe` belongs to a bound socket, its identity is known already. */
+    int (*attach)(struct pipe_set *s, struct pipe *pipe);
+    /* A handshake was completed: at first and after each reconnection; for inproc at once when both
+     * ends are there. pipe->identity is the peer's (empty when it has none). May write greetings,
+     * probes, subscriptions. Non-zero closes the connection (a duplicate identity), -EAGAIN keeps
+     * it open but unserved. May be NULL. */
+    int (*connected)(struct pipe_set *s, struct pipe *pipe);
+    /* The connection was lost and will be tried again; queued messages stay. May be NULL. */
+    void (*lost)(struct pipe_set *s, struct pipe *pipe);
+    /* The peer is gone for good: forget it as a destination; what was read ahead from a pipe that
+     * is `unwanted`, too. May be NULL. */
+    void (*hangup)(struct pipe_set *s, struct pipe *pipe);
+    /* The pipe is about to be freed: unlink it everywhere. pipe->in may hold unread messages
+     * (socket closing). */
+    void (*detach)(struct pipe_set *s, struct pipe *pipe);
+
+    /* pipe->in went from no whole message to at least one. */
+    void (*readable)(struct pipe_set *s, struct pipe *pipe);
+    /* The pipe has room again, or became connected. */
+    void (*writable)(struct pipe_set *s, struct pipe *pipe);
+    /* SUBSCRIBE, CANCEL, JOIN or LEAVE command of the peer. NULL: ignored. Data is borrowed. */
+    void (*command)(struct pipe_set *s, struct pipe *pipe, enum peer_event_kind kind,
+                    const uint8_t *data, size_t len);
+
+    /*
+     * Asked when the first part of a message is sent with SNDMORE, before the rest is known: 0, or
+     * the error that send would give now (-EAGAIN, -FMQ_EFSM, -EHOSTUNREACH). NULL: always 0.
+     */
+    int (*send_check)(struct pipe_set *s, const struct msg *first);
+    /* Routes one whole message (p->len >= 1). 0: consumed, p is empty. Otherwise p is as it was.
+     * Never waits: -EAGAIN tells that it would. */
+    int (*send)(struct pipe_set *s, struct parts *p);
+    /* Appends one whole message to `out` and names the pipe it came from (NULL: none). -EAGAIN:
+     * none there; `out` is unchanged. On -ENOMEM the message stays. */
+    int (*recv)(struct pipe_set *s, struct parts *out, struct pipe **from);
+    /*
+     * The short ways of patterns for which any pipe will do; NULL elsewhere. `pick`: the pipe that
+     * takes a message of `size` bytes now, as `send` would choose it; `turn`: the pipe whose oldest
+     * message comes next, as `recv` would. NULL: none, -EAGAIN. They count as that pipe's turn.
+     */
+    struct pipe *(*pick)(struct pipe_set *s, uint64_t size);
+    struct pipe *(*turn)(struct pipe_set *s);
+    /* FMQ_POLLIN and FMQ_POLLOUT as they stand. */
+    int (*events)(struct pipe_set *s);
+
+    /*
+     * PATTERN options. Integers come as `num`, bytes as value/len. -EINVAL: not an option of this
+     * pattern; other errors as the option defines. NULL: the pattern has none.
+     */
+    int (*setopt)(struct pipe_set *s, int option, int64_t num, const void *value, size_t len);
+    int (*getopt)(struct pipe_set *s, int option, int64_t *num);
+    /* ROUTER: POLLIN and POLLOUT of the peer with that id, -EHOSTUNREACH: none. NULL: -ENOTSUP. */
+    int (*peer_state)(struct pipe_set *s, const void *id, size_t len);
+    /* PUB, XPUB: how many peers a message of that topic would reach, see fmq_wait_subscribers.
+     * NULL: -ENOTSUP. When that may have changed, the pattern or the core calls reactor_notify. */
+    int (*subscribers)(struct pipe_set *s, const void *topic, size_t len);
+    /* Adds what the pattern knows of a peer (its id, its subscriptions). May be NULL. */
+    void (*describe)(struct pipe_set *s, struct pipe *pipe, struct fmq_peer *out);
+};
+
+/* registry.c: the one file that names every pattern. NULL: no such type. */
+const struct pattern_ops *pattern_find(int type);
+
+#endif

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a pattern sees of its socket: the pipes, the options, its own state. Stands on a reactor;
+ * all of it is guarded by the reactor's lock.
+ */
+#ifndef PIPE_PIPE_SET_H
+#define PIPE_PIPE_SET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "pipe/option_values.h"
+#include "reactor/reactor.h"
+
+struct budget;
+struct pattern_ops;
+struct pool;
+
+/* A socket that waits for room among what its context may queue, see budget.h. */
+struct shortage {
+    struct list node; /* budget->waiters, under its lock, as is `urgent` */
+    struct cmd over;  /* there is room again */
+    bool urgent;      /* connections wait, which no caller may look after */
+};
+
+/* What pipes and connections that are no more have counted. */
+struct closed_totals {
+    uint64_t msgs_in, msgs_out, bytes_in, bytes_out, reconnects;
+};
+
+struct pipe_set {
+    struct reactor reactor; /* first: see reactor_of */
+    const struct pattern_ops *ops;
+    void *state; /* the pattern's own, ops->state_size bytes */
+    int type;
+    struct option_values opt;
+    struct pool *pool;     /* receive chunks, of the context */
+    struct budget *budget; /* NULL: what it queues counts against no limit of the context */
+    struct shortage shortage;
+    bool sized;       /* a pipe of its is bounded, or was: sizes are told to pipe_can_write */
+    uint64_t advance; /* taken from the budget for a message that goes to all or to nobody */
+    struct list list; /* pipe.in_set */
+    struct list dead_pipes;
+
+    uint64_t drops;
+    struct closed_totals closed_totals;
+};
+
+static inline struct pipe_set *pipe_set_of(struct reactor *r)
+{
+    return (struct pipe_set *)r;
+}
+
+/* reactor_init has been called. */
+void pipe_set_init(struct pipe_set *s, const struct pattern_ops *ops, struct pool *pool);
+
+/* Readiness may have changed: those who wait look again. */
+static inline void pipe_set_notify(struct pipe_set *s)
+{
+    reactor_notify(&s->reactor);
+}
+
+#endif

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+#include "reactor/loop.h"
+
+#include <stdlib.h>
+
+#include "fastmq.h"
+#include "reactor/notify.h"
+#include "reactor/reactor.h"
+
+#define HUB_BATCH 128
+
+struct fmq_hub {
+    struct mutex lock;
+    struct poller *poller;
+    struct wakeup wake;
+    struct list sockets; /* notifier.loop_member; for its user's thread alone */
+    struct list posted;  /* notifier.loop_node */
+    bool signalled;      /* `wake` is readable; under `lock` */
+    unsigned fork_generation;
+    struct fmq_hub *next; /* while it is unused */
+};
+
+static _Atomic(struct fmq_hub *) unused;
+
+static void put_back(struct fmq_hub *h)
+{
+    struct fmq_hub *head = atomic_load(&unused);
+    do
+        h->next = head;
+    while (!atomic_compare_exchange_weak(&unused, &head, h));
+}
+
+/* Takes the whole list for a moment, which is safe without a lock. */
+static struct fmq_hub *take_unused(void)
+{
+    struct fmq_hub *found = NULL;
+    for (struct fmq_hub *h = atomic_exchange(&unused, NULL), *next; h; h = next) {
+        next = h->next;
+        if (found)
+            put_back(h);
+        else if (h->fork_generation == fork_generation) /* else its lock may be in any state */
+            found = h;
+    }
+    return found;
+}
+
+int fmq_hub_new(fmq_hub **out)
+{
+    struct fmq_hub *h = take_unused();
+    if (!h) {
+        h = calloc(1, sizeof(*h)); /* not counted as in use: it is never given back */
+        if (!h)
+            return -ENOMEM;
+        mutex_init(&h->lock);
+        list_init(&h->sockets);
+        list_init(&h->posted);
+        h->fork_generation = fork_generation;
+    }
+    struct poller *poller = NULL;
+    struct wakeup wake = {-1, -1};
+    int rc = poller_create(&poller);
+    if (rc == 0 && poller_fd(poller) < 0)
+        rc = -ENOTSUP;
+    if (rc == 0)
+        rc = wakeup_init(&wake);
+    if (rc == 0)
+        rc = poller_add(poller, wake.rfd, POLLER_IN, h);
+    if (rc) {
+        wakeup_fini(&wake);
+        poller_destroy(poller);
+        put_back(h);
+        return rc;
+    }
+    h->poller = poller;
+    h->wake = wake;
+    h->signalled = false;
+    *out = h;
+    return 0;
+}
+
+static int watch(struct fmq_hub *h, struct reactor *r, int events, void *data);
+
+void fmq_hub_free(fmq_hub *h)
+{
+    if (h->fork_generation != fork_generation)
+        return; /* its descriptors went at fork */
+    while (!list_empty(&h->sockets)) {
+        struct notifier *w = LIST_ENTRY(h->sockets.next, struct notifier, loop_member);
+        watch(h, LIST_ENTRY(w, struct reactor, notify), 0, NULL);
+    }
+    mutex_lock(&h->lock);
+    poller_del(h->poller, h->wake.rfd);
+    poller_destroy(h->poller);
+    h->poller = NULL;
+    wakeup_fini(&h->wake);
+    mutex_unlock(&h->lock);
+    put_back(h);
+}
+
+int fmq_hub_fd(const fmq_hub *h)
+{
+    return poller_fd(h->poller);
+}
+
+void loop_post(struct reactor *r)
+{
+    struct notifier *w = &r->notify;
+    struct fmq_hub *h = atomic_load(&w->loop);
+    if (!h)
+        return;
+    mutex_lock(&h->lock);
+    if (atomic_load(&w->loop) == h && !list_linked(&w->loop_node)) {
+        list_push_back(&h->posted, &w->loop_node);
+        atomic_store_explicit(&w->posted, true, memory_order_relaxed);
+        if (!h->signalled) {
+            h->signalled = true;
+            wakeup_signal(&h->wake);
+        }
+    }
+    mutex_unlock(&h->lock);
+}
+
+void loop_update(struct reactor *r, int events)
+{
+    struct notifier *w = &r->notify;
+    /* Who takes it off the list takes this socket's lock after that, and so sees what is now. */
+    if (atomic_load_explicit(&w->posted, memory_order_relaxed))
+        return;
+    bool changed = (w->loop_events & FMQ_POLLCHANGE) &&
+                   w->loop_seen != atomic_load_explicit(&r->changes, memory_order_relaxed);
+    if (changed || (w->loop_events & events))
+        loop_post(r);
+}
+
+/* Takes a post off the list; h->lock held. */
+static void take_post(struct notifier *w)
+{
+    list_remove(&w->loop_node);
+    atomic_store_explicit(&w->posted, false, memory_order_relaxed);
+}
+
+static int join(struct fmq_hub *h, struct reactor *r, void *data)
+{
+    int rc = r->closed ? -ENOTSOCK : poller_add_child(h->poller, r->poller, POLLER_IN, r);
+    if (rc)
+        return rc;
+    reactor_ref(r);
+    list_push_back(&h->sockets, &r->notify.loop_member);
+    r->notify.loop_data = data;
+    atomic_store(&r->notify.loop, h);
+    return notify_add(r, 0); /* after that: it runs the mail for which nothing was posted */
+}
+
+static void part(struct fmq_hub *h, struct reactor *r)
+{
+    poller_del_child(h->poller, r->poller);
+    list_remove(&r->notify.loop_member);
+    mutex_lock(&h->lock);
+    take_post(&r->notify);
+    atomic_store(&r->notify.loop, NULL);
+    mutex_unlock(&h->lock);
+    notify_remove(r);
+    /* Other watchers were not told of it. */
+    if (reactor_has_mail(r))
+        mailbox_run(r);
+}
+
+static int watch(struct fmq_hub *h, struct reactor *r, int events, void *data)
+{
+    struct notifier *w = &r->notify;
+    if (r->fork_generation != fork_generation || h->fork_generation != fork_generation)
+        return -FMQ_EFORKED;
+    mutex_lock(&r->lock);
+    struct fmq_hub *in = atomic_load(&w->loop);
+    bool hidden = (w->loop_events & events & FMQ_POLLCHANGE) &&
+                  w->loop_seen != atomic_load_explicit(&r->changes, memory_order_relaxed);
+    int rc = in && in != h ? -EBUSY : 0;
+    if (rc == 0 && !in && events)
+        rc = join(h, r, data);
+    else if (rc == 0 && in && !events)
+        part(h, r);
+    if (rc == 0) {
+        w->loop_events = events;
+        w->loop_seen = atomic_load_explicit(&r->changes, memory_order_relaxed);
+        if (!r->finished)
+            r->work |= WORK_WATCHED;
+        else if (in) /* who is in no hub holds no descriptors: they may be gone */
+            notify_update(r);
+    }
+    reactor_leave(r);
+    if (rc == 0 && in && !events)
+        reactor_unref(r);
+    return rc == 0 && hidden ? 1 : rc;
+}
+
+int fmq_hub_watch(fmq_hub *h, fmq_socket *s, int events, void *data)
+{
+    return watch(h, reactor_of(s), events, data);
+}
+
+int fmq_hub_wait(fmq_hub *h, void **ready, int max)
+{
+    struct poller_event events[HUB_BATCH];
+    if (h->fork_generation != fork_generation)
+        return -FMQ_EFORKED;
+    int count = 0;
+    bool woken = false;
+    int n = poller_wait(h->poller, events, max < HUB_BATCH ? max : HUB_BATCH, 0);
+    for (int i = 0; i < n; i++) {
+        if (events[i].data == h) {
+            woken = true;
+        } else {
+            struct reactor *r = events[i].data;
+            ready[count++] = r->notify.loop_data;
+        }
+    }
+    if (!woken)
+        return count;
+    mutex_lock(&h->lock);
+    while (count < max && !list_empty(&h->posted)) {
+        struct notifier *w = LIST_ENTRY(h->posted.next, struct notifier, loop_node);
+        take_post(w);
+        ready[count++] = w->loop_data;
+    }
+    if (list_empty(&h->posted)) {
+        h->signalled = false;
+        wakeup_drain(&h->wake);
+    }
+    mutex_unlock(&h->lock);
+    return count;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Work that a thread leaves for a reactor without taking its lock. Lock-free; the command is part
+ * of the object it concerns, so that posting cannot fail.
+ */
+#ifndef REACTOR_MAILBOX_H
+#define REACTOR_MAILBOX_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+struct reactor;
+
+struct cmd {
+    struct cmd *next;
+    void (*run)(struct reactor *r, struct cmd *cmd); /* with the lock held */
+    atomic_bool queued;                              /* it is not posted twice */
+};
+
+/* Posts a command; any thread, no lock needed. `urgent`: it has to run soon even if no thread is in
+ * a call on the reactor. */
+void mailbox_post(struct reactor *r, struct cmd *cmd, bool urgent);
+/* Runs the commands that were posted, in their order. Lock held. */
+void mailbox_run(struct reactor *r);
+
+#endif

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who waits for a socket from outside of it: poll sets, and the holder of FD. What is on the
+ * network they see in the socket's poller; readiness that no connection's descriptor shows (a
+ * queued message, room at the HWM) is shown by two descriptors of their own, one for POLLIN and one
+ * for POLLOUT, readable for as long as it lasts. They are not in the socket's poller, so neither a
+ * caller that waits in the socket nor the background thread is woken by them. Made when the first
+ * watcher comes.
+ */
+#ifndef REACTOR_NOTIFY_H
+#define REACTOR_NOTIFY_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "base/list.h"
+#include "os/wakeup.h"
+
+struct fmq_hub;
+struct poller;
+struct reactor;
+
+struct notifier {
+    struct wakeup signal[2]; /* POLLIN, POLLOUT */
+    unsigned count[2];       /* how many watchers want to see it */
+    bool shown[2];
+    bool waits_out;       /* FD's holder was last told that the socket is not writable */
+    bool merged;          /* FD is signal[0] alone: the system has no descriptor for a poller */
+    struct poller *outer; /* FD: the socket's poller and both signals in one */
+    struct poller *own_poller; /* fmq_watch: the socket's poller and the signals of own_events */
+    int own_events;
+    unsigned own_seen; /* reactor->changes when FMQ_POLLCHANGE was asked for */
+    /* See loop.h. */
+    _Atomic(struct fmq_hub *) loop; /* changed with the reactor's and the loop's lock */
+    void *loop_data;
+    int loop_events;
+    unsigned loop_seen;
+    struct list loop_member; /* fmq_hub.sockets */
+    struct list loop_node;   /* fmq_hub.posted */
+    atomic_bool posted;      /* loop_node is linked */
+};
+
+void notify_init(struct notifier *w);
+/* One watcher more, who may come to want these events (FMQ_POLLIN, FMQ_POLLOUT), or one less. Lock
+ * held. 0 or -EMFILE etc. */
+int notify_add(struct reactor *r, int events);
+void notify_remove(struct reactor *r);
+/* A watcher wants these events to be shown from now on, or no more. Lock held. */
+void notify_want(struct reactor *r, int events, bool want);
+/* Makes the descriptors show the truth; called on leaving the socket. Lock held. */
+void notify_update(struct reactor *r);
+/* The descriptor to be watched for the event beside the poller; made by notify_add. */
+int notify_signal_fd(const struct reactor *r, int event);
+/* The one descriptor that shows all: readable when EVENTS may have changed. Lock held. */
+int notify_export_fd(struct reactor *r, int *fd);
+/* FD's holder was told `events`: when it is not writable, becoming so will be shown. Lock held. */
+void notify_told(struct reactor *r, int events);
+/* Nobody can be inside any more. */
+void notify_fini(struct reactor *r);
+
+#endif

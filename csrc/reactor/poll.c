@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT */
+/* Polling by the calling thread: waiting, spinning, reading. The rules are in reactor.h. */
+#include "fastmq.h"
+#include "reactor/io_thread.h"
+#include "reactor/reactor.h"
+
+/* A thread that waits for another one's polling looks up this often, to let signal handlers run. */
+#define FOLLOWER_SLICE_NS (50 * NS_PER_MS)
+/* While a caller spins on one connection, all other descriptors are looked at this often. */
+#define FULL_POLL_NS (1 * NS_PER_MS)
+#define FULL_POLL_MAX_NS (20 * NS_PER_MS)
+#define POLL_BATCH 64
+/* So often the I/O thread takes it for granted that it is the only connection that fired. */
+#define LONE_READS 8
+#define MAIL_SPINS_PER_CLOCK 16
+
+/* Looks at all descriptors, waiting up to timeout_ns; handles what is ready. The lock is let go for
+ * the wait. `polling` must be set. Number of events, or -EINTR. */
+static int poll_pass(struct reactor *r, int64_t timeout_ns)
+{
+    struct poller_event events[POLL_BATCH];
+    mutex_unlock(&r->lock);
+    int n = poller_wait(r->poller, events, POLL_BATCH, timeout_ns);
+    mutex_lock(&r->lock);
+    atomic_store_explicit(&r->asleep, false, memory_order_relaxed);
+    for (int i = 0; i < n; i++) {
+        struct io *io = events[i].data;
+        if (!io->dead)
+            io->ready(io, events[i].events);
+    }
+    uint64_t now = clock_now();
+    r->last_poll = now;
+    if (timers_next(r) <= now) {
+        timers_run(r, now);
+        if (n == 0)
+            n = 1;
+    }
+    return n;
+}
+
+static void end_polling(struct reactor *r)
+{
+    r->polling = false;
+    if (!list_empty(&r->deferred_free))
+        r->work |= WORK_REAP;
+    if (r->waiters)
+        r->work |= WORK_NOTIFY;
+}
+
+/* Reads the only connection without asking the poller first. What else may have fired stays ready:
+ * the next look finds nothing here, or is one at all descriptors. */
+static bool read_lone(struct reactor *r)
+{
+    if (r->conn_count != 1 || r->lone_reads >= LONE_READS || !r->ops->read_lone(r, 0, false))
+        return false;
+    r->lone_reads++;
+    return true;
+}
+
+void reactor_poll_once(struct reactor *r, bool fired)
+{
+    if (r->polling || r->finished)
+        return;
+    r->polling = true;
+    if (reactor_has_mail(r))
+        mailbox_run(r);
+    if (!fired || !read_lone(r)) {
+        r->lone_reads = 0;
+        poll_pass(r, 0);
+    }
+    if (reactor_has_mail(r))
+        mailbox_run(r);
+    end_polling(r);
+}
+
+static inline bool changed(struct reactor *r, unsigned seen)
+{
+    return atomic_load_explicit(&r->changes, memory_order_relaxed) != seen;
+}
+
+/* What other threads may have left for a waiter, all of it visible without the lock. */
+static bool something_to_do(struct reactor *r, unsigned seen)
+{
+    return reactor_has_mail(r) || atomic_load_explicit(&r->stop, memory_order_relaxed) ||
+           changed(r, seen);
+}
+
+static int follow(struct reactor *r, uint64_t deadline)
+{
+    uint64_t now = clock_now();
+    if (now >= deadline)
+        return -EAGAIN;
+    uint64_t slice = deadline - now < FOLLOWER_SLICE_NS ? deadline - now : FOLLOWER_SLICE_NS;
+    r->waiters++;
+    bool woken = cond_wait(&r->cond, &r->lock, (int64_t)slice);
+    r->waiters--;
+    int stop = atomic_load_explicit(&r->stop, memory_order_relaxed);
+    if (stop) {
+        r->work |= WORK_NOTIFY;
+        return -stop;
+    }
+    if (reactor_has_mail(r))
+        mailbox_run(r);
+    return woken || clock_now() >= deadline ? 0 : -EINTR;
+}
+
+/* Watches memory only: with no connection, whatever comes is posted by another thread. */
+static bool spin_on_mail(struct reactor *r, uint64_t until, unsigned seen)
+{
+    bool found = false;
+    mutex_unlock(&r->lock);
+    for (unsigned i = 1; !found; i++) {
+        found = something_to_do(r, seen);
+        if (i % MAIL_SPINS_PER_CLOCK == 0 && clock_now() >= until)
+            break;
+        cpu_relax();
+    }
+    mutex_lock(&r->lock);
+    return found;
+}
+
+/* Spins for at most the budget. True when something happened. */
+static bool spin(struct reactor *r, uint64_t start, uint64_t end, unsigned seen)
+{
+    uint64_t now = start;
+    while (now < end && !r->waiters) {
+        uint64_t next_poll = r->last_poll + FULL_POLL_NS;
+        uint64_t until = next_poll < end ? next_poll : end;
+        bool found;
+        if (now < next_poll && r->conn_count == 0)
+            found = spin_on_mail(r, until, seen);
+        else if (now < next_poll && r->lone_readable)
+            found = r->ops->read_lone(r, until, true);
+        else
+            found = poll_pass(r, 0) != 0;
+        if (found || something_to_do(r, seen))
+            return true;
+        now = clock_now();
+    }
+    return false;
+}
+
+/* A caller that comes back regularly is waited for: the lease follows its pace. */
+static void take_lease(struct reactor *r, uint64_t now)
+{
+    uint64_t lease = (now - r->last_use) * 4;
+    r->lease = lease < LEASE_MIN_NS      ? LEASE_MIN_NS
+               : lease < LEASE_MAX_NS    ? lease
+               : r->lease > LEASE_MIN_NS ? r->lease / 2
+                                         : LEASE_MIN_NS;
+    r->last_use = now;
+}
+
+int reactor_wait(struct reactor *r, uint64_t deadline)
+{
+    unsigned seen = atomic_load_explicit(&r->changes, memory_order_relaxed);
+    /* What this thread queued must not sit here while it waits for the answer. */
+    if (!list_empty(&r->flush_list))
+        r->ops->flush(r, true);
+    if (r->work & WORK_REAP) {
+        r->work &= ~WORK_REAP;
+        r->ops->reap(r);
+    }
+    if (r->work & WORK_NOTIFY) {
+        r->work &= ~WORK_NOTIFY;
+        if (r->waiters)
+            cond_broadcast(&r->cond);
+        reactor_wake(r);
+    }
+    if (changed(r, seen)) /* flushing made room, or a connection ended: look again */
+        return 0;
+    int stop = atomic_load_explicit(&r->stop, memory_order_relaxed);
+    if (stop)
+        return -stop;
+    if (reactor_has_mail(r)) {
+        mailbox_run(r);
+        return 0;
+    }
+    if (r->polling) {
+        if (deadline == 0)
+            return -EAGAIN;
+        return follow(r, deadline);
+    }
+
+    r->polling = true;
+    int rc = 0;
+    uint64_t start = clock_now();
+    take_lease(r, start);
+    if (deadline == 0) {
+        /* What the one connection has is enough, if all others were looked at not long ago. */
+        bool fresh = r->lone_readable && start - r->last_poll < FULL_POLL_NS;
+        bool recent = r->lone_readable && start - r->last_poll < FULL_POLL_MAX_NS;
+        /* A loop is told again of what is left. */
+        recent = recent || (r->lone_readable && (r->notify.loop_events & FMQ_POLLIN));
+        if (!(recent && r->ops->read_lone(r, 0, true)) && !fresh)
+            poll_pass(r, 0);
+        rc = -EAGAIN;
+        goto out;
+    }
+    if (start >= deadline) {
+        rc = -EAGAIN;
+        goto out;
+    }
+
+    uint64_t budget = (uint64_t)r->spin_us * NS_PER_US;
+    /* With others waiting too, whoever comes back from spinning wakes them to do the same, for
+     * ever. */
+    if (budget && spin_pays(&r->spin) && !r->waiters) {
+        uint64_t end = deadline - start < budget ? deadline : start + budget;
+        if (spin(r, start, end, seen)) {
+            spin_learn(&r->spin, true);
+            goto out;
+        }
+        spin_learn(&r->spin, false);
+        if (end == deadline)
+            goto out;
+    }
+
+    /* Sleep. The order matters: first say that we sleep, then look for work once more. */
+    uint64_t next = timers_next(r);
+    uint64_t until = next < deadline ? next : deadline;
+    uint64_t now = clock_now();
+    int64_t timeout = until == CLOCK_NEVER ? -1 : until <= now ? 0 : (int64_t)(until - now);
+    r->sleep_seq++;
+    atomic_store(&r->asleep, true);
+    if (atomic_load(&r->mailbox) || atomic_load(&r->stop) || changed(r, seen))
+        timeout = 0;
+    int n = poll_pass(r, timeout);
+    if (n == -EINTR)
+        rc = -EINTR;
+    now = clock_now();
+    /* A sleep that ended soon counts as short although waking up took its time. */
+    spin_learn(&r->spin, n > 0 && now - start < 2 * budget);
+    if (atomic_load_explicit(&r->disarmed, memory_order_relaxed)) {
+        atomic_store_explicit(&r->disarmed, false, memory_order_relaxed);
+        if (r->io_thread)
+            io_thread_look(r->io_thread, r);
+    }
+out:
+    r->last_use = clock_now();
+    end_polling(r);
+    if (reactor_has_mail(r))
+        mailbox_run(r);
+    stop = atomic_load_explicit(&r->stop, memory_order_relaxed);
+    return stop ? -stop : rc;
+}

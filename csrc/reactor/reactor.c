@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+#include "reactor/reactor.h"
+
+#include "reactor/io_thread.h"
+
+static void wake_ready(struct io *io, uint32_t events)
+{
+    (void)events;
+    reactor_drain_wake(LIST_ENTRY(io, struct reactor, wake_io));
+}
+
+int reactor_init(struct reactor *r, const struct reactor_ops *ops)
+{
+    r->ops = ops;
+    r->fork_generation = fork_generation;
+    r->wake.rfd = r->wake.wfd = -1;
+    mutex_init(&r->lock);
+    cond_init(&r->cond);
+    atomic_init(&r->refs, 1); /* until it is finished */
+    notify_init(&r->notify);
+    list_init(&r->flush_list);
+    list_init(&r->deferred_free);
+    list_init(&r->iot_flush);
+    list_init(&r->iot_look);
+    list_init(&r->iot_reactors);
+    list_init(&r->iot_removed);
+    heap_init(&r->timers);
+    heap_node_init(&r->iot_deadline);
+    r->deadline = CLOCK_NEVER;
+    r->lease = LEASE_MIN_NS;
+
+    int rc = poller_create(&r->poller);
+    if (rc == 0)
+        rc = wakeup_init(&r->wake);
+    if (rc)
+        return rc;
+    r->wake_io.fd = r->wake.rfd;
+    r->wake_io.ready = wake_ready;
+    list_init(&r->wake_io.deferred);
+    return io_watch(r, &r->wake_io, POLLER_IN);
+}
+
+void reactor_fini(struct reactor *r)
+{
+    cond_fini(&r->cond);
+    mutex_fini(&r->lock);
+}
+
+void reactor_ref(struct reactor *r)
+{
+    atomic_fetch_add_explicit(&r->refs, 1, memory_order_relaxed);
+}
+
+static void free_descriptors(struct reactor *r)
+{
+    if (reactor_has_mail(r)) { /* posted after it was finished: releases the senders' memory */
+        mutex_lock(&r->lock);
+        mailbox_run(r);
+        mutex_unlock(&r->lock);
+    }
+    notify_fini(r);
+    if (r->poller) {
+        io_watch(r, &r->wake_io, 0);
+        poller_destroy(r->poller);
+    }
+    r->poller = NULL;
+    wakeup_fini(&r->wake);
+}
+
+void reactor_unref(struct reactor *r)
+{
+    if (atomic_fetch_sub_explicit(&r->refs, 1, memory_order_acq_rel) == 1) {
+        free_descriptors(r);
+        r->ops->released(r);
+    }
+}
+
+void reactor_wake(struct reactor *r)
+{
+    if (atomic_exchange(&r->asleep, false))
+        wakeup_signal(&r->wake);
+}
+
+/* In this order: who posts after the drain signals again, and what was posted before it is seen. */
+void reactor_drain_wake(struct reactor *r)
+{
+    wakeup_drain(&r->wake);
+    atomic_store(&r->wake_set, false);
+    if (atomic_load(&r->mailbox))
+        mailbox_run(r);
+}
+
+int reactor_enter_slow(struct reactor *r)
+{
+    int stop = atomic_load_explicit(&r->stop, memory_order_relaxed);
+    if (stop) {
+        reactor_leave(r);
+        return -stop;
+    }
+    mailbox_run(r);
+    return 0;
+}
+
+void reactor_stop(struct reactor *r, int code)
+{
+    atomic_store(&r->stop, code);
+    cond_broadcast(&r->cond);
+    atomic_store(&r->asleep, false);
+    wakeup_signal(&r->wake);
+    reactor_notify(r);
+}
+
+void reactor_leave_slow(struct reactor *r, bool flush_all)
+{
+    bool finished = false;
+    /* Bounded: each kind of work creates at most a few rounds of others. */
+    for (int round = 0; r->work && round < 64; round++) {
+        unsigned work = r->work;
+        r->work = 0;
+        if (work & WORK_FLUSH)
+            r->ops->flush(r, flush_all);
+        if (work & WORK_REAP)
+            r->ops->reap(r);
+        if (work & WORK_TIMER) {
+            uint64_t next = timers_next(r);
+            if (next < r->deadline) {
+                r->deadline = next;
+                if (r->io_thread && r->registered)
+                    io_thread_deadline(r->io_thread, r, next);
+                reactor_wake(r);
+            }
+        }
+        if (work & WORK_NOTIFY) {
+            if (r->waiters)
+                cond_broadcast(&r->cond);
+            reactor_wake(r);
+        }
+        if (r->closed && !r->finished && r->ops->finish(r)) {
+            finished = true;
+            break;
+        }
+    }
+    if (atomic_load_explicit(&r->watchers, memory_order_relaxed) && !r->finished) {
+        notify_update(r);
+        r->work |= WORK_WATCHED;
+    }
+    mutex_unlock(&r->lock);
+    if (finished)
+        reactor_unref(r); /* the reference of an unfinished reactor */
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/* The end of a socket: closing, LINGER, the end of its context. */
+#include <errno.h>
+
+#include "base/alloc.h"
+#include "net/conn.h"
+#include "net/endpoint.h"
+#include "net/flush.h"
+#include "pipe/budget.h"
+#include "reactor/io_thread.h"
+#include "socket/ctx.h"
+#include "socket/monitor.h"
+#include "socket/socket.h"
+#include "transport/inproc.h"
+
+void socket_linger_over(struct timer *t, uint64_t now)
+{
+    (void)now;
+    struct fmq_socket *s = LIST_ENTRY(t, struct fmq_socket, linger_timer);
+    s->net.linger_until = 0;
+    s->net.pipes.reactor.work |= WORK_CLOSE;
+}
+
+void socket_terminate(struct fmq_socket *s)
+{
+    mutex_lock(&s->net.pipes.reactor.lock);
+    if (!atomic_load(&s->net.pipes.reactor.stop)) {
+        reactor_stop(socket_reactor(s), FMQ_ETERM);
+        reactor_leave(socket_reactor(s));
+    } else {
+        /* Leaving could finish a closed socket, and its end takes the registry's lock, which is
+         * held. */
+        mutex_unlock(&s->net.pipes.reactor.lock);
+    }
+}
+
+void socket_relinger(struct fmq_socket *s, int linger_ms)
+{
+    mutex_lock(&s->net.pipes.reactor.lock);
+    if (s->net.pipes.reactor.closed && !s->net.pipes.reactor.finished) {
+        uint64_t until = clock_now() + (uint64_t)linger_ms * NS_PER_MS;
+        if (until < s->net.linger_until) {
+            s->net.linger_until = until;
+            timer_set(socket_reactor(s), &s->linger_timer, until);
+        }
+    }
+    reactor_leave(socket_reactor(s));
+}
+
+static void partials_fini(struct fmq_socket *s)
+{
+    rx_fini(&s->rx);
+    tx_drop(&s->tx_begun, true, NULL);
+}
+
+int fmq_close(fmq_socket *s)
+{
+    if (s->net.pipes.reactor.fork_generation != fork_generation)
+        return 0;
+    mutex_lock(&s->net.pipes.reactor.lock);
+    if (s->net.pipes.reactor.closed) {
+        mutex_unlock(&s->net.pipes.reactor.lock);
+        return -ENOTSOCK;
+    }
+    if (reactor_has_mail(socket_reactor(s)))
+        mailbox_run(socket_reactor(s));
+    s->net.pipes.reactor.closed = true;
+    reactor_stop(socket_reactor(s), ENOTSOCK);
+    inproc_unbind_all(&s->net); /* under our lock: nobody can bind another name any more */
+    partials_fini(s);
+    if (s->net.pipes.opt.linger >= 0) {
+        s->net.linger_until = clock_now() + (uint64_t)s->net.pipes.opt.linger * NS_PER_MS;
+        timer_set(socket_reactor(s), &s->linger_timer, s->net.linger_until);
+    }
+    if (s->net.pipes.opt.linger == 0)
+        s->net.linger_until = 0;
+    else
+        flush_run(socket_reactor(s), true);
+    LIST_FOR_SAFE(n, &s->net.endpoints)
+    endpoint_close(LIST_ENTRY(n, struct endpoint, in_set), s->net.linger_until == 0);
+    LIST_FOR_SAFE(n, &s->net.conns)
+    conn_stop_reading(LIST_ENTRY(n, struct conn, in_set));
+    s->net.pipes.reactor.work |= WORK_CLOSE;
+    /* Let other threads get out first, so that descriptors and addresses are free when we return.
+     */
+    for (int i = 0; (s->net.pipes.reactor.polling || s->net.pipes.reactor.waiters) && i < 1000;
+         i++) {
+        atomic_store(&s->net.pipes.reactor.asleep, false);
+        wakeup_signal(&s->net.pipes.reactor.wake);
+        cond_broadcast(&s->net.pipes.reactor.cond);
+        s->net.pipes.reactor.waiters++;
+        cond_wait(&s->net.pipes.reactor.cond, &s->net.pipes.reactor.lock, (int64_t)NS_PER_MS);
+        s->net.pipes.reactor.waiters--;
+    }
+    s->net.pipes.reactor.work |= WORK_CLOSE | WORK_REAP;
+    reactor_leave(socket_reactor(s));
+    return 0;
+}
+
+uint64_t socket_pending(struct fmq_socket *s)
+{
+    uint64_t total = 0;
+    LIST_FOR(n, &s->net.pipes.list)
+    {
+        struct pipe *p = LIST_ENTRY(n, struct pipe, in_set);
+        if (!p->direct)
+            total += pipe_out_msgs(p);
+    }
+    return total;
+}
+
+bool socket_try_finish(struct reactor *r)
+{
+    struct fmq_socket *s = socket_of(r);
+    struct pipe_set *pipes = &s->net.pipes;
+    if (r->finished)
+        return true;
+    if (r->polling || r->waiters || conn_set_lingers(&s->net) || conn_set_writes(&s->net))
+        return false;
+    r->finished = true;
+    conn_set_end(&s->net);
+    if (reactor_has_mail(r))
+        mailbox_run(r);
+    timer_cancel(r, &s->linger_timer);
+    monitor_stop(s);
+    if (pipes->ops->fini)
+        pipes->ops->fini(pipes);
+    partials_fini(s);
+    conn_set_reap(&s->net);
+    if (atomic_load(&r->watchers))
+        notify_update(r); /* they find out that it is closed */
+    if (pipes->budget)
+        budget_leave(pipes->budget, pipes);
+    if (r->io_thread)
+        io_thread_remove(r->io_thread, r);
+    ctx_socket_finished(s->ctx, s);
+    return true;
+}

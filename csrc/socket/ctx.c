@@ -1,0 +1,457 @@
+/* SPDX-License-Identifier: MIT */
+#include "socket/ctx.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/map.h"
+#include "os/clock.h"
+#include "os/fork.h"
+#include "os/net.h"
+#include "os/poller.h"
+#include "os/random.h"
+#include "reactor/decref_queue.h"
+#include "reactor/io_thread.h"
+#include "socket/socket.h"
+#include "socket/stats.h"
+#include "transport/inproc.h"
+#include "wire/crypto.h"
+
+#define OPT_IO_THREADS 1
+#define OPT_MAX_SOCKETS 2
+#define OPT_SOCKET_LIMIT 3 /* get; the same number sets the thread priority */
+#define OPT_THREAD_PRIORITY 3
+#define OPT_THREAD_SCHED_POLICY 4
+#define OPT_MAX_MSGSZ 5
+#define OPT_MSG_T_SIZE 6
+#define OPT_AFFINITY_CPU_ADD 7
+#define OPT_AFFINITY_CPU_REMOVE 8
+#define OPT_THREAD_NAME_PREFIX 9
+#define OPT_ZERO_COPY_RECV 10
+#define OPT_IPV6 42
+#define OPT_BLOCKY 70
+/* fmq's own, numbered with those of sockets */
+#define OPT_MAX_QUEUED_BYTES 10008
+
+#define SOCKET_LIMIT 65535
+#define DEFAULT_MAX_SOCKETS 1023
+#define MSG_T_SIZE 64 /* what libzmq's callers expect to read */
+
+static void before_fork(void)
+{
+    decref_queue_fork_prepare();
+    net_fork_prepare();
+}
+
+static void forked_parent(void)
+{
+    net_fork_parent();
+    decref_queue_fork_done();
+}
+
+static void forked_child(void)
+{
+    net_close_all_after_fork();
+    decref_queue_fork_done();
+}
+
+static pthread_once_t setup_once = PTHREAD_ONCE_INIT;
+
+static void setup(void)
+{
+    uint64_t seed;
+    random_bytes(&seed, sizeof(seed));
+    map_seed(seed);
+    clock_setup();
+    fork_handlers(before_fork, forked_parent, forked_child);
+}
+
+int fmq_setup(void)
+{
+    pthread_once(&setup_once, setup);
+    return 0;
+}
+
+int fmq_ctx_new(fmq_ctx **out)
+{
+    fmq_setup();
+    struct fmq_ctx *ctx = mem_zalloc(sizeof(*ctx));
+    if (!ctx)
+        return -ENOMEM;
+    int rc = pool_create(&ctx->pool);
+    if (rc) {
+        mem_free(ctx);
+        return rc;
+    }
+    mutex_init(&ctx->lock);
+    resolver_init(&ctx->resolver);
+    cond_init(&ctx->ended);
+    budget_init(&ctx->budget);
+    list_init(&ctx->sockets);
+    inproc_names_init(&ctx->inproc_names);
+    ctx->fork_generation = fork_generation;
+    ctx->io_threads = 1;
+    ctx->max_sockets = DEFAULT_MAX_SOCKETS;
+    ctx->max_msgsz = INT32_MAX;
+    ctx->thread_priority = -1;
+    ctx->thread_sched_policy = -1;
+    ctx->blocky = 1;
+    ctx->zero_copy_recv = 1;
+    *out = ctx;
+    return 0;
+}
+
+bool fmq_ctx_forked(const fmq_ctx *ctx)
+{
+    return ctx->fork_generation != fork_generation;
+}
+
+static int cpu_add(fmq_ctx *ctx, int cpu)
+{
+    if (cpu < 0)
+        return -EINVAL;
+    for (unsigned i = 0; i < ctx->cpu_count; i++)
+        if (ctx->cpus[i] == (unsigned)cpu)
+            return 0;
+    if (ctx->cpu_count == sizeof(ctx->cpus) / sizeof(ctx->cpus[0]))
+        return -EINVAL;
+    ctx->cpus[ctx->cpu_count++] = (unsigned)cpu;
+    return 0;
+}
+
+static int cpu_remove(fmq_ctx *ctx, int cpu)
+{
+    for (unsigned i = 0; i < ctx->cpu_count; i++) {
+        if (cpu >= 0 && ctx->cpus[i] == (unsigned)cpu) {
+            ctx->cpus[i] = ctx->cpus[--ctx->cpu_count];
+            return 0;
+        }
+    }
+    return -EINVAL;
+}
+
+/* Sockets either count from their beginning or never. */
+static int set_max_queued(fmq_ctx *ctx, int64_t bytes)
+{
+    if (bytes < 0) {
+        detail_set("MAX_QUEUED_BYTES takes 0 (no limit) or more");
+        return -EINVAL;
+    }
+    if (!ctx->budget.on && bytes) {
+        if (atomic_load(&ctx->alive)) {
+            detail_set("MAX_QUEUED_BYTES is first set before the context has sockets; later it can "
+                       "be changed");
+            return -EINVAL;
+        }
+        ctx->budget.on = true;
+    }
+    budget_set_cap(&ctx->budget, bytes);
+    return 0;
+}
+
+static int set_locked(fmq_ctx *ctx, int option, int value)
+{
+    switch (option) {
+    case OPT_IO_THREADS:
+        if (value < 0 || value > CTX_MAX_IO_THREADS)
+            return -EINVAL;
+        ctx->io_threads = value;
+        return 0;
+    case OPT_MAX_SOCKETS:
+        if (value < 1 || value > SOCKET_LIMIT)
+            return -EINVAL;
+        ctx->max_sockets = value;
+        return 0;
+    case OPT_THREAD_PRIORITY:
+        if (value < 0)
+            return -EINVAL;
+        ctx->thread_priority = value;
+        return 0;
+    case OPT_THREAD_SCHED_POLICY:
+        if (value < 0)
+            return -EINVAL;
+        ctx->thread_sched_policy = value;
+        return 0;
+    case OPT_MAX_MSGSZ:
+        if (value < 0)
+            return -EINVAL;
+        ctx->max_msgsz = value;
+        return 0;
+    case OPT_AFFINITY_CPU_ADD:
+        return cpu_add(ctx, value);
+    case OPT_AFFINITY_CPU_REMOVE:
+        return cpu_remove(ctx, value);
+    case OPT_THREAD_NAME_PREFIX:
+        if (value < 0)
+            return -EINVAL;
+        snprintf(ctx->name_prefix, sizeof(ctx->name_prefix), "%d", value);
+        return 0;
+    case OPT_IPV6:
+    case OPT_BLOCKY:
+    case OPT_ZERO_COPY_RECV: /* only read back: received messages are never copied */
+        if (value != 0 && value != 1)
+            return -EINVAL;
+        *(option == OPT_IPV6     ? &ctx->ipv6
+          : option == OPT_BLOCKY ? &ctx->blocky
+                                 : &ctx->zero_copy_recv) = value;
+        return 0;
+    default:
+        return -EINVAL;
+    }
+}
+
+int fmq_ctx_set(fmq_ctx *ctx, int option, int64_t value)
+{
+    detail_clear();
+    if (fmq_ctx_forked(ctx))
+        return -FMQ_EFORKED;
+    mutex_lock(&ctx->lock);
+    int rc = -EINVAL;
+    if (option == OPT_MAX_QUEUED_BYTES)
+        rc = set_max_queued(ctx, value);
+    else if (value >= INT32_MIN && value <= INT32_MAX)
+        rc = set_locked(ctx, option, (int)value);
+    mutex_unlock(&ctx->lock);
+    return rc;
+}
+
+static int get_locked(fmq_ctx *ctx, int option, int64_t *value)
+{
+    int64_t cap;
+    switch (option) {
+    case OPT_MAX_QUEUED_BYTES:
+        cap = atomic_load(&ctx->budget.cap);
+        *value = cap == INT64_MAX ? 0 : cap;
+        return 0;
+    case OPT_IO_THREADS:
+        *value = ctx->io_threads;
+        return 0;
+    case OPT_MAX_SOCKETS:
+        *value = ctx->max_sockets;
+        return 0;
+    case OPT_SOCKET_LIMIT:
+        *value = SOCKET_LIMIT;
+        return 0;
+    case OPT_THREAD_SCHED_POLICY:
+        *value = ctx->thread_sched_policy;
+        return 0;
+    case OPT_MAX_MSGSZ:
+        *value = ctx->max_msgsz;
+        return 0;
+    case OPT_MSG_T_SIZE:
+        *value = MSG_T_SIZE;
+        return 0;
+    case OPT_ZERO_COPY_RECV:
+        *value = ctx->zero_copy_recv;
+        return 0;
+    case OPT_IPV6:
+        *value = ctx->ipv6;
+        return 0;
+    case OPT_BLOCKY:
+        *value = ctx->blocky;
+        return 0;
+    default:
+        return -EINVAL;
+    }
+}
+
+int fmq_ctx_get(fmq_ctx *ctx, int option, int64_t *value)
+{
+    if (fmq_ctx_forked(ctx))
+        return -FMQ_EFORKED;
+    mutex_lock(&ctx->lock);
+    int rc = get_locked(ctx, option, value);
+    mutex_unlock(&ctx->lock);
+    return rc;
+}
+
+int fmq_ctx_set_name_prefix(fmq_ctx *ctx, const char *prefix)
+{
+    if (fmq_ctx_forked(ctx))
+        return -FMQ_EFORKED;
+    if (strlen(prefix) >= sizeof(ctx->name_prefix))
+        return -EINVAL;
+    mutex_lock(&ctx->lock);
+    strcpy(ctx->name_prefix, prefix);
+    mutex_unlock(&ctx->lock);
+    return 0;
+}
+
+int ctx_start_io_threads(struct fmq_ctx *ctx)
+{
+    if (ctx->joined)
+        return -FMQ_ETERM;
+    while (ctx->thread_count < ctx->io_threads) {
+        struct thread_policy policy = {ctx->thread_sched_policy, ctx->thread_priority, ctx->cpus,
+                                       ctx->cpu_count};
+        char name[40];
+        snprintf(name, sizeof(name), "%s%sfmq/%d", ctx->name_prefix, ctx->name_prefix[0] ? "/" : "",
+                 ctx->thread_count);
+        int rc = io_thread_create(&ctx->threads[ctx->thread_count], name, &policy);
+        if (rc)
+            return rc;
+        ctx->thread_count++;
+    }
+    return 0;
+}
+
+void ctx_socket_finished(struct fmq_ctx *ctx, struct fmq_socket *s)
+{
+    /* The socket's lock is held and the registry's comes before it, so the list is left to others:
+     * a finished socket only counts itself out here. */
+    (void)s;
+    atomic_fetch_sub(&ctx->alive, 1);
+    cond_broadcast(&ctx->ended);
+}
+
+int fmq_ctx_shutdown(fmq_ctx *ctx)
+{
+    if (fmq_ctx_forked(ctx))
+        return 0;
+    mutex_lock(&ctx->lock);
+    ctx->stopping = true;
+    LIST_FOR(n, &ctx->sockets)
+    socket_terminate(LIST_ENTRY(n, struct fmq_socket, in_ctx));
+    mutex_unlock(&ctx->lock);
+    return 0;
+}
+
+int fmq_ctx_term(fmq_ctx *ctx, int timeout_ms)
+{
+    if (fmq_ctx_forked(ctx))
+        return 0;
+    fmq_ctx_shutdown(ctx);
+    uint64_t deadline =
+        timeout_ms < 0 ? CLOCK_NEVER : clock_now() + (uint64_t)timeout_ms * NS_PER_MS;
+    /* A finishing socket signals without our lock, so a signal may be missed: short slices, which
+     * also let the host run signal handlers. */
+    uint64_t slice = NS_PER_MS;
+    uint64_t handlers = clock_now() + 50 * NS_PER_MS;
+    mutex_lock(&ctx->lock);
+    while (atomic_load(&ctx->alive) > 0) {
+        if (ctx->zap && atomic_load(&ctx->alive) == 1) {
+            struct fmq_socket *zap = ctx->zap; /* nobody is left to be judged */
+            ctx->zap = NULL;
+            mutex_unlock(&ctx->lock);
+            fmq_socket_free(zap);
+            mutex_lock(&ctx->lock);
+            continue;
+        }
+        uint64_t now = clock_now();
+        if (now >= deadline) {
+            mutex_unlock(&ctx->lock);
+            return -EAGAIN;
+        }
+        if (now >= handlers) {
+            mutex_unlock(&ctx->lock);
+            return -EINTR;
+        }
+        uint64_t wait = deadline - now < slice ? deadline - now : slice;
+        cond_wait(&ctx->ended, &ctx->lock, (int64_t)wait);
+        if (slice < 20 * NS_PER_MS)
+            slice *= 2;
+    }
+    bool mine = !ctx->joined;
+    ctx->joined = true;
+    int count = mine ? ctx->thread_count : 0;
+    if (mine)
+        ctx->thread_count = 0;
+    mutex_unlock(&ctx->lock);
+    for (int i = 0; i < count; i++)
+        io_thread_destroy(ctx->threads[i]);
+    if (mine)
+        resolver_stop(&ctx->resolver);
+    return 0;
+}
+
+void ctx_forget(struct fmq_ctx *ctx, struct fmq_socket *s)
+{
+    mutex_lock(&ctx->lock);
+    list_remove(&s->in_ctx);
+    inspect_add(s, &ctx->gone); /* nobody is inside any more: no lock of its own is needed */
+    mutex_unlock(&ctx->lock);
+}
+
+void fmq_ctx_linger(fmq_ctx *ctx, int linger_ms)
+{
+    if (fmq_ctx_forked(ctx) || linger_ms < 0)
+        return;
+    mutex_lock(&ctx->lock);
+    LIST_FOR(n, &ctx->sockets)
+    socket_relinger(LIST_ENTRY(n, struct fmq_socket, in_ctx), linger_ms);
+    mutex_unlock(&ctx->lock);
+}
+
+void fmq_ctx_free(fmq_ctx *ctx)
+{
+    if (fmq_ctx_forked(ctx))
+        return; /* locks and threads are the parent's: the memory is given up */
+    inproc_names_fini(&ctx->inproc_names);
+    pool_release(ctx->pool);
+    cond_fini(&ctx->ended);
+    budget_fini(&ctx->budget);
+    resolver_fini(&ctx->resolver);
+    mutex_fini(&ctx->lock);
+    mem_free(ctx);
+}
+
+int fmq_ctx_pending(fmq_ctx *ctx, struct fmq_pending *rows, int max)
+{
+    int count = 0;
+    if (fmq_ctx_forked(ctx))
+        return 0;
+    mutex_lock(&ctx->lock);
+    LIST_FOR(n, &ctx->sockets)
+    {
+        struct fmq_socket *s = LIST_ENTRY(n, struct fmq_socket, in_ctx);
+        if (s == ctx->zap)
+            continue;
+        mutex_lock(&s->net.pipes.reactor.lock);
+        if (!s->net.pipes.reactor.finished) {
+            if (count < max) {
+                rows[count].type = s->net.pipes.type;
+                rows[count].open = !s->net.pipes.reactor.closed;
+                rows[count].messages = socket_pending(s);
+                rows[count].linger = s->net.pipes.opt.linger;
+                snprintf(rows[count].endpoint, sizeof(rows[count].endpoint), "%.127s",
+                         s->net.last_endpoint);
+            }
+            count++;
+        }
+        mutex_unlock(&s->net.pipes.reactor.lock);
+    }
+    mutex_unlock(&ctx->lock);
+    return count;
+}
+
+const char *fmq_strerror(int err)
+{
+    return error_text(err);
+}
+
+const char *fmq_last_detail(void)
+{
+    return detail_text();
+}
+
+long fmq_open_fds(void)
+{
+    return net_fd_count();
+}
+
+long fmq_live_blocks(void)
+{
+    return mem_live();
+}
+
+const char *fmq_poller_name(void)
+{
+    return poller_name();
+}
+
+int fmq_has(const char *capability)
+{
+    return transport_exists(capability) || (strcmp(capability, "curve") == 0 && crypto_get());
+}

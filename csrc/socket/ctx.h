@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SOCKET_CTX_H
+#define SOCKET_CTX_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "fastmq.h"
+#include "msg/pool.h"
+#include "os/thread.h"
+#include "pipe/budget.h"
+#include "reactor/resolver.h"
+#include "transport/inproc.h"
+
+#define CTX_MAX_IO_THREADS 64
+
+struct fmq_socket;
+struct io_thread;
+
+struct fmq_ctx {
+    struct mutex lock; /* first in the lock order */
+    struct cond ended; /* a socket was finished */
+    struct list sockets;
+    atomic_int alive; /* sockets not finished: MAX_SOCKETS and term count these */
+    unsigned next_io_thread;
+    bool stopping;
+    bool joined;
+    unsigned fork_generation;
+    struct pool *pool;
+    struct io_thread *threads[CTX_MAX_IO_THREADS];
+    int thread_count;
+    struct resolver_slot resolver;
+
+    struct fmq_socket *zap; /* talks to the authenticator; made when a socket may need it */
+
+    struct inproc_names inproc_names;
+
+    int io_threads, max_sockets, max_msgsz, thread_priority, thread_sched_policy, ipv6, blocky;
+    int zero_copy_recv;
+    unsigned cpus[64];
+    unsigned cpu_count;
+    char name_prefix[17];
+
+    struct budget budget; /* MAX_QUEUED_BYTES */
+
+    struct fmq_socket_stats gone; /* what sockets that are no more have counted */
+};
+
+int ctx_start_io_threads(struct fmq_ctx *ctx); /* lock held */
+/* The socket's lock is held. */
+void ctx_socket_finished(struct fmq_ctx *ctx, struct fmq_socket *s);
+/* Takes a socket off the registry before its memory goes. */
+void ctx_forget(struct fmq_ctx *ctx, struct fmq_socket *s);
+
+#endif

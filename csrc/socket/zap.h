@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The authenticator's client: ZAP 1.0 (ZeroMQ RFC 27). Whoever binds inproc://zeromq.zap.01 in the
+ * context is asked whether a peer may come in.
+ *
+ * Each question is an inproc connection of its own, so that no handler can mix them up, and belongs
+ * to an internal socket of the context, which the background thread drives: the socket that asks
+ * never waits. Question, withdrawal and answer are commands posted from one to the other.
+ */
+#ifndef SOCKET_ZAP_H
+#define SOCKET_ZAP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct conn;
+struct fmq_socket;
+struct option_values;
+struct zap_request;
+
+/* Protocol error codes of libzmq's monitor. */
+#define PROTO_ZAP_UNSPECIFIED 0x20000000
+#define PROTO_ZAP_MALFORMED_REPLY 0x20000001
+#define PROTO_ZAP_BAD_REQUEST_ID 0x20000002
+#define PROTO_ZAP_BAD_VERSION 0x20000003
+#define PROTO_ZAP_INVALID_STATUS_CODE 0x20000004
+#define PROTO_ZAP_INVALID_METADATA 0x20000005
+
+/* Makes the internal socket if setting this option may lead to questions. No lock held. 0 or a
+ * negative errno. */
+int zap_prepare(struct fmq_socket *s, int option);
+
+/*
+ * Asks about the peer of c (peer_credentials). 1: nobody is to be asked, let it in; 0: asked, the
+ * answer comes through conn_admit or conn_reject; -EFAULT: there is nobody to ask, refuse it;
+ * -ENOMEM. The asking socket's lock is held.
+ */
+int zap_ask(struct conn *c);
+/* The connection ends before the answer came: c->zap is nobody's any more. */
+void zap_cancel(struct conn *c);
+
+#endif

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Links between two sockets of one context. Messages pass by reference through two queues under a
+ * lock of their own (a leaf); a socket is never touched under the other's lock, only posted to.
+ */
+#ifndef TRANSPORT_INPROC_H
+#define TRANSPORT_INPROC_H
+
+#include <stdbool.h>
+
+#include "base/map.h"
+#include "net/conn_set.h"
+#include "net/transport_ops.h"
+#include "os/thread.h"
+
+/* The names of a context. */
+struct inproc_names {
+    struct mutex lock;  /* a leaf: taken under sockets' locks */
+    struct map bound;   /* name -> struct inproc_name */
+    struct map pending; /* name -> struct inproc_wait: connected before bind */
+};
+
+void inproc_names_init(struct inproc_names *names);
+/* The context has ended. */
+void inproc_names_fini(struct inproc_names *names);
+bool inproc_is_bound(struct inproc_names *names, const char *name);
+
+/* Connects p, a new pipe of s that is attached. only_bound: -ENOENT instead of waiting for somebody
+ * to bind the name. */
+int inproc_connect(struct conn_set *s, struct pipe *p, const char *name, bool only_bound);
+/* All names of a closing socket. */
+void inproc_unbind_all(struct conn_set *s);
+
+extern const struct transport_ops transport_inproc;
+
+#endif
