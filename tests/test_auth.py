@@ -774,6 +774,18 @@ def test_certificates_that_are_none(tmp_path):
 
 
 @needs_curve
+@fastmq_only("pyzmq fails with an error of another kind")
+def test_a_key_that_is_not_ascii_is_none(tmp_path):
+    public, _ = auth.load_certificate(auth.create_certificates(tmp_path, "x")[0])
+    text = (
+        (tmp_path / "x.key").read_text().replace(public.decode(), public.decode()[:-1] + "\u00e9")
+    )
+    (tmp_path / "x.key").write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match="is not a key"):
+        auth.load_certificate(tmp_path / "x.key")
+
+
+@needs_curve
 @fastmq_only("pyzmq writes what cannot be read back")
 @pytest.mark.parametrize("metadata", [{"a b": "c"}, {"a": 'b"c'}, {"a": "b\ncurve\n"}, {"": "x"}])
 def test_metadata_that_would_break_the_file(tmp_path, metadata):

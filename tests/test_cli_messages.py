@@ -481,7 +481,13 @@ def test_who_is_refused_for_good_does_not_wait_for_ever(where):
         (["push", "-c", "ipc://x", "--plain-password", "p", "x"], "--plain-user", 2),
         (["push", "-c", "ipc://x", "--plain-server", "/no/such", "x"], "/no/such", 1),
         (["push", "-c", "ipc://x", "--zap-domain", "d", "x"], "--plain-server", 2),
-        (["push", "-c", "ipc://x", "--zap-domain", "", "x"], "empty", 2),
+        (["push", "-c", "ipc://x", "--zap-domain", "", "x"], "--zap-domain: must not be empty", 2),
+        (["pull", "-b", "ipc://x", "--plain-server", ""], "--plain-server: must not be empty", 2),
+        (["push", "-c", "ipc://x", "--plain-user", "", "x"], "--plain-user: must not be empty", 2),
+        *(
+            (["pull", "-b", "ipc://x", flag, ""], f"{flag}: must not be empty", 2)
+            for flag in ("--curve-allow", "--curve-keyfile", "--curve-server-key")
+        ),
     ],
     ids=lambda value: " ".join(value[:1] + value[2:]) if isinstance(value, list) else "",
 )

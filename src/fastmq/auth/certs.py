@@ -83,7 +83,8 @@ def load_certificate(filename: StrPath) -> tuple[bytes, bytes | None]:
         name, equals, value = line.partition("=")
         name = name.strip()
         if equals and name in ("public-key", "secret-key"):
-            keys[name] = value.strip().strip("\"'").encode("ascii", "replace")
+            # What is not ASCII stays longer than a key: it must not become another one.
+            keys[name] = value.strip().strip("\"'").encode("ascii", "backslashreplace")
     for name, key in keys.items():
         if len(key) != 40:
             raise ValueError(f"{name} in {path} is not a key: 40 characters of Z85 are")

@@ -39,6 +39,14 @@ def whole_from(low: int, high: int) -> Callable[[str], int]:
 seconds = number_from(0, 2_000_000)
 
 
+def given(text: str) -> str:
+    """An argument type: not empty, as a variable of a script that was never set is. What decides
+    who comes in must not be left out by mistake."""
+    if not text:
+        raise argparse.ArgumentTypeError("must not be empty")
+    return text
+
+
 def endpoint(text: str) -> str:
     """An argument type: TRANSPORT://ADDRESS that another process can reach."""
     transport, found, address = text.partition("://")
@@ -136,11 +144,13 @@ def add_security(parser: argparse.ArgumentParser, of: str = "") -> None:
     )
     group.add_argument(
         "--curve-server-key",
+        type=given,
         metavar="KEY",
         help="encrypt, and talk only to the server with this public key (or its file NAME.key)",
     )
     group.add_argument(
         "--curve-keyfile",
+        type=given,
         metavar="FILE",
         help="this side's own keys, NAME.key_secret (a client without has new ones each time)",
     )
@@ -149,11 +159,14 @@ def add_security(parser: argparse.ArgumentParser, of: str = "") -> None:
     )
     group.add_argument(
         "--curve-allow",
+        type=given,
         metavar="DIR",
         help="as the server, let in the clients whose NAME.key is in DIR (without: everybody who "
         "has the server's public key)",
     )
-    group.add_argument("--plain-user", metavar="NAME", help="show a name and a password")
+    group.add_argument(
+        "--plain-user", type=given, metavar="NAME", help="show a name and a password"
+    )
     group.add_argument(
         "--plain-password",
         metavar="TEXT",
@@ -162,11 +175,13 @@ def add_security(parser: argparse.ArgumentParser, of: str = "") -> None:
     )
     group.add_argument(
         "--plain-server",
+        type=given,
         metavar="FILE",
         help="be the server; each line of FILE is NAME:PASSWORD of somebody who may come in",
     )
     group.add_argument(
         "--zap-domain",
+        type=given,
         metavar="NAME",
         help="the domain of a server with --curve-allow or --plain-server (fastmq)",
     )

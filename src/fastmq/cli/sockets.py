@@ -198,8 +198,6 @@ def _check(options: argparse.Namespace) -> None:
         raise Problem("--curve-allow is for a server: --curve-server", USAGE)
     if options.plain_password is not None and options.plain_user is None:
         raise Problem("--plain-password is whose? Give --plain-user", USAGE)
-    if options.zap_domain == "":
-        raise Problem("--zap-domain must not be empty", USAGE)
     if options.zap_domain is not None and not options.curve_allow and not options.plain_server:
         raise Problem(
             "--zap-domain is for a server that chooses: --curve-allow or --plain-server", USAGE
