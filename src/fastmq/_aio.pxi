@@ -997,7 +997,7 @@ cdef class AsyncSocket(Socket):
         w.track = track
         return self.receive(w, timeout)
 
-    def recv_into(self, buffer, /, *, Py_ssize_t nbytes=0, int flags=0, timeout=None):
+    def recv_into(self, buffer, /, *, nbytes=0, int flags=0, timeout=None):
         """A Future of the length of the next part, which is received into a writable buffer.
 
         nbytes: how much of the buffer may be used, 0 for all. What does not fit is lost, as a
@@ -1010,6 +1010,7 @@ cdef class AsyncSocket(Socket):
         PyObject_GetBuffer(buffer, &buf, PyBUF_WRITABLE)
         size = buf.len
         PyBuffer_Release(&buf)
+        nbytes = whole(nbytes, "nbytes")
         if nbytes < 0 or nbytes > size:
             raise ValueError(f"nbytes must be between 0 and the buffer's {size}, not {nbytes}")
         w.kind = TAKE_INTO

@@ -4,7 +4,22 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    plain = property
+else:
+
+    class plain:  # noqa: N801  # in place of property
+        """An attribute that is computed until a program, or a subclass, gives it a value: in pyzmq
+        it is a plain one."""
+
+        def __init__(self, compute: Any) -> None:
+            self.compute = compute
+            self.__doc__ = compute.__doc__
+
+        def __get__(self, obj: Any, owner: Any = None) -> Any:
+            return self if obj is None else self.compute(obj)
 
 
 def _annotations(cls: type) -> dict[str, Any]:

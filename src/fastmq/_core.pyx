@@ -38,6 +38,7 @@ from fastmq._engine cimport *
 import os
 import threading
 import warnings
+from operator import index
 from threading import Event
 from weakref import WeakValueDictionary
 
@@ -304,6 +305,21 @@ cdef int as_timeout(object timeout) except -2:
     return ms if ms < INT32_MAX else INT32_MAX
 
 
+cpdef object whole(object value, str name):
+    """An int from any number, as pyzmq takes them: what has decimals loses them."""
+    if isinstance(value, int):
+        return value
+    if not isinstance(value, (str, bytes, bytearray)):
+        try:
+            return int(value)
+        except (TypeError, ValueError):
+            try:
+                return index(value)
+            except TypeError:
+                pass
+    raise TypeError(f"{name} must be a number, not {type(value).__name__}")
+
+
 cdef int limit_of(int flags, object timeout, int option) except -2:
     """How long one send or receive may wait, in ms: DONTWAIT, its own timeout, or the option."""
     if flags & 1:
@@ -413,7 +429,7 @@ cdef class Frame:
     cdef object source       # the bytes object this was made of
     cdef public object tracker
     cdef public object tracker_event
-    cdef readonly bint more  # further parts of the message follow
+    cdef public bint more  # further parts of the message follow
     cdef str group_name
     cdef Py_ssize_t exports  # buffers of it that are in use
     cdef object __weakref__
@@ -685,8 +701,7 @@ cdef class Context:
             if self.handle is None:
                 raise make_error(-EFAULT, f"{shadow:#x} is not the address of a fastmq context")
             return
-        if not isinstance(io_threads, int):
-            raise TypeError(f"io_threads must be int, not {type(io_threads).__name__}")
+        io_threads = whole(io_threads, "io_threads")
         if orphans:
             reap_orphans()
         handle = _ContextHandle()
@@ -1014,13 +1029,17 @@ cdef class Socket:
     cdef int own            # OWN_ bits: the forms built on these verbs call the class's
     cdef object __weakref__
 
-    def __init__(self, context=None, int socket_type=-1, *, shadow=0, copy_threshold=None):
+    def __init__(self, context=None, socket_type=-1, *, shadow=0, copy_threshold=None):
         cdef _SocketHandle handle
         cdef fmq_ctx *ctx
+        cdef int kind = whole(socket_type, "socket_type")
         cdef int rc
         if self.handle is not None:  # another thread may be in a call on it
             raise RuntimeError("the socket is open already: its __init__ was called before")
-        self.threshold = COPY_THRESHOLD if copy_threshold is None else copy_threshold
+        if copy_threshold is None:
+            self.threshold = COPY_THRESHOLD
+        else:
+            self.threshold = whole(copy_threshold, "copy_threshold")
         if isinstance(shadow, Socket):
             self.handle = (<Socket>shadow).handle
             context = (<Socket>shadow).context if context is None else context
@@ -1031,7 +1050,7 @@ cdef class Socket:
         else:
             if not isinstance(context, Context):
                 raise TypeError(f"context must be a Context, not {type(context).__name__}")
-            if socket_type < 0:
+            if kind < 0:
                 raise TypeError("socket_type must be specified")
             if (<Context>context).closed:
                 raise make_error(-ENOTSUP, "Operation not supported: the context is closed")
@@ -1039,9 +1058,9 @@ cdef class Socket:
             handle.context = (<Context>context).handle
             ctx = handle.context.h
             with nogil:
-                rc = fmq_socket_new(ctx, socket_type, &handle.s)
+                rc = fmq_socket_new(ctx, kind, &handle.s)
             if rc < 0:
-                fail_detail(rc, f"socket type {socket_type}")
+                fail_detail(rc, f"socket type {kind}")
             self.handle = handle
             live_sockets[<uintptr_t>handle.s] = handle
         self.context = context
@@ -1096,8 +1115,8 @@ cdef class Socket:
         return self.threshold
 
     @copy_threshold.setter
-    def copy_threshold(self, Py_ssize_t value):
-        self.threshold = value
+    def copy_threshold(self, value):
+        self.threshold = whole(value, "copy_threshold")
 
     def _close(self, linger=None):
         """Closes; linger in ms replaces the option. Closing twice is harmless."""
@@ -1108,8 +1127,9 @@ cdef class Socket:
         if self.s is NULL:
             return
         if linger is not None:
-            if not isinstance(linger, int):
-                raise TypeError(f"linger must be int or None, not {type(linger).__name__}")
+            linger = whole(linger, "linger")
+            if not -2**63 <= linger < 2**63:
+                bad_option(-EINVAL, 17, linger)
             value = linger
             rc = fmq_set_int(self.s, 17, value)
             if rc < 0 and rc != -ENOTSOCK and rc != -FMQ_ETERM and rc != -FMQ_EFORKED:
@@ -1624,7 +1644,7 @@ cdef class Socket:
             given.pop("timeout", None)
         return out
 
-    def recv_into(self, buffer, /, *, Py_ssize_t nbytes=0, int flags=0, timeout=None):
+    def recv_into(self, buffer, /, *, nbytes=0, int flags=0, timeout=None):
         """Receives the next part into a writable buffer and returns its length in bytes.
 
         nbytes: how much of the buffer may be used, 0 for all. What does not fit is lost, as a
@@ -1632,22 +1652,23 @@ cdef class Socket:
         """
         cdef Py_buffer buf
         cdef msg m
+        cdef Py_ssize_t room = whole(nbytes, "nbytes")
         cdef size_t size
         cdef int rc
         if self.s is NULL:
             unusable()
         PyObject_GetBuffer(buffer, &buf, PyBUF_WRITABLE)
         try:
-            if nbytes < 0 or nbytes > buf.len:
+            if room < 0 or room > buf.len:
                 raise ValueError(f"nbytes must be between 0 and the buffer's {buf.len}, "
                                  f"not {nbytes}")
-            if nbytes == 0:
-                nbytes = buf.len
+            if room == 0:
+                room = buf.len
             rc = fmq_try_recv_part(self.s, &m, NULL)
             if rc < 0:
                 self.wait_receive(&m, NULL, 0, NULL, rc, flags, timeout)
             size = msg_size(&m)
-            memcpy(buf.buf, msg_data(&m), min(size, <size_t>nbytes))
+            memcpy(buf.buf, msg_data(&m), min(size, <size_t>room))
             msg_drop(&m)
             return size
         finally:

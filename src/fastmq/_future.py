@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakValueDictionary
 
 from . import _core
+from ._attributes import plain
 from ._deadline import Deadline
 from .constants import POLLIN, POLLOUT, Errno
 from .error import Again, ZMQError, batch_error
@@ -118,6 +119,7 @@ class _AsyncPoller(_Async, Poller):
     """A Poller whose poll returns a Future."""
 
     _socket_class: type[_AsyncSocket]
+    raw_sockets: list[Any]
 
     def poll(  # type: ignore[override]
         self, timeout: float | None = -1
@@ -220,7 +222,7 @@ class _AsyncSocket(_Async, _core.AsyncSocket, Socket[Future[Any]]):
         """An asynchronous socket over the handle of another one."""
         return cls(_from_socket=socket, io_loop=io_loop)
 
-    @property
+    @plain
     def _shadow_sock(self) -> Socket:
         """The same socket with blocking verbs."""
         return Socket.shadow(self)

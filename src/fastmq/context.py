@@ -157,6 +157,8 @@ class Context(_core.Context, Generic[_SocketT]):
         if self.closed:
             return
         if not self._forked:
+            if linger is not None:
+                linger = _core.whole(linger, "linger")
             self._close_sockets(linger)
             if linger is not None and linger >= 0:
                 self._linger(linger)
@@ -293,8 +295,7 @@ class Context(_core.Context, Generic[_SocketT]):
         """
         if self.closed:
             raise ZMQError(Errno.ENOTSUP, "Operation not supported: the context is closed")
-        if not isinstance(socket_type, int):
-            raise TypeError(f"socket_type must be a number, not {type(socket_type).__name__}")
+        socket_type = _core.whole(socket_type, "socket_type")
         if socket_class is None:
             socket_class = self._socket_class
             if socket_class is Socket:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from . import _core
+from ._attributes import plain
 from .constants import POLLERR, POLLIN, POLLOUT
 
 
@@ -22,7 +23,7 @@ class Poller:
         self._set = _core.PollSet()
         self._flags: dict[Any, int] = {}
 
-    @property
+    @plain
     def sockets(self) -> list[tuple[Any, int]]:
         """The members as (socket, flags), in the order of registering."""
         return list(self._flags.items())
@@ -98,7 +99,7 @@ def select(
     for members, flag in ((rlist, POLLIN), (wlist, POLLOUT), (xlist, POLLERR)):
         for socket in members:
             wanted[socket] = wanted.get(socket, 0) | flag
-    ms = -1 if timeout is None else timeout * 1000
+    ms = -1 if timeout is None else float(timeout) * 1000
     ready = dict(zmq_poll(list(wanted.items()), ms))
     return (
         [socket for socket in rlist if ready.get(_target(socket), 0) & POLLIN],

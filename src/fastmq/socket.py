@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar
 
 from . import _core
-from ._attributes import is_annotated
+from ._attributes import is_annotated, plain
 from .constants import Errno, Event, SocketOption, SocketType
 from .error import ZMQBindError, ZMQError
 from .options import SocketOptions
@@ -114,7 +114,7 @@ class Socket(_core.Socket, SocketOptions, Generic[_ReturnT]):
             self._shadow = True
             self._shadow_obj = shadow
             return
-        context = self.context
+        context: Any = ctx_or_socket  # not self.context: a subclass may have another
         context._add_socket(self)
         if context.sockopts or options:
             try:
@@ -160,9 +160,9 @@ class Socket(_core.Socket, SocketOptions, Generic[_ReturnT]):
         `linger` ms if given. Calls of other threads end with ZMQError(ENOTSOCK). Closing twice is
         harmless."""
         self._close(linger)
-        context = self.context
-        if context is not None:
-            context._rm_socket(self)
+        forget = getattr(self.context, "_rm_socket", None)  # it may be anything by now
+        if forget is not None:
+            forget(self)
 
     # -- endpoints --
 
@@ -207,7 +207,7 @@ class Socket(_core.Socket, SocketOptions, Generic[_ReturnT]):
 
     # -- options --
 
-    @property
+    @plain
     def type(self) -> SocketType:
         """The socket's type."""
         return SocketType(self._number)

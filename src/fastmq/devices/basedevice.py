@@ -9,6 +9,7 @@ from multiprocessing import Process
 from typing import Any, ClassVar
 
 from .. import _core
+from .._attributes import plain
 from ..constants import DeviceType, Errno, SocketType
 from ..context import Context
 from ..error import ZMQBindError, ZMQError
@@ -93,7 +94,7 @@ class Device:
         self._sockets = []
         self._ended = threading.Event()
 
-    @property
+    @plain
     def done(self) -> bool:
         """Whether the device has run and ended."""
         return self._ended.is_set()
@@ -226,7 +227,7 @@ class ProcessDevice(BackgroundDevice):
         if self._context is not None and isinstance(self.context_factory, type):
             self._context.term()
 
-    @property
+    @plain
     def done(self) -> bool:
         """Whether the process was started and has ended."""
         return self.launcher is not None and self.launcher.exitcode is not None

@@ -14,10 +14,12 @@ from typing import Any, Literal, overload
 
 from .. import _core
 from .. import _future as _futures
+from .._attributes import plain
 from .._extras import load as _load
 from ..constants import DONTWAIT, POLLIN, POLLOUT, SocketOption
 from ..error import Again, ContextTerminated, ZMQError
 from ..frame import Frame, MessageTracker
+from ..poll import Poller
 from ..socket import Socket
 
 _IOLoop: Any = _load("tornado.ioloop", "tornado").IOLoop
@@ -63,6 +65,12 @@ class ZMQStream:
         self.getsockopt = socket.getsockopt
         self.setsockopt_string = self.setsockopt_unicode = socket.setsockopt_string
         self.getsockopt_string = self.getsockopt_unicode = socket.getsockopt_string
+
+    @plain
+    def poller(self) -> Poller:
+        """A Poller for the program to use: the stream waits by other means."""
+        poller: Poller = self.__dict__.setdefault("poller", Poller())
+        return poller
 
     # -- receiving --
 
