@@ -76,6 +76,28 @@ def test_a_scenario_measures_all_it_promises(name, monkeypatch):
     assert all(value >= 0 for value in values.values())
 
 
+def ways(each):
+    """A case for each set of roles that the scenario has."""
+    found = {}
+    for case, params in each.cases.items():
+        found.setdefault(bool(params.get("solo")), case)
+    return list(found.values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "case"), [(each.name, case) for each in SCENARIOS for case in ways(each)]
+)
+def test_a_run_moves_something_however_short_its_time(name, case, monkeypatch):
+    """On a loaded machine a process may be away for longer than a whole run is to take."""
+    each = scenario(name)
+    few = {key: FEW.get(key, value) for key, value in each.cases[case].items()}
+    monkeypatch.setitem(each.module.CASES, case, few)
+    values = measure.run_once(measure.Case(each, case), "fastmq", 0, timeout=20)
+    assert values.keys() == each.metrics.keys()
+    assert values.get("rate", 1) > 0
+
+
 def test_a_file_can_stand_in_for_a_module():
     assert measure.installed(RAW_SOCKET)
     case = measure.Case(scenario("reqrep"), "tcp 64 B")

@@ -58,7 +58,7 @@ def client(zmq: Any, task: Task) -> Any:
 
             async def rounds(seconds: float) -> float:
                 received, start = 0, clock()
-                while (took := clock() - start) < seconds:
+                while (took := clock() - start) < seconds or not received:
                     waiting = [pull.recv() for pull in pulls]
                     await control.send(b"go")
                     await asyncio.gather(*waiting)
@@ -100,7 +100,7 @@ def solo(zmq: Any, task: Task) -> Any:
             async def measure(seconds: float) -> float:
                 nonlocal rounds
                 before, start = received, clock()
-                while (took := clock() - start) < seconds:
+                while (took := clock() - start) < seconds or received == before:
                     rounds += 1
                     for push in pushes:
                         await push.send(payload)

@@ -41,7 +41,7 @@ def client(zmq: Any, task: Task) -> Any:
                 samples = []
                 now = clock()
                 end = now + int(task.seconds * part * 1e9)
-                while now < end:
+                while now < end or not samples:
                     await req.send(payload)
                     await req.recv()
                     after = clock()
