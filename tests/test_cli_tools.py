@@ -404,11 +404,17 @@ def test_notes_end_in_silence_when_their_socket_is_gone(ctx, monkeypatch, capsys
     told = []
     monkeypatch.setattr(threading, "excepthook", told.append)
     socket = ctx.socket(zmq.PULL)
+    notes = []
+
+    def listening():
+        notes.append(capsys.readouterr().err)
+        return "listening tcp://127.0.0.1:" in "".join(notes)
+
     with sockets.told(socket, Notes("pull"), True, True):
         socket.bind("tcp://127.0.0.1:*")
+        eventually("a note", listening)
         ctx.destroy(linger=0)
     assert told == []
-    assert "listening tcp://127.0.0.1:" in capsys.readouterr().err
 
 
 def test_statistics_end_in_silence_when_their_sockets_are_gone(ctx, monkeypatch, capsys):

@@ -38,7 +38,7 @@ def client(zmq: Any, task: Task) -> Any:
             task.connect(req)
             payload, clock = b"x" * task.size, time.perf_counter_ns
             for part in (0.2, 1.0):  # the first is the warm-up
-                samples = []
+                samples: list[int] = []
                 now = clock()
                 end = now + int(task.seconds * part * 1e9)
                 while now < end or not samples:

@@ -88,8 +88,8 @@ class Task:
             resource.setrlimit(resource.RLIMIT_NOFILE, (n, hard))
 
     def time_calls(self, call: Callable[[], Any]) -> dict[str, float]:
-        """Call again and again for `seconds`, once at least, after a warm-up of a fifth; p50 and p99
-        in us."""
+        """Call again and again for `seconds`, at least once, after a warm-up of a fifth; p50 and
+        p99 in us."""
         clock = time.perf_counter_ns
         end = clock() + int(self.seconds * 0.2e9)
         while clock() < end:
