@@ -1,9 +1,22 @@
 # SPDX-License-Identifier: MIT
+import errno
 import socket
 
 import pytest
-from helpers import QUIET_MS, drain, eventually, last_endpoint, raises_errno, recv_multipart
+import wire
+from helpers import (
+    QUIET_MS,
+    drain,
+    eventually,
+    last_endpoint,
+    nothing_arrives,
+    raises_errno,
+    recv_multipart,
+)
+from security import needs_curve
 from target import fastmq_only, zmq
+
+KEY = bytes(range(32))
 
 
 @pytest.fixture
@@ -224,3 +237,82 @@ def test_received_frames_tell_the_address(server):
     assert stream.poll(8000)
     frames = stream.recv_multipart(copy=False)
     assert frames[-1].get("Peer-Address") == "127.0.0.1"
+
+
+# ---- security, which needs ZMTP ----
+
+SECURED = {
+    "PLAIN server": {"plain_server": 1},
+    "PLAIN client": {"plain_username": b"bob", "plain_password": b"secret"},
+    "CURVE server": {"curve_secretkey": KEY, "curve_server": 1},
+    "CURVE client": {"curve_secretkey": KEY, "curve_serverkey": KEY},
+    "ZAP_ENFORCE_DOMAIN": {"zap_enforce_domain": 1},
+    "ZAP_DOMAIN": {"zap_domain": b"somewhere"},
+}
+secured = pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(options, id=name, marks=needs_curve if "CURVE" in name else ())
+        for name, options in SECURED.items()
+    ],
+)
+
+
+@fastmq_only("libzmq serves everybody in the clear")
+@secured
+@pytest.mark.parametrize("kind, more", [(zmq.STREAM, {}), (zmq.ROUTER, {"router_raw": 1})])
+def test_security_is_not_to_be_had_without_zmtp(make, tmp_path, kind, more, options):
+    for address in ("tcp://127.0.0.1:*", f"ipc://{tmp_path}/s"):
+        sock = make(kind, **more, **options)
+        with pytest.raises(zmq.ZMQError, match="STREAM or ROUTER_RAW") as error:
+            sock.bind(address)
+        assert error.value.errno == zmq.EINVAL
+        with pytest.raises(zmq.ZMQError, match="STREAM or ROUTER_RAW"):
+            sock.connect(address.replace("*", "9"))
+
+
+@fastmq_only("libzmq serves everybody in the clear")
+@secured
+def test_security_that_is_set_later_keeps_everybody_out_of_a_stream(make, watch, options):
+    """Of options that change the next connections take notice."""
+    stream = make(zmq.STREAM)
+    events = watch(stream)
+    stream.bind("tcp://127.0.0.1:*")
+    for name, value in options.items():
+        stream.setsockopt(getattr(zmq, name.upper()), value)
+    with wire.connect(last_endpoint(stream)) as w:
+        assert events.wait(zmq.EVENT_ACCEPT_FAILED)[1] == errno.EINVAL
+        w.wait_closed()
+
+
+@fastmq_only("libzmq serves everybody in the clear")
+def test_a_secured_router_that_becomes_raw_serves_nobody(make, watch):
+    router = make(zmq.ROUTER, plain_server=1)
+    events = watch(router)
+    router.bind("tcp://127.0.0.1:*")
+    router.router_raw = 1
+    with wire.connect(last_endpoint(router)) as w:
+        assert events.wait(zmq.EVENT_ACCEPT_FAILED)[1] == errno.EINVAL
+        w.wait_closed()
+    assert nothing_arrives(router)
+
+
+@fastmq_only("libzmq serves everybody in the clear")
+def test_a_connecting_stream_that_is_secured_later_connects_no_more(make, watch):
+    stream = make(zmq.STREAM, reconnect_ivl=5)
+    events = watch(stream)
+    with wire.Listener() as server:
+        stream.connect(server.address)
+        server.accept().close()
+        events.wait(zmq.EVENT_DISCONNECTED)
+        stream.plain_username = b"bob"
+        with server.accept() as w:
+            w.wait_closed()
+        events.wait(zmq.EVENT_CLOSED)
+        events.wait(zmq.EVENT_CONNECT_RETRIED)
+
+
+def test_a_stream_is_bound_when_its_security_is_taken_back(make):
+    stream = make(zmq.STREAM, plain_server=1)
+    stream.plain_server = 0
+    stream.bind("tcp://127.0.0.1:*")

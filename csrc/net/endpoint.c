@@ -140,7 +140,7 @@ static int listen_stream(struct conn_set *s, const struct transport_ops *tr, con
 {
     if (!s->pipes.reactor.io_thread)
         return -FMQ_EMTHREAD;
-    int rc = security_check(&s->pipes.opt);
+    int rc = security_check(&s->pipes.opt, s->pipes.ops->raw);
     if (rc)
         return rc;
     struct endpoint *ep = endpoint_new(s, text, true);
@@ -201,7 +201,9 @@ static void accept_all(struct endpoint *ep)
             continue; /* that connection died in the queue */
         }
         char name[256], address[128];
-        int rc = ep->transport->peer_address(fd, &peer, address, sizeof(address));
+        int rc = security_is_kept(&s->pipes.opt, s->pipes.ops->raw) ? 0 : -EINVAL;
+        if (rc == 0)
+            rc = ep->transport->peer_address(fd, &peer, address, sizeof(address));
         if (rc == 0)
             rc = ep->transport->accepted(ep, fd, &peer);
         if (rc) {
@@ -251,7 +253,10 @@ static void established(struct endpoint *ep)
     const struct net_addr *peer = &ep->address.at[ep->candidate];
     char local[256], name[256], address[128];
     int fd = ep->io.fd;
-    int rc = ep->transport->peer_address(fd, peer, address, sizeof(address));
+    bool raw = ep->pipe ? ep->pipe->raw : s->pipes.ops->raw;
+    int rc = security_is_kept(&s->pipes.opt, raw) ? 0 : -EINVAL;
+    if (rc == 0)
+        rc = ep->transport->peer_address(fd, peer, address, sizeof(address));
     if (rc) {
         refused(ep, -rc);
         return;
@@ -469,7 +474,7 @@ int endpoint_connect(struct conn_set *s, const struct transport_ops *tr, const c
     if (!tr->bind) {
         if (!s->pipes.reactor.io_thread)
             return -FMQ_EMTHREAD;
-        rc = security_check(&s->pipes.opt);
+        rc = security_check(&s->pipes.opt, s->pipes.ops->raw);
         if (rc)
             return rc;
     }

@@ -12,7 +12,11 @@ struct peer_security;
 bool security_asks(const struct option_values *o);
 /* What a new connection is to be secured with; points into `o`. */
 void security_of_options(const struct option_values *o, struct peer_security *sec);
-/* Before bind and connect: -EINVAL, with a detail, when the mechanism lacks a key. */
-int security_check(const struct option_values *o);
+/* Before bind and connect: -EINVAL, with a detail, when the mechanism lacks a key, or when security
+ * is asked for where no ZMTP is spoken (`raw`): everybody would come in and be served in the clear.
+ */
+int security_check(const struct option_values *o, bool raw);
+/* The same for a connection, since options may change in between. */
+bool security_is_kept(const struct option_values *o, bool raw);
 
 #endif
