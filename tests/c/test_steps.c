@@ -7,6 +7,9 @@
  */
 #include "fakelink.h"
 
+#include "base/bytes.h"
+#include "wire/frame.h"
+
 #include "pattern/ids.c"
 #include "pattern/route.c"
 #include "pattern/router.c"
