@@ -2,6 +2,7 @@
 """fastmq.asyncio: Futures, eager completion, order, ends, cancellation."""
 
 import asyncio
+import contextlib
 import errno
 import gc
 import os
@@ -9,7 +10,7 @@ import pickle
 import random
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -620,6 +621,51 @@ async def test_two_loops_in_two_threads_share_a_socket(pair: Any) -> None:
     await until("the other loop ended", lambda: not thread.is_alive())
     assert await sending == 200
     assert sorted(here + got) == sorted(b"%d" % i for i in range(200))
+
+
+@contextlib.asynccontextmanager
+async def blocked(socket: Any, call: Callable[[Any], Any]) -> AsyncIterator[None]:
+    """A thread that blocks in call(shadow of the socket) until the socket is closed."""
+    shadow = zmq.Socket.shadow(socket)
+
+    def block() -> None:
+        with pytest.raises(zmq.ZMQError):
+            while True:
+                call(shadow)
+
+    thread = threading.Thread(target=block)
+    thread.start()
+    try:
+        yield
+    finally:
+        socket.close(0)
+        await until("the thread ended", lambda: not thread.is_alive())
+        thread.join()
+
+
+@ours
+@in_loops
+async def test_a_loop_hears_of_room_made_by_a_thread_that_blocks_in_recv(pair: Any) -> None:
+    a, b = pair(zmq.DEALER, zmq.DEALER, sndhwm=1, sndbuf=4096, rcvbuf=4096)
+    async with blocked(a, lambda shadow: shadow.recv()):
+        for _ in range(20):
+            sends = [a.send(b"x" * 5000) for _ in range(5)]
+            for _ in sends:
+                await soon(b.recv())
+            await soon(asyncio.gather(*sends))
+
+
+@ours
+@in_loops
+async def test_a_loop_hears_of_what_came_to_a_thread_that_blocks_in_send(pair: Any) -> None:
+    a, b = pair(zmq.DEALER, zmq.DEALER, hwm=1, sndbuf=4096, rcvbuf=4096)
+    async with blocked(a, lambda shadow: shadow.send(b"x" * 50_000)):
+        await until("the socket is full", lambda: not zmq.Socket.poll(a, 0, zmq.POLLOUT))
+        for n in range(20):
+            message = a.recv()
+            await turns()
+            await b.send(b"%d" % n)
+            assert await soon(message) == b"%d" % n
 
 
 @ours

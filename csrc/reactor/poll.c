@@ -167,6 +167,10 @@ int reactor_wait(struct reactor *r, uint64_t deadline)
             cond_broadcast(&r->cond);
         reactor_wake(r);
     }
+    /* This thread may stay for long, and what it read or wrote for itself bears on others: nobody
+     * else tells them, since the descriptors are quiet again. */
+    if ((r->work & WORK_WATCHED) && deadline)
+        notify_update(r);
     if (changed(r, seen)) /* flushing made room, or a connection ended: look again */
         return 0;
     int stop = atomic_load_explicit(&r->stop, memory_order_relaxed);
