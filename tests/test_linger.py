@@ -2,7 +2,7 @@
 import threading
 
 import pytest
-from helpers import WAIT_MS, eventually, last_endpoint, recv
+from helpers import WAIT_MS, eventually, last_endpoint, raises_errno, recv
 from target import fastmq_only, zmq
 
 streams = pytest.mark.parametrize("endpoint", ["tcp", "ipc"], indirect=True)
@@ -87,6 +87,24 @@ def test_close_takes_a_linger_of_its_own(endpoint):
     push.send(b"x")
     push.close(linger=0)
     ctx.term()
+
+
+@fastmq_only("the option cannot be set then, and term() waits for ever")
+@pytest.mark.parametrize("ending", ["shutdown", "term"])
+def test_close_takes_a_linger_also_while_the_context_ends(endpoint, ending):
+    ctx = zmq.Context()
+    push = ctx.socket(zmq.PUSH)
+    endpoint.connect(push, endpoint.fixed())
+    push.send(b"to nobody")
+    if ending == "shutdown":
+        ctx.shutdown()
+    thread = threading.Thread(target=ctx.term)
+    thread.start()
+    with raises_errno(zmq.ETERM):
+        push.poll(WAIT_MS, zmq.POLLIN)
+    push.close(0)
+    thread.join(WAIT_MS / 1000)
+    assert not thread.is_alive()
 
 
 @streams

@@ -507,6 +507,20 @@ static int not_of_type(struct fmq_socket *s, const struct row *r)
     return -EINVAL;
 }
 
+/* While its context ends an open socket still takes one option: how long it may go on sending. */
+static int enter_to_set(struct fmq_socket *s, int option)
+{
+    struct reactor *r = socket_reactor(s);
+    int rc = reactor_enter(r);
+    if (rc != -FMQ_ETERM || option != OPT_LINGER)
+        return rc;
+    mutex_lock(&r->lock);
+    if (!r->closed)
+        return 0;
+    mutex_unlock(&r->lock);
+    return -ENOTSOCK;
+}
+
 int fmq_set_int(fmq_socket *s, int option, int64_t value)
 {
     detail_clear();
@@ -530,7 +544,7 @@ int fmq_set_int(fmq_socket *s, int option, int64_t value)
     rc = zap_prepare(s, option);
     if (rc)
         return rc;
-    rc = reactor_enter(socket_reactor(s));
+    rc = enter_to_set(s, option);
     if (rc)
         return rc;
     switch (r->home) {
