@@ -91,6 +91,7 @@ int fmq_ctx_new(fmq_ctx **out)
     budget_init(&ctx->budget);
     list_init(&ctx->sockets);
     inproc_names_init(&ctx->inproc_names);
+    atomic_init(&ctx->refs, 1);
     ctx->fork_generation = fork_generation;
     ctx->io_threads = 1;
     ctx->max_sockets = DEFAULT_MAX_SOCKETS;
@@ -384,8 +385,15 @@ void fmq_ctx_linger(fmq_ctx *ctx, int linger_ms)
     mutex_unlock(&ctx->lock);
 }
 
-void fmq_ctx_free(fmq_ctx *ctx)
+void ctx_ref(struct fmq_ctx *ctx)
 {
+    atomic_fetch_add_explicit(&ctx->refs, 1, memory_order_relaxed);
+}
+
+void ctx_unref(struct fmq_ctx *ctx)
+{
+    if (atomic_fetch_sub_explicit(&ctx->refs, 1, memory_order_acq_rel) != 1)
+        return;
     if (fmq_ctx_forked(ctx))
         return; /* locks and threads are the parent's: the memory is given up */
     inproc_names_fini(&ctx->inproc_names);
@@ -395,6 +403,11 @@ void fmq_ctx_free(fmq_ctx *ctx)
     resolver_fini(&ctx->resolver);
     mutex_fini(&ctx->lock);
     mem_free(ctx);
+}
+
+void fmq_ctx_free(fmq_ctx *ctx)
+{
+    ctx_unref(ctx);
 }
 
 int fmq_ctx_pending(fmq_ctx *ctx, struct fmq_pending *rows, int max)

@@ -20,6 +20,7 @@ struct fmq_socket;
 struct io_thread;
 
 struct fmq_ctx {
+    atomic_uint refs;  /* of the memory: the program's handle, and each socket's memory */
     struct mutex lock; /* first in the lock order */
     struct cond ended; /* a socket was finished */
     struct list sockets;
@@ -53,5 +54,8 @@ int ctx_start_io_threads(struct fmq_ctx *ctx); /* lock held */
 void ctx_socket_finished(struct fmq_ctx *ctx, struct fmq_socket *s);
 /* Takes a socket off the registry before its memory goes. */
 void ctx_forget(struct fmq_ctx *ctx, struct fmq_socket *s);
+/* A socket's memory may stay longer than the program's handle of the context: a loop holds it. */
+void ctx_ref(struct fmq_ctx *ctx);
+void ctx_unref(struct fmq_ctx *ctx);
 
 #endif

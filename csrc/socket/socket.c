@@ -59,12 +59,14 @@ void socket_drop_owner(struct fmq_socket *s)
 {
     if (atomic_fetch_sub_explicit(&s->owners, 1, memory_order_acq_rel) != 1)
         return;
-    ctx_forget(s->ctx, s);
+    struct fmq_ctx *ctx = s->ctx;
+    ctx_forget(ctx, s);
     monitor_free(s->monitor);
     options_fini(&s->net.pipes.opt);
     reactor_fini(socket_reactor(s));
     mem_free(s->net.pipes.state);
     mem_free(s);
+    ctx_unref(ctx);
 }
 
 int fmq_socket_new(fmq_ctx *ctx, int type, fmq_socket **out)
@@ -89,6 +91,7 @@ int socket_new(struct fmq_ctx *ctx, const struct pattern_ops *ops, bool internal
     struct reactor *r = socket_reactor(s);
     struct pipe_set *pipes = &s->net.pipes;
     s->ctx = ctx;
+    ctx_ref(ctx);
     atomic_init(&s->owners, 2); /* the program's handle and the descriptors */
     options_init(&pipes->opt);
     rx_init(&s->rx);

@@ -1156,6 +1156,20 @@ static void run_proxy(void *arg)
     while (r->rc == -EINTR);
 }
 
+TEST(a_hub_may_outlive_the_context_of_its_sockets)
+{
+    fmq_hub *h;
+    if (fmq_hub_new(&h) == -ENOTSUP)
+        return; /* pollers without descriptors */
+    fmq_ctx *ctx = eng_ctx();
+    fmq_socket *s = eng_socket(ctx, FMQ_PULL);
+    eng_must(fmq_hub_watch(h, s, FMQ_POLLIN, s), "watch");
+    eng_close(s);
+    eng_must(fmq_ctx_term(ctx, ENG_WAIT_MS), "term");
+    fmq_ctx_free(ctx); /* what holds the socket's memory holds this */
+    fmq_hub_free(h);
+}
+
 TEST(a_proxy_forwards_both_ways_obeys_and_ends)
 {
     for (int t = 0; t < ENG_TRANSPORTS; t++) {
