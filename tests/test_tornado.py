@@ -199,6 +199,29 @@ def test_a_socket_closed_elsewhere_closes_the_stream(pair: Any) -> None:
     run(main())
 
 
+@fastmq_only("pyzmq only warns")
+def test_a_socket_closed_in_the_turn_its_message_came_closes_the_stream(pair: Any) -> None:
+    pull, push = pair(zmq.PULL, zmq.PUSH)
+
+    async def main() -> None:
+        got: list[Any] = []
+        streams = [zmqstream.ZMQStream(zmq.Socket.shadow(pull)) for _ in range(3)]
+
+        def received(parts: list[bytes]) -> None:
+            got.append(parts)
+            pull.close()
+
+        for stream in streams:
+            stream.on_recv(received)
+        await turns()
+        push.send(b"x")
+        push.send(b"y")
+        await until("the streams closed", lambda: all(stream.socket is None for stream in streams))
+        assert got == [[b"x"]]
+
+    run(main())
+
+
 def test_a_failing_callback_is_told_and_the_stream_goes_on(pair: Any, caplog: Any) -> None:
     pull, push = pair(zmq.PULL, zmq.PUSH)
 

@@ -344,10 +344,16 @@ class ZMQStream:
             parts = self.socket.recv_multipart(DONTWAIT, copy=self._recv_copy)
         except Again:
             return  # somebody else was faster
+        except ZMQError:
+            if self.closed():
+                return  # somebody else closed it in this turn of the loop
+            raise
         if self._recv_callback:
             self._run(self._recv_callback, parts)
 
     def _handle_send(self) -> None:
+        if self.closed():
+            return
         parts, kwargs = self._queue.popleft()
         status: Any
         try:
