@@ -111,6 +111,7 @@ int peer_init(struct peer *p, const struct peer_config *cfg, uint64_t now)
     p->remote_type = -1;
     p->fast_max = -1;
     p->starved = true;
+    p->big_eager = PEER_OWN_BODY_MIN;
     p->max_parts = cfg->max_parts ? cfg->max_parts : PEER_DEFAULT_MAX_PARTS;
     p->ping_next = p->timeout_deadline = p->ttl_deadline = PEER_NEVER;
     p->handshake_deadline =
@@ -606,7 +607,7 @@ static bool is_command(const struct peer *p, uint8_t flags)
 static int big_begin(struct peer *p, const struct frame_head *h)
 {
     size_t have = peer_avail(p) - h->head;
-    size_t eager = PEER_EAGER_MAX + p->overhead;
+    size_t eager = p->big_eager + p->overhead;
     size_t cap = h->size < eager ? h->size : eager;
     if (cap < have)
         cap = have;
@@ -654,6 +655,8 @@ static int big_done(struct peer *p, struct peer_event *ev)
     m.u.x.data += p->overhead;
     m.u.x.size -= p->overhead;
     p->big = NULL;
+    if (p->big_eager < p->big_size)
+        p->big_eager = p->big_size < PEER_EAGER_MAX ? p->big_size : PEER_EAGER_MAX;
     set_fast(p);
     if (!is_command(p, p->big_flags)) {
         ev->msg = m;

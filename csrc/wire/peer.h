@@ -16,8 +16,8 @@
  *   TRAFFIC    messages, commands
  *   DEAD       a protocol error, an ERROR command or a timeout: sticky
  *
- * Nothing a peer sends makes this assert, recurse, or allocate more than PEER_EAGER_MAX on the mere
- * word of a length field.
+ * Nothing a peer sends makes this assert, recurse, or allocate more than PEER_OWN_BODY_MIN on the
+ * mere word of a length field: a large body's memory doubles as its bytes arrive.
  */
 #ifndef WIRE_PEER_H
 #define WIRE_PEER_H
@@ -35,7 +35,7 @@
 
 /* A body larger than this is read into memory of its own instead of a chunk. */
 #define PEER_OWN_BODY_MIN ((size_t)64 << 10)
-/* The first allocation for a large body; grows as the bytes arrive. */
+/* The first allocation for a large body is what the connection's largest one had, up to this. */
 #define PEER_EAGER_MAX ((size_t)1 << 20)
 #define PEER_DEFAULT_MAX_PARTS 65535u
 /* The longest command of a handshake, to which max_msg_size does not apply. */
@@ -192,6 +192,7 @@ struct peer {
 
     struct blob *big; /* the large body being received */
     size_t big_size, big_cap, big_have;
+    size_t big_eager; /* the first allocation for the next one */
     uint8_t big_flags;
     struct msg held; /* keeps an event's `data` alive until the next call */
 

@@ -612,8 +612,40 @@ TEST(lying_lengths_do_not_allocate)
     uint8_t *buf;
     size_t room;
     CHECK_EQ(peer_recv_buf(&e->p, &buf, &room), 0);
-    CHECK_EQ(room, PEER_EAGER_MAX - 3);
+    CHECK_EQ(room, PEER_OWN_BODY_MIN - 3);
     CHECK(!peer_buffered(&e->p));
+    end_free(e);
+    pool_release(pool);
+}
+
+/* Not the memory that is touched alone, but also what is set aside of the address space. */
+TEST(memory_for_a_large_body_grows_with_what_has_come)
+{
+    enum { SIZE = 3 << 20 };
+    static const uint8_t head[] = {2, 0, 0, 0, 0, 0, SIZE >> 16, 0, 0};
+    setup();
+    struct end *e = end_of(FMQ_PUSH);
+    feed(e, BYTES(GREETING_31 READY_PULL), 1000);
+    for (int round = 0; round < 2; round++) {
+        size_t eager = round ? PEER_EAGER_MAX : PEER_OWN_BODY_MIN, have = 0;
+        feed(e, head, sizeof(head), sizeof(head));
+        while (have < SIZE) {
+            uint8_t *buf;
+            size_t room;
+            struct peer_event ev;
+            CHECK_EQ(peer_recv_buf(&e->p, &buf, &room), 0);
+            CHECK(have + room <= (have > eager / 2 ? 2 * have : eager));
+            if (room > 50000)
+                room = 50000;
+            memset(buf, 7, room);
+            have += room;
+            peer_recv_done(&e->p, room, e->now);
+            if (peer_next(&e->p, &ev) == 1) {
+                CHECK_EQ(msg_size(&ev.msg), SIZE);
+                msg_drop(&ev.msg);
+            }
+        }
+    }
     end_free(e);
     pool_release(pool);
 }

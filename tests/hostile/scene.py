@@ -45,6 +45,15 @@ def rss() -> int:
         return int(f.read().split()[1]) * 4096
 
 
+def address_space() -> int:
+    with open("/proc/self/statm") as f:
+        return int(f.read().split()[0]) * 4096
+
+
+def is_sanitized() -> bool:
+    return "libasan" in Path("/proc/self/maps").read_text()
+
+
 def engine_seconds() -> float:
     """Processor time that the engine's background threads have used so far."""
     total = 0

@@ -8,7 +8,20 @@ import time
 import pytest
 import wire
 from helpers import eventually, fill, nothing_arrives, recv, recv_multipart
-from scene import EXPELLED, MALFORMED, MB, ROOM, is_idle, matrix, push, reset, rss, stuff
+from scene import (
+    EXPELLED,
+    MALFORMED,
+    MB,
+    ROOM,
+    address_space,
+    is_idle,
+    is_sanitized,
+    matrix,
+    push,
+    reset,
+    rss,
+    stuff,
+)
 from target import zmq
 
 TYPES = matrix(
@@ -63,6 +76,25 @@ def test_lengths_that_promise_much_cost_no_memory(scene, setting):
             lambda: [p.bytes_received > 109 for p in enemies(place)] == [True] * len(held),
         )
         assert rss() - before < ROOM
+        for w in held:
+            w.close()
+    place.settle()
+
+
+@pytest.mark.skipif(is_sanitized(), reason="a sanitizer reserves address space of its own")
+def test_lengths_that_promise_much_reserve_little(scene):
+    place = scene("PULL", "NULL", "tcp")
+    count = 300
+    with place.healthy.busy():
+        before = address_space()
+        held = [place.talk().enter() for _ in range(count)]
+        for w in held:
+            w.send(b"\x02" + struct.pack(">Q", 1 << 40) + bytes(100))
+        eventually("all of it read", lambda: all(p.bytes_received > 109 for p in enemies(place)))
+        assert len(enemies(place)) == count
+        # Of each the 64 KiB that a frame may take at once, twice: also its chunk, and what malloc
+        # asks the system for beyond what is needed.
+        assert address_space() - before < count * 200_000
         for w in held:
             w.close()
     place.settle()
