@@ -1182,3 +1182,42 @@ async def test_verbs_are_futures_and_no_coroutines(amake: Make) -> None:
         await asyncio.create_task(future)
     assert asyncio.ensure_future(future) is future
     future.cancel()
+
+
+class WakeCountingLoop(asyncio.SelectorEventLoop):
+    """Counts how often it calls the readers of descriptors."""
+
+    calls = 0
+
+    def add_reader(self, fd: Any, callback: Callable[..., Any], *args: Any) -> None:
+        def counted() -> None:
+            self.calls += 1
+            callback(*args)
+
+        super().add_reader(fd, counted)
+
+
+@ours
+@pytest.mark.parametrize("transport", ["tcp", "ipc"])
+def test_a_sender_at_its_mark_wakes_the_loop_once_a_piece(
+    transport: str, amake: Make, make: Make
+) -> None:
+    count, size, pieces = 10, 1 << 20, 50
+    push = amake(zmq.PUSH, sndhwm=1)
+    if transport == "tcp":
+        push.sndbuf = 65536
+    pull = make(zmq.PULL, rcvhwm=1)
+    pull.bind("tcp://127.0.0.1:*" if transport == "tcp" else "ipc://*")
+    push.connect(pull.last_endpoint)
+
+    async def main() -> None:
+        for _ in range(count):
+            await push.send(bytes(size))
+
+    reader = threading.Thread(target=lambda: [pull.recv() for _ in range(count)])
+    reader.start()
+    loop = WakeCountingLoop()
+    loop.run_until_complete(asyncio.wait_for(main(), SOON))
+    loop.close()
+    reader.join()
+    assert loop.calls < count * pieces

@@ -107,10 +107,11 @@ static void free_io(struct io *io)
 static void update_lone(struct conn_set *s)
 {
     struct reactor *r = conn_set_reactor(s);
-    r->lone_readable = false;
+    r->lone_readable = r->lone_blocked = false;
     if (r->conn_count == 1 && !list_empty(&s->conns)) {
         struct conn *c = LIST_ENTRY(s->conns.next, struct conn, in_set);
-        r->lone_readable = c->peer.ready && !paused(c) && !c->io.dead;
+        r->lone_blocked = conn_waits_to_write(c);
+        r->lone_readable = c->peer.ready && !paused(c) && !c->io.dead && !r->lone_blocked;
     }
 }
 
@@ -132,7 +133,7 @@ static void back_off(struct conn *c)
 /* Tells the poller what to wait for now. */
 static void watch(struct conn *c)
 {
-    bool out = c->link.blocked && !c->half_closed;
+    bool out = conn_waits_to_write(c);
     bool in = !paused(c) || awaits_end(c);
     if (io_watch(conn_set_reactor(c->set), &c->io, (out ? POLLER_OUT : 0) | (in ? POLLER_IN : 0)))
         back_off(c);
@@ -343,6 +344,7 @@ void conn_write(struct conn *c)
             if ((sent == -EPIPE || sent == -ECONNRESET) && is_read_on(c)) {
                 c->link.blocked = c->half_closed = true;
                 net_shutdown(fd, NET_SHUT_SEND);
+                update_lone(s);
                 watch(c);
                 return;
             }
@@ -352,12 +354,14 @@ void conn_write(struct conn *c)
         if ((size_t)(sent > 0 ? sent : 0) < total) {
             if (!c->link.blocked) {
                 c->link.blocked = true;
+                update_lone(s);
                 watch(c);
             }
             break;
         }
         if (c->link.blocked) {
             c->link.blocked = false;
+            update_lone(s);
             watch(c);
         }
         if (!peer_wants_write(&c->peer, out_of(c)))
@@ -906,7 +910,7 @@ struct conn *conn_new(struct conn_set *s, struct endpoint *ep, int fd, struct pi
     }
     list_push_back(&s->conns, &c->in_set);
     s->pipes.reactor.conn_count++;
-    s->pipes.reactor.lone_readable = false;
+    update_lone(s);
     if (ep && ep->bound)
         list_push_back(&ep->conns, &c->in_endpoint);
     if (pipe)

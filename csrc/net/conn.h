@@ -76,6 +76,12 @@ struct conn_ends {
     const char *address;     /* what Peer-Address says, and what ZAP is asked about */
 };
 
+/* The kernel takes no more now, and the peer still reads. */
+static inline bool conn_waits_to_write(const struct conn *c)
+{
+    return c->link.blocked && !c->half_closed;
+}
+
 /* Takes over the descriptor, also on failure. `pipe` on connecting sockets. NULL: no memory. */
 struct conn *conn_new(struct conn_set *s, struct endpoint *ep, int fd, struct pipe *pipe,
                       const struct conn_ends *ends);

@@ -83,9 +83,9 @@ void conn_set_end(struct conn_set *s)
     pipe_free(LIST_ENTRY(n, struct pipe, in_set));
 }
 
-bool conn_set_read_lone(struct reactor *r, uint64_t until, bool blocked_too)
+bool conn_set_read_lone(struct reactor *r, uint64_t until)
 {
     struct conn_set *s = conn_set_of(r);
     struct conn *c = LIST_ENTRY(s->conns.next, struct conn, in_set);
-    return (blocked_too || !c->link.blocked) && conn_spin(c, until);
+    return !conn_waits_to_write(c) && conn_spin(c, until);
 }

@@ -68,7 +68,7 @@ bool conn_set_writes(struct conn_set *s);
 void conn_set_end(struct conn_set *s);
 
 /* reactor_ops.read_lone. */
-bool conn_set_read_lone(struct reactor *r, uint64_t until, bool blocked_too);
+bool conn_set_read_lone(struct reactor *r, uint64_t until);
 
 static inline void conn_set_event(struct conn_set *s, bool bound, uint32_t event, uint64_t value,
                                   const char *local, const char *remote)

@@ -10,8 +10,8 @@
 #define FULL_POLL_NS (1 * NS_PER_MS)
 #define FULL_POLL_MAX_NS (20 * NS_PER_MS)
 #define POLL_BATCH 64
-/* So often the I/O thread takes it for granted that it is the only connection that fired. */
-#define LONE_READS 8
+/* So many looks in a row may be at the only connection alone. */
+#define LONE_LOOKS 8
 #define MAIL_SPINS_PER_CLOCK 16
 
 /* Looks at all descriptors, waiting up to timeout_ns; handles what is ready. The lock is let go for
@@ -30,6 +30,7 @@ static int poll_pass(struct reactor *r, int64_t timeout_ns)
     }
     uint64_t now = clock_now();
     r->last_poll = now;
+    r->lone_looks = 0;
     if (timers_next(r) <= now) {
         timers_run(r, now);
         if (n == 0)
@@ -51,10 +52,34 @@ static void end_polling(struct reactor *r)
  * the next look finds nothing here, or is one at all descriptors. */
 static bool read_lone(struct reactor *r)
 {
-    if (r->conn_count != 1 || r->lone_reads >= LONE_READS || !r->ops->read_lone(r, 0, false))
+    if (r->conn_count != 1 || r->lone_looks >= LONE_LOOKS || !r->ops->read_lone(r, 0))
         return false;
-    r->lone_reads++;
+    r->lone_looks++;
     return true;
+}
+
+/* Whether a caller may read the only connection in place of a look at all descriptors. Not while
+ * something else is known to be due: room to write, the wake-up, a timer. What is not known of (a
+ * peer that connects, a connection in the making) waits for few such looks: whoever watches the
+ * poller would be told of it again and again. */
+static bool may_look_at_lone(struct reactor *r, uint64_t now)
+{
+    return r->lone_readable && r->lone_looks < LONE_LOOKS && timers_next(r) > now &&
+           !atomic_load_explicit(&r->wake_set, memory_order_relaxed);
+}
+
+/* A look without waiting. */
+static void look_once(struct reactor *r, uint64_t now)
+{
+    bool lone = may_look_at_lone(r, now);
+    /* What the one connection has is enough, if all others were looked at not long ago. An event
+     * loop is told again of what is left. */
+    bool recent =
+        lone && (now - r->last_poll < FULL_POLL_MAX_NS || (r->notify.loop_events & FMQ_POLLIN));
+    bool fresh = lone && now - r->last_poll < FULL_POLL_NS;
+    r->lone_looks++;
+    if (!(recent && r->ops->read_lone(r, 0)) && !fresh)
+        poll_pass(r, 0);
 }
 
 void reactor_poll_once(struct reactor *r, bool fired)
@@ -64,10 +89,8 @@ void reactor_poll_once(struct reactor *r, bool fired)
     r->polling = true;
     if (reactor_has_mail(r))
         mailbox_run(r);
-    if (!fired || !read_lone(r)) {
-        r->lone_reads = 0;
+    if (!fired || !read_lone(r))
         poll_pass(r, 0);
-    }
     if (reactor_has_mail(r))
         mailbox_run(r);
     end_polling(r);
@@ -130,7 +153,7 @@ static bool spin(struct reactor *r, uint64_t start, uint64_t end, unsigned seen)
         if (now < next_poll && r->conn_count == 0)
             found = spin_on_mail(r, until, seen);
         else if (now < next_poll && r->lone_readable)
-            found = r->ops->read_lone(r, until, true);
+            found = r->ops->read_lone(r, until);
         else
             found = poll_pass(r, 0) != 0;
         if (found || something_to_do(r, seen))
@@ -191,13 +214,7 @@ int reactor_wait(struct reactor *r, uint64_t deadline)
     uint64_t start = clock_now();
     take_lease(r, start);
     if (deadline == 0) {
-        /* What the one connection has is enough, if all others were looked at not long ago. */
-        bool fresh = r->lone_readable && start - r->last_poll < FULL_POLL_NS;
-        bool recent = r->lone_readable && start - r->last_poll < FULL_POLL_MAX_NS;
-        /* A loop is told again of what is left. */
-        recent = recent || (r->lone_readable && (r->notify.loop_events & FMQ_POLLIN));
-        if (!(recent && r->ops->read_lone(r, 0, true)) && !fresh)
-            poll_pass(r, 0);
+        look_once(r, start);
         rc = -EAGAIN;
         goto out;
     }
@@ -206,7 +223,9 @@ int reactor_wait(struct reactor *r, uint64_t deadline)
         goto out;
     }
 
-    uint64_t budget = (uint64_t)r->spin_us * NS_PER_US;
+    /* For room to write nobody spins: the longer it is left, the more of it there is at once. */
+    bool blocked = r->lone_blocked;
+    uint64_t budget = blocked ? 0 : (uint64_t)r->spin_us * NS_PER_US;
     /* With others waiting too, whoever comes back from spinning wakes them to do the same, for
      * ever. */
     if (budget && spin_pays(&r->spin) && !r->waiters) {
@@ -234,7 +253,8 @@ int reactor_wait(struct reactor *r, uint64_t deadline)
         rc = -EINTR;
     now = clock_now();
     /* A sleep that ended soon counts as short although waking up took its time. */
-    spin_learn(&r->spin, n > 0 && now - start < 2 * budget);
+    if (!blocked)
+        spin_learn(&r->spin, n > 0 && now - start < 2 * budget);
     if (atomic_load_explicit(&r->disarmed, memory_order_relaxed)) {
         atomic_store_explicit(&r->disarmed, false, memory_order_relaxed);
         if (r->io_thread)

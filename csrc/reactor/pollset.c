@@ -441,9 +441,10 @@ static int check_polled(struct fmq_pollset *p, uint64_t round, struct poller_eve
     return n;
 }
 
-/* The poller's events: spins first where that pays. p->polling is set, the lock is not held. */
+/* The poller's events: spins first where that pays. *quick: they came so soon that it does, if they
+ * are worth telling. p->polling is set, the lock is not held. */
 static int wait_for_events(struct fmq_pollset *p, struct poller_event *events, uint64_t now,
-                           int64_t timeout, uint64_t budget)
+                           int64_t timeout, uint64_t budget, bool *quick)
 {
     if (timeout > 0 && (uint64_t)timeout < budget)
         budget = (uint64_t)timeout;
@@ -452,14 +453,15 @@ static int wait_for_events(struct fmq_pollset *p, struct poller_event *events, u
     if (budget && spin_pays(&p->spin)) {
         while ((count = poller_wait(p->poller, events, BATCH, 0)) == 0 && spun < now + budget)
             spun = clock_now();
-        spin_learn(&p->spin, count > 0);
+        *quick = count > 0;
         if (count)
             return count;
+        spin_learn(&p->spin, false);
     }
     int64_t left = timeout < 0 ? timeout : timeout - (int64_t)(spun - now);
     count = poller_wait(p->poller, events, BATCH, timeout > 0 && left < 0 ? 0 : left);
     /* A sleep that ended soon counts as short although waking up took its time. */
-    spin_learn(&p->spin, count > 0 && clock_now() - now < 2 * budget);
+    *quick = count > 0 && clock_now() - now < 2 * budget;
     return count;
 }
 
@@ -494,12 +496,13 @@ int fmq_pollset_wait(fmq_pollset *p, struct fmq_pollevent *out, int max, int tim
             continue;
         }
         int count = 0;
+        bool waited = timeout && !p->polling, quick = false;
         /* More than a batch may be ready, and pollers give the rest first when asked again. */
         for (size_t asked = 0; !p->polling && asked < p->index.len + BATCH; asked += BATCH) {
             uint64_t budget = p->spin_us > 0 ? (uint64_t)p->spin_us * NS_PER_US : 0;
             p->polling = true;
             mutex_unlock(&p->lock);
-            count = timeout && asked == 0 ? wait_for_events(p, events, now, timeout, budget)
+            count = timeout && asked == 0 ? wait_for_events(p, events, now, timeout, budget, &quick)
                                           : poller_wait(p->poller, events, BATCH, 0);
             mutex_lock(&p->lock);
             p->polling = false;
@@ -509,6 +512,10 @@ int fmq_pollset_wait(fmq_pollset *p, struct fmq_pollevent *out, int max, int tim
             if (count < BATCH || n == max || err)
                 break;
         }
+        /* Not for what told the program nothing: a piece that was written of a large message leaves
+         * more to do if it is left for a while. */
+        if (waited)
+            spin_learn(&p->spin, quick && n);
         if (n || err || last)
             break;
         if (count < 0) {

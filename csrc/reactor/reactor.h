@@ -51,9 +51,9 @@ struct reactor_ops {
     /* Closed: true when nothing has to be waited for any more; all is then taken down. */
     bool (*finish)(struct reactor *r);
     /* Reads the only connection without asking the poller, until something came or `until` (0:
-     * once); not while it waits for the kernel to take more, unless blocked_too. True: something
-     * came. Lets the lock go. */
-    bool (*read_lone)(struct reactor *r, uint64_t until, bool blocked_too);
+     * once); not while it waits for the kernel to take more. True: something came. Lets the lock
+     * go. */
+    bool (*read_lone)(struct reactor *r, uint64_t until);
     /* FMQ_POLLIN and FMQ_POLLOUT as the calling thread sees them. */
     int (*events)(struct reactor *r);
     /* The same as any thread sees them. */
@@ -84,6 +84,7 @@ struct reactor {
 
     unsigned conn_count;
     bool lone_readable; /* there is one connection, and read_lone may read it */
+    bool lone_blocked;  /* there is one, and it waits for the kernel to take more */
 
     bool polling;
     atomic_bool asleep;   /* the polling thread sleeps: who posts work must signal `wake` */
@@ -99,7 +100,7 @@ struct reactor {
     bool flush_soon;     /* the I/O thread was woken to write, not to wait for more */
     bool tick_skipped;   /* it left a tick to the writer and will not leave another */
     uint64_t last_poll;  /* clock of the last look at all descriptors */
-    unsigned lone_reads; /* by the I/O thread, since it looked at all descriptors */
+    unsigned lone_looks; /* at the only connection alone, since the last at all descriptors */
     uint32_t sleep_seq;
     struct spin spin;
 

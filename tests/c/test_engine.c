@@ -1148,6 +1148,89 @@ TEST(a_hub_tells_an_event_loop_which_sockets_are_ready)
     hub_shows("inproc");
 }
 
+/* ---- looks that do not wait ---- */
+
+/* A message of many pieces: each look writes what the kernel has room for. */
+TEST(a_look_at_a_blocked_connection_writes)
+{
+    enum { MESSAGES = 8, LOOKS = 200, SIZE = 1 << 20 };
+    static uint8_t body[SIZE];
+    fmq_ctx *ctx = eng_ctx();
+    fmq_socket *push = eng_socket(ctx, FMQ_PUSH), *pull = eng_socket(ctx, FMQ_PULL);
+    eng_set(push, ENG_SNDHWM, 1);
+    eng_set(push, ENG_SNDBUF, 65536);
+    eng_set(pull, ENG_RCVHWM, 1);
+    struct eng_name name = eng_bind(pull, "tcp");
+    eng_connect(push, &name);
+    eng_wait(push, FMQ_POLLOUT);
+    int looks = 0, sent = 0;
+    for (int got = 0; got < MESSAGES; looks++) {
+        if (sent < MESSAGES && eng_send_bytes(push, body, SIZE, false, 0) == 0)
+            sent++;
+        eng_must(fmq_events(push), "events");
+        struct parts p;
+        parts_init(&p);
+        got += eng_recv(pull, &p, 0) == 0;
+        parts_fini(&p);
+        CHECK(looks < MESSAGES * LOOKS);
+    }
+    eng_close(push);
+    eng_close(pull);
+    eng_end(ctx);
+}
+
+static int from_newcomer(const struct parts *p)
+{
+    return p->len == 2 && msg_is_text(&p->v[1], "new");
+}
+
+/* However much one peer sends, another gets in: `rounds` looks later at most. */
+static void newcomer_gets_in(fmq_hub *h, int rounds)
+{
+    fmq_ctx *ctx = eng_ctx();
+    fmq_socket *router = eng_socket(ctx, FMQ_ROUTER);
+    fmq_socket *busy = eng_socket(ctx, FMQ_DEALER), *newcomer = eng_socket(ctx, FMQ_DEALER);
+    struct eng_name name = eng_bind(router, "tcp");
+    eng_connect(busy, &name);
+    eng_send(busy, "first");
+    eng_expect_from(router, "first", 1);
+    if (h)
+        eng_must(fmq_hub_watch(h, router, FMQ_POLLIN, router), "watch");
+    eng_connect(newcomer, &name);
+    eng_send(newcomer, "new");
+    for (int in = 0, round = 0; !in; round++) {
+        CHECK(round < rounds);
+        eng_must(fmq_events(newcomer), "events");
+        eng_send(busy, "more");
+        eng_must(fmq_flush(busy), "flush");
+        if (h)
+            eng_must(fmq_watch_came(router), "came");
+        for (int rc = 0; rc == 0;) {
+            struct parts p;
+            parts_init(&p);
+            rc = eng_recv(router, &p, 0);
+            in |= rc == 0 && from_newcomer(&p);
+            parts_fini(&p);
+        }
+    }
+    if (h)
+        eng_must(fmq_hub_watch(h, router, 0, NULL), "unwatch");
+    eng_close(busy);
+    eng_close(newcomer);
+    eng_close(router);
+    eng_end(ctx);
+}
+
+TEST(a_busy_peer_keeps_nobody_out)
+{
+    newcomer_gets_in(NULL, 500);
+    fmq_hub *h;
+    if (fmq_hub_new(&h) == -ENOTSUP)
+        return; /* pollers without descriptors */
+    newcomer_gets_in(h, 500);
+    fmq_hub_free(h);
+}
+
 static void run_proxy(void *arg)
 {
     struct proxy_run *r = arg;
