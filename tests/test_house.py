@@ -9,7 +9,7 @@ import fastmq
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("csrc", "src", "tests", "bench", "fuzz", "tools", "docs")
-ENDINGS = {".c", ".h", ".def", ".py", ".pyi", ".pyx", ".pxd"}
+ENDINGS = {".c", ".h", ".def", ".py", ".pyi", ".pyx", ".pxd", ".pxi"}
 MADE = {"_build", "build", "corpus", "results"}
 
 

@@ -230,6 +230,24 @@ int fmq_recv(fmq_socket *s, struct parts *out, struct meta **meta, int timeout_m
 /* Returns the number of messages (> 0) or a negative errno. */
 int fmq_try_recv_many(fmq_socket *s, struct parts *out, uint32_t max_messages);
 int fmq_recv_many(fmq_socket *s, struct parts *out, uint32_t max_messages, int timeout_ms);
+
+/*
+ * Receiving what may have to be given back: by an event loop, to whose caller it does not matter
+ * any more. limit 0: one part, as recv_part; otherwise up to so many messages, as recv_many, but
+ * with a receipt (which may be NULL) only as many as came of one peer: there may be more. Returns
+ * how many it took, or a negative errno. fmq_give_back takes parts (which are moved: none is
+ * borrowed) and receipt as they were given out; whoever receives next gets them, and before what
+ * was taken later. -ENOMEM, or what any call on the socket answers: both stay the caller's.
+ */
+struct fmq_receipt {
+    uint64_t number;   /* when it was taken */
+    bool begun;        /* parts of the same message were given out before */
+    struct meta *meta; /* a reference, or NULL */
+};
+int fmq_try_take(fmq_socket *s, uint32_t limit, struct parts *out, struct fmq_receipt *receipt);
+int fmq_take(fmq_socket *s, uint32_t limit, struct parts *out, struct fmq_receipt *receipt,
+             int timeout_ms);
+int fmq_give_back(fmq_socket *s, struct fmq_receipt *receipt, struct parts *parts);
 /* Writes out what was queued for later, as far as peers take it now. */
 int fmq_flush(fmq_socket *s);
 

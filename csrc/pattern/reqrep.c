@@ -191,6 +191,12 @@ static int req_send_check(struct pipe_set *s, const struct msg *first)
     return balancer_ready(&me->out) ? 0 : -EAGAIN;
 }
 
+static bool req_send_over(struct pipe_set *s)
+{
+    struct req *me = s->state;
+    return me->relaxed;
+}
+
 static int req_send(struct pipe_set *s, struct parts *m)
 {
     struct req *me = s->state;
@@ -374,6 +380,12 @@ static int rep_send_check(struct pipe_set *s, const struct msg *first)
     return me->replying ? 0 : -FMQ_EFSM;
 }
 
+static bool rep_send_over(struct pipe_set *s)
+{
+    (void)s;
+    return false;
+}
+
 static int rep_send(struct pipe_set *s, struct parts *m)
 {
     struct rep *me = s->state;
@@ -434,7 +446,6 @@ const struct pattern_ops pattern_req = {
     .type = FMQ_REQ,
     .name = "REQ",
     .state_size = sizeof(struct req),
-    .alternates = true,
     .sends = true,
     .receives = true,
     .dedup_connect = true,
@@ -447,6 +458,7 @@ const struct pattern_ops pattern_req = {
     .readable = req_readable,
     .writable = req_writable,
     .send_check = req_send_check,
+    .send_over = req_send_over,
     .send = req_send,
     .recv = req_recv,
     .events = req_events,
@@ -457,7 +469,6 @@ const struct pattern_ops pattern_rep = {
     .type = FMQ_REP,
     .name = "REP",
     .state_size = sizeof(struct rep),
-    .alternates = true,
     .sends = true,
     .receives = true,
     .init = rep_init,
@@ -468,6 +479,7 @@ const struct pattern_ops pattern_rep = {
     .readable = rep_readable,
     .writable = rep_writable,
     .send_check = rep_send_check,
+    .send_over = rep_send_over,
     .send = rep_send,
     .recv = rep_recv,
     .events = rep_events,

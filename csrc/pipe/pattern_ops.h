@@ -30,8 +30,7 @@ struct pattern_ops {
     size_t pipe_size;  /* zeroed before attach; pipe->state. 0: none */
     bool sends;        /* false: send answers -ENOTSUP before the pattern is asked */
     bool receives;
-    bool raw;        /* connections speak no ZMTP (STREAM) */
-    bool alternates; /* sending waits for the whole of a message received part by part (REQ, REP) */
+    bool raw;           /* connections speak no ZMTP (STREAM) */
     bool dedup_connect; /* a second connect to the same endpoint does nothing */
     /* Which of the messages that come with a connection's beginning and end the type has. */
     bool says_hello, hears_disconnect, hears_hiccup;
@@ -71,6 +70,10 @@ struct pattern_ops {
      * the error that send would give now (-EAGAIN, -FMQ_EFSM, -EHOSTUNREACH). NULL: always 0.
      */
     int (*send_check)(struct pipe_set *s, const struct msg *first);
+    /* Whether a message may be sent while one that was received is not read to its end, or came
+     * back: what is left of it is dropped. Otherwise sending is -FMQ_EFSM. NULL: the one has
+     * nothing to do with the other. */
+    bool (*send_over)(struct pipe_set *s);
     /* Routes one whole message (p->len >= 1). 0: consumed, p is empty. Otherwise p is as it was.
      * Never waits: -EAGAIN tells that it would. */
     int (*send)(struct pipe_set *s, struct parts *p);

@@ -87,7 +87,9 @@ static int send_locked(struct fmq_socket *s, struct msg *parts, uint32_t n, bool
 {
     if (!s->net.pipes.ops->sends)
         return no_direction(s, "send");
-    if (s->net.pipes.ops->alternates && rx_open(&s->rx))
+    const struct pattern_ops *ops = s->net.pipes.ops;
+    bool unread = rx_open(&s->rx) && ops->send_over;
+    if (unread && !ops->send_over(&s->net.pipes))
         return -FMQ_EFSM;
     struct tx_message *p = list_empty(&s->tx_begun) ? NULL : tx_find(&s->tx_begun);
     if (s->net.pipes.ops->raw && more && (p ? p->parts.len : 0) + n >= RAW_PARTS)
@@ -118,8 +120,11 @@ static int send_locked(struct fmq_socket *s, struct msg *parts, uint32_t n, bool
         if (whole.v != whole.few)
             parts_fini(&whole);
     }
-    if (rc == 0)
+    if (rc == 0) {
         consume(parts, n);
+        if (unread)
+            rx_fini(&s->rx);
+    }
     return rc;
 }
 
@@ -163,6 +168,7 @@ struct attempt {
     bool more;
     struct parts *out;
     struct meta **meta;
+    struct fmq_receipt *receipt;
     bool counts; /* sending: it is to be counted when it has to wait */
 };
 
@@ -286,7 +292,7 @@ static int recv_locked(struct fmq_socket *s, struct parts *out, struct meta **me
 static int begin_message(struct fmq_socket *s, struct pipe *from, struct msg *out,
                          struct meta **meta)
 {
-    struct parts *parts = &s->rx.parts;
+    struct parts *parts = &s->rx.open.parts;
     int rc = from ? pipe_read(from, parts) : s->net.pipes.ops->recv(&s->net.pipes, parts, &from);
     if (rc) {
         parts_clear(parts);
@@ -396,11 +402,96 @@ int fmq_recv_many(fmq_socket *s, struct parts *out, uint32_t max_messages, int t
     return attempt_until(s, &a, timeout_ms);
 }
 
+/* ---- receiving what may be given back ---- */
+
+static int take_part_into(struct fmq_socket *s, struct attempt *a)
+{
+    struct msg m;
+    int rc = a->out->len == a->out->cap ? parts_grow(a->out, 1) : 0;
+    if (rc == 0)
+        rc = recv_part_locked(s, &m, a->meta);
+    if (rc)
+        return rc;
+    a->out->v[a->out->len++] = m;
+    return 1;
+}
+
+/* Whether all that the pipes may give comes of one peer, so that one receipt does. */
+static bool has_one_source(struct fmq_socket *s)
+{
+    const struct list *pipes = &s->net.pipes.list;
+    return pipes->next == pipes->prev && !rx_open(&s->rx);
+}
+
+static int take_for_receipt(struct fmq_socket *s, struct attempt *a)
+{
+    struct fmq_receipt *receipt = a->receipt;
+    uint32_t before = a->out->len;
+    int rc;
+    if (receipt)
+        rx_receipt(&s->rx, receipt);
+    if (a->count == 0) {
+        rc = take_part_into(s, a);
+    } else if (a->count > 1 && (!receipt || has_one_source(s))) {
+        struct list *first = receipt ? list_first(&s->net.pipes.list) : NULL;
+        struct pipe *only = first ? LIST_ENTRY(first, struct pipe, in_set) : NULL;
+        rc = take_many(s, a);
+        if (rc > 0 && receipt)
+            *a->meta = meta_of(only);
+    } else {
+        rc = recv_locked(s, a->out, a->meta);
+        if (rc == 0)
+            rc = 1;
+    }
+    if (rc > 0 && receipt)
+        rx_taken(&s->rx, receipt, a->out->len - before);
+    return rc;
+}
+
+int fmq_try_take(fmq_socket *s, uint32_t limit, struct parts *out, struct fmq_receipt *receipt)
+{
+    struct attempt a = {.run = take_for_receipt,
+                        .out = out,
+                        .count = limit,
+                        .receipt = receipt,
+                        .meta = receipt ? &receipt->meta : NULL};
+    return attempt_once(s, &a);
+}
+
+int fmq_take(fmq_socket *s, uint32_t limit, struct parts *out, struct fmq_receipt *receipt,
+             int timeout_ms)
+{
+    struct attempt a = {.run = take_for_receipt,
+                        .out = out,
+                        .count = limit,
+                        .receipt = receipt,
+                        .meta = receipt ? &receipt->meta : NULL};
+    return attempt_until(s, &a, timeout_ms);
+}
+
+int fmq_give_back(fmq_socket *s, struct fmq_receipt *receipt, struct parts *parts)
+{
+    int rc = reactor_enter(socket_reactor(s));
+    if (rc)
+        return rc;
+    rc = rx_give_back(&s->rx, receipt, parts);
+    if (rc == 0)
+        reactor_notify(socket_reactor(s));
+    reactor_leave(socket_reactor(s));
+    return rc;
+}
+
 /* ---- readiness ---- */
 
 int socket_readiness(struct fmq_socket *s)
 {
-    return s->net.pipes.ops->events(&s->net.pipes) | (rx_open(&s->rx) ? FMQ_POLLIN : 0);
+    const struct pattern_ops *ops = s->net.pipes.ops;
+    int events = ops->events(&s->net.pipes);
+    if (!rx_open(&s->rx))
+        return events;
+    if (ops->send_over && !ops->send_over(&s->net.pipes))
+        events &= ~FMQ_POLLOUT;
+    return events | FMQ_POLLIN;
 }
 
 int socket_events(struct fmq_socket *s)

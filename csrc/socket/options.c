@@ -450,7 +450,7 @@ static int get_special(struct fmq_socket *s, int id, int64_t *value)
         *value = s->net.pipes.opt.sndhwm;
         return 0;
     case OPT_RCVMORE:
-        *value = rx_open(&s->rx);
+        *value = rx_in_message(&s->rx);
         return 0;
     case OPT_FD:
         return export_fd(s, value);

@@ -26,7 +26,7 @@ struct fmq_socket {
     struct list in_ctx;
     atomic_uint owners; /* of the memory: the program's handle, the descriptors */
 
-    struct rx_message rx; /* the message that is received part by part */
+    struct rx rx;         /* what was received and not given out yet */
     struct list tx_begun; /* tx_message.node, one a thread at most */
     uint64_t send_waits;
     struct timer linger_timer;

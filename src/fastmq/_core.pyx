@@ -265,8 +265,12 @@ cdef enum:
 cdef unsigned long main_thread = threading.main_thread().ident
 
 
+cdef unsigned long fork_generation = 0
+
+
 def _after_fork():
-    global main_thread
+    global main_thread, fork_generation
+    fork_generation += 1
     main_thread = PyThread_get_thread_ident()
 
 
@@ -900,7 +904,7 @@ cdef class _SocketHandle:
     cdef fmq_socket *s
     cdef _ContextHandle context
     cdef unsigned long begun_by  # the thread that last sent with SNDMORE: it knows; see _Begun
-    cdef object waits        # _Waits, once an event loop has to do with it; see _aio.pxi
+    cdef object waits        # _SocketWaiters, once an event loop has to do with it; see aio/
     cdef object __weakref__
 
     def __dealloc__(self):
@@ -1139,8 +1143,9 @@ cdef class Socket:
         socket = describe(self.s) if begun else None
         with nogil:
             rc = fmq_close(self.s)
-        if self.handle.waits is not None:
-            (<_Waits>self.handle.waits).closed()
+        waits = self.handle.waits
+        if waits is not None:
+            (<_SocketWaiters>waits).closed()
         drain()
         if begun:
             warn_unfinished(socket, begun, parts, "it was closed")
@@ -2236,7 +2241,9 @@ def option_table():
         i += 1
 
 
-include "_aio.pxi"
+include "_core/aio/waiter.pxi"  # one call that waits, and the Future that it ends
+include "_core/aio/loop.pxi"    # those who wait for a socket in an event loop
+include "_core/aio/socket.pxi"  # sockets whose verbs return Futures
 
 
 set_library_verbs(Socket)

@@ -47,6 +47,8 @@ cdef extern from "fastmq.h" nogil:
     int msg_detach(msg *m)
     void parts_init(parts *p)
     void parts_fini(parts *p)
+    void parts_clear(parts *p)
+    int parts_push(parts *p, const msg *m)
     void meta_ref(meta *m)
     void meta_unref(meta *m)
     int meta_get(const meta *m, const char *name, const uint8_t **value, size_t *value_len)
@@ -57,6 +59,8 @@ cdef extern from "fastmq.h" nogil:
     const int FMQ_ETERM
     const int FMQ_EMTHREAD
     const int FMQ_EFORKED
+    const int FMQ_ROUTER
+    const int FMQ_STREAM
     const int FMQ_DONTWAIT
     const int FMQ_SNDMORE
     const int FMQ_VERSION_MAJOR
@@ -157,6 +161,11 @@ cdef extern from "fastmq.h" nogil:
     int fmq_try_recv_many(fmq_socket *s, parts *out, uint32_t max_messages)
     int fmq_recv_many(fmq_socket *s, parts *out, uint32_t max_messages, int timeout_ms)
     int fmq_drop_begun(fmq_socket *s, bint all, uint32_t *parts)
+    struct fmq_receipt:
+        meta *meta
+    int fmq_try_take(fmq_socket *s, uint32_t limit, parts *out, fmq_receipt *receipt)
+    int fmq_take(fmq_socket *s, uint32_t limit, parts *out, fmq_receipt *receipt, int timeout_ms)
+    int fmq_give_back(fmq_socket *s, fmq_receipt *receipt, parts *p)
     uint32_t fmq_begun(fmq_socket *s)
     int fmq_flush(fmq_socket *s)
     int fmq_events(fmq_socket *s)

@@ -4,19 +4,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import warnings
 from asyncio import Future
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
-from weakref import WeakValueDictionary
 
 from . import _core
 from ._attributes import plain
 from ._deadline import Deadline
 from .constants import POLLIN, POLLOUT, Errno
 from .error import Again, ZMQError, batch_error
-from .poll import Poller, _target
+from .poll import Poller
 from .socket import Socket
 
 if TYPE_CHECKING:
@@ -30,20 +30,24 @@ _SocketT = TypeVar("_SocketT", bound="_AsyncSocket")
 
 # Of poll_later: anything may have changed. A number of the engine's (FMQPOLLCHANGE).
 POLLCHANGE = 16
-# A long send_many lets other tasks run after this many messages.
-_TURN = 1000
 
 
 class Pending(Future[_T]):
     """A Future of a call that waits.
 
     When the task that awaits it is cancelled after it was done but before the task has run again,
-    the message it holds goes back to the socket.
+    the message it holds goes back to the socket. When it is cancelled itself, the call is.
     """
 
     __slots__ = ("waiter",)
 
     waiter: Any
+
+    def cancel(self, msg: Any = None) -> bool:
+        if not Future.cancel(self, msg):
+            return False
+        self.waiter.cancelled()
+        return True
 
     def __await__(self) -> Generator[Any, None, _T]:
         if not self.done():
@@ -58,6 +62,30 @@ class Pending(Future[_T]):
             if not self.done():
                 raise RuntimeError("the Future was resumed before it was done")
             waiter.delivered()
+        return self.result()
+
+    __iter__ = __await__
+
+
+class Passing(Future[_T]):
+    """A Future of a call that was done at once. Awaiting it lets the loop run other tasks first."""
+
+    __slots__ = ("waiter",)
+
+    waiter: Any
+
+    def __await__(self) -> Generator[Any, None, _T]:
+        waiter = self.waiter
+        if waiter is None:
+            yield
+            return self.result()
+        waiter.enter()
+        try:
+            yield
+        except BaseException:
+            waiter.abandon()
+            raise
+        waiter.delivered()
         return self.result()
 
     __iter__ = __await__
@@ -90,13 +118,19 @@ async def _next_message(socket: Any) -> Any:
 
 
 _core.set_asyncio(
-    Future,
-    Pending,
-    asyncio.get_running_loop,
-    _no_running_loop,
-    deque,
-    WeakValueDictionary,
-    _next_message,
+    {
+        "Future": Future,
+        "Pending": Pending,
+        "Passing": Passing,
+        "CancelledError": asyncio.CancelledError,
+        "running_loop": asyncio.get_running_loop,
+        "no_loop": _no_running_loop,
+        "deque": deque,
+        "OrderedDict": OrderedDict,
+        "Context": contextvars.Context,
+        "copy_context": contextvars.copy_context,
+        "next_message": _next_message,
+    }
 )
 
 
@@ -125,31 +159,21 @@ class _AsyncPoller(_Async, Poller):
         self, timeout: float | None = -1
     ) -> Future[list[tuple[Any, int]]]:
         """A Future of the ready members as (socket, events) in the order of registering; of an
-        empty list when timeout (ms, None or negative for ever) passed."""
+        empty list when timeout (ms, None or negative for ever) passed. Without members it does not
+        wait for ever. Awaiting it always lets other tasks run."""
         loop = self._get_loop()
+        future: Future[list[tuple[Any, int]]] = loop.create_future()
         try:
-            ready = self._look()
+            ready = Poller.poll(self, 0)
         except Exception as e:
-            failed: Future[list[tuple[Any, int]]] = loop.create_future()
-            failed.set_exception(e)
-            return failed
-        if ready or timeout == 0:
-            done: Future[list[tuple[Any, int]]] = loop.create_future()
-            done.set_result(ready)
-            return done
+            future.set_exception(e)
+            return future
+        if timeout == 0:
+            return _core.passing(loop, ready)
+        if ready or not (self._flags or (timeout is not None and timeout > 0)):
+            loop.call_soon(_wake, future, ready)
+            return future
         return loop.create_task(self._wait(loop, timeout))
-
-    def _look(self) -> list[tuple[Any, int]]:
-        """Who is ready now."""
-        ready = Poller.poll(self, 0)
-        returned = _core.poll_returned(self._flags.items())
-        if not returned:
-            return ready
-        events = dict(ready)
-        for socket in returned:
-            events[socket] = events.get(socket, 0) | int(POLLIN)
-        places = {_target(member): i for i, member in enumerate(self._flags)}
-        return sorted(events.items(), key=lambda row: places[row[0]])
 
     async def _wait(
         self, loop: asyncio.AbstractEventLoop, timeout: float | None
@@ -159,11 +183,12 @@ class _AsyncPoller(_Async, Poller):
         while True:
             happened: Future[Any] = loop.create_future()
             timer = None if deadline.at is None else loop.call_at(deadline.at, _wake, happened)
-            undo: list[tuple[Callable[[Any], Any], Any]] = []
+            undo: list[tuple[Any, ...]] = []
             try:
                 for member, flags in self.sockets:
                     if isinstance(member, _core.Socket):
                         _core.poll_later(member, flags, happened, loop)
+                        undo.append((_core.poll_no_more, member, flags, happened, loop))
                         continue
                     if flags & POLLIN:
                         loop.add_reader(member, _wake, happened)
@@ -175,22 +200,17 @@ class _AsyncPoller(_Async, Poller):
             finally:
                 if timer is not None:
                     timer.cancel()
-                for forget, member in undo:
-                    forget(member)
+                for forget, *what in undo:
+                    forget(*what)
                 happened.cancel()
-            ready = self._look()
+            ready = Poller.poll(self, 0)
             if ready or deadline.over():
                 return ready
 
 
-async def _loaded(recvd: Any, load: Callable[[Any], Any]) -> Any:
-    """What load makes of what an awaitable gives."""
-    return load(await recvd)
-
-
-def _wake(future: Future[Any]) -> None:
+def _wake(future: Future[Any], value: Any = None) -> None:
     if not future.done():
-        future.set_result(None)
+        future.set_result(value)
 
 
 class _AsyncSocket(_Async, _core.AsyncSocket, Socket[Future[Any]]):
@@ -248,8 +268,6 @@ class _AsyncSocket(_Async, _core.AsyncSocket, Socket[Future[Any]]):
             monitor = self._monitor_socket = type(self)(monitor)
         return monitor
 
-    getsockopt = _core.AsyncSocket.get
-
     async def wait_for_subscribers(  # type: ignore[override]
         self, n: int = 1, topic: str | Buffer = b"", timeout: float | None = None
     ) -> int:
@@ -270,14 +288,13 @@ class _AsyncSocket(_Async, _core.AsyncSocket, Socket[Future[Any]]):
             finally:
                 if timer is not None:
                     timer.cancel()
+                _core.poll_no_more(self, POLLCHANGE, changed, loop)
                 changed.cancel()
 
     # -- messages in other forms --
 
     def _deserialize(self, recvd: Any, load: Callable[[Any], Any]) -> Any:
-        if isinstance(recvd, Pending) or (isinstance(recvd, Future) and recvd.done()):
-            return _core.load_into(recvd, load)
-        return asyncio.ensure_future(_loaded(recvd, load))  # of a subclass's own verb
+        return _core.load_into(recvd, load)
 
     if TYPE_CHECKING:
 
@@ -333,22 +350,35 @@ class _AsyncSocket(_Async, _core.AsyncSocket, Socket[Future[Any]]):
         sent = 0
         try:
             while True:
-                count, blocked, error = self._send_batch(source, _TURN, flags)
+                count, blocked, error, ended = self._send_batch(source)
                 sent += count
                 if error is not None:
                     raise error
+                if ended:
+                    if self._pass_turn(loop):
+                        await asyncio.sleep(0)
+                    return sent
                 if not blocked:
-                    if count < _TURN:
-                        return sent
                     await asyncio.sleep(0)
                     continue
                 left = timeout if deadline.at is None else deadline.left_ms()
                 message = blocked[0]
                 send: Any = self.send_multipart if isinstance(message, (list, tuple)) else self.send
-                await send(message, flags, timeout=left)
+                sending = send(message, flags, timeout=left)
+                try:
+                    await sending
+                except BaseException:
+                    # It may have been sent before the task that awaits it was cancelled.
+                    if isinstance(sending, Future) and _succeeded(sending):
+                        sent += 1
+                    raise
                 sent += 1
         except ZMQError as e:
             raise batch_error(e, sent) from e
         except BaseException as e:
             e.sent = sent  # type: ignore[attr-defined]
             raise
+
+
+def _succeeded(future: Future[Any]) -> bool:
+    return future.done() and not future.cancelled() and future.exception() is None

@@ -23,8 +23,10 @@ from .error import TermTimeout
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-# How long a context that ends may hold up the loop; what takes longer waits in a thread.
+# How long a context that ends may hold up the loop; what takes longer is looked after at growing
+# intervals, in seconds.
 _TERM_AT_ONCE_MS = 20
+_TERM_FIRST_S, _TERM_LAST_S = 0.001, 0.02
 
 
 class ProactorSelectorThreadWarning(RuntimeWarning):
@@ -58,11 +60,19 @@ class Context(_Context[Socket]):
         return self.__enter__()
 
     async def __aexit__(self, *args: object) -> None:
-        """Closes the sockets and ends the context. While it waits for LINGER other tasks run."""
+        """Closes the sockets and ends the context. While it waits for LINGER other tasks run; when
+        the task is cancelled it waits no longer, and the context goes on sending by itself."""
+        pause = _TERM_FIRST_S
         try:
             self.destroy(timeout=_TERM_AT_ONCE_MS)
         except TermTimeout:
-            await _asyncio.get_running_loop().run_in_executor(None, self.term)
+            try:
+                while not self._term(0):
+                    await _asyncio.sleep(pause)
+                    pause = min(2 * pause, _TERM_LAST_S)
+            except _asyncio.CancelledError:
+                self._given_up = True
+                raise
 
 
 class ZMQEventLoop(_asyncio.SelectorEventLoop):

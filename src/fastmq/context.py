@@ -60,6 +60,7 @@ class Context(_core.Context, Generic[_SocketT]):
     _shadow: bool
     _shadow_obj: Any
     _warn_destroy_close: bool
+    _given_up: bool
 
     def __init__(self, io_threads: int | Context[Any] = 1, shadow: Context[Any] | int = 0) -> None:
         super().__init__(io_threads, shadow)
@@ -69,6 +70,7 @@ class Context(_core.Context, Generic[_SocketT]):
         set_(self, "_shadow", bool(shadow))
         set_(self, "_shadow_obj", shadow or None)
         set_(self, "_warn_destroy_close", False)
+        set_(self, "_given_up", False)
         set_(self, "_sockets", WeakSet())
         set_(self, "sockopts", dict(shadow.sockopts) if isinstance(shadow, Context) else {})
         if not shadow:
@@ -78,9 +80,11 @@ class Context(_core.Context, Generic[_SocketT]):
 
     def __del__(self) -> None:
         """Closes the sockets and ends the context, as destroy does: what is queued gets its
-        LINGER."""
+        LINGER, unless somebody has given up waiting for that before."""
         if _exiting or getattr(self, "_shadow", True) or self.closed or self._forked:
             return
+        if self._given_up:
+            return  # the engine goes on sending by itself
         warnings.warn(f"Unclosed context {self!r}", ResourceWarning, stacklevel=2, source=self)
         object.__setattr__(self, "_warn_destroy_close", True)
         self._close_sockets(None)

@@ -622,6 +622,156 @@ TEST(a_reply_cannot_be_sent_while_any_thread_has_a_part_to_receive)
     eng_end(ctx);
 }
 
+/* ---- giving back ---- */
+
+struct kept {
+    struct parts parts;
+    struct fmq_receipt receipt;
+};
+
+static int take_for(fmq_socket *s, uint32_t limit, struct kept *k)
+{
+    parts_init(&k->parts);
+    return fmq_take(s, limit, &k->parts, &k->receipt, 0);
+}
+
+static void give(fmq_socket *s, struct kept *k)
+{
+    eng_must(fmq_give_back(s, &k->receipt, &k->parts), "give_back");
+    CHECK_EQ(k->parts.len, 0);
+    CHECK(!k->receipt.meta);
+}
+
+/* Parts, messages and batches are taken, and go back in any order, of whole messages also while
+ * others are taken anew: what is received in the end is what was sent, in its order and with its
+ * metadata. */
+TEST(what_is_given_back_is_received_in_the_order_it_was_taken)
+{
+    enum { KEPT = 12, MESSAGES = 30 };
+    for (unsigned seed = 0; seed < 200; seed++) {
+        unsigned state = seed * 2654435761u + 1;
+#define ROLL(n) ((state = state * 1103515245u + 12345u) >> 16) % (n)
+        fmq_ctx *ctx = eng_ctx();
+        fmq_socket *push = eng_socket(ctx, FMQ_PUSH), *pull = eng_socket(ctx, FMQ_PULL);
+        struct eng_name name = eng_bind(pull, seed % 2 ? "tcp" : "inproc");
+        eng_connect(push, &name);
+        unsigned sent = 0, parts = 0;
+        char text[64];
+        for (; sent < MESSAGES; sent++) {
+            for (unsigned n = ROLL(3); n > 0; n--) {
+                snprintf(text, sizeof(text), "%u+", parts++);
+                eng_send_more(push, text);
+            }
+            snprintf(text, sizeof(text), "%u.", parts++);
+            eng_send(push, text);
+        }
+        eng_wait(pull, FMQ_POLLIN);
+        unsigned least = ROLL(2); /* 0: single parts, too */
+        for (int round = 0; round < 4; round++) {
+            struct kept kept[KEPT];
+            int n = 0;
+            while (n < KEPT && take_for(pull, least + ROLL(3), &kept[n]) > 0)
+                n++;
+            while (n > 0) { /* all go back, and some are taken anew in between */
+                int i = (int)(ROLL((unsigned)n));
+                give(pull, &kept[i]);
+                kept[i] = kept[--n];
+                if (kept[i].parts.v != kept[i].parts.few && kept[i].parts.cap == PARTS_INLINE)
+                    kept[i].parts.v = kept[i].parts.few;
+                if (least && ROLL(3) == 0 && take_for(pull, least + ROLL(3), &kept[n]) > 0)
+                    n++;
+            }
+            CHECK(fmq_events(pull) & FMQ_POLLIN);
+        }
+        int64_t rcvmore;
+        for (unsigned next = 0; next < parts;) {
+            struct parts p;
+            struct meta *meta = NULL;
+            parts_init(&p);
+            if (ROLL(2)) {
+                eng_must(fmq_recv(pull, &p, &meta, ENG_WAIT_MS), "a message");
+            } else {
+                struct msg m;
+                eng_must(fmq_recv_part(pull, &m, &meta, ENG_WAIT_MS), "a part");
+                CHECK_EQ(parts_push(&p, &m), 0);
+                eng_must(fmq_get_int(pull, 13 /* RCVMORE */, &rcvmore), "RCVMORE");
+                CHECK_EQ(rcvmore, (m.flags & PART_MORE) != 0);
+            }
+            CHECK_EQ(meta != NULL, seed % 2);
+            meta_unref(meta);
+            for (uint32_t i = 0; i < p.len; i++, next++) {
+                bool more = p.v[i].flags & PART_MORE;
+                snprintf(text, sizeof(text), "%u%c", next, more ? '+' : '.');
+                CHECK(msg_is_text(&p.v[i], text));
+                CHECK(p.len == 1 || more == (i + 1 < p.len));
+            }
+            parts_fini(&p);
+        }
+        eng_expect_none(pull, 0);
+        eng_close(push);
+        eng_close(pull);
+        eng_end(ctx);
+#undef ROLL
+    }
+}
+
+TEST(what_was_given_back_and_is_not_received_goes_with_the_socket)
+{
+    fmq_ctx *ctx = eng_ctx();
+    fmq_socket *push = eng_socket(ctx, FMQ_PUSH), *pull = eng_socket(ctx, FMQ_PULL);
+    struct eng_name name = eng_bind(pull, "tcp");
+    eng_connect(push, &name);
+    for (int i = 0; i < 3; i++) {
+        eng_send_more(push, "1");
+        eng_send(push, "2");
+    }
+    eng_wait(pull, FMQ_POLLIN);
+    struct kept kept[3];
+    for (int i = 0; i < 3; i++)
+        ENG_UNTIL(take_for(pull, 1, &kept[i]) > 0);
+    give(pull, &kept[1]);
+    give(pull, &kept[0]);
+    eng_must(fmq_close(pull), "close");
+    CHECK_EQ(fmq_give_back(pull, &kept[2].receipt, &kept[2].parts), -ENOTSOCK);
+    CHECK_EQ(kept[2].parts.len, 2); /* still the caller's */
+    parts_fini(&kept[2].parts);
+    meta_unref(kept[2].receipt.meta);
+    fmq_socket_free(pull);
+    eng_close(push);
+    eng_end(ctx);
+}
+
+TEST(a_relaxed_req_drops_the_reply_that_was_given_back)
+{
+    for (int relaxed = 0; relaxed < 2; relaxed++) {
+        fmq_ctx *ctx = eng_ctx();
+        fmq_socket *req = eng_socket(ctx, FMQ_REQ), *rep = eng_socket(ctx, FMQ_REP);
+        eng_set(req, 53 /* REQ_RELAXED */, relaxed);
+        eng_must(fmq_bind(rep, "inproc://back"), "bind");
+        eng_must(fmq_connect(req, "inproc://back"), "connect");
+        eng_send(req, "1");
+        eng_expect(rep, "1");
+        eng_send(rep, "re: 1");
+        struct kept kept;
+        ENG_UNTIL(take_for(req, 1, &kept) > 0);
+        give(req, &kept);
+        CHECK_EQ(fmq_events(req), FMQ_POLLIN | (relaxed ? FMQ_POLLOUT : 0));
+        if (relaxed) {
+            eng_send(req, "2");
+            eng_expect(rep, "2");
+            eng_send(rep, "re: 2");
+            eng_expect(req, "re: 2");
+        } else {
+            CHECK_EQ(eng_try_send(req, "2"), -FMQ_EFSM);
+            eng_expect(req, "re: 1");
+        }
+        CHECK_EQ(fmq_events(req), FMQ_POLLOUT);
+        eng_close(req);
+        eng_close(rep);
+        eng_end(ctx);
+    }
+}
+
 /* FD is level-triggered: a message that is open is something to receive, for every thread. */
 TEST(an_open_message_is_shown_by_FD)
 {
@@ -1320,6 +1470,28 @@ TEST(a_part_that_cannot_be_received_for_want_of_memory_leaves_no_metadata)
     CHECK_EQ(rc, -ENOMEM);
     CHECK(!meta);
     eng_expect(pull, "a|a|a|a|a|a|b"); /* the message stays whole */
+    eng_close(push);
+    eng_close(pull);
+    eng_end(ctx);
+}
+
+TEST(what_cannot_be_given_back_for_want_of_memory_stays_the_callers)
+{
+    fmq_ctx *ctx = eng_ctx();
+    fmq_socket *push = eng_socket(ctx, FMQ_PUSH), *pull = eng_socket(ctx, FMQ_PULL);
+    struct eng_name name = eng_bind(pull, "tcp");
+    eng_connect(push, &name);
+    eng_send_more(push, "1");
+    eng_send(push, "2");
+    struct kept kept;
+    ENG_UNTIL(take_for(pull, 1, &kept) > 0);
+    mem_fail_at(1);
+    CHECK_EQ(fmq_give_back(pull, &kept.receipt, &kept.parts), -ENOMEM);
+    mem_fail_at(0);
+    CHECK_EQ(kept.parts.len, 2);
+    CHECK(kept.receipt.meta);
+    give(pull, &kept);
+    eng_expect(pull, "1|2");
     eng_close(push);
     eng_close(pull);
     eng_end(ctx);

@@ -209,7 +209,16 @@ static void do_recv(struct dice *d, fmq_socket *s)
     struct parts p;
     struct msg m;
     struct meta *meta = NULL;
-    switch (roll(d, 3)) {
+    struct fmq_receipt receipt;
+    switch (roll(d, 4)) {
+    case 3:
+        parts_init(&p);
+        rc = roll(d, 2) ? fmq_take(s, roll(d, 4), &p, &receipt, timeout)
+                        : fmq_try_take(s, roll(d, 4), &p, &receipt);
+        if (rc > 0 && (roll(d, 2) || fmq_give_back(s, &receipt, &p) < 0))
+            meta_unref(receipt.meta);
+        parts_fini(&p);
+        break;
     case 0:
         rc = fmq_recv_part(s, &m, &meta, timeout);
         if (rc == 0) {

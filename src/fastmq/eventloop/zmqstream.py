@@ -56,6 +56,7 @@ class ZMQStream:
         self._send_callback: Callable[..., Any] | None = None
         self._close_callback: Callable[..., Any] | None = None
         self._flushed = False
+        self._blocked = False  # the first message waits although the socket is writable
         self._armed: asyncio.Future[int] | None = None
         self._armed_for = 0
         self.bind = socket.bind
@@ -211,9 +212,10 @@ class ZMQStream:
         already = self._flushed
         self._flushed = False
         count = 0
+        can_send = True
         while self.socket is not None and not (limit and count >= limit):
             wanted = flag & POLLIN
-            if self._queue:
+            if self._queue and can_send:
                 wanted |= flag & POLLOUT
             events = self.socket.poll(0, wanted) if wanted else 0
             if not events:
@@ -224,8 +226,8 @@ class ZMQStream:
                 if self.socket is None:
                     break
             if events & POLLOUT and self._queue:
-                self._handle_send()
-                count += 1
+                can_send = self._handle_send()
+                count += can_send
         if count:
             # Whatever is ready in this turn of the loop was handled just now.
             self._flushed = True
@@ -256,8 +258,8 @@ class ZMQStream:
         if self._armed is not None:
             if not self._loop.is_closed():
                 self._armed.cancel()
+            _core.poll_no_more(socket, self._armed_for, self._armed, self._loop, True)
             self._armed = None
-        _core.poll_no_more(socket, self._loop)
         socket.close(linger)
         if self._close_callback:
             self._run(self._close_callback)
@@ -292,14 +294,17 @@ class ZMQStream:
     def _arm_here(self) -> None:
         if self.socket is None or self._loop.is_closed():
             return
-        wanted = (POLLIN if self._recv_callback else 0) | (POLLOUT if self._queue else 0)
+        wanted = int(POLLIN if self._recv_callback else 0)
+        if self._queue:
+            # What waits for one peer of several, or for bytes of room, is tried at any change.
+            wanted |= _futures.POLLCHANGE if self._blocked else int(POLLOUT)
         if self._armed is not None:
             if wanted == self._armed_for or self._armed.done():
                 return
             self._armed.cancel()
+            _core.poll_no_more(self.socket, self._armed_for, self._armed, self._loop, not wanted)
             self._armed = None
         if not wanted:
-            _core.poll_no_more(self.socket, self._loop)
             return
         armed = self._loop.create_future()
         self._armed, self._armed_for = armed, wanted
@@ -310,6 +315,8 @@ class ZMQStream:
                 armed.set_result(events)
             else:
                 _core.poll_later(self.socket, wanted, armed, self._loop)
+                if self._blocked and self._queue:  # it may have changed before it was watched
+                    self._loop.call_soon(self._retry, armed)
         except ZMQError as e:
             armed.set_exception(e)
 
@@ -333,11 +340,20 @@ class ZMQStream:
             events = armed.result()
             if events & POLLIN and self._recv_callback:
                 self._handle_recv()
-            if self.socket is not None and events & POLLOUT and self._queue:
+            if self.socket is not None and self._queue and (self._blocked or events & POLLOUT):
                 self._handle_send()
         finally:
             if self.socket is not None:
                 self._arm_here()
+
+    def _retry(self, armed: asyncio.Future[int]) -> None:
+        """Tries the first message once more, now that any change will be told."""
+        if armed is self._armed and not armed.done() and self._blocked and self._queue:
+            try:
+                self._handle_send()
+            finally:
+                if self.socket is not None:
+                    self._arm_here()
 
     def _handle_recv(self) -> None:
         try:
@@ -351,18 +367,27 @@ class ZMQStream:
         if self._recv_callback:
             self._run(self._recv_callback, parts)
 
-    def _handle_send(self) -> None:
+    def _handle_send(self) -> bool:
+        """Sends the first message of the queue. False: there is no room, it stays the first, or
+        the socket is closed."""
         if self.closed():
-            return
-        parts, kwargs = self._queue.popleft()
+            return False
+        parts, kwargs = self._queue[0]
+        flags = kwargs["flags"]
         status: Any
         try:
-            status = self.socket.send_multipart(parts, **kwargs)
+            status = self.socket.send_multipart(parts, **{**kwargs, "flags": flags | DONTWAIT})
         except ZMQError as e:
+            if isinstance(e, Again) and not flags & DONTWAIT:
+                self._blocked = True
+                return False
             _log.error("%r could not send: %s", self, e)
             status = e
+        self._blocked = False
+        self._queue.popleft()
         if self._send_callback:
             self._run(self._send_callback, parts, status)
+        return True
 
     def _run(self, callback: Callable[..., Any], *args: Any) -> None:
         try:

@@ -51,7 +51,10 @@ class _HubLoop:
         return loop is None or not loop.ptr  # destroyed
 
     def is_running(self) -> bool:
-        return False
+        return bool(self._hub is not _get_hub())  # in another thread
+
+    def call_soon(self, callback: Callable[[], Any]) -> None:
+        self._hub.loop.run_callback(callback)
 
     def call_soon_threadsafe(self, callback: Callable[[], Any]) -> None:
         self._hub.loop.run_callback_threadsafe(callback)
@@ -105,14 +108,14 @@ class _Watch:
         self._members = members
         self._loop = _loop()
         self._ready = _Ready()
-        self._sockets: list[Any] = []
+        self._sockets: list[tuple[Any, int]] = []
         self._watchers: list[Any] = []
 
     def __enter__(self) -> _Ready:
         try:
             for member, flags in self._members:
                 if isinstance(member, _core.Socket):
-                    self._sockets.append(member)
+                    self._sockets.append((member, flags))
                     _core.poll_later(member, flags, self._ready, self._loop)
                     continue
                 fd = member if isinstance(member, int) else member.fileno()
@@ -129,8 +132,8 @@ class _Watch:
         for watcher in self._watchers:
             watcher.stop()
             watcher.close()
-        for member in self._sockets:
-            _core.poll_no_more(member, self._loop)
+        for member, flags in self._sockets:
+            _core.poll_no_more(member, flags, self._ready, self._loop, True)
 
 
 def _wait(members: Iterable[tuple[Any, int]], seconds: float | None) -> bool:
@@ -317,8 +320,8 @@ class Socket(socket.Socket):
 
     def close(self, linger: int | None = None) -> None:
         """As fastmq.Socket.close; greenlets that wait for the socket end with ENOTSOCK."""
-        super().close(linger)
         _core.poll_end(self)
+        super().close(linger)
 
 
 _core.set_library_verbs(Socket)
