@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: MIT
+import warnings
+
 import pytest
 from helpers import drain, eventually, nothing_arrives, raises_errno, recv, recv_multipart
 from target import fastmq_only, zmq
@@ -188,20 +190,97 @@ def test_bytes_arrive_as_the_same_object(make, name):
         assert pull.recv() is data
 
 
-@fastmq_only("does not check types")
-@pytest.mark.parametrize("a,b", [("PUSH", "PUB"), ("REQ", "PULL"), ("PAIR", "DEALER")])
-def test_types_are_checked(make, name, a, b):
-    address = name()
-    bound, connected = make(getattr(zmq, a)), make(getattr(zmq, b))
-    bound.bind(address)
-    try:
-        connected.connect(address)
-    except zmq.ZMQError:
-        pass
-    for s in (bound, connected):
-        if s.type in (zmq.PUSH, zmq.REQ, zmq.PAIR, zmq.DEALER):
-            with pytest.raises(zmq.Again):
-                s.send(b"x", zmq.DONTWAIT)
+# Pairings that other transports refuse: what connects, what is bound, and which way messages pass.
+MISMATCHED = {
+    ("PAIR", "PULL"): ["there"],
+    ("PAIR", "DEALER"): ["there", "back"],
+    ("PUSH", "DEALER"): ["there"],
+    ("DEALER", "PULL"): ["there"],
+    ("PULL", "PUB"): [],
+    ("PUSH", "PUSH"): [],
+    ("SUB", "PUSH"): ["back"],
+}
+
+
+@pytest.fixture
+def join(make, name):
+    def new(connecting, bound, first):
+        there, here = make(getattr(zmq, connecting)), make(getattr(zmq, bound))
+        if there.type == zmq.SUB:
+            there.setsockopt(zmq.SUBSCRIBE, b"")
+        address = name()
+        steps = [lambda: here.bind(address), lambda: there.connect(address)]
+        return there, here, steps if first == "bind" else steps[::-1]
+
+    return new
+
+
+@pytest.mark.filterwarnings("ignore:a .* socket is connected to")
+@pytest.mark.parametrize("first", ["bind", "connect"])
+@pytest.mark.parametrize("pair", MISMATCHED, ids=" to ".join)
+def test_types_that_tcp_keeps_apart_exchange_what_they_can(join, pair, first):
+    there, here, steps = join(*pair, first)
+    for step in steps:
+        step()
+    for way, sender, receiver in (("there", there, here), ("back", here, there)):
+        if way in MISMATCHED[pair]:
+            sender.send(b"x")
+            assert recv(receiver) == b"x"
+
+
+@pytest.mark.filterwarnings("ignore:a .* socket is connected to")
+def test_a_subscription_is_a_message_to_who_publishes_nothing(join):
+    sub, dealer, steps = join("SUB", "DEALER", "bind")
+    for step in steps:
+        step()
+    assert recv(dealer) == b""
+    sub.setsockopt(zmq.SUBSCRIBE, b"topic")
+    assert recv(dealer) == b"topic"
+
+
+@fastmq_only("tells nothing")
+@pytest.mark.parametrize("first", ["bind", "connect"])
+def test_such_a_pairing_is_told_on_both_sides_and_warned_of_once(join, watch, first):
+    pair, pull, steps = join("PAIR", "PULL", first)
+    events = [watch(pair), watch(pull)]
+    steps[0]()
+    with pytest.warns(RuntimeWarning) as caught:
+        steps[1]()
+    assert len(caught) == 1
+    assert "a PAIR socket is connected to the PULL socket bound at inproc://" in str(
+        caught[0].message
+    )
+    assert caught[0].filename == __file__
+    for seen in events:
+        event, value, endpoint = seen.next()
+        assert event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+        assert value == zmq.PROTOCOL_ERROR_ZMTP_INVALID_METADATA
+        assert endpoint == pull.last_endpoint.decode()
+        assert seen.silent(zmq.EVENT_ALL)
+    pair.send(b"x")
+    assert recv(pull) == b"x"
+
+
+def test_types_that_belong_together_are_not_warned_of(join, watch):
+    push, pull, steps = join("PUSH", "PULL", "bind")
+    events = watch(push)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for step in steps:
+            step()
+    push.send(b"x")
+    assert recv(pull) == b"x"
+    assert events.silent(zmq.EVENT_ALL)
+
+
+@fastmq_only("aborts")
+@pytest.mark.filterwarnings("ignore:a .* socket is connected to")
+@pytest.mark.parametrize("other", ["REQ", "ROUTER", "STREAM"])
+def test_a_stream_meets_what_libzmq_aborts_at(join, other):
+    _, stream, steps = join(other, "STREAM", "bind")
+    for step in steps:
+        step()
+    assert nothing_arrives(stream)
 
 
 def test_a_context_without_io_threads_carries_inproc(name):

@@ -155,8 +155,11 @@ bool fmq_closed(const fmq_socket *s);
 void fmq_socket_free(fmq_socket *s);
 int fmq_socket_type(const fmq_socket *s);
 
+/* 0, a negative errno, or 1: done, but over inproc with a socket of a type that other transports
+ * refuse; fmq_last_detail says which. */
 int fmq_bind(fmq_socket *s, const char *endpoint);
 int fmq_connect(fmq_socket *s, const char *endpoint);
+/* Either ends all that bind or connect made of that name. */
 int fmq_unbind(fmq_socket *s, const char *endpoint);
 int fmq_disconnect(fmq_socket *s, const char *endpoint);
 /* Text naming what was wrong with the calling thread's last failed call that has such a text (bind,

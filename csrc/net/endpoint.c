@@ -130,7 +130,7 @@ static int listen_direct(struct conn_set *s, const struct transport_ops *tr, con
                          const char *rest)
 {
     int rc = tr->bind(s, rest);
-    if (rc == 0)
+    if (rc >= 0)
         snprintf(s->last_endpoint, sizeof(s->last_endpoint), "%s", text);
     return rc;
 }
@@ -516,7 +516,7 @@ int endpoint_connect(struct conn_set *s, const struct transport_ops *tr, const c
     snprintf(s->last_endpoint, sizeof(s->last_endpoint), "%s", text);
     if (tr->bind) {
         rc = tr->attach(s, ep->pipe, rest);
-        if (rc) {
+        if (rc < 0) {
             struct pipe *p = ep->pipe;
             endpoint_release_pipe(ep);
             pipe_free(p);

@@ -56,7 +56,8 @@ struct transport_ops {
      * 0 or a negative errno: a peer that cannot be named is refused, for no rule would fit it. */
     int (*peer_address)(int fd, const struct net_addr *addr, char *buf, size_t size);
 
-    /* Transports without descriptors have these instead of all but the scheme. */
+    /* Transports without descriptors have these instead of all but the scheme. bind and attach give
+     * 1 when it is done, but with a socket of a type that does not fit; a detail says which. */
     int (*bind)(struct conn_set *s, const char *rest);
     int (*unbind)(struct conn_set *s, const char *rest);
     /* Connects a new pipe of s, which is attached. */

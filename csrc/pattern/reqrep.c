@@ -152,7 +152,7 @@ static int req_fetch(struct pipe_set *s, struct parts *out, struct pipe **from)
         parts_truncate(out, start);
         s->drops++;
         p->drops++;
-        if (envelope < 0)
+        if (envelope < 0 && !p->direct) /* within the process it is a mistake, not an attack */
             route_violation(p, PROTO_ZMTP_MALFORMED_MESSAGE);
     }
     return -EAGAIN;

@@ -66,7 +66,7 @@ static void tell(struct stream *me, struct pipe *p, bool there)
     if (sp->told == there)
         return;
     sp->told = there;
-    if (me->notify && !(p->ended_here && !there))
+    if (me->notify && !p->direct && !(p->ended_here && !there)) /* as in libzmq */
         pipe_inject(p, "", 0);
 }
 

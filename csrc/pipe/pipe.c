@@ -534,14 +534,17 @@ int pipe_put_subscription(struct pipe *p, const void *topic, size_t len, bool ad
     if (p->hung_up || !p->ready)
         return 0;
     if (p->direct) {
+        /* Who is no publisher gets it, too, as libzmq has it: the topic is the message. */
+        bool marked = p->peer_type < 0 || p->peer_type == FMQ_PUB || p->peer_type == FMQ_XPUB;
         struct msg m;
         uint8_t *data;
-        int rc = msg_init_blob(&m, len + 1, &data);
+        int rc = msg_init_blob(&m, len + marked, &data);
         if (rc)
             return rc;
-        data[0] = add ? SUBSCRIBE_BYTE : CANCEL_BYTE;
+        if (marked)
+            data[0] = add ? SUBSCRIBE_BYTE : CANCEL_BYTE;
         if (len)
-            memcpy(data + 1, topic, len);
+            memcpy(data + marked, topic, len);
         rc = write_direct(p, &m);
         if (rc)
             msg_drop(&m);

@@ -116,7 +116,7 @@ static int monitor_new(fmq_socket *s, const char *endpoint, uint64_t events, int
     }
     fmq_set_int(m->out, 17, 0); /* LINGER */
     rc = fmq_bind(m->out, endpoint);
-    if (rc) {
+    if (rc < 0) {
         monitor_free(m);
         return rc;
     }

@@ -17,6 +17,7 @@
 #include "base/map.h"
 #include "fastmq.h"
 #include "net/endpoint.h"
+#include "net/events.h"
 #include "pipe/budget.h"
 #include "pipe/pattern_ops.h"
 #include "wire/peer.h"
@@ -64,6 +65,7 @@ struct inproc_link {
     atomic_uint refs;
     struct link_end end[2]; /* 0: connected, 1: bound */
     int type;               /* of the connecting socket */
+    bool mismatched;        /* a pairing that other transports refuse; known once both are there */
     struct budget *budget;  /* both pipes' */
     struct list waiting;    /* inproc_wait.links, under names->lock */
     char *uri;              /* inproc://... */
@@ -504,6 +506,13 @@ static void again(struct inproc_link *l, int side, unsigned events)
     mutex_unlock(&l->lock);
 }
 
+/* One of the two ends of a link between types that other transports keep apart. Messages pass. */
+static void report_mismatch(struct conn_set *s, int side, const struct inproc_link *l)
+{
+    conn_set_event(s, side == 1, EVENT_HANDSHAKE_FAILED_PROTOCOL, PROTO_ZMTP_INVALID_METADATA,
+                   l->uri, l->uri);
+}
+
 /* The bound socket's end. Lock of s held. False: no memory, and nothing was done. */
 static bool attach_bound(struct conn_set *s, struct inproc_link *l)
 {
@@ -537,6 +546,7 @@ static bool attach_bound(struct conn_set *s, struct inproc_link *l)
     p->identity_len = l->end[0].identity_len;
     mutex_unlock(&l->lock);
     pipe_set_limits(p);
+    p->peer_type = l->type;
     int rc = pipe_attach(p);
     if (rc == -ENOMEM) {
         mutex_lock(&l->lock);
@@ -553,6 +563,8 @@ static bool attach_bound(struct conn_set *s, struct inproc_link *l)
     }
     if (rc)
         pipe_free(p);
+    else if (l->mismatched)
+        report_mismatch(s, 1, l);
     return true;
 }
 
@@ -624,7 +636,11 @@ static void link_run(struct reactor *r, struct cmd *cmd)
                 memcpy(p->identity, l->end[!side].identity, l->end[!side].identity_len);
                 p->identity_len = l->end[!side].identity_len;
             }
+            if (side == 0 && l->end[1].set)
+                p->peer_type = l->end[1].set->pipes.type;
             mutex_unlock(&l->lock);
+            if (side == 0 && l->mismatched)
+                report_mismatch(s, 0, l);
             int rc = pipe_connected(p);
             if (rc == -ENOMEM)
                 again(l, side, EV_CONNECTED);
@@ -675,18 +691,19 @@ static void snapshot(struct bound_name *entry, struct conn_set *s)
     entry->identity_len = own_identity(s, entry->identity);
 }
 
+/* Why the program is warned. */
+static void describe_mismatch(int connected, int bound, const char *uri)
+{
+    detail_set("a %s socket is connected to the %s socket bound at %.100s; over tcp these types "
+               "refuse each other",
+               peer_type_name(connected), peer_type_name(bound), uri);
+}
+
 /* The bound socket meets one that connected before. */
 static void meet(struct conn_set *s, struct inproc_link *l)
 {
-    if (!types_match(s->pipes.type, l->type)) {
-        mutex_lock(&l->lock);
-        l->end[1].closed = true;
-        note(l, 0, EV_CLOSED, true);
-        mutex_unlock(&l->lock);
-        link_unref(l);
-        return;
-    }
     mutex_lock(&l->lock);
+    l->mismatched = !types_match(s->pipes.type, l->type);
     reactor_ref(conn_set_reactor(s));
     l->end[1].set = s;
     describe(&l->end[1], s);
@@ -737,11 +754,15 @@ static int inproc_bind(struct conn_set *s, const char *name)
         atomic_fetch_add(&l->refs, 1); /* the pipe's to be; the list's is ours now */
         mutex_unlock(&names->lock);
         meet(s, l);
+        if (l->mismatched) {
+            describe_mismatch(l->type, s->pipes.type, l->uri);
+            rc = 1;
+        }
         link_unref(l);
         mutex_lock(&names->lock);
     }
     mutex_unlock(&names->lock);
-    return 0;
+    return rc;
 }
 
 static int inproc_unbind(struct conn_set *s, const char *name)
@@ -843,13 +864,14 @@ int inproc_connect(struct conn_set *s, struct pipe *p, const char *name, bool on
         return -ENOMEM;
     l->end[0].link = l->end[1].link = l;
     bool connected = false;
+    int bound_type = -1;
     mutex_lock(&names->lock);
     struct bound_name *entry = map_get(&names->bound, name, strlen(name));
     if (entry) {
         struct conn_set *bound = entry->set;
-        if (!types_match(s->pipes.type, bound->pipes.type)) {
-            detail_set("a %s socket cannot talk to the %s socket bound at inproc://%.100s",
-                       s->pipes.ops->name, bound->pipes.ops->name, name);
+        bound_type = bound->pipes.type;
+        l->mismatched = !types_match(s->pipes.type, bound_type);
+        if (l->mismatched && only_bound) {
             rc = -FMQ_ENOCOMPATPROTO;
         } else {
             connected = true;
@@ -890,8 +912,15 @@ int inproc_connect(struct conn_set *s, struct pipe *p, const char *name, bool on
     p->direct = true;
     p->side = 0;
     p->budget = l->budget;
+    p->peer_type = bound_type;
     pipe_set_limits(p);
-    return connected ? pipe_connected(p) : 0;
+    rc = connected ? pipe_connected(p) : 0;
+    if (rc == 0 && l->mismatched) {
+        report_mismatch(s, 0, l);
+        describe_mismatch(s->pipes.type, bound_type, l->uri);
+        rc = 1;
+    }
+    return rc;
 }
 
 static int inproc_attach(struct conn_set *s, struct pipe *p, const char *rest)

@@ -1165,6 +1165,10 @@ cdef class Socket:
             rc = call(self.s, p)
         if rc < 0:
             fail_detail(rc, f"addr={addr!r}")
+        if rc > 0:
+            warnings.warn(
+                fmq_last_detail().decode("utf-8", "replace"), RuntimeWarning, stacklevel=2
+            )
         return 0
 
     def _bind(self, addr):
