@@ -21,12 +21,12 @@ BUILD_INPUTS := pyproject.toml setup.py $(shell find csrc src \
                 -name '*.[ch]' -o -name '*.def' -o -name '*.pyx' -o -name '*.px[di]')
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-asan bench soak budget ctest tsan sim cross corpora fuzz lint \
+.PHONY: help run test pyzmq-suite test-fast test-asan bench soak budget ctest tsan sim cross corpora fuzz lint \
         format types docs dist-check clean
 .DELETE_ON_ERROR:
 
 help: ## these lines
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(VENV)/.installed ## a demonstration of the patterns, then a short measurement
 	$(BIN)/python -m fastmq demo
@@ -35,6 +35,9 @@ run: $(VENV)/.installed ## a demonstration of the patterns, then a short measure
 test: $(VENV)/.test ## the C tests, then pytest (PYTEST_ARGS=... for its arguments)
 	$(MAKE) -j $(CORES) -C tests/c check
 	$(BIN)/python $(PYTEST) $(PYTEST_ARGS)
+
+pyzmq-suite: $(VENV)/.installed ## pyzmq's own tests, with fastmq as zmq, beside pyzmq itself
+	$(BIN)/python tests/pyzmq_suite/run.py $(SUITE_ARGS)
 
 test-fast: $(VENV)/.test ## pytest without the slow tests
 	$(BIN)/python $(PYTEST) -m "not slow" $(PYTEST_ARGS)

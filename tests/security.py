@@ -11,7 +11,7 @@ from target import zmq
 
 ZAP_ENDPOINT = "inproc://zeromq.zap.01"
 
-needs_curve = pytest.mark.skipif(not zmq.has("curve"), reason="the extra 'curve' is not installed")
+needs_curve = pytest.mark.skipif(not zmq.has("curve"), reason="PyNaCl is not installed")
 
 
 class Keys:

@@ -46,7 +46,8 @@ def test_every_module_becomes_the_same_object():
         import fastmq, fastmq.compat
         fastmq.compat.install()
         import zmq
-        assert zmq is fastmq
+        assert zmq is not fastmq and zmq.Socket is fastmq.Socket
+        assert set(fastmq.__all__) == set(zmq.__all__) and dir(zmq) == dir(fastmq)
         seen = 0
         for found in pkgutil.walk_packages(fastmq.__path__, "fastmq."):
             name = found.name
@@ -119,7 +120,7 @@ def test_install_is_idempotent_and_can_be_undone():
         compat.uninstall()
         compat.install()
         import zmq
-        assert zmq.__name__ == "fastmq"
+        assert zmq.__name__ == "zmq" and zmq.Context.__module__ == "fastmq.context"
     """)
 
 
@@ -132,6 +133,80 @@ def test_after_uninstall_the_real_one_is_found():
         fastmq.compat.uninstall()
         import zmq, fastmq
         assert zmq is not fastmq and zmq.__name__ == "zmq"
+    """)
+
+
+def test_under_the_name_zmq_all_texts_are_those_of_pyzmq():
+    run("""
+        import logging, os, warnings
+        import fastmq.compat
+        fastmq.compat.install()
+        import zmq, zmq.asyncio, zmq.auth, zmq.sugar, fastmq
+        from zmq.sugar.version import __version__ as version
+        assert zmq.__version__ == version == zmq.pyzmq_version() != fastmq.__version__
+        assert zmq.sugar.__version__ == zmq.__version__
+        with zmq.Context() as ctx, ctx.socket(zmq.PUSH) as push:
+            assert repr(ctx).startswith("<zmq.Context(1 socket) at 0x"), ctx
+            assert repr(push).startswith("<zmq.Socket(zmq.PUSH) at 0x"), push
+            shadow = zmq.asyncio.Socket.shadow(push)
+            assert repr(shadow).startswith("<zmq.asyncio.Socket(zmq.PUSH) at 0x"), shadow
+
+            class Own(zmq.Socket):
+                pass
+
+            assert repr(Own.shadow(push)).startswith("<__main__.Own(zmq.PUSH) at"), push
+            Own._repr_cls = "own.Name"
+            assert repr(Own.shadow(push)).startswith("<own.Name(zmq.PUSH) at"), push
+            assert zmq.auth.Authenticator(ctx).log.name == "zmq.auth"
+        assert repr(zmq.Frame(b"0123456789abcdef")) == "<zmq.Frame(b'0123456789abcdef')>"
+        for size, text in ((17, "17B"), (2500, "2kB"), (3_000_000, "3MB")):
+            assert repr(zmq.Frame(bytes(size))).endswith(f"x00'...{text})>"), size
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            import zmq.auth.ioloop
+        assert "zmq.auth.ioloop is deprecated" in str(told[0].message), told
+        assert [os.path.basename(name) for name in zmq.get_library_dirs()] == ["zmq"]
+        assert os.path.basename(zmq.get_includes()[1]) == "utils"
+        fastmq.compat.uninstall()
+        assert repr(fastmq.Frame(b"x")) == "<fastmq.Frame(b'x')>"
+        assert repr(fastmq.Context()).startswith("<fastmq.Context() at")
+    """)
+
+
+def test_what_a_program_sets_in_zmq_stays_there():
+    run("""
+        import fastmq.compat
+        fastmq.compat.install()
+        import zmq, fastmq
+        zmq.Context = None
+        assert fastmq.Context is not None
+        fastmq.later = 1
+        assert zmq.later == 1
+        try:
+            zmq.nothing
+        except AttributeError as e:
+            assert str(e) == "module 'zmq' has no attribute 'nothing'", e
+        else:
+            raise AssertionError
+    """)
+
+
+def test_green_sockets_warn_of_timeouts_that_pyzmqs_ignore():
+    pytest.importorskip("gevent")
+    run("""
+        import sys, warnings
+        import fastmq, fastmq.compat
+        import fastmq.green as green
+        for name, count in (("fastmq", 0), ("zmq", 2)):
+            if name == "zmq":
+                fastmq.compat.install()
+            with warnings.catch_warnings(record=True) as told, green.Context() as ctx:
+                warnings.simplefilter("always")
+                with ctx.socket(green.REQ) as sock:
+                    sock.rcvtimeo = 5
+                    assert sock.rcvtimeo == 5
+                told = [row for row in told if row.category is UserWarning]
+                assert len(told) == count, (name, told)
     """)
 
 
@@ -187,9 +262,9 @@ def test_a_script_runs_as_it_would_by_itself(tmp_path):
         "sys.exit(0)\n"
     )
     out = run(None, "-m", "fastmq.compat", str(script), "-x", "a b")
-    assert out == f"['-x', 'a b'] fastmq {script}\n"
+    assert out == f"['-x', 'a b'] zmq {script}\n"
     out = run(None, "-O", "-m", "fastmq.compat", "-c", f"{SAY}; print(__debug__, sys.argv)", "-m")
-    assert out == "fastmq fastmq.context\nFalse ['-c', '-m']\n"
+    assert out == "zmq fastmq.context\nFalse ['-c', '-m']\n"
 
 
 def test_a_module_runs_as_it_would_by_itself(tmp_path):
@@ -198,11 +273,14 @@ def test_a_module_runs_as_it_would_by_itself(tmp_path):
     (package / "__init__.py").write_text("")
     (package / "__main__.py").write_text(f"from . import __name__ as own\nprint(own)\n{SAY}\n")
     out = run(None, "-m", "fastmq.compat", "-m", "package", cwd=tmp_path)
-    assert out == "package\nfastmq fastmq.context\n"
+    assert out == "package\nzmq fastmq.context\n"
 
 
-def test_modules_of_zmq_run_as_programs():
-    assert "usage:" in run(None, "-m", "fastmq.compat", "-m", "zmq.log", "--help")
+@pytest.mark.parametrize("module", ["log", "curve_keygen"])
+def test_modules_of_zmq_run_as_programs(module):
+    told = run(None, "-m", "fastmq.compat", "-m", f"zmq.{module}", "--help")
+    assert f"usage: python3 -m zmq.{module} " in told
+    assert f"usage: python3 -m fastmq.{module} " in run(None, "-m", f"fastmq.{module}", "--help")
 
 
 def test_the_exit_status_is_the_programs():
@@ -272,7 +350,7 @@ def test_children_inherit_it(tmp_path, how):
         )
         out = run(None, str(script), *methods)
     version = zmq.pyzmq_version()
-    expected = "".join(f"{method} fastmq {version}\n" for method in methods) + "fastmq\n" * 3
+    expected = "".join(f"{method} zmq {version}\n" for method in methods) + "zmq\n" * 3
     assert sorted(out.splitlines()) == sorted(expected.splitlines())
 
 
@@ -291,7 +369,7 @@ def test_install_without_children_leaves_them_alone(tmp_path):
         """,
         cwd=tmp_path,
     )
-    assert out == "zmq\nfastmq fastmq.context\n"
+    assert out == "zmq\nzmq fastmq.context\n"
 
 
 def test_a_sitecustomize_goes_on_working(tmp_path):
@@ -301,7 +379,7 @@ def test_a_sitecustomize_goes_on_working(tmp_path):
         *("-m", "fastmq.compat", "-c", f"import sys; print(sys.customized); {SAY}"),
         env=clean(PYTHONPATH=str(tmp_path)),
     )
-    assert out == "True\nfastmq fastmq.context\n"
+    assert out == "True\nzmq fastmq.context\n"
 
 
 def test_an_interpreter_without_fastmq_gets_the_zmq_that_it_has(tmp_path):

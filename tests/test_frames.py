@@ -4,10 +4,19 @@ import gc
 import pickle
 import sys
 import threading
+import weakref
 
 import pytest
 import wire
-from helpers import WAIT_MS, eventually, last_endpoint, recv, recv_multipart, wait_readable
+from helpers import (
+    WAIT_MS,
+    eventually,
+    free_port,
+    last_endpoint,
+    recv,
+    recv_multipart,
+    wait_readable,
+)
 from target import fastmq_only, zmq
 
 Frame = zmq.Frame
@@ -277,6 +286,118 @@ def test_frame_properties(pair_of):
     assert frame.get("Identity") == "me"
     with pytest.raises(zmq.ZMQError):
         frame.get("No-Such-Property")
+
+
+@pytest.mark.parametrize("size", [0, 5, 1000, 1_000_000])
+def test_a_received_frame_can_be_written_to(pair_of, size):
+    push, pull = pair_of(zmq.PUSH, zmq.PULL)
+    by_reference = last_endpoint(pull).startswith("inproc")
+    push.send(bytes(size))
+    assert pull.poll(WAIT_MS)
+    frame = pull.recv(copy=False)
+    if by_reference and zmq.__name__ == "fastmq":  # the very object that was sent
+        assert frame.buffer.readonly
+        return
+    assert not frame.buffer.readonly and not memoryview(frame).readonly
+    frame.buffer[:] = b"x" * size
+    assert frame.bytes == b"x" * size
+    array = pytest.importorskip("numpy").frombuffer(frame, "u1") if size else None
+    assert array is None or array.flags.writeable
+
+
+def test_a_frame_is_writable_only_while_its_memory_is_its_own():
+    frame = Frame(b"x" * 100)
+    assert not memoryview(frame).readonly
+    other = copy.copy(frame)
+    if zmq.__name__ == "fastmq":
+        assert memoryview(frame).readonly and memoryview(other).readonly
+        assert memoryview(Frame(b"x" * 100, copy=False)).readonly
+        del other
+        gc.collect()
+    assert not memoryview(frame).readonly
+
+
+def test_the_buffer_is_the_same_object_each_time_and_no_cycle():
+    frame = Frame(b"abc")
+    assert frame.buffer is frame.buffer
+    view = frame.buffer
+    gone = weakref.ref(frame)
+    del frame
+    assert bytes(view) == b"abc"
+    del view
+    assert gone() is None
+
+
+@pytest.mark.parametrize("size", [2, 100, 70_000])
+@pytest.mark.parametrize("how", [None, True, False])
+def test_the_bytes_of_a_frame_are_a_copy_made_once(size, how):
+    data = b"x" * size
+    frame = Frame(data, copy=how)
+    assert frame.bytes == data and frame.bytes is not data
+    assert frame.bytes is frame.bytes
+
+
+def tracked(sock, data, how):
+    send = sock.send_multipart if how == "parts" else sock.send
+    return send([data, data] if how == "parts" else data, copy=False, track=True)
+
+
+@pytest.mark.parametrize("how", ["one", "parts"])
+@pytest.mark.parametrize("size", [1, 100, 20_000])
+@pytest.mark.parametrize("kind", [bytes, bytearray])
+def test_a_tracker_is_pending_while_the_buffer_is_lent(make, kind, size, how):
+    push, pull = make(zmq.PUSH), make(zmq.PULL)
+    push.copy_threshold = 0
+    address = f"tcp://127.0.0.1:{free_port()}"
+    push.connect(address)
+    tracker = tracked(push, kind(size), how)
+    assert not tracker.done
+    with pytest.raises(zmq.NotDone):
+        tracker.wait(0.05)
+    pull.bind(address)
+    assert recv_multipart(pull) == [bytes(size)] * (2 if how == "parts" else 1)
+    tracker.wait(WAIT_MS / 1000)
+    assert tracker.done
+    push.copy_threshold = 65536
+    assert tracked(push, kind(size), how).done
+
+
+def test_a_tracked_frame_is_pending_as_long_as_it_is_there(make, tcp_address):
+    push, pull = make(zmq.PUSH), make(zmq.PULL)
+    pull.bind(tcp_address)
+    push.connect(last_endpoint(pull))
+    frame = Frame(b"again", copy=False, track=True)
+    trackers = [push.send(frame, copy=False) for _ in range(2)]
+    for _ in range(2):
+        assert recv(pull) == b"again"
+    assert not frame.tracker.done and not any(tracker.done for tracker in trackers)
+    del frame
+    for tracker in trackers:
+        tracker.wait(WAIT_MS / 1000)
+
+
+def test_a_lent_body_reaches_every_subscriber_before_it_is_done(make, tcp_address):
+    pub = make(zmq.PUB)
+    pub.bind(tcp_address)
+    pub.copy_threshold = 0
+    subs = [make(zmq.SUB) for _ in range(3)]
+    for sub in subs:
+        sub.subscribe(b"")
+        sub.connect(last_endpoint(pub))
+    greeted = set()
+
+    def all_hear():
+        pub.send(b"hello")
+        greeted.update(i for i, sub in enumerate(subs) if sub.poll(10))
+        return len(greeted) == len(subs)
+
+    eventually("all are subscribed", all_hear)
+    data = bytearray(b"lent")
+    tracker = pub.send(data, copy=False, track=True)
+    for sub in subs:
+        while recv(sub) != b"lent":
+            pass
+    tracker.wait(WAIT_MS / 1000)
 
 
 @fastmq_only("keeps the receive buffer alive")

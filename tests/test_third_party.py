@@ -93,9 +93,9 @@ def result(process, timeout=80):
 
 def test_jupyter_runs_notebooks_with_client_and_kernel_on_fastmq(python, tmp_path):
     told = json.loads(result(start(python, tmp_path, "notebook.py")).splitlines()[-1])
-    assert told["here"] == ["fastmq", "fastmq.asyncio"]
+    assert told["here"] == ["zmq", "fastmq.asyncio"]
     kernel, sockets, *rest = told["cells"]
-    assert kernel == "fastmq fastmq.context\n"
+    assert kernel == "zmq fastmq.context\n"
     assert all(module.startswith("fastmq") for module in sockets.split())
     assert rest == ["499500", "x" * 200_000 + "\n", "'awaited'", "ZeroDivisionError"]
     assert told["blocking"] == "blocking\nKeyboardInterrupt"
@@ -108,7 +108,7 @@ def test_an_asyncio_rpc_library_runs_on_fastmq(python, tmp_path):
     client = start(python, tmp_path, "rpc_peers.py", "call", address)
     try:
         for process in (client, server):
-            assert result(process) == "fastmq fastmq.asyncio fastmq.asyncio\n"
+            assert result(process) == "zmq fastmq.asyncio fastmq.asyncio\n"
     finally:
         for process in (client, server):
             process.kill()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from helpers import unique
+from helpers import WAIT_MS, unique
 from loops import SOON, run, turns, until
 from target import fastmq_only, submodule, zmq
 
@@ -194,7 +194,84 @@ def test_a_socket_closed_elsewhere_closes_the_stream(pair: Any) -> None:
         stream.on_recv(lambda parts: None)
         await turns()
         pull.close()
-        await until("the stream is closed", lambda: stream.socket is None)
+        with pytest.warns(UserWarning, match="after closing socket"):
+            await until("the stream is closed", lambda: stream.socket is None)
+
+    run(main())
+
+
+def test_a_socket_closed_elsewhere_with_a_message_to_come_closes_the_stream(
+    pair: Any, caplog: Any
+) -> None:
+    pull, push = pair(zmq.PULL, zmq.PUSH)
+
+    async def main() -> None:
+        push.send(b"x")
+        assert pull.poll(WAIT_MS)
+        stream = zmqstream.ZMQStream(zmq.Socket.shadow(pull))
+        stream.on_recv(lambda parts: None)
+        pull.close()
+        with pytest.warns(UserWarning, match="after closing socket"):
+            await until("the stream is closed", lambda: stream.socket is None)
+
+    run(main())
+    assert "closed socket" in caplog.text
+
+
+def test_an_ioloop_that_closes_all_closes_the_sockets_of_its_streams(make: Any) -> None:
+    """As programs rely on that end their context afterwards."""
+    loop = tornado_ioloop.IOLoop(make_current=False)
+    sockets = [make(zmq.PULL) for _ in range(3)]
+    streams = [zmqstream.ZMQStream(sock, loop) for sock in sockets]
+    streams[0].on_recv(lambda parts: None)
+    streams[2].close()
+    assert len(loop.handlers) == 2
+    loop.close(all_fds=True)
+    assert all(sock.closed for sock in sockets)
+    streams[0].close()
+    assert streams[1].closed()
+
+
+def test_an_ioloop_that_closes_leaves_the_sockets_otherwise(make: Any) -> None:
+    loop = tornado_ioloop.IOLoop(make_current=False)
+    sock = make(zmq.PULL)
+    stream = zmqstream.ZMQStream(sock, loop)
+    loop.close()
+    assert not sock.closed
+    stream.close()
+    assert sock.closed
+
+
+@pytest.mark.parametrize("verb", ["recv", "poll", "recv_string", "recv_multipart"])
+def test_an_ioloop_that_closes_all_closes_the_sockets_that_coroutines_used(verb: str) -> None:
+    future = submodule("eventloop.future")
+    ctx = future.Context()
+    used, unused, closed = (ctx.socket(zmq.PULL) for _ in range(3))
+    loop = tornado_ioloop.IOLoop(make_current=False)
+
+    async def main() -> None:
+        for sock in (used, closed):
+            waiting = getattr(sock, verb)()
+            await asyncio.sleep(0)
+            waiting.cancel()
+        closed.close()
+
+    loop.run_sync(main)
+    loop.close(all_fds=True)
+    assert used.closed and closed.closed and not unused.closed
+    ctx.destroy(linger=0)
+
+
+@pytest.mark.parametrize("wrong", [1, "text", zmq])
+def test_a_callback_has_to_be_callable(make: Any, wrong: Any) -> None:
+    async def main() -> None:
+        stream = zmqstream.ZMQStream(make(zmq.PULL))
+        for register in (stream.on_recv, stream.on_send):
+            register(print)
+            with pytest.raises(AssertionError):
+                register(wrong)
+        assert stream.receiving()
+        stream.close()
 
     run(main())
 

@@ -137,8 +137,8 @@ def test_versions_are_those_whose_behaviour_it_has():
 
 
 @fastmq_only("its own version is pyzmq's")
-def test_the_version_is_fastmqs_own():
-    assert zmq.__version__ == zmq.sugar.__version__ != zmq.pyzmq_version()
+def test_the_version_is_fastmqs_own_and_that_of_pyzmqs_paths_pyzmqs():
+    assert zmq.__version__ != zmq.pyzmq_version() == zmq.sugar.__version__
 
 
 @fastmq_only("lacks names of its own list")

@@ -124,6 +124,7 @@ int msg_init_foreign(struct msg *m, void *data, size_t size,
     if (!b)
         return -ENOMEM;
     msg_init_own_blob(m, b, size);
+    m->lent = size > 0;
     return 0;
 }
 

@@ -43,7 +43,7 @@ struct msg {
     uint8_t kind;
     uint8_t flags;
     uint8_t inl_len;
-    uint8_t reserved;
+    uint8_t lent; /* somebody waits for the bytes to be given back: they are not copied instead */
 };
 
 struct blob {
@@ -68,7 +68,7 @@ static inline void msg_init(struct msg *m)
     m->kind = MSG_INLINE;
     m->flags = 0;
     m->inl_len = 0;
-    m->reserved = 0;
+    m->lent = 0;
 }
 
 static inline const uint8_t *msg_data(const struct msg *m)
@@ -79,6 +79,18 @@ static inline const uint8_t *msg_data(const struct msg *m)
 static inline size_t msg_size(const struct msg *m)
 {
     return m->kind == MSG_INLINE ? m->inl_len : m->u.x.size;
+}
+
+/* Whether the bytes belong to this message alone, so that changing them changes nothing else. Only
+ * for a message whose bytes are not in a chunk. */
+static inline bool msg_is_sole(const struct msg *m)
+{
+    if (m->kind == MSG_INLINE)
+        return true;
+    if (m->kind != MSG_BLOB)
+        return false;
+    const struct blob *b = m->u.x.owner;
+    return !b->release && atomic_load_explicit(&b->refs, memory_order_acquire) == 1;
 }
 
 /* Whether its bytes are those of the text. */
@@ -97,7 +109,7 @@ static inline void msg_init_borrowed(struct msg *m, const void *data, size_t siz
     m->kind = MSG_BORROWED;
     m->flags = 0;
     m->inl_len = 0;
-    m->reserved = 0;
+    m->lent = 0;
 }
 
 /* Takes over one chunk reference of the caller. */
@@ -110,7 +122,7 @@ static inline void msg_init_slice(struct msg *m, struct chunk *c, const uint8_t 
     m->kind = MSG_SLICE;
     m->flags = 0;
     m->inl_len = 0;
-    m->reserved = 0;
+    m->lent = 0;
 }
 
 /* Takes over one reference of the object. */

@@ -165,14 +165,18 @@ bool fanout_reserve(struct fanout *f, uint64_t size)
     return fanout_all_writable(f, size) && pipe_reserve(f->targets, f->count, size);
 }
 
-/* Whether to frame the message here and not in each queue: small enough to be copied. */
+/* Whether to frame the message here and not in each queue: small enough to be copied, and none of
+ * it lent. */
 static bool fanout_frames(const struct fanout *f, const struct parts *m)
 {
     if (f->count < 2)
         return false;
     size_t size = 0;
-    for (uint32_t i = 0; i < m->len; i++)
+    for (uint32_t i = 0; i < m->len; i++) {
         size += msg_size(&m->v[i]);
+        if (m->v[i].lent)
+            return false;
+    }
     return size <= OUTQ_COPY_MAX;
 }
 

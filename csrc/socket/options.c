@@ -123,8 +123,7 @@ static int check_crypto(void)
 {
     if (crypto_get())
         return 0;
-    detail_set("CURVE needs libsodium, which comes with the extra 'curve': pip install "
-               "'fastmq[curve]'");
+    detail_set("CURVE needs libsodium, which comes with PyNaCl: pip install PyNaCl");
     return -ENOTSUP;
 }
 

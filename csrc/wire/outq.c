@@ -230,8 +230,8 @@ static int append_ref(struct outq *q, const uint8_t *head, size_t head_len, cons
     return 0;
 }
 
-static int append_copy(struct outq *q, uint8_t flags, const void *head, size_t head_len,
-                       const void *body, size_t body_len)
+static inline int append_copy(struct outq *q, uint8_t flags, const void *head, size_t head_len,
+                              const void *body, size_t body_len)
 {
     struct outblk *b = block_for(q, FRAME_HEAD_MAX + head_len + body_len);
     if (!b)
@@ -263,18 +263,25 @@ int outq_put_copy_slow(struct outq *q, const void *data, size_t size)
     return rc;
 }
 
+/* Whether a body is copied. One that is lent is not, however small. */
+static inline bool copies(const struct msg *m, size_t size)
+{
+    return size <= OUTQ_COPY_MAX && !m->lent;
+}
+
 int outq_put(struct outq *q, struct msg *parts, uint32_t n)
 {
     if (n == 0)
         return 0;
     struct mark k = mark_now(q);
     uint64_t body = 0;
+    uint32_t kept = 0;
     int rc = 0;
     for (uint32_t i = 0; i < n && rc == 0; i++) {
         uint8_t flags = i + 1 < n ? FRAME_MORE : 0;
         size_t size = msg_size(&parts[i]);
         body += size;
-        if (size <= OUTQ_COPY_MAX) {
+        if (copies(&parts[i], size)) {
             rc = append_copy(q, flags, NULL, 0, msg_data(&parts[i]), size);
         } else {
             uint8_t head[FRAME_HEAD_MAX];
@@ -282,6 +289,7 @@ int outq_put(struct outq *q, struct msg *parts, uint32_t n)
             rc = msg_own(&parts[i]);
             if (rc == 0)
                 rc = append_ref(q, head, head_len, &parts[i]);
+            kept++;
         }
     }
     if (rc) {
@@ -289,7 +297,7 @@ int outq_put(struct outq *q, struct msg *parts, uint32_t n)
         return rc;
     }
     for (uint32_t i = 0; i < n; i++) {
-        if (msg_size(&parts[i]) <= OUTQ_COPY_MAX)
+        if (kept == 0 || copies(&parts[i], msg_size(&parts[i])))
             msg_drop(&parts[i]);
     }
     q->body += body;
@@ -412,7 +420,7 @@ int outq_put_raw(struct outq *q, struct msg *m)
     }
     /* A kept empty block could not carry the count of one message. */
     outq_trim(q);
-    bool copy = size <= OUTQ_COPY_MAX;
+    bool copy = copies(m, size);
     int rc = copy ? 0 : msg_own(m);
     if (rc)
         return rc;

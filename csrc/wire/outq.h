@@ -26,7 +26,7 @@
 
 #include "msg/msg.h"
 
-#define OUTQ_COPY_MAX ((size_t)16 << 10) /* bodies up to this are copied */
+#define OUTQ_COPY_MAX ((size_t)16 << 10) /* bodies up to this are copied, unless they are lent */
 
 /* Lives at the start of a chunk's memory, with the bytes behind it; a shared one lives by itself.
  */
@@ -82,8 +82,8 @@ void outq_fini(struct outq *q);
 
 /*
  * Appends one whole message. Consumes the parts: BORROWED bytes are copied (small) or owned
- * (large); all others are moved or dropped. MORE is derived from the position. 0, or -ENOMEM:
- * nothing was appended and the parts stay the caller's.
+ * (large); all others are moved or dropped, lent ones moved. MORE is derived from the position. 0,
+ * or -ENOMEM: nothing was appended and the parts stay the caller's.
  */
 int outq_put(struct outq *q, struct msg *parts, uint32_t n);
 

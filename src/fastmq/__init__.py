@@ -70,8 +70,8 @@ SyncContext = Context[Socket[bytes]]
 
 
 def get_includes() -> list[str]:
-    """Directories of headers for extensions: the package's own."""
-    return [str(_Path(__file__).parent)]
+    """Directories of headers for extensions: the package's own, and that of its utils."""
+    return [str(_Path(__file__).parent), str(_Path(__file__).parent / "utils")]
 
 
 def get_library_dirs() -> list[str]:

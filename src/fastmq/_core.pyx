@@ -40,7 +40,7 @@ import threading
 import warnings
 from operator import index
 from threading import Event
-from weakref import WeakValueDictionary
+from weakref import WeakValueDictionary, ref as weak_reference
 
 cdef extern from *:
     """
@@ -87,6 +87,8 @@ cdef enum:
     TURN = 1024
 
 COPY_THRESHOLD = 65536
+
+cdef str shown_name = "fastmq"  # what texts call the package: zmq while fastmq.compat is installed
 
 # The header's: told there and nowhere else.
 __version__ = f"{FMQ_VERSION_MAJOR}.{FMQ_VERSION_MINOR}.{FMQ_VERSION_PATCH}"
@@ -420,17 +422,25 @@ cdef object tracker_of(list watched):
     return tracker_class(*watched) if watched else finished
 
 
+cdef int own_copy(msg *m) noexcept:
+    """As msg_own, but what is borrowed is copied, not referenced."""
+    if m.kind == MSG_BORROWED:
+        m.flags |= PART_NOREF
+    return msg_own(m)
+
+
 @cython.freelist(32)
 cdef class Frame:
     """One part of a message, with its memory and what is known about where it came from.
 
-    data: bytes-like; kept by reference when copy is False, or by default when it is bytes or longer
-        than copy_threshold. track: .tracker then tells when the engine is done with the memory.
+    data: bytes-like; kept by reference when copy is False, or by default from copy_threshold bytes
+        on. track: .tracker then tells when the engine is done with the memory.
     """
 
     cdef msg m
     cdef meta *props
-    cdef object source       # the bytes object this was made of
+    cdef object content      # the bytes, once they were asked for
+    cdef object view         # a weak reference to the buffer, once it was asked for
     cdef public object tracker
     cdef public object tracker_event
     cdef public bint more  # further parts of the message follow
@@ -450,16 +460,14 @@ cdef class Frame:
         if isinstance(data, str):
             raise TypeError("data must be bytes-like, not str: encode it first")
         if copy is None:
-            copy = not PyBytes_CheckExact(data) and memoryview(data).nbytes < threshold
-            if track and not copy and len(data) < threshold:
-                copy = True
+            copy = memoryview(data).nbytes < threshold
         if track and not copy:
             self.tracker_event = hold(&fresh, data, True)
             finished_tracker()
             self.tracker = tracker_class(self.tracker_event)
         else:
             build(&fresh, data, copy, False, threshold, "data")
-            rc = msg_own(&fresh)
+            rc = own_copy(&fresh) if copy else msg_own(&fresh)
             if rc < 0:
                 fail(rc)
             if track:
@@ -470,7 +478,8 @@ cdef class Frame:
                 raise BufferError("the frame cannot be made anew: a buffer of it is in use")
             msg_drop(&self.m)
             self.m = fresh
-            self.source = data if PyBytes_CheckExact(data) else None
+            self.content = None
+            self.view = None
 
     def __dealloc__(self):
         msg_drop(&self.m)
@@ -479,7 +488,7 @@ cdef class Frame:
     def __getbuffer__(self, Py_buffer *buffer, int flags):
         with cython.critical_section(self):
             PyBuffer_FillInfo(buffer, self, <void *>msg_data(&self.m),
-                              <Py_ssize_t>msg_size(&self.m), 1, flags)
+                              <Py_ssize_t>msg_size(&self.m), not msg_is_sole(&self.m), flags)
             self.exports += 1
 
     def __releasebuffer__(self, Py_buffer *buffer):
@@ -495,10 +504,9 @@ cdef class Frame:
     def __repr__(self):
         cdef Py_ssize_t size = <Py_ssize_t>msg_size(&self.m)
         cdef bytes start = <bytes>PyBytes_FromStringAndSize(
-            <const char *>msg_data(&self.m), size if size <= 15 else 12)
-        if size <= 15:
-            return f"<fastmq.Frame({start!r})>"
-        return f"<fastmq.Frame({start!r}...{size}B)>"
+            <const char *>msg_data(&self.m), size if size <= 16 else 12)
+        more = "" if size <= 16 else f"...{size_text(size)}"
+        return f"<{shown_class(type(self))}({start!r}{more})>"
 
     def __copy__(self):
         return self.fast_copy()
@@ -515,7 +523,7 @@ cdef class Frame:
         if other.props is not NULL:
             meta_ref(other.props)
         with cython.critical_section(self):
-            other.source = self.source
+            other.content = self.content
         other.tracker = self.tracker
         other.tracker_event = self.tracker_event
         other.more = self.more
@@ -524,17 +532,24 @@ cdef class Frame:
 
     @property
     def buffer(self):
-        """A read-only memoryview of the content; it keeps the frame alive."""
-        return memoryview(self)
+        """A memoryview of the content, which keeps the frame alive; the same one as long as there
+        is one. Writable where the memory is the frame's alone, as of all that came over tcp or ipc;
+        read-only where others may see it: a bytes object, what inproc hands on, a frame's copies."""
+        with cython.critical_section(self):
+            found = self.view() if self.view is not None else None
+            if found is None:
+                found = memoryview(self)
+                self.view = weak_reference(found)
+            return found
 
     @property
     def bytes(self):
-        """The content as bytes; the very object the frame was made of, if that was bytes."""
+        """The content as bytes: copied when first asked for, the same object from then on."""
         with cython.critical_section(self):
-            if self.source is None:
-                self.source = PyBytes_FromStringAndSize(
+            if self.content is None:
+                self.content = PyBytes_FromStringAndSize(
                     <const char *>msg_data(&self.m), <Py_ssize_t>msg_size(&self.m))
-            return self.source
+            return self.content
 
     @property
     def routing_id(self):
@@ -1354,6 +1369,8 @@ cdef class Socket:
             raise
         if copy:
             return None
+        if isinstance(data, Frame):
+            return (<Frame>data).tracker
         if track:
             return tracker_of([] if watched is None else [watched])
         return finished_tracker() if watched is None and m.kind == MSG_INLINE else None
@@ -1373,7 +1390,7 @@ cdef class Socket:
             drain()
         if self.s is NULL:
             unusable()
-        if PyBytes_CheckExact(data) and routing_id is None and group is None:
+        if PyBytes_CheckExact(data) and routing_id is None and group is None and not track:
             size = PyBytes_GET_SIZE(data)
             if size <= BIG:
                 rc = fmq_try_send_bytes(self.s, PyBytes_AS_STRING(data), <size_t>size,
@@ -2113,6 +2130,46 @@ def poller_name():
     return name.decode()
 
 
+def package_name():
+    """What texts call the package: "fastmq", or "zmq" while fastmq.compat is installed."""
+    return shown_name
+
+
+def set_package_name(str name not None):
+    """Sets package_name()."""
+    global shown_name
+    shown_name = name
+
+
+def shown_class(cls):
+    """How a repr names a class: the package's own ones by the name under which programs find them;
+    a class may name itself, by `_repr_cls` in its body."""
+    cdef str name
+    given = cls.__dict__.get("_repr_cls")
+    if isinstance(given, str):
+        return given
+    package, _, module = cls.__module__.partition(".")
+    if package != "fastmq":
+        return f"{cls.__module__}.{cls.__name__}"
+    if module == "green.core":
+        module = "green"
+    elif module in ("_core", "context", "frame", "socket"):
+        module = ""
+    name = "Socket" if module == "" and issubclass(cls, Socket) else cls.__name__
+    return ".".join(part for part in (shown_name, module, name) if part)
+
+
+cdef str size_text(Py_ssize_t size):
+    """A number of bytes in its largest whole unit."""
+    if size >= 1_000_000_000:
+        return f"{size // 1_000_000_000}GB"
+    if size >= 1024 * 1024:
+        return f"{size // 1_000_000}MB"
+    if size >= 1000:
+        return f"{size // 1000}kB"
+    return f"{size}B"
+
+
 def open_fds():
     """Descriptors that the engine holds now."""
     return fmq_open_fds()
@@ -2158,7 +2215,7 @@ cdef bint have_crypto() except -1:
 cdef int need_crypto() except -1:
     if not have_crypto():
         raise make_error(-ENOTSUP, "Operation not supported: CURVE needs libsodium, which comes "
-                                   "with the extra 'curve': pip install 'fastmq[curve]'")
+                                   "with PyNaCl: pip install PyNaCl")
 
 
 def z85_encode(rawbytes):
@@ -2200,7 +2257,7 @@ def z85_decode(z85bytes):
 def curve_keypair():
     """A new pair of CURVE keys, (public, secret), each 40 bytes of Z85.
 
-    ZMQError(ENOTSUP): libsodium is missing; the extra "curve" brings it.
+    ZMQError(ENOTSUP): libsodium is missing: PyNaCl brings it.
     """
     cdef uint8_t public_key[32]
     cdef uint8_t secret_key[32]

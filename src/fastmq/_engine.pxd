@@ -18,6 +18,7 @@ cdef extern from "fastmq.h" nogil:
         MSG_INLINE_MAX
 
     const unsigned PART_MORE
+    const unsigned PART_NOREF
 
     struct msg:
         uint32_t routing_id
@@ -43,6 +44,7 @@ cdef extern from "fastmq.h" nogil:
                          void (*release)(void *, void *) noexcept nogil, void *hint)
     void msg_drop(msg *m)
     int msg_own(msg *m)
+    bint msg_is_sole(const msg *m)
     int msg_dup(msg *dst, msg *src)
     int msg_detach(msg *m)
     void parts_init(parts *p)

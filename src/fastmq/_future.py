@@ -94,7 +94,7 @@ class Passing(Future[_T]):
 def _no_running_loop() -> asyncio.AbstractEventLoop:
     """The loop of a caller that is in none."""
     warnings.warn(
-        "No running event loop. Use fastmq.asyncio from within a running loop.",
+        f"No running event loop. Use {_core.package_name()}.asyncio from within a running loop.",
         RuntimeWarning,
         stacklevel=2,
     )

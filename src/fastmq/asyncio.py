@@ -16,7 +16,7 @@ import asyncio as _asyncio
 import warnings
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from . import _future
+from . import _core, _future
 from .context import Context as _Context
 from .error import TermTimeout
 
@@ -90,7 +90,7 @@ def install() -> None:
 
 def _deprecated(name: str) -> None:
     warnings.warn(
-        f"fastmq.asyncio.{name} is not needed: sockets work with every event loop",
+        f"{_core.package_name()}.asyncio.{name} is not needed: sockets work with every event loop",
         DeprecationWarning,
         stacklevel=3,
     )

@@ -107,10 +107,7 @@ class Context(_core.Context, Generic[_SocketT]):
         count = len([s for s in self._sockets if not s.closed]) if not self.closed else 0
         state = " closed" if self.closed else ""
         sockets = f"{count} socket{'' if count == 1 else 's'}" if count else ""
-        name = f"{type(self).__module__}.{type(self).__name__}"
-        if type(self) is Context:
-            name = "fastmq.Context"
-        return f"<{name}({sockets}) at {hex(id(self))}{state}>"
+        return f"<{_core.shown_class(type(self))}({sockets}) at {hex(id(self))}{state}>"
 
     @classmethod
     def shadow(cls: type[_ContextT], address: int | Context[Any]) -> _ContextT:
@@ -295,9 +292,11 @@ class Context(_core.Context, Generic[_SocketT]):
 
         socket_class: another class, called with the context and the type. Keywords are options
         (linger=0) or go to the class. ZMQError: EINVAL unknown type, EMFILE too many, ETERM,
-        ENOTSUP for a closed context.
+        ENOTSUP for a closed context, EFAULT for a shadow of one.
         """
         if self.closed:
+            if self._shadow:  # as what libzmq says of an address where there is no context any more
+                raise ZMQError(Errno.EFAULT, "Bad address: the shadowed context is closed")
             raise ZMQError(Errno.ENOTSUP, "Operation not supported: the context is closed")
         socket_type = _core.whole(socket_type, "socket_type")
         if socket_class is None:

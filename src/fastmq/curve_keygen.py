@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import curve_keypair, curve_public
+from ._core import package_name
 from .auth import create_certificates
 from .cli.arguments import examples, with_keys
 from .error import ZMQError
@@ -62,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The module as a program; the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m fastmq.curve_keygen")
+    parser = argparse.ArgumentParser(prog=f"python3 -m {package_name()}.curve_keygen")
     add_arguments(parser)
     words = sys.argv[1:] if arguments is None else arguments
     return run(parser.parse_args(with_keys(words)))

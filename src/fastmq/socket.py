@@ -144,10 +144,10 @@ class Socket(_core.Socket, SocketOptions, Generic[_ReturnT]):
     __deepcopy__ = __copy__
 
     def __repr__(self) -> str:
-        name = f"{type(self).__module__}.{type(self).__name__}"
-        if type(self).__module__ == __name__:
-            name = "fastmq.Socket"
-        kind = f"fastmq.{SocketType(self._number).name}" if self._number >= 0 else ""
+        name = _core.shown_class(type(self))
+        kind = (
+            f"{_core.package_name()}.{SocketType(self._number).name}" if self._number >= 0 else ""
+        )
         return f"<{name}({kind}) at {hex(id(self))}{' closed' if self.closed else ''}>"
 
     @classmethod

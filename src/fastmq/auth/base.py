@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any, Union
 
 from .. import constants
-from .._core import z85_encode
+from .._core import package_name, z85_encode
 from ..context import Context
 from ..error import ContextTerminated, ZMQError
 from ..socket import Socket
@@ -61,7 +61,7 @@ class Authenticator:
         debug."""
         self.context = context or Context.instance()
         self.encoding = encoding
-        self.log = log or logging.getLogger("fastmq.auth")
+        self.log = log or logging.getLogger(f"{package_name()}.auth")
         self.zap_socket = None
         # Held while policies change and while one is looked up, never during a callback.
         self._lock = threading.Lock()

@@ -56,8 +56,8 @@ def create_certificates(
     """Make a key pair and write it to name.key (public) and name.key_secret (both keys).
 
     The secret file is readable by its owner alone. Returns both paths. OSError as the system says;
-    ValueError: metadata that such a file cannot hold. ZMQError(ENOTSUP): the extra "curve" is
-    missing.
+    ValueError: metadata that such a file cannot hold. ZMQError(ENOTSUP): PyNaCl is not
+    installed.
     """
     public, secret = curve_keypair()
     folder = Path(key_dir)

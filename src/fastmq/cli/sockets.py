@@ -228,7 +228,7 @@ def _set_curve(socket: Any, options: argparse.Namespace) -> None:
     from fastmq.auth import load_certificate
 
     if not fastmq.has("curve"):
-        raise Problem("CURVE needs PyNaCl: pip install 'fastmq[curve]'")
+        raise Problem("CURVE needs PyNaCl: pip install PyNaCl")
     if options.curve_server and options.curve_server_key:
         raise Problem("--curve-server is the server's side, --curve-server-key the client's", USAGE)
     if options.curve_server and not options.curve_keyfile:

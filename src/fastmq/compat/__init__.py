@@ -6,8 +6,9 @@
     import zmq.asyncio           # is fastmq.asyncio
 
 `python -m fastmq.compat script.py` runs a program that way, its child processes included, without a
-change to it. `zmq` and every `zmq.*` become second names of fastmq's modules, the same objects.
-`importlib.metadata` tells of a pyzmq of the version whose API fastmq has.
+change to it. `zmq` is a module that holds what fastmq holds, and says that it is the pyzmq whose
+API fastmq has: in `zmq.__version__`, in the texts that name the package, and in
+`importlib.metadata`. Every `zmq.*` is a second name of one of fastmq's modules, the same object.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from .. import _core
 from .._version import PYZMQ_VERSION
 
 _NAME = "zmq"
@@ -39,6 +41,32 @@ def _own_name(fullname: str) -> str:
     return _OURS + fullname[len(_NAME) :]
 
 
+class _Zmq(types.ModuleType):
+    """`zmq`: what fastmq has, by the name and with the version of pyzmq."""
+
+    def __init__(self) -> None:
+        super().__init__(_NAME)
+        fastmq = sys.modules[_OURS]
+        own = ("__name__", "__package__", "__spec__", "__loader__", "__path__")
+        held = {name: value for name, value in vars(fastmq).items() if name not in own}
+        self.__dict__.update(held, __version__=PYZMQ_VERSION, get_library_dirs=_library_dirs)
+
+    def __getattr__(self, name: str) -> Any:
+        """What fastmq was given since."""
+        found = vars(sys.modules[_OURS]).get(name, _Zmq)
+        if found is _Zmq or name.startswith("__"):
+            raise AttributeError(f"module {_NAME!r} has no attribute {name!r}", name=name, obj=self)
+        return found
+
+    def __dir__(self) -> list[str]:
+        return sorted({*vars(self), *vars(sys.modules[_OURS])})
+
+
+def _library_dirs() -> list[str]:
+    """Directories of libraries to link extensions with: the package's own."""
+    return [str(Path(PATH) / _NAME)]
+
+
 class _Loader(importlib.abc.InspectLoader):
     """Loads `zmq.x` by importing `fastmq.x`, whose module it is from then on."""
 
@@ -46,11 +74,14 @@ class _Loader(importlib.abc.InspectLoader):
         self.spec = spec
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
+        if spec.name == _NAME:
+            return _Zmq()
         return importlib.import_module(self.spec.name)
 
     def exec_module(self, module: types.ModuleType) -> None:
-        # The import system has just written the other name's spec into the module.
-        module.__spec__ = self.spec
+        if not isinstance(module, _Zmq):
+            # The import system has just written the other name's spec into the module.
+            module.__spec__ = self.spec
 
     # For `python -m zmq.log`, which asks for the code instead of importing.
 
@@ -114,7 +145,7 @@ _finder = _Finder()
 def _is_ours(module: types.ModuleType) -> bool:
     """Whether what stands under `zmq` is fastmq, or the package in PATH on its way there."""
     file = getattr(module, "__file__", None) or ""
-    return module is sys.modules[_OURS] or file.startswith(PATH + os.sep)
+    return isinstance(module, _Zmq) or file.startswith(PATH + os.sep)
 
 
 def install(*, children: bool = False) -> None:
@@ -133,10 +164,11 @@ def install(*, children: bool = False) -> None:
             f"zmq was imported from {where} before fastmq.compat.install(): "
             "install() has to come before the first import of zmq"
         )
-    if found is not None and found is not sys.modules[_OURS]:
+    if found is not None and not isinstance(found, _Zmq):
         del sys.modules[_NAME]
     if _finder not in sys.meta_path:
         sys.meta_path.insert(0, _finder)
+    _core.set_package_name(_NAME)
     if children:
         os.environ.update(environ())
         if PATH not in sys.path:  # what multiprocessing's spawn hands to the child
@@ -150,9 +182,10 @@ def uninstall() -> None:
     """
     if _finder in sys.meta_path:
         sys.meta_path.remove(_finder)
+    _core.set_package_name(_OURS)
     for name, module in list(sys.modules.items()):
-        is_zmq = name == _NAME or name.startswith(_NAME + ".")
-        if is_zmq and module is sys.modules.get(_own_name(name)):
+        below = name.startswith(_NAME + ".") and module is sys.modules.get(_own_name(name))
+        if below or (name == _NAME and isinstance(module, _Zmq)):
             del sys.modules[name]
     while PATH in sys.path:
         sys.path.remove(PATH)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+from .._core import package_name
 from .._extras import load as _load
 
 _tornado: Any = _load("tornado.ioloop", "tornado")
@@ -13,7 +14,7 @@ _tornado: Any = _load("tornado.ioloop", "tornado")
 
 def _deprecated() -> None:
     warnings.warn(
-        "fastmq.eventloop.ioloop is deprecated: use tornado.ioloop",
+        f"{package_name()}.eventloop.ioloop is deprecated: use tornado.ioloop",
         DeprecationWarning,
         stacklevel=3,
     )

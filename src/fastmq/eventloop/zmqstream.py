@@ -21,9 +21,20 @@ from ..error import Again, ContextTerminated, ZMQError
 from ..frame import Frame, MessageTracker
 from ..poll import Poller
 from ..socket import Socket
+from ._registered import Registered
 
 _IOLoop: Any = _load("tornado.ioloop", "tornado").IOLoop
-_log = logging.getLogger("tornado.general")
+gen_log = logging.getLogger("tornado.general")
+
+
+# Known to programs that look through their logs.
+_UNCAUGHT = "Uncaught exception in ZMQStream callback"
+
+
+def _check_callback(callback: object) -> None:
+    """As an assertion, but not one that -O takes away."""
+    if callback is not None and not callable(callback):
+        raise AssertionError(f"callback must be callable or None, not {callback!r}")
 
 
 class ZMQStream:
@@ -33,7 +44,8 @@ class ZMQStream:
     used. io_loop: the current one by default.
 
     Sends are queued and go out when the socket has room. In each turn of the loop one message is
-    received and one sent. Callbacks may be coroutine functions.
+    received and one sent. Callbacks may be coroutine functions. An IOLoop that is closed with
+    all_fds=True closes the sockets of its streams.
     """
 
     socket: Any
@@ -50,6 +62,7 @@ class ZMQStream:
         self.socket = socket
         self.io_loop = io_loop or _IOLoop.current()
         self._loop: asyncio.AbstractEventLoop = self.io_loop.asyncio_loop
+        self._registered = Registered(self.io_loop, socket)
         self._queue: deque[tuple[Any, dict[str, Any]]] = deque()
         self._recv_callback: Callable[..., Any] | None = None
         self._recv_copy = True
@@ -87,8 +100,7 @@ class ZMQStream:
         """Has callback(parts) called for every message, instead of what was called before; None
         stops receiving. copy=False: the parts are Frames."""
         self._check_open()
-        if callback is not None and not callable(callback):
-            raise TypeError(f"callback must be callable or None, not {callback!r}")
+        _check_callback(callback)
         self._recv_callback = callback
         self._recv_copy = copy
         self._arm()
@@ -117,8 +129,7 @@ class ZMQStream:
         """Has callback(parts, status) called after every send; status is what send_multipart
         returned, or the ZMQError that it raised. None: nothing is called."""
         self._check_open()
-        if callback is not None and not callable(callback):
-            raise TypeError(f"callback must be callable or None, not {callback!r}")
+        _check_callback(callback)
         self._send_callback = callback
 
     def on_send_stream(self, callback: Callable[..., Any] | None) -> None:
@@ -255,11 +266,18 @@ class ZMQStream:
         if self.socket is None:
             return
         socket, self.socket = self.socket, None
+        if socket.closed and not self._loop.is_closed():
+            warnings.warn(
+                f"{self!r} is closed after closing socket {socket!r}: close the stream instead, "
+                "which closes its socket",
+                stacklevel=2,
+            )
         if self._armed is not None:
             if not self._loop.is_closed():
                 self._armed.cancel()
             _core.poll_no_more(socket, self._armed_for, self._armed, self._loop, True)
             self._armed = None
+        self._registered.remove()
         socket.close(linger)
         if self._close_callback:
             self._run(self._close_callback)
@@ -272,11 +290,11 @@ class ZMQStream:
 
     def on_err(self, callback: Callable[..., Any]) -> None:
         """Deprecated, does nothing."""
-        _log.warning("ZMQStream.on_err does nothing")
+        gen_log.warning("ZMQStream.on_err does nothing")
 
     def stop_on_err(self) -> None:
         """Deprecated, does nothing."""
-        _log.warning("ZMQStream.stop_on_err does nothing")
+        gen_log.warning("ZMQStream.stop_on_err does nothing")
 
     # -- inside --
 
@@ -329,10 +347,11 @@ class ZMQStream:
             return
         self._armed = None
         if error is not None:
-            if not self.closed():
-                _log.warning("%r gets no events any more: %s", self, error)
-                if not isinstance(error, ContextTerminated):
-                    raise error
+            if self._is_gone(error):
+                return
+            gen_log.warning("%r gets no events any more: %s", self, error)
+            if not isinstance(error, ContextTerminated):
+                raise error
             return
         if self._flushed:
             return  # _finish_flush goes on
@@ -355,14 +374,22 @@ class ZMQStream:
                 if self.socket is not None:
                     self._arm_here()
 
+    def _is_gone(self, error: BaseException) -> bool:
+        """Whether an error came because the socket was closed by others, over another object for
+        the same handle; the stream then closes, too."""
+        if not self.closed():
+            return False
+        gen_log.warning("%r had a closed socket: %s", self, error)
+        return True
+
     def _handle_recv(self) -> None:
         try:
             parts = self.socket.recv_multipart(DONTWAIT, copy=self._recv_copy)
         except Again:
             return  # somebody else was faster
-        except ZMQError:
-            if self.closed():
-                return  # somebody else closed it in this turn of the loop
+        except ZMQError as e:
+            if self._is_gone(e):
+                return
             raise
         if self._recv_callback:
             self._run(self._recv_callback, parts)
@@ -381,7 +408,7 @@ class ZMQStream:
             if isinstance(e, Again) and not flags & DONTWAIT:
                 self._blocked = True
                 return False
-            _log.error("%r could not send: %s", self, e)
+            gen_log.error("%r could not send: %s", self, e)
             status = e
         self._blocked = False
         self._queue.popleft()
@@ -393,14 +420,14 @@ class ZMQStream:
         try:
             result = callback(*args)
         except Exception:
-            _log.error("Uncaught exception in a callback of %r", self, exc_info=True)
+            gen_log.error(_UNCAUGHT, exc_info=True)
             raise
         if isinstance(result, Awaitable):
             asyncio.ensure_future(result).add_done_callback(self._finished)
 
     def _finished(self, future: asyncio.Future[Any]) -> None:
         if not future.cancelled() and future.exception() is not None:
-            _log.error("Uncaught exception in a callback of %r", self, exc_info=future.exception())
+            gen_log.error(_UNCAUGHT, exc_info=future.exception())
 
 
 __all__ = ["ZMQStream"]

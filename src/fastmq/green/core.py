@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from weakref import WeakKeyDictionary
@@ -143,6 +144,16 @@ def _wait(members: Iterable[tuple[Any, int]], seconds: float | None) -> bool:
         return ready.wait(seconds)
 
 
+def _warn_of_timeouts(option: int) -> None:
+    """Under the name zmq: programs written for pyzmq's green sockets set these without effect."""
+    if _core.package_name() == "zmq" and option in (SocketOption.RCVTIMEO, SocketOption.SNDTIMEO):
+        warnings.warn(
+            "RCVTIMEO and SNDTIMEO take effect here; in pyzmq's zmq.green they have none",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
 class Socket(socket.Socket):
     """A socket whose verbs let other greenlets run while they wait."""
 
@@ -155,7 +166,7 @@ class Socket(socket.Socket):
                 raise
         if timeout is None:
             option = SocketOption.RCVTIMEO if event == POLLIN else SocketOption.SNDTIMEO
-            timeout = self.get(option)
+            timeout = socket.Socket.get(self, option)
         deadline = Deadline(timeout)
         while True:
             left = deadline.left()
@@ -171,6 +182,19 @@ class Socket(socket.Socket):
                     if left == 0:
                         raise
                     _gevent.sleep(_RETRY_S)
+
+    def get(self, option: int) -> Any:
+        """As fastmq.Socket.get."""
+        _warn_of_timeouts(option)
+        return super().get(option)
+
+    def set(self, option: int, optval: Any) -> None:
+        """As fastmq.Socket.set."""
+        _warn_of_timeouts(option)
+        super().set(option, optval)
+
+    getsockopt = get
+    setsockopt = set
 
     # The parameters are those of fastmq.Socket; only the waiting differs.
 

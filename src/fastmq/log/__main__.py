@@ -12,6 +12,7 @@ from io import TextIOWrapper
 from typing import TextIO
 
 from .. import SUB, Context, Socket
+from .._core import package_name
 from ..utils.printable import printable
 
 _RESET = "\x1b[0m"
@@ -26,8 +27,9 @@ _COLORS = {
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m fastmq.log",
-        description="Prints the log messages that a fastmq.log.handlers.PUBHandler publishes.",
+        prog=f"python3 -m {package_name()}.log",
+        description=f"Prints the log messages that a {package_name()}.log.handlers.PUBHandler "
+        "publishes.",
     )
     parser.add_argument("zmq_pub_url", help="the endpoint of the publisher")
     parser.add_argument(
@@ -109,7 +111,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             socket.connect(args.zmq_pub_url)
         except Exception as e:
-            print(f"python -m fastmq.log: {printable(str(e))}", file=sys.stderr)
+            print(f"python3 -m {package_name()}.log: {printable(str(e))}", file=sys.stderr)
             return 2
         if isinstance(sys.stdout, TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")  # what its encoding has not

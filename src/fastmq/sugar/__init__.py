@@ -4,7 +4,6 @@
 from .. import error
 from .._version import (
     __revision__,
-    __version__,
     pyzmq_version,
     pyzmq_version_info,
     zmq_version,
@@ -29,6 +28,7 @@ from .poll import Poller, select
 from .socket import Socket, SyncSocket
 from .stopwatch import Stopwatch
 from .tracker import _FINISHED_TRACKER, MessageTracker
+from .version import __version__
 
 __all__ = [
     "_FINISHED_TRACKER",

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import warnings
 
+from .._core import package_name
+
 warnings.warn(
-    "fastmq.utils.strtypes is deprecated: use str and bytes themselves",
+    f"{package_name()}.utils.strtypes is deprecated: use str and bytes themselves",
     DeprecationWarning,
     stacklevel=2,
 )

@@ -25,7 +25,11 @@ cdef class AsyncSocket(Socket):
             waits = waits_of(self)
             with cython.critical_section(self):
                 self.waits = waits
+            self._first_use()
         return waits
+
+    def _first_use(self):
+        """Is called by the first verb that is used on this object."""
 
     # -- what is done at once --
 
@@ -293,7 +297,7 @@ cdef class AsyncSocket(Socket):
             drain()
         if self.waits is None:
             self.join()
-        if PyBytes_CheckExact(data) and routing_id is None and group is None \
+        if PyBytes_CheckExact(data) and routing_id is None and group is None and not track \
                 and self.waits.sending == 0 and self.may_complete():
             size = PyBytes_GET_SIZE(data)
             if size <= BIG:
