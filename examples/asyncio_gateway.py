@@ -64,7 +64,7 @@ class Pool:
             if not number:
                 self.workers.append(worker)
                 self.joined.set()
-            elif (future := self.open.pop(number, None)) and not future.done():
+            elif result and (future := self.open.pop(number, None)) and not future.done():
                 future.set_result(result[0])
 
     async def ask(self, name: bytes, argument: bytes) -> bytes:

@@ -39,16 +39,17 @@ def cache(context: zmq.Context[Any], stop: threading.Event) -> None:
         while not stop.is_set():
             ready = dict(poller.poll(50))
             if sub in ready:
-                topic, value = sub.recv_multipart()
-                last[topic] = value
-                xpub.send_multipart([topic, value])
+                topic, *value = sub.recv_multipart()
+                if len(value) == 1:  # a publisher may send anything
+                    last[topic] = value[0]
+                    xpub.send_multipart([topic, value[0]])
             if xpub in ready:
-                notice = xpub.recv()
+                notice, *_ = xpub.recv_multipart()
                 if notice[:1] == b"\1":  # a subscription; b"\0" is its end
                     prefix = notice[1:]
-                    for topic, value in last.items():
+                    for topic, known in last.items():
                         if topic.startswith(prefix):
-                            xpub.send_multipart([topic, value])
+                            xpub.send_multipart([topic, known])
 
 
 def main() -> None:

@@ -45,7 +45,7 @@ class Server:
     def serve(self) -> None:
         """Answers those who have asked for the table by now."""
         while self.router.poll(0):
-            client, _ = self.router.recv_multipart()
+            client, *_ = self.router.recv_multipart()
             for key, (number, value) in self.table.items():
                 self.router.send_multipart([client, key, NUMBER.pack(number), value])
             self.router.send_multipart([client, b"", NUMBER.pack(self.number), b""])

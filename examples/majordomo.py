@@ -52,10 +52,11 @@ class Broker:
         due = time.monotonic()
         while not stop.is_set():
             if self.router.poll(min(50, self.heartbeat_ms)):
-                sender, _, header, *rest = self.router.recv_multipart()
-                if header == CLIENT and len(rest) >= 2:
+                sender, *frames = self.router.recv_multipart()
+                header, rest = frames[1:2], frames[2:]  # after an empty frame, of whoever knows
+                if header == [CLIENT] and len(rest) >= 2:
                     self.ask(rest[0], sender, rest[1:])
-                elif header == WORKER and rest:
+                elif header == [WORKER] and rest:
                     self.from_worker(sender, rest[0], rest[1:])
             if time.monotonic() >= due:
                 due = time.monotonic() + self.heartbeat_ms / 1000

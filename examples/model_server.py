@@ -47,7 +47,10 @@ def serve(router: Any, model: Model, batches: list[int]) -> None:
         except zmq.ZMQError:
             return
         envelopes: list[tuple[Any, Any]] = []
-        for client, number, tensor in requests:
+        for client, *request in requests:
+            if len(request) != 2:
+                continue  # nobody who wants an answer sends that
+            number, tensor = request
             if len(tensor) != inputs[0].nbytes:  # it would spoil the others' batch
                 router.send_multipart([client, number, b""])
                 continue

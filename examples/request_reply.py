@@ -35,15 +35,17 @@ def longest(*words: str) -> str:
 FUNCTIONS: dict[str, Callable[..., Any]] = {"add": add, "longest": longest}
 
 
-def answer(request: bytes) -> dict[str, Any]:
+def answer(parts: list[bytes]) -> bytes:
     """What the service says to a request; never raises."""
     try:
+        (request,) = parts
         name, *arguments = json.loads(request)
-        return {"result": FUNCTIONS[name](*arguments)}
+        return json.dumps({"result": FUNCTIONS[name](*arguments)}).encode()
     except KeyError as error:
-        return {"error": f"no function {error}; there are {', '.join(FUNCTIONS)}"}
+        text = f"no function {error}; there are {', '.join(FUNCTIONS)}"
     except Exception as error:
-        return {"error": f"{type(error).__name__}: {error}"}
+        text = f"{type(error).__name__}: {error}"
+    return json.dumps({"error": text}).encode()
 
 
 def serve(address: str) -> None:
@@ -54,7 +56,7 @@ def serve(address: str) -> None:
         print("serving at", rep.last_endpoint.rstrip(b"\0").decode(), flush=True)
         try:
             while True:
-                rep.send_json(answer(rep.recv()))
+                rep.send(answer(rep.recv_multipart()))
         except KeyboardInterrupt:
             print("the service ends")
 

@@ -40,7 +40,7 @@ def broker(context: zmq.Context[Any], stop: threading.Event) -> None:
             if back in ready:
                 worker, _, *message = back.recv_multipart()
                 free.append(worker)
-                if message != [READY]:
+                if len(message) > 1:  # and not READY
                     front.send_multipart(message)  # client, number, result
             if front in ready:
                 back.send_multipart([free.popleft(), b"", *front.recv_multipart()])
@@ -58,10 +58,13 @@ def worker(context: zmq.Context[Any], pace_s: float, done: Counter[str]) -> None
             client, *task = req.recv_multipart()
             if not task:
                 return
-            number = int(task[0])
             time.sleep(pace_s)
+            try:
+                result = b"%d" % int(task[0]) ** 2
+            except ValueError:  # a client may send anything
+                result = b"not a number"
             done[name] += 1
-            req.send_multipart([client, task[0], b"%d" % number**2])
+            req.send_multipart([client, task[0], result])
 
 
 def client(context: zmq.Context[Any], numbers: range, results: dict[int, int]) -> None:

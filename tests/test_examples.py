@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from helpers import eventually
-from target import IS_FASTMQ
+from target import IS_FASTMQ, zmq
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
@@ -86,6 +86,54 @@ def test_the_request_reply_client_tells_what_was_refused():
         service.send_signal(signal.SIGINT)
         assert service.wait(10) == 0
         assert service.stdout.read() == "the service ends\n"
+    finally:
+        service.kill()
+        service.communicate()
+
+
+SURPRISES = [
+    [b""],
+    [b"\xff\xfe"],
+    [b"several", b"parts"],
+    [b"", b""],
+    [b'["longest", "\\ud800"]'],
+    [b'[["add"]]'],
+    [b"[" * 100_000],
+    [b"\x01", b"", b"", b"\x02", b"MDPW01", b"MDPC01"],
+]
+
+
+@pytest.mark.parametrize(
+    ("program", "call"),
+    [
+        ("request_reply serve", "request_reply call {} add 2 3"),
+        ("majordomo broker", None),
+    ],
+)
+def test_a_service_survives_what_a_peer_may_send(program, call, tmp_path, make):
+    """It answers, or stays silent, and serves who comes after."""
+    address = f"ipc://{tmp_path}/service"
+    name, *arguments = program.split()
+    command = [sys.executable, str(EXAMPLES / f"{name}.py"), *arguments, address]
+    service = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        dealer = make(zmq.DEALER)
+        dealer.connect(address)
+        for parts in SURPRISES:
+            dealer.send_multipart([b"", *parts])
+            dealer.send_multipart(parts)
+        if call:
+            assert run(call.format(address)).stdout == "5\n"
+            for _ in SURPRISES:  # each as the request of a REQ: the others have no envelope
+                assert dealer.poll(10_000)
+                dealer.recv_multipart()
+        else:
+            with subprocess.Popen([*command[:2], "worker", address, "echo"]) as worker:
+                try:
+                    assert run(f"majordomo client {address} echo hello").stdout == "hello\n"
+                finally:
+                    worker.send_signal(signal.SIGINT)
+        assert service.poll() is None
     finally:
         service.kill()
         service.communicate()
