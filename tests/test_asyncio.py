@@ -860,6 +860,43 @@ def test_a_task_cancelled_in_the_turn_its_message_came_loses_nothing(
     run(main())
 
 
+async def cancelled_when_done(future: Any, task: Any) -> None:
+    """The task is cancelled in the turn in which its Future is done, before it has run."""
+    while not future.done():
+        asyncio.get_running_loop().call_soon(lambda: future.done() and task.cancel())
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+@ours
+@pytest.mark.parametrize("form", ["recv", "recv_multipart", "the second recv"])
+def test_rcvmore_is_right_for_parts_that_came_back(form: str, accounting: None) -> None:
+    async def main() -> None:
+        async with za.Context() as ctx:
+            a, b = ctx.socket(zmq.PUSH), ctx.socket(zmq.PULL)
+            b.bind("inproc://" + unique("more"))
+            a.connect(b.last_endpoint.decode())
+            parts = [b"1", b"2", b"3"]
+            first = asyncio.ensure_future(future_of(b.recv())) if "second" in form else None
+            future = FORMS["recv" if first else form][0](b)
+            task = asyncio.ensure_future(future_of(future))
+            await turns()
+            await a.send_multipart(parts)
+            await cancelled_when_done(future, task)
+            if first:
+                assert await first == parts.pop(0)
+            assert b.rcvmore == (first is not None)
+            for part in parts:
+                assert await soon(b.recv()) == part
+                assert b.rcvmore == (part != parts[-1])
+            a.close()
+            b.close()
+
+    run(main())
+
+
 async def future_of(future: Any) -> Any:
     return await future
 
