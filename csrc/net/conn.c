@@ -551,6 +551,21 @@ static void pause_reading(struct conn *c)
         tick(c, clock_now());
 }
 
+/* The common case in a loop of its own: small frames that count in no limit of bytes. Ends before
+ * any other frame, or without memory; true: at RCVHWM. */
+static bool take_small(struct conn *c, struct pipe *p)
+{
+    uint32_t most = p->in_hwm && !p->conflate ? p->in_hwm : UINT32_MAX;
+    struct msg m;
+    while (p->in.msgs < most && msgring_reserve(&p->in) == 0 && peer_next_small(&c->peer, &m)) {
+        if (p->hung_up)
+            msg_drop(&m);
+        else
+            msgring_put(&p->in, &m);
+    }
+    return p->in.msgs >= most;
+}
+
 /* Decodes what is buffered, up to RCVHWM, RCVHWM_BYTES and what the context may hold. */
 static void process(struct conn *c)
 {
@@ -572,14 +587,11 @@ static void process(struct conn *c)
                 rc = 0;
                 break;
             }
+            if (!p->counted && take_small(c, p) && c->peer.ready)
+                continue;
             rc = msgring_reserve(&p->in);
             if (rc)
                 break;
-            struct msg m;
-            if (!p->counted && peer_next_small(&c->peer, &m)) {
-                take_frame(p, &m);
-                continue;
-            }
         }
         struct peer_event ev;
         rc = peer_next(&c->peer, &ev);

@@ -60,7 +60,12 @@ struct link_ops {
 
     /* ---- direct links ---- */
 
-    /* Room for one more message of so many bytes? When not, the pipe is told later. */
+    /* How many messages may be written now whatever their sizes; UINT32_MAX: any number; 0: none,
+     * the pipe is told later. Asked where sizes do not matter. The pipe keeps the answer in
+     * pipe.room, from which `write` takes what it uses up; it is forgotten when limits change. */
+    uint32_t (*room)(struct pipe *p);
+    /* Room for one more message of so many bytes? When not, the pipe is told later. Asked where
+     * sizes matter. */
     bool (*can_write)(struct pipe *p, uint64_t size);
     /* Whether the size of a message matters to can_write. */
     bool (*bounded)(const struct pipe *p);

@@ -80,6 +80,7 @@ void pipe_set_limits(struct pipe *p)
     p->out_hwm = (uint32_t)o->sndhwm;
     p->in_max = (uint64_t)o->rcvhwm_bytes;
     p->out_max = (uint64_t)o->sndhwm_bytes;
+    p->room = 0;
     p->bounded = p->budget || (p->direct ? p->link->ops->bounded(p) : p->out_max != 0);
     p->set->sized |= p->bounded;
     bool counted = p->in_max || p->budget;
@@ -348,8 +349,12 @@ bool pipe_can_write_slow(struct pipe *p, uint64_t size)
 {
     if (p->hung_up || p->close_wanted)
         return false;
-    if (p->direct && !p->bounded ? p->link->ops->can_write(p, 0) : has_room(p, size))
+    if (p->direct && !p->bounded) {
+        if (p->room || (p->room = p->link->ops->room(p)) != 0)
+            return true;
+    } else if (has_room(p, size)) {
         return true;
+    }
     if (size != PIPE_ANY)
         pipe_refuse(p, size);
     else if (!p->full)

@@ -49,6 +49,7 @@ struct pipe {
     struct endpoint *endpoint; /* that connects for it, and holds it; NULL: none */
     bool direct;               /* `link` is a direct one (link_ops.h) */
     int side;                  /* which end of a direct link */
+    uint32_t room; /* direct, not bounded: so many messages go before the link has to be asked */
 
     /* For the routes (pattern/route.h): positions in the fair queue and the load balancer. */
     struct list in_node;

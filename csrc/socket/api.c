@@ -138,14 +138,35 @@ int fmq_try_send(fmq_socket *s, struct msg *parts, uint32_t n, bool more)
     return rc;
 }
 
+/* send_locked for one part that is a whole message, which nothing keeps from being sent. */
+static int send_single(struct fmq_socket *s, const void *data, size_t size, void *object)
+{
+    struct parts whole;
+    whole.cap = PARTS_INLINE;
+    whole.len = 1;
+    whole.v = whole.few;
+    msg_init_borrowed(&whole.few[0], data, size, object);
+    int rc = s->net.pipes.ops->send(&s->net.pipes, &whole);
+    for (uint32_t i = 0; rc && i < whole.len; i++)
+        msg_drop(&whole.v[i]);
+    whole.len = 0;
+    if (whole.v != whole.few)
+        parts_fini(&whole);
+    return rc;
+}
+
 int fmq_try_send_bytes(fmq_socket *s, const void *data, size_t size, void *object, bool more)
 {
     int rc = reactor_try_enter(socket_reactor(s));
     if (rc)
         return rc;
-    if (s->net.pipes.ops->pick && !more && list_empty(&s->tx_begun)) {
-        struct pipe *p = s->net.pipes.ops->pick(&s->net.pipes, size);
+    const struct pattern_ops *ops = s->net.pipes.ops;
+    bool whole = !more && list_empty(&s->tx_begun);
+    if (whole && ops->pick) {
+        struct pipe *p = ops->pick(&s->net.pipes, size);
         rc = p ? pipe_write_bytes(p, data, size, object) : -EAGAIN;
+    } else if (whole && ops->sends && !(ops->alternates && rx_open(&s->rx))) {
+        rc = send_single(s, data, size, object);
     } else {
         struct msg m;
         msg_init_borrowed(&m, data, size, object);

@@ -225,24 +225,27 @@ static void await(struct pipe *p)
     atomic_store(&link_of(p)->end[!p->side].writer_blocked, true);
 }
 
-static bool bounded_can_write(struct link_end *to, uint64_t size)
+static bool can_write(struct pipe *p, uint64_t size)
 {
+    struct link_end *to = &link_of(p)->end[!p->side];
     if (to->conflate || has_room(to, size))
         return true;
     atomic_store(&to->writer_blocked, true);
     return has_room(to, size);
 }
 
-static bool can_write(struct pipe *p, uint64_t size)
+static uint32_t room(struct pipe *p)
 {
     struct link_end *to = &link_of(p)->end[!p->side];
-    if (p->bounded)
-        return bounded_can_write(to, size);
     uint32_t hwm = atomic_load_explicit(&to->hwm, memory_order_relaxed);
-    if (!hwm || to->conflate || to->put - atomic_load(&to->taken) < hwm)
-        return true;
-    atomic_store(&to->writer_blocked, true);
-    return to->put - atomic_load(&to->taken) < hwm;
+    if (!hwm || to->conflate)
+        return UINT32_MAX;
+    uint32_t waiting = to->put - atomic_load(&to->taken);
+    if (waiting >= hwm) {
+        atomic_store(&to->writer_blocked, true);
+        waiting = to->put - atomic_load(&to->taken);
+    }
+    return waiting < hwm ? hwm - waiting : 0;
 }
 
 static bool is_bounded(const struct pipe *p)
@@ -255,7 +258,7 @@ static bool conflates(const struct pipe *p)
     return link_of(p)->end[!p->side].conflate;
 }
 
-static int write_parts(struct pipe *p, struct msg *parts, uint32_t n)
+static inline int write_n(struct pipe *p, struct msg *parts, uint32_t n)
 {
     struct inproc_link *l = link_of(p);
     struct link_end *to = &l->end[!p->side];
@@ -302,6 +305,8 @@ static int write_parts(struct pipe *p, struct msg *parts, uint32_t n)
         return -ENOMEM;
     }
     to->put++;
+    if (p->room && p->room != UINT32_MAX)
+        p->room--;
     if (to->idle) {
         to->idle = false;
         note(l, !p->side, EV_READABLE, false);
@@ -310,6 +315,12 @@ static int write_parts(struct pipe *p, struct msg *parts, uint32_t n)
     if (gone)
         give_back(l, gone);
     return 0;
+}
+
+/* A single part is the common case, and cheaper where the compiler knows it. */
+static int write_parts(struct pipe *p, struct msg *parts, uint32_t n)
+{
+    return n == 1 ? write_n(p, parts, 1) : write_n(p, parts, n);
 }
 
 static void refill(struct pipe *p)
@@ -479,6 +490,7 @@ static const struct link_ops direct_link = {
     .add_bytes = add_bytes,
     .names = names,
     .describe = describe_peer,
+    .room = room,
     .can_write = can_write,
     .bounded = is_bounded,
     .conflates = conflates,
