@@ -165,7 +165,7 @@ int fmq_try_send_bytes(fmq_socket *s, const void *data, size_t size, void *objec
     if (whole && ops->pick) {
         struct pipe *p = ops->pick(&s->net.pipes, size);
         rc = p ? pipe_write_bytes(p, data, size, object) : -EAGAIN;
-    } else if (whole && ops->sends && !(ops->alternates && rx_open(&s->rx))) {
+    } else if (whole && ops->sends && !(ops->send_over && rx_open(&s->rx))) {
         rc = send_single(s, data, size, object);
     } else {
         struct msg m;
