@@ -52,6 +52,8 @@ const char *error_text(int err)
         return "Host unreachable";
     case FMQ_EFORKED:
         return "The context belongs to the process that forked this one";
+    case FMQ_EBROKEN:
+        return "A descriptor of the library was closed by another part of the program";
     default:
         return system_text(err);
     }

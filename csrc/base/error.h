@@ -15,6 +15,8 @@
 #define FMQ_EMTHREAD (FMQ_HAUSNUMERO + 54)
 /* fastmq's own: the handle belongs to the process that forked. */
 #define FMQ_EFORKED (FMQ_HAUSNUMERO + 101)
+/* A descriptor of ours fails as only one that was closed by others does. */
+#define FMQ_EBROKEN (FMQ_HAUSNUMERO + 102)
 
 /* Text for a positive error number; never NULL, never to be freed. */
 const char *error_text(int err);

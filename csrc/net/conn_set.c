@@ -45,7 +45,8 @@ void conn_set_reap(struct conn_set *s)
 
 bool conn_set_lingers(struct conn_set *s)
 {
-    if (s->linger_until == 0)
+    if (s->linger_until == 0 ||
+        atomic_load_explicit(&conn_set_reactor(s)->broken, memory_order_relaxed))
         return false;
     LIST_FOR(n, &s->pipes.list)
     {

@@ -11,6 +11,8 @@
 #ifndef OS_POLLER_H
 #define OS_POLLER_H
 
+#include <errno.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #define POLLER_IN 1u
@@ -53,8 +55,14 @@ int poller_mod_child(struct poller *p, struct poller *child, uint32_t events, vo
 int poller_del_child(struct poller *p, struct poller *child);
 
 /* Waits at most timeout_ns (<0: for ever, 0: just looks). Returns the number of events (0 on
- * timeout) or -EINTR; the poll backend may also answer -ENOMEM. At most 128 events a call.
- * Sub-millisecond timeouts are honoured. */
+ * timeout) or -EINTR; the poll backend may also answer -ENOMEM; see poller_may_retry for others. At
+ * most 128 events a call. Sub-millisecond timeouts are honoured. */
 int poller_wait(struct poller *p, struct poller_event *events, int max, int64_t timeout_ns);
+/* Whether an error of poller_wait passes. One that does not means that others closed what the
+ * poller needs. */
+static inline bool poller_may_retry(int rc)
+{
+    return rc == -EINTR || rc == -ENOMEM;
+}
 
 #endif

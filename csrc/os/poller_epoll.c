@@ -156,6 +156,8 @@ static int wait_events(struct poller *p, struct poller_event *events, int max, i
     struct epoll_event ev[BATCH_MAX];
     if (max > BATCH_MAX)
         max = BATCH_MAX;
+    if (SYS_FAULT(POLLER_LOST))
+        return -errno;
     int n = SYS(WAIT, wait_kernel(epoll_of(p), ev, max, timeout_ns));
     if (n < 0)
         return -errno;

@@ -11,7 +11,7 @@
 static const struct {
     const char *name;
     int errors[SYS_ERRORS_MAX];
-} calls[] = {SYS_CALLS(SYS_ROW)};
+} calls[] = {SYS_CALLS(SYS_ROW) SYS_LOSSES(SYS_ROW)};
 
 static atomic_long countdown; /* calls left until one fails; 0: none will */
 static atomic_long repeats;   /* of the same kind that fail after it */
@@ -52,7 +52,8 @@ const char *sys_failed(int *error)
 static bool is_next(enum sys_call call)
 {
     long left = atomic_load_explicit(&countdown, memory_order_relaxed);
-    if (left > 0 && atomic_load(&only) >= 0 && atomic_load(&only) != (int)call)
+    int chosen = atomic_load(&only);
+    if (left > 0 && (chosen >= 0 ? chosen != (int)call : call >= SYS_POLLER_LOST))
         return false;
     while (left > 0) {
         if (atomic_compare_exchange_weak(&countdown, &left, left - 1))

@@ -32,6 +32,12 @@
     X(IFADDRS, ENOBUFS)                                                                            \
     X(RANDOM, EINTR, ENOSYS)
 
+/* What no system call that is made rightly answers: others have closed our descriptors. These are
+ * counted by sys_fail_call alone. */
+#define SYS_LOSSES(X)                                                                              \
+    X(POLLER_LOST, EBADF, EINVAL)                                                                  \
+    X(WAKEUP_LOST, EBADF)
+
 #define SYS_ERRORS_MAX 5u /* of a call */
 
 #ifdef FMQ_DEBUG
@@ -39,7 +45,7 @@
 #include <errno.h>
 
 #define SYS_NAME(name, ...) SYS_##name,
-enum sys_call { SYS_CALLS(SYS_NAME) SYS_CALL_COUNT };
+enum sys_call { SYS_CALLS(SYS_NAME) SYS_LOSSES(SYS_NAME) SYS_CALL_COUNT };
 #undef SYS_NAME
 
 /* 0, or the error with which this call is to fail; errno is set to it. */

@@ -12,8 +12,10 @@ struct wakeup {
 
 int wakeup_init(struct wakeup *w); /* 0 or a negative errno (EMFILE ...) */
 void wakeup_fini(struct wakeup *w);
-void wakeup_signal(struct wakeup *w); /* any thread; never blocks */
-void wakeup_drain(struct wakeup *w);  /* makes it unreadable again */
+/* Any thread; never blocks. 0, or a negative errno: nobody will be woken, the descriptor is gone.
+ */
+int wakeup_signal(struct wakeup *w);
+void wakeup_drain(struct wakeup *w); /* makes it unreadable again */
 
 /* How many descriptors it holds; both -1: none. */
 static inline uint32_t wakeup_fds(const struct wakeup *w)

@@ -51,11 +51,17 @@ void wakeup_fini(struct wakeup *w)
     w->rfd = w->wfd = -1;
 }
 
-void wakeup_signal(struct wakeup *w)
+int wakeup_signal(struct wakeup *w)
 {
-    /* EAGAIN means that the pipe is full, and thus readable. */
-    while (SYS(SIGNAL, write(w->wfd, "", 1)) < 0 && errno == EINTR)
-        ;
+    if (SYS_FAULT(WAKEUP_LOST))
+        return -errno;
+    while (SYS(SIGNAL, write(w->wfd, "", 1)) < 0) {
+        if (errno == EAGAIN) /* the pipe is full, and thus readable */
+            return 0;
+        if (errno != EINTR)
+            return -errno;
+    }
+    return 0;
 }
 
 void wakeup_drain(struct wakeup *w)

@@ -2,6 +2,7 @@
 #include "reactor/io_thread.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 
 #include "base/alloc.h"
 #include "fastmq.h"
@@ -25,6 +26,10 @@
 #define LOOP_MIN_MS 8u
 #define LOOP_MAX_MS 256u
 #define EVENT_BATCH 64
+/* Without a poller it looks after what is left this often. */
+#define REST_NS (20 * NS_PER_MS)
+/* So long it is waited for if it cannot be woken. */
+#define LAST_WAIT_NS NS_PER_S
 
 struct io_thread {
     struct thread thread;
@@ -32,6 +37,7 @@ struct io_thread {
     struct poller *poller;
     struct wakeup wake;
     struct thread_policy policy;
+    char name[40];
 
     /* under `lock` */
     struct list reactors;
@@ -41,15 +47,50 @@ struct io_thread {
     struct list removed;
     struct heap deadlines;
     bool stop;
+    bool ended;
+    bool broken; /* its descriptors are gone: it polls no more and rests */
+    struct wakeup spare;
+    struct cond rest;        /* while it is broken, and when it ends */
     uint64_t sleeping_until; /* CLOCK_NEVER deep, 0: awake */
 };
 
+/* The program has closed descriptors that are not its own: said once, felt by every call on these
+ * sockets. d->lock held. */
+static void give_up(struct io_thread *d)
+{
+    if (d->broken)
+        return;
+    d->broken = true;
+    fprintf(stderr, "fastmq: %s: %s. Its sockets fail from now on.\n", d->name,
+            error_text(FMQ_EBROKEN));
+    LIST_FOR(n, &d->reactors)
+    {
+        struct reactor *r = LIST_ENTRY(n, struct reactor, iot_reactors);
+        reactor_break(r);
+        if (!list_linked(&r->iot_flush)) /* those that linger end */
+            list_push_back(&d->flush, &r->iot_flush);
+    }
+    cond_signal(&d->rest);
+}
+
+/* Has the thread come out of its sleep. d->lock held. */
+static void rouse(struct io_thread *d)
+{
+    d->sleeping_until = 0;
+    cond_signal(&d->rest);
+    if (d->broken || wakeup_signal(&d->wake) == 0)
+        return;
+    give_up(d);
+    /* It sleeps in its poller still. */
+    if (wakeup_init(&d->spare) == 0 &&
+        poller_add(d->poller, d->spare.rfd, POLLER_IN, &d->spare) == 0)
+        wakeup_signal(&d->spare);
+}
+
 static void nudge(struct io_thread *d, uint64_t when)
 {
-    if (d->sleeping_until > when) {
-        d->sleeping_until = 0;
-        wakeup_signal(&d->wake);
-    }
+    if (d->sleeping_until > when)
+        rouse(d);
 }
 
 int io_thread_add(struct io_thread *d, struct reactor *r)
@@ -58,8 +99,10 @@ int io_thread_add(struct io_thread *d, struct reactor *r)
     mutex_lock(&d->lock);
     list_push_back(&d->reactors, &r->iot_reactors);
     r->registered = true;
+    bool broken = d->broken;
     mutex_unlock(&d->lock);
-    int rc = poller_add_child(d->poller, r->poller, POLLER_IN | POLLER_ONESHOT, r);
+    int rc = broken ? -FMQ_EBROKEN
+                    : poller_add_child(d->poller, r->poller, POLLER_IN | POLLER_ONESHOT, r);
     if (rc) {
         mutex_lock(&d->lock);
         list_remove(&r->iot_reactors);
@@ -364,7 +407,10 @@ static void io_thread_run(void *arg)
         drop_removed(d);
         uint64_t now = clock_now();
         mutex_lock(&d->lock);
-        if (d->stop && list_empty(&d->reactors) && list_empty(&d->removed)) {
+        bool over = d->stop && list_empty(&d->reactors) && list_empty(&d->removed);
+        if (over) {
+            d->ended = true;
+            cond_signal(&d->rest);
             mutex_unlock(&d->lock);
             break;
         }
@@ -372,20 +418,27 @@ static void io_thread_run(void *arg)
         if (!list_empty(&d->removed))
             next = now;
         d->sleeping_until = next;
-        mutex_unlock(&d->lock);
-
         struct poller_event events[EVENT_BATCH];
         int64_t timeout = next == CLOCK_NEVER ? -1 : next <= now ? 0 : (int64_t)(next - now);
-        int n = poller_wait(d->poller, events, EVENT_BATCH, timeout);
+        int n = 0;
+        if (d->broken) {
+            cond_wait(&d->rest, &d->lock, (int64_t)REST_NS);
+            mutex_unlock(&d->lock);
+        } else {
+            mutex_unlock(&d->lock);
+            n = poller_wait(d->poller, events, EVENT_BATCH, timeout);
+        }
         now = clock_now();
         mutex_lock(&d->lock);
         d->sleeping_until = 0;
+        if (n < 0 && !poller_may_retry(n))
+            give_up(d);
         mutex_unlock(&d->lock);
 
         for (int i = 0; i < n; i++) {
             if (events[i].data == d)
                 wakeup_drain(&d->wake);
-            else
+            else if (events[i].data != &d->spare)
                 handle_ready(d, events[i].data, now, true);
         }
         run_looks(d, now);
@@ -403,7 +456,9 @@ int io_thread_create(struct io_thread **out, const char *name, const struct thre
     if (!d)
         return -ENOMEM;
     mutex_init(&d->lock);
-    d->wake.rfd = d->wake.wfd = -1;
+    cond_init(&d->rest);
+    d->wake.rfd = d->wake.wfd = d->spare.rfd = d->spare.wfd = -1;
+    snprintf(d->name, sizeof(d->name), "%s", name);
     d->policy = *policy;
     list_init(&d->reactors);
     list_init(&d->flush);
@@ -425,6 +480,7 @@ int io_thread_create(struct io_thread **out, const char *name, const struct thre
         if (d->poller)
             poller_destroy(d->poller);
         wakeup_fini(&d->wake);
+        cond_fini(&d->rest);
         mutex_fini(&d->lock);
         mem_free(d);
         return rc;
@@ -442,13 +498,20 @@ void io_thread_destroy(struct io_thread *d)
 {
     mutex_lock(&d->lock);
     d->stop = true;
-    d->sleeping_until = 0;
-    wakeup_signal(&d->wake);
+    rouse(d);
+    uint64_t until = clock_now() + LAST_WAIT_NS;
+    while (!d->ended && (!d->broken || clock_now() < until))
+        cond_wait(&d->rest, &d->lock, (int64_t)REST_NS);
+    bool ended = d->ended;
     mutex_unlock(&d->lock);
+    if (!ended) /* asleep in a poller that nobody can reach any more: it is left there */
+        return;
     thread_join(&d->thread);
     poller_del(d->poller, d->wake.rfd);
     poller_destroy(d->poller);
     wakeup_fini(&d->wake);
+    wakeup_fini(&d->spare);
+    cond_fini(&d->rest);
     mutex_fini(&d->lock);
     mem_free(d);
 }

@@ -206,6 +206,12 @@ int fmq_hub_wait(fmq_hub *h, void **ready, int max)
     int count = 0;
     bool woken = false;
     int n = poller_wait(h->poller, events, max < HUB_BATCH ? max : HUB_BATCH, 0);
+    if (n < 0 && !poller_may_retry(n)) {
+        LIST_FOR(it, &h->sockets)
+        reactor_break(
+            LIST_ENTRY(LIST_ENTRY(it, struct notifier, loop_member), struct reactor, notify));
+        return -FMQ_EBROKEN;
+    }
     for (int i = 0; i < n; i++) {
         if (events[i].data == h) {
             woken = true;

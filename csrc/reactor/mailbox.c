@@ -17,7 +17,7 @@ void mailbox_post(struct reactor *r, struct cmd *cmd, bool urgent)
     if (watchers == 1 && !wake && atomic_load(&r->notify.loop))
         loop_post(r);
     else if ((wake || watchers) && !atomic_exchange(&r->wake_set, true)) /* reactor_drain_wake */
-        wakeup_signal(&r->wake);
+        reactor_signal(r);
 }
 
 void mailbox_run(struct reactor *r)

@@ -23,6 +23,10 @@ static int poll_pass(struct reactor *r, int64_t timeout_ns)
     int n = poller_wait(r->poller, events, POLL_BATCH, timeout_ns);
     mutex_lock(&r->lock);
     atomic_store_explicit(&r->asleep, false, memory_order_relaxed);
+    if (n < 0 && !poller_may_retry(n)) {
+        reactor_break(r);
+        reactor_notify(r);
+    }
     for (int i = 0; i < n; i++) {
         struct io *io = events[i].data;
         if (!io->dead)

@@ -516,12 +516,14 @@ int fmq_pollset_wait(fmq_pollset *p, struct fmq_pollevent *out, int max, int tim
          * more to do if it is left for a while. */
         if (waited)
             spin_learn(&p->spin, quick && n);
-        if (n || err || last)
+        if (n || err)
             break;
         if (count < 0) {
-            err = count;
+            err = poller_may_retry(count) ? count : -FMQ_EBROKEN;
             break;
         }
+        if (last)
+            break;
     }
     if (--p->waiting == 0)
         for (struct list *g; (g = list_pop_front(&p->removed));)

@@ -75,10 +75,26 @@ void reactor_unref(struct reactor *r)
     }
 }
 
+void reactor_break(struct reactor *r)
+{
+    int none = 0;
+    if (atomic_exchange(&r->broken, true))
+        return;
+    atomic_compare_exchange_strong(&r->stop, &none, FMQ_EBROKEN);
+    atomic_store(&r->asleep, false);
+    wakeup_signal(&r->wake);
+}
+
+void reactor_signal(struct reactor *r)
+{
+    if (wakeup_signal(&r->wake))
+        reactor_break(r);
+}
+
 void reactor_wake(struct reactor *r)
 {
     if (atomic_exchange(&r->asleep, false))
-        wakeup_signal(&r->wake);
+        reactor_signal(r);
 }
 
 /* In this order: who posts after the drain signals again, and what was posted before it is seen. */
@@ -106,7 +122,7 @@ void reactor_stop(struct reactor *r, int code)
     atomic_store(&r->stop, code);
     cond_broadcast(&r->cond);
     atomic_store(&r->asleep, false);
-    wakeup_signal(&r->wake);
+    reactor_signal(r);
     reactor_notify(r);
 }
 

@@ -119,6 +119,7 @@ struct reactor {
 
     bool closed;
     bool finished;
+    atomic_bool broken; /* see reactor_break */
 };
 
 /* 0 or a negative errno; reactor_unref ends it then, too. */
@@ -197,6 +198,14 @@ void reactor_poll_once(struct reactor *r, bool fired);
 
 /* Wakes the thread that sleeps in the poller, if one does. */
 void reactor_wake(struct reactor *r);
+/* Makes the poller report something, so that whoever waits in it or on it comes. */
+void reactor_signal(struct reactor *r);
+/*
+ * A descriptor that polling needs, here or in the I/O thread, is not there any more: the program
+ * has closed what is not its own. Every call answers FMQ_EBROKEN from now on, and closing waits for
+ * nothing. Any thread that has a reference; no lock is needed.
+ */
+void reactor_break(struct reactor *r);
 void reactor_ref(struct reactor *r);
 void reactor_unref(struct reactor *r);
 

@@ -86,7 +86,7 @@ int fmq_close(fmq_socket *s)
     for (int i = 0; (s->net.pipes.reactor.polling || s->net.pipes.reactor.waiters) && i < 1000;
          i++) {
         atomic_store(&s->net.pipes.reactor.asleep, false);
-        wakeup_signal(&s->net.pipes.reactor.wake);
+        reactor_signal(socket_reactor(s));
         cond_broadcast(&s->net.pipes.reactor.cond);
         s->net.pipes.reactor.waiters++;
         cond_wait(&s->net.pipes.reactor.cond, &s->net.pipes.reactor.lock, (int64_t)NS_PER_MS);

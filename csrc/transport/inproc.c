@@ -144,7 +144,7 @@ static void note(struct inproc_link *l, int side, unsigned events, bool urgent)
     e->events |= events;
     if (e->posted) { /* its run will see the new bits, too */
         if (urgent)
-            wakeup_signal(&e->set->pipes.reactor.wake);
+            reactor_signal(&e->set->pipes.reactor);
         return;
     }
     e->posted = true;

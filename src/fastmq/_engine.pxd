@@ -61,6 +61,7 @@ cdef extern from "fastmq.h" nogil:
     const int FMQ_ETERM
     const int FMQ_EMTHREAD
     const int FMQ_EFORKED
+    const int FMQ_EBROKEN
     const int FMQ_ROUTER
     const int FMQ_STREAM
     const int FMQ_DONTWAIT

@@ -339,11 +339,12 @@ void wakeup_fini(struct wakeup *w)
     w->rfd = w->wfd = -1;
 }
 
-void wakeup_signal(struct wakeup *w)
+int wakeup_signal(struct wakeup *w)
 {
     sim_spend(300);
     at(w->wfd)->signalled = true;
     sim_changed();
+    return 0;
 }
 
 void wakeup_drain(struct wakeup *w)

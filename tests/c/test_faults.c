@@ -1305,3 +1305,91 @@ TEST(a_message_that_could_not_be_begun_promises_nothing)
     eng_close(s);
     eng_end(ctx);
 }
+
+/* ---- descriptors that others close ---- */
+
+/* The call answers so before the deadline, or else at once. */
+static void must_break(fmq_socket *s)
+{
+    struct parts p;
+    parts_init(&p);
+    CHECK_EQ(eng_recv(s, &p, ENG_WAIT_MS), -FMQ_EBROKEN);
+    CHECK_EQ(eng_recv(s, &p, ENG_WAIT_MS), -FMQ_EBROKEN);
+    parts_fini(&p);
+    CHECK_EQ(eng_try_send(s, "x"), -FMQ_EBROKEN);
+}
+
+/* All polling fails from the nth call on, in whichever thread that is: calls fail, nothing spins,
+ * closing ends although messages wait to be sent. */
+static void polling_breaks(enum sys_call call, long nth, unsigned which)
+{
+    fmq_ctx *ctx = eng_ctx();
+    fmq_socket *a = eng_socket(ctx, FMQ_DEALER), *b = eng_socket(ctx, FMQ_DEALER);
+    fmq_socket *lonely = eng_socket(ctx, FMQ_DEALER);
+    struct eng_name name = eng_bind(b, "tcp");
+    eng_connect(a, &name);
+    eng_send(a, "1");
+    eng_expect(b, "1");
+    eng_must(fmq_connect(lonely, "tcp://127.0.0.1:1"), "connect");
+    eng_send(lonely, "never sent");
+    sys_fail_call(call, nth, which, 1000000);
+    must_break(a);
+    must_break(b);
+    uint64_t cpu = eng_cpu();
+    usleep(200000);
+    CHECK(eng_cpu() - cpu < 100 * NS_PER_MS);
+    eng_close(lonely);
+    eng_close(a);
+    eng_close(b);
+    eng_end(ctx);
+    sys_fail_call(call, 0, 0, 0);
+}
+
+TEST(a_poller_that_was_closed_is_told_once_and_ends_the_sockets)
+{
+    for (long nth = 1; nth <= 4; nth++)
+        for (unsigned which = 0; which < 2; which++)
+            polling_breaks(SYS_POLLER_LOST, nth, which);
+}
+
+TEST(a_poll_set_whose_poller_was_closed_says_so)
+{
+    fmq_ctx *ctx = eng_ctx();
+    fmq_socket *s = eng_socket(ctx, FMQ_DEALER);
+    fmq_pollset *set;
+    struct fmq_pollevent ev;
+    eng_must(fmq_pollset_new(&set), "pollset_new");
+    eng_must(fmq_pollset_add(set, s, FMQ_POLLIN, s), "add");
+    for (int timeout = -1; timeout <= 0; timeout++) {
+        sys_fail_call(SYS_POLLER_LOST, 1, 0, 1000000);
+        CHECK_EQ(fmq_pollset_wait(set, &ev, 1, timeout), -FMQ_EBROKEN);
+        sys_fail_call(SYS_POLLER_LOST, 0, 0, 0);
+    }
+    fmq_pollset_free(set);
+    eng_close(s);
+    eng_end(ctx);
+}
+
+TEST(a_hub_whose_poller_was_closed_says_so)
+{
+    fmq_hub *h;
+    void *ready[1];
+    if (fmq_hub_new(&h) == -ENOTSUP)
+        return; /* pollers without descriptors */
+    sys_fail_call(SYS_POLLER_LOST, 1, 0, 0);
+    CHECK_EQ(fmq_hub_wait(h, ready, 1), -FMQ_EBROKEN);
+    sys_fail_call(SYS_POLLER_LOST, 0, 0, 0);
+    fmq_hub_free(h);
+}
+
+TEST(a_wake_up_that_was_closed_does_not_keep_the_context_from_ending)
+{
+    fmq_ctx *ctx = eng_ctx();
+    fmq_socket *a = eng_socket(ctx, FMQ_DEALER);
+    eng_must(fmq_connect(a, "tcp://127.0.0.1:1"), "connect");
+    eng_send(a, "never sent");
+    sys_fail_call(SYS_WAKEUP_LOST, 1, 0, 1000000);
+    eng_close(a);
+    eng_end(ctx);
+    sys_fail_call(SYS_WAKEUP_LOST, 0, 0, 0);
+}

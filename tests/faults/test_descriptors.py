@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from helpers import WAIT_MS, eventually, last_endpoint, recv
+from helpers import WAIT_MS, eventually, last_endpoint, recv, run_python
 from target import fastmq_only, zmq
 
 pytestmark = [
@@ -333,3 +333,85 @@ say("bound")
     assert number == errno.EMFILE, text
     assert one.says() == "bound"
     assert eventually("it ended", lambda: one.process.poll() is not None)
+
+
+CLOSES = """
+import os, sys, time
+
+def ours(before):
+    names = {}
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        try:
+            names[fd] = os.readlink(f"/proc/self/fd/{fd}")
+        except OSError:
+            pass
+    return {fd: name for fd, name in names.items() if before.get(fd) != name}
+
+def close_ours(before, kinds):
+    for fd, name in ours(before).items():
+        if any(kind in name for kind in kinds.split(",")):
+            os.close(fd)
+
+before = ours({})
+ctx = zmq.Context()
+a, b = ctx.socket(zmq.DEALER), ctx.socket(zmq.DEALER)
+a.bind("tcp://127.0.0.1:*")
+b.connect(a.last_endpoint)
+b.send(b"1")
+assert a.recv(timeout=8000) == b"1"
+for s in a, b:
+    s.rcvtimeo = 8000
+"""
+
+KINDS_OF_DESCRIPTORS = ["eventpoll", "eventfd", "eventpoll,eventfd", "eventpoll,eventfd,socket"]
+
+
+@pytest.mark.parametrize("kinds", KINDS_OF_DESCRIPTORS)
+def test_a_program_that_closes_what_is_not_its_own_is_told_and_ends(kinds):
+    """As closing all descriptors above 2 does, in a program that becomes a daemon."""
+    done = run_python(
+        CLOSES
+        + """
+close_ours(before, sys.argv[1])
+try:
+    a.recv()
+    print("received")
+except zmq.ZMQError as e:
+    print(type(e).__name__, e)
+used = time.process_time()
+time.sleep(0.3)
+print(time.process_time() - used < 0.1)
+for s in a, b:
+    s.close()
+ctx.term()
+print("ended")
+""",
+        kinds,
+        timeout=30,
+    )
+    lines = done.stdout.splitlines()
+    assert lines[-2:] == ["True", "ended"], (done.stdout, done.stderr)
+    if "eventpoll" in kinds:
+        assert "was closed by another part of the program" in lines[0]
+    assert done.returncode == 0
+    assert done.stderr.count("was closed by another part") <= 1
+
+
+@pytest.mark.parametrize("kinds", KINDS_OF_DESCRIPTORS)
+def test_messages_that_wait_do_not_keep_such_a_program_alive(kinds):
+    done = run_python(
+        CLOSES
+        + """
+c = ctx.socket(zmq.DEALER)
+c.connect("tcp://127.0.0.1:1")
+c.send(b"never")
+close_ours(before, sys.argv[1])
+for s in a, b, c:
+    s.close()
+ctx.term()
+print("ended")
+""",
+        kinds,
+        timeout=30,
+    )
+    assert done.stdout == "ended\n", done.stderr

@@ -89,6 +89,11 @@ cdef class _Hub:
         turn_begins()
         while n == HUB_BATCH and not turn_spent():
             n = fmq_hub_wait(self.hub, ready, HUB_BATCH)
+            if n == -FMQ_EBROKEN:
+                self.unwatch()
+                for place in list(self.members):
+                    place.again()  # the engine has an error for all that wait
+                fail(n)
             for i in range(n):
                 Py_INCREF(<object>ready[i])  # before anything may run that lets one of them go
             batch = []
