@@ -24,6 +24,7 @@ static void properties(struct peer *p, const uint8_t *body, size_t len)
     }
     CHECK(p->meta);
     CHECK(p->remote_type == -1 || peer_types_match(p->cfg.socket_type, p->remote_type));
+    CHECK(!peer_identity_is_reserved(p->remote_identity, p->remote_identity_len));
     mem_fail_at(0);
     struct command_buf again;
     struct meta *first = p->meta;

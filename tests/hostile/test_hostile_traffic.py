@@ -100,6 +100,29 @@ def test_lengths_that_promise_much_reserve_little(scene):
     place.settle()
 
 
+@pytest.mark.parametrize("version", [(3, 1), (2, 0), (1, 0)], ids=["3.1", "2.0", "1.0"])
+def test_nobody_guesses_the_name_that_a_router_made_up_for_another(scene, version):
+    """Whoever had it would get the replies to the other one."""
+    place = scene("ROUTER", "NULL", "tcp")
+    (healthy,) = place.server.peers()
+    number = int.from_bytes(healthy.identity, "big")
+    assert healthy.identity[0] == 0
+    claimed = [((number - i) % 2**32).to_bytes(5, "big") for i in range(40)]
+    held = []
+    with place.healthy.busy():
+        for claim in claimed:
+            w = wire.connect(place.address, version)
+            w.handshake("DEALER", claim)
+            w.send_message(b"it is me")
+            held.append(w)
+        eventually("all are in", lambda: len(place.server.peers()) == 1 + len(held))
+    assert not {p.identity for p in enemies(place)} & set(claimed)
+    for w in held:
+        assert w.silent(0.001)
+        w.close()
+    place.settle()
+
+
 def test_the_end_of_a_frame_may_come_byte_by_byte(scene):
     """It is not moved for each of them (tests/c/test_steps.c counts it)."""
     place = scene("PULL", "NULL", "tcp")
