@@ -229,6 +229,14 @@ void notify_told(struct reactor *r, int events)
     r->work |= WORK_WATCHED;
 }
 
+void notify_refused(struct reactor *r, bool sending)
+{
+    if (sending)
+        notify_told(r, 0);
+    else if (r->notify.shown[OUT])
+        notify_told(r, FMQ_POLLOUT);
+}
+
 void notify_fini(struct reactor *r)
 {
     struct notifier *w = &r->notify;

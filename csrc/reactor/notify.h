@@ -55,6 +55,10 @@ int notify_signal_fd(const struct reactor *r, int event);
 int notify_export_fd(struct reactor *r, int *fd);
 /* FD's holder was told `events`: when it is not writable, becoming so will be shown. Lock held. */
 void notify_told(struct reactor *r, int events);
+/* FD's holder made a call that would have to wait. Sending, it waits for room as if it had been
+ * told; receiving, it has seen that there is room, if that is shown, and need not be woken for it
+ * again: it may never ask for EVENTS. Lock held. */
+void notify_refused(struct reactor *r, bool sending);
 /* Nobody can be inside any more. */
 void notify_fini(struct reactor *r);
 

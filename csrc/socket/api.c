@@ -128,12 +128,22 @@ static int send_locked(struct fmq_socket *s, struct msg *parts, uint32_t n, bool
     return rc;
 }
 
+/* What the holder of FD learns from a call that would have to wait: who cannot send waits for room,
+ * and who looks for a message has seen what FD showed. */
+static inline void tell_refused(struct fmq_socket *s, int rc, bool sends)
+{
+    struct reactor *r = socket_reactor(s);
+    if (rc == -EAGAIN && (sends || r->notify.waits_out))
+        notify_refused(r, sends);
+}
+
 int fmq_try_send(fmq_socket *s, struct msg *parts, uint32_t n, bool more)
 {
     int rc = reactor_try_enter(socket_reactor(s));
     if (rc)
         return rc;
     rc = send_locked(s, parts, n, more);
+    tell_refused(s, rc, true);
     reactor_leave(socket_reactor(s));
     return rc;
 }
@@ -174,6 +184,7 @@ int fmq_try_send_bytes(fmq_socket *s, const void *data, size_t size, void *objec
         if (rc)
             msg_drop(&m);
     }
+    tell_refused(s, rc, true);
     reactor_leave(socket_reactor(s));
     return rc;
 }
@@ -190,6 +201,7 @@ struct attempt {
     struct parts *out;
     struct meta **meta;
     struct fmq_receipt *receipt;
+    bool sends;
     bool counts; /* sending: it is to be counted when it has to wait */
 };
 
@@ -199,6 +211,7 @@ static int attempt_once(fmq_socket *s, struct attempt *a)
     if (rc)
         return rc;
     rc = a->run(s, a);
+    tell_refused(s, rc, a->sends);
     reactor_leave(socket_reactor(s));
     return rc;
 }
@@ -226,6 +239,7 @@ static int attempt_until(fmq_socket *s, struct attempt *a, int timeout_ms)
             break;
         }
     }
+    tell_refused(s, rc, a->sends);
     reactor_leave(socket_reactor(s));
     return rc;
 }
@@ -238,7 +252,8 @@ static int run_send(struct fmq_socket *s, struct attempt *a)
 static int send_waiting(fmq_socket *s, struct msg *parts, uint32_t n, bool more, int timeout_ms,
                         bool counts)
 {
-    struct attempt a = {.run = run_send, .part = parts, .count = n, .more = more, .counts = counts};
+    struct attempt a = {
+        .run = run_send, .part = parts, .count = n, .more = more, .sends = true, .counts = counts};
     return attempt_until(s, &a, timeout_ms);
 }
 
@@ -389,6 +404,7 @@ int fmq_try_recv_part(fmq_socket *s, struct msg *out, struct meta **meta)
     if (rc)
         return rc;
     rc = recv_part_locked(s, out, meta);
+    tell_refused(s, rc, false);
     reactor_leave(socket_reactor(s));
     return rc;
 }
