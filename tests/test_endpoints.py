@@ -282,6 +282,53 @@ def test_a_live_ipc_path_is_in_use(make, tmp_path):
 
 
 @fastmq_only("its own option")
+def serves(make, pull, address):
+    push = make(zmq.PUSH)
+    push.connect(address)
+    push.send(b"x")
+    return recv(pull) == b"x"
+
+
+def test_an_empty_file_gives_way_to_an_ipc_server(make, tmp_path):
+    """As mkstemp leaves it for who chooses a name that way."""
+    path = tmp_path / "chosen"
+    path.touch(0o600)
+    pull = make(zmq.PULL)
+    pull.bind(f"ipc://{path}")
+    assert stat.S_ISSOCK(path.stat().st_mode)
+    assert serves(make, pull, f"ipc://{path}")
+
+
+@fastmq_only("removes it")
+def test_a_file_with_something_in_it_gives_way_to_ipc_steal_alone(make, tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"precious")
+    with pytest.raises(zmq.ZMQError, match="not empty") as caught:
+        make(zmq.PULL).bind(f"ipc://{path}")
+    assert caught.value.errno == zmq.EADDRINUSE
+    assert path.read_bytes() == b"precious"
+    pull = make(zmq.PULL)
+    pull.setsockopt(zmq.SocketOption.IPC_STEAL, 1)
+    pull.bind(f"ipc://{path}")
+    assert serves(make, pull, f"ipc://{path}")
+
+
+@fastmq_only("removes some of them")
+@pytest.mark.parametrize("steal", [0, 1])
+def test_what_is_no_plain_file_stays_where_an_ipc_server_would_be(make, tmp_path, steal):
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "target").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    before = sorted(tmp_path.iterdir())
+    for name in ("folder", "fifo", "link"):
+        sock = make(zmq.PULL)
+        sock.setsockopt(zmq.SocketOption.IPC_STEAL, steal)
+        with raises_errno(zmq.EADDRINUSE):
+            sock.bind(f"ipc://{tmp_path}/{name}")
+    assert sorted(tmp_path.iterdir()) == before
+
+
 def test_ipc_steal_takes_a_live_path(make, tmp_path):
     a, b, push = make(zmq.PULL), make(zmq.PULL), make(zmq.PUSH)
     b.setsockopt(zmq.SocketOption.IPC_STEAL, 1)

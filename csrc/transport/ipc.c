@@ -73,6 +73,25 @@ static int find_server(const struct net_addr *addr)
     return rc >= 0 || rc == -EAGAIN || rc == -EPERM || rc == -EACCES ? -EADDRINUSE : 0;
 }
 
+/* Whether what lies at the path may go: 0, or -EADDRINUSE with a detail. An empty file is what
+ * mkstemp leaves of who chose a name that way. */
+static int may_take_over(const struct address *a, bool steal)
+{
+    struct stat st;
+    if (lstat(a->host, &st) == 0 && !S_ISSOCK(st.st_mode)) {
+        if (S_ISREG(st.st_mode) && (steal || st.st_size == 0))
+            return 0;
+        detail_set(S_ISREG(st.st_mode) ? "'%.100s' is a file that is not empty; IPC_STEAL takes it"
+                                       : "'%.100s' exists and is neither a socket nor a plain file",
+                   a->host);
+        return -EADDRINUSE;
+    }
+    int rc = steal ? 0 : find_server(&a->at[0]);
+    if (rc == -EADDRINUSE)
+        detail_set("a live server is bound to ipc path '%.100s'", a->host);
+    return rc;
+}
+
 static int ipc_listen(struct endpoint *ep, struct address *a)
 {
     const struct option_values *o = &ep->set->pipes.opt;
@@ -90,13 +109,7 @@ static int ipc_listen(struct endpoint *ep, struct address *a)
     int rc = net_listen(fd, &a->at[0], o->backlog, false, false);
     struct stat st;
     if (rc == -EADDRINUSE && a->host[0] != '@') {
-        if (lstat(a->host, &st) == 0 && !S_ISSOCK(st.st_mode)) {
-            detail_set("'%.100s' exists and is not a socket", a->host);
-        } else {
-            rc = o->ipc_steal ? 0 : find_server(&a->at[0]);
-            if (rc == -EADDRINUSE)
-                detail_set("a live server is bound to ipc path '%.100s'", a->host);
-        }
+        rc = may_take_over(a, o->ipc_steal);
         if (rc == 0) {
             unlink(a->host);
             rc = net_listen(fd, &a->at[0], o->backlog, false, false);
