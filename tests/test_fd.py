@@ -150,3 +150,18 @@ def test_a_program_that_never_asks_for_events_is_not_woken_for_ever(make, endpoi
 
     assert any(quiet() for _ in range(5))
     assert nothing_arrives(there)
+
+
+@fastmq_only("has the descriptor from the beginning on")
+@one
+def test_a_descriptor_that_is_asked_for_late_shows_the_room_that_came_meanwhile(make, endpoint):
+    push, pull = make(zmq.PUSH, sndhwm=1), make(zmq.PULL, rcvhwm=1)
+    endpoint.connect(push, endpoint.bind(pull))
+    wait_writable(push)
+    fill(push, b"x" * 100_000)
+    while pull.poll(QUIET_MS):
+        pull.recv()
+    wait_writable(push)
+    wait(push)
+    assert push.getsockopt(zmq.EVENTS) & OUT
+    assert not readable(push, QUIET_MS)

@@ -106,8 +106,8 @@ int notify_export_fd(struct reactor *r, int *fd)
             return rc;
         }
         notify_want(r, FMQ_POLLIN, true);
-        /* Who asked for EVENTS before FD waits for room from now on. */
-        notify_told(r, r->ops->shared_events(r));
+        /* Whatever it knew so far: it may have been refused before it asked for the descriptor. */
+        notify_told(r, 0);
     }
     /* Where pollers have no descriptor, what the background thread reads is shown all the same. */
     *fd = poller_fd(w->outer);
