@@ -21,7 +21,7 @@ BUILD_INPUTS := pyproject.toml setup.py $(shell find csrc src \
                 -name '*.[ch]' -o -name '*.def' -o -name '*.pyx' -o -name '*.px[di]')
 
 .DEFAULT_GOAL := help
-.PHONY: help run test pyzmq-suite test-fast test-asan bench soak budget ctest tsan sim cross corpora fuzz lint \
+.PHONY: help run test pyzmq-suite test-fast test-asan bench soak budget ctest tsan sim random cross corpora fuzz lint \
         format types docs dist-check clean
 .DELETE_ON_ERROR:
 
@@ -73,6 +73,12 @@ sim: ## the engine in a simulated world, a run a seed (SEEDS=, FIRST_SEED=, or S
 	$(MAKE) --no-print-directory -C tests/c ../../build/c-asan/test_sim MODE=asan
 	SEEDS=$(SEEDS) FIRST_SEED=$(FIRST_SEED) $(if $(SEED),SEED=$(SEED)) VERBOSE=$(VERBOSE) \
 	    build/c-asan/test_sim every_seed_holds
+
+random: SEEDS = 2000
+random: $(VENV)/.test ## random programs in event loops, one a seed (SEEDS=, FIRST_SEED=, or SEED= [VERBOSE=1])
+	$(BIN)/python -m tests.random_loops $(if $(SEED),--seed $(SEED) $(if $(VERBOSE),--verbose),\
+	    --seeds $(SEEDS) --first $(FIRST_SEED))
+
 # Zig compiles for any system on any; what is Linux's runs here, another processor's by qemu-user.
 cross: $(VENV)/.cross ## the C tests for musl, aarch64, macOS and FreeBSD: built, and run where they can be
 	@set -e; for target in $(CROSS); do \
