@@ -76,16 +76,13 @@ class Passing(Future[_T]):
 
     def __await__(self) -> Generator[Any, None, _T]:
         waiter = self.waiter
-        if waiter is None:
-            yield
-            return self.result()
-        waiter.enter()
+        turn = waiter.enter()
         try:
             yield
         except BaseException:
             waiter.abandon()
             raise
-        waiter.delivered()
+        waiter.passed(turn)
         return self.result()
 
     __iter__ = __await__
@@ -355,8 +352,10 @@ class _AsyncSocket(_Async, _core.AsyncSocket, Socket[Future[Any]]):
                 if error is not None:
                     raise error
                 if ended:
-                    if self._pass_turn(loop):
+                    if not self._may_complete():
+                        turn = _core.turn_number()
                         await asyncio.sleep(0)
+                        _core.turn_passed(turn)
                     return sent
                 if not blocked:
                     await asyncio.sleep(0)

@@ -190,7 +190,8 @@ cdef class _LoopWaiters:
     cdef bint in_hub       # the loop watches through it, else by fd
     cdef int fd
     cdef int wanted        # FMQ_POLL* that the engine shows for it; 0: not with the loop
-    cdef bint called       # the loop will call it in its next turn
+    cdef bint called       # the loop will call it in the turn after this:
+    cdef uint64_t turn
     cdef _Queue receivers
     cdef _Queue senders
     cdef dict addressed    # of those: how many whole messages wait for a peer, by its id
@@ -198,13 +199,16 @@ cdef class _LoopWaiters:
     cdef dict pollers      # mask of events -> OrderedDict of Futures
 
     def __call__(self):
-        self.called = False
+        if self.called:
+            self.called = False
+            turn_passed(self.turn)
         self.serve()
 
     cdef int again(self) except -1:
         """Has the loop come back to it in its next turn."""
         if not self.called and not self.loop.is_closed():
             self.called = True
+            self.turn = core_turn.number
             try:
                 self.loop.call_soon(self)
             except BaseException:

@@ -14,8 +14,8 @@ cdef class AsyncSocket(Socket):
 
     cdef _SocketWaiters waits
     cdef bint own_messages     # the class has a recv_multipart of its own
-    cdef uint64_t turn         # in which it has completed verbs at once
-    cdef unsigned completions  # how many
+    cdef unsigned completions  # verbs that were done at once in a turn of the loop
+    cdef uint64_t turn         # which
 
     cdef _SocketWaiters join(self):
         cdef _SocketWaiters waits
@@ -35,22 +35,27 @@ cdef class AsyncSocket(Socket):
 
     cdef inline bint may_complete(self):
         """Whether awaiting what is done at once need not go through the loop."""
+        return self.completions % CLOCK_EVERY != 0 or self.may_go_on()
+
+    cdef bint may_go_on(self):
+        cdef uint64_t now = core_now_ns()
+        if now - core_turn.look > TURN_GAP_NS:
+            turn_begins()
+        core_turn.look = now
         if self.turn != core_turn.number:
             self.turn = core_turn.number
             self.completions = 0
-        return self.completions < TURN_COMPLETIONS and not core_turn.spent
-
-    cdef inline void completed(self):
-        self.completions += 1
-        if self.completions % CLOCK_EVERY == 0:
-            turn_spent()
-
-    def _pass_turn(self, loop):
-        """Whether a verb that was done at once has to let other tasks run before it ends."""
-        if self.may_complete():
-            self.completed()
+        core_turn.done += self.completions + 1
+        if self.completions >= TURN_COMPLETIONS:
             return False
-        expect_turn(loop)
+        # Time counts only where it is spent on such completions.
+        return core_turn.done < CLOCK_EVERY or now - core_turn.start <= TURN_NS
+
+    def _may_complete(self):
+        """Whether a verb that was done at once may end without letting other tasks run."""
+        if not self.may_complete():
+            return False
+        self.completions += 1
         return True
 
     # -- receiving --
@@ -79,7 +84,7 @@ cdef class AsyncSocket(Socket):
                 if w.keeps:
                     w.let_go()
                     return passing_in(loop, value, w)
-                self.completed()
+                self.completions += 1
                 return finished_in(loop, value)
             if rc != -EAGAIN:
                 return failed_in(loop, receive_error(w, rc))
@@ -143,7 +148,7 @@ cdef class AsyncSocket(Socket):
             future = Future_()  # first: without a loop no message is taken
             rc = fmq_try_recv_part(self.s, &m, NULL)
             if rc >= 0:
-                self.completed()
+                self.completions += 1
                 future.set_result(take_bytes(&m))
                 return future
         w = _Waiter.__new__(_Waiter)
@@ -267,9 +272,8 @@ cdef class AsyncSocket(Socket):
                     return failed_in(loop, e)
             else:
                 if not self.may_complete():
-                    w.let_go()
-                    return passing_in(loop, value, w)
-                self.completed()
+                    return passing_in(loop, value, None)
+                self.completions += 1
                 return finished_in(loop, value)
         elif w.flags & 1:
             return failed_in(loop, make_error(-EAGAIN))
@@ -307,7 +311,7 @@ cdef class AsyncSocket(Socket):
                 if rc >= 0:
                     if flags & 2:
                         note_begun(self.handle)
-                    self.completed()
+                    self.completions += 1
                     future.set_result(None if copy else finished_tracker())
                     return future
         w = _Waiter.__new__(_Waiter)

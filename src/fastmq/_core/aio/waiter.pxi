@@ -51,7 +51,8 @@ def set_asyncio(names):
 # would keep everything else of the loop from running. After so many completions of a socket in one
 # turn of the loop, or when the turn has lasted so long, the next verb is done at once all the same,
 # but awaiting its Future takes a turn. What serves waiters stops after that time, too, and goes on
-# in the next turn. All of this belongs to the thread that runs the loop.
+# in the next turn. A turn begins when the loop calls a hub, or lets the first task run that has
+# awaited such a Future. All of this belongs to the thread that runs the loop.
 
 cdef extern from *:
     """
@@ -62,10 +63,10 @@ cdef extern from *:
     #endif
 
     struct core_turn_state {
-        uint64_t number;     /* of the turn, as far as this module notices them */
-        uint64_t start;      /* ns */
-        const void *renewer; /* the loop that was asked to say when the next turn begins */
-        int spent;           /* it has lasted too long */
+        uint64_t number; /* of the turn, as far as this module notices them */
+        uint64_t start;  /* ns */
+        uint64_t look;   /* when it was last asked how long the turn has lasted, ns */
+        unsigned done;   /* about how much was completed in it */
     };
     static CORE_THREAD struct core_turn_state core_turn;
 
@@ -79,13 +80,15 @@ cdef extern from *:
     struct core_turn_state:
         uint64_t number
         uint64_t start
-        const void *renewer
-        int spent
+        uint64_t look
+        unsigned done
     core_turn_state core_turn
     uint64_t core_now_ns() noexcept nogil
 
 cdef enum:
     TURN_NS = 1000000
+    # Who asks so seldom goes by other turns than those that are noticed.
+    TURN_GAP_NS = 10000000
     # Completions of one socket in one turn.
     TURN_COMPLETIONS = 64
     # So many between two looks at the clock.
@@ -94,20 +97,23 @@ cdef enum:
 
 cdef inline void turn_begins() noexcept:
     core_turn.number += 1
-    core_turn.start = core_now_ns()
-    core_turn.spent = 0
-    core_turn.renewer = NULL
+    core_turn.start = core_turn.look = core_now_ns()
+    core_turn.done = 0
 
 
 cdef inline bint turn_spent() noexcept:
-    if not core_turn.spent and core_now_ns() - core_turn.start > TURN_NS:
-        core_turn.spent = 1
-    return core_turn.spent
+    return core_now_ns() - core_turn.start > TURN_NS
 
 
-def next_turn():
-    """The loop has begun another turn."""
-    turn_begins()
+def turn_number():
+    """Number of the present turn of this thread's loop."""
+    return core_turn.number
+
+
+def turn_passed(uint64_t number):
+    """The loop has begun another turn than that."""
+    if core_turn.number == number:  # no other task has said so
+        turn_begins()
 
 
 # ---- Futures ----
@@ -134,18 +140,9 @@ cdef object failed_in(object loop, object error):
 cdef object passing_in(object loop, object value, _Waiter w):
     """A finished Future whose await goes through the loop."""
     future = Passing(loop=loop)
-    future.waiter = w
+    future.waiter = nothing_taken if w is None else w
     future.set_result(value)
-    expect_turn(loop)
     return future
-
-
-cdef int expect_turn(object loop) except -1:
-    """Something goes on in the next turn of the loop: it will be known when that begins."""
-    if core_turn.renewer != <const void *>loop:
-        core_turn.renewer = <const void *>loop
-        loop.call_soon(next_turn)
-    return 0
 
 
 def passing(loop, value):
@@ -289,8 +286,9 @@ cdef class _Waiter:
                 place.again()
 
     def enter(self):
-        """A task begins to await the Future."""
+        """A task begins to await the Future: the number of the turn."""
         self.awaiting += 1
+        return core_turn.number
 
     def abandon(self):
         """The task was cancelled while it awaited: what was received and not seen goes back."""
@@ -302,6 +300,12 @@ cdef class _Waiter:
         """A task has the result."""
         self.taken = None
         self.socket = None
+
+    def passed(self, uint64_t number):
+        """A task has the result, in another turn than that."""
+        self.taken = None
+        self.socket = None
+        turn_passed(number)
 
     cdef int give_back(self) except -1:
         cdef _Taken taken
@@ -338,6 +342,9 @@ cdef class _Waiter:
         if not future.done():
             future.set_exception(error)
         return 0
+
+
+cdef _Waiter nothing_taken = _Waiter()  # of Futures that have nothing to give back
 
 
 # ---- taking messages, never waiting ----
@@ -407,6 +414,7 @@ cdef object take(fmq_socket *s, _Waiter w, bint look, int *rc):
     cdef _Taken taken
     cdef list rows = None
     cdef list some
+    cdef uint32_t i
     if w.kind == TAKE_MESSAGE or w.kind == TAKE_NEXT:
         limit = 1
     elif w.kind == TAKE_MANY:
@@ -415,6 +423,11 @@ cdef object take(fmq_socket *s, _Waiter w, bint look, int *rc):
     parts_init(&p)
     try:
         rc[0] = more = look_for(s, limit, &p, wanted, look)
+        if more > 0 and limit == 1 and not w.keeps:
+            some = []
+            for i in range(p.len):
+                some.append(take_at(&p, i, receipt.meta, w.copy, w.track))
+            return some
         while more > 0:
             # One receipt is for what came of one peer: there may be more.
             some = rows_of(&p, NULL if w.kind == TAKE_MANY else receipt.meta, w)
