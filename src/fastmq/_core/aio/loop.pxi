@@ -201,7 +201,7 @@ cdef class _LoopWaiters:
     def __call__(self):
         if self.called:
             self.called = False
-            turn_passed(self.turn)
+            turn_is_past(self.turn)
         self.serve()
 
     cdef int again(self) except -1:

@@ -302,10 +302,15 @@ cdef class AsyncSocket(Socket):
         if self.waits is None:
             self.join()
         if PyBytes_CheckExact(data) and routing_id is None and group is None and not track \
-                and self.waits.sending == 0 and self.may_complete():
+                and self.waits.sending == 0:
             size = PyBytes_GET_SIZE(data)
             if size <= BIG:
-                future = Future_()  # first: without a loop nothing is sent
+                # First: without a loop nothing is sent.
+                if self.may_complete():
+                    future = Future_()
+                else:
+                    future = Passing()
+                    future.waiter = nothing_taken
                 rc = fmq_try_send_bytes(self.s, PyBytes_AS_STRING(data), <size_t>size,
                                         <void *>data, (flags & 2) != 0)
                 if rc >= 0:

@@ -110,10 +110,14 @@ def turn_number():
     return core_turn.number
 
 
-def turn_passed(uint64_t number):
-    """The loop has begun another turn than that."""
+cdef inline void turn_is_past(uint64_t number) noexcept:
     if core_turn.number == number:  # no other task has said so
         turn_begins()
+
+
+def turn_passed(uint64_t number):
+    """The loop has begun another turn than that."""
+    turn_is_past(number)
 
 
 # ---- Futures ----
@@ -305,7 +309,7 @@ cdef class _Waiter:
         """A task has the result, in another turn than that."""
         self.taken = None
         self.socket = None
-        turn_passed(number)
+        turn_is_past(number)
 
     cdef int give_back(self) except -1:
         cdef _Taken taken
@@ -431,7 +435,7 @@ cdef object take(fmq_socket *s, _Waiter w, bint look, int *rc):
         while more > 0:
             # One receipt is for what came of one peer: there may be more.
             some = rows_of(&p, NULL if w.kind == TAKE_MANY else receipt.meta, w)
-            parts_clear(&p)
+            p.len = 0  # all are empty
             rows = some if rows is None else rows + some
             if w.keeps:
                 taken = _Taken.__new__(_Taken)
