@@ -7,7 +7,7 @@ import threading
 import time
 
 import pytest
-from helpers import QUIET_MS, WAIT_MS, raises_errno, recv, unique
+from helpers import QUIET_MS, WAIT_MS, fill, last_endpoint, raises_errno, recv, unique
 from target import IS_FASTMQ, fastmq_only, zmq
 
 IN, OUT = zmq.POLLIN, zmq.POLLOUT
@@ -439,3 +439,130 @@ def test_a_member_changed_while_another_thread_waits_is_still_seen_by_it(make):
         push.send(b"x")
         waiting.join(WAIT_MS / 2000)
         assert told == [[(pull, zmq.POLLIN)]]
+
+
+def many_pollers(sock, count):
+    pollers = [zmq.Poller() for _ in range(count)]
+    for poller in pollers:
+        poller.register(sock, zmq.POLLIN)
+    return pollers
+
+
+@pytest.mark.parametrize("endpoint", ["tcp", "ipc", "inproc"], indirect=True)
+def test_a_socket_may_be_in_thousands_of_pollers(make, endpoint):
+    pull, push, late = make(zmq.PULL), make(zmq.PUSH), make(zmq.PUSH)
+    address = endpoint.bind(pull)
+    endpoint.connect(push, address)
+    pollers = many_pollers(pull, 2000)
+    assert all(poller.poll(0) == [] for poller in pollers)
+    push.send(b"1")
+    assert all(poller.poll(8000) == [(pull, zmq.POLLIN)] for poller in pollers)
+    assert recv(pull) == b"1"
+    assert all(poller.poll(0) == [] for poller in pollers)
+    endpoint.connect(late, address)  # its connection finds a place in the socket's own poller
+    late.send(b"2")
+    assert pollers[-1].poll(8000) == [(pull, zmq.POLLIN)]
+    assert recv(pull) == b"2"
+    for poller in pollers[::2]:
+        poller.unregister(pull)
+    push.send(b"3")
+    assert all(poller.poll(8000) == [(pull, zmq.POLLIN)] for poller in pollers[1::2])
+
+
+@pytest.mark.parametrize("event", ["POLLIN", "POLLOUT"])
+def test_a_poller_among_many_wakes_up(make, event):
+    """One that was registered late waits as the first do, for input and for room."""
+    pull, push = make(zmq.PULL, rcvhwm=1), make(zmq.PUSH, sndhwm=1)
+    pull.bind("tcp://127.0.0.1:*")
+    push.connect(last_endpoint(pull))
+    sock = pull if event == "POLLIN" else push
+    if event == "POLLOUT":
+        fill(push, bytes(100_000))
+    keep = many_pollers(sock, 600)
+    poller = zmq.Poller()
+    poller.register(sock, getattr(zmq, event))
+
+    def act():
+        if event == "POLLIN":
+            push.send(b"now")
+        else:
+            while pull.poll(200):
+                pull.recv()
+
+    waiting = threading.Timer(0.05, act)
+    waiting.start()
+    assert poller.poll(8000) == [(sock, getattr(zmq, event))]
+    waiting.join()
+    assert keep
+
+
+@pytest.mark.slow
+@fastmq_only("pyzmq's sockets are for one thread")
+def test_hundreds_of_threads_wait_for_one_socket_in_pollers_of_their_own(make):
+    pull, push = make(zmq.PULL), make(zmq.PUSH)
+    pull.bind("tcp://127.0.0.1:*")
+    push.connect(last_endpoint(pull))
+    told = []
+    threads = [
+        threading.Thread(target=lambda p=poller: told.append(p.poll(20_000)))
+        for poller in many_pollers(pull, 450)
+    ]
+    for thread in threads:
+        thread.start()
+    push.send(b"x")
+    for thread in threads:
+        thread.join()
+    assert told == [[(pull, zmq.POLLIN)]] * len(threads)
+    assert recv(pull) == b"x"
+
+
+def test_a_socket_and_its_shadows_are_members_of_their_own(make):
+    a, b = make(zmq.PAIR), make(zmq.PAIR)
+    a.bind("tcp://127.0.0.1:*")
+    b.connect(last_endpoint(a))
+    first, second = zmq.Socket(shadow=a), zmq.Socket(shadow=a)
+    poller = zmq.Poller()
+    poller.register(first, zmq.POLLIN)
+    poller.register(a, zmq.POLLIN)
+    poller.register(second, zmq.POLLOUT)
+    assert poller.poll(8000) == [(second, zmq.POLLOUT)]
+    b.send(b"x")
+    poller.unregister(second)
+    assert poller.poll(8000) == [(first, zmq.POLLIN), (a, zmq.POLLIN)]
+    poller.unregister(first)
+    assert poller.poll(8000) == [(a, zmq.POLLIN)]
+    poller.modify(a, zmq.POLLOUT)
+    poller.register(second, zmq.POLLIN)
+    assert poller.poll(8000) == [(a, zmq.POLLOUT), (second, zmq.POLLIN)]
+    poller.unregister(a)
+    poller.unregister(second)
+    assert poller.poll(0) == []
+
+
+def test_a_file_and_its_number_are_members_of_their_own():
+    poller = zmq.Poller()
+    r, w = os.pipe()
+    with open(r, "rb") as reader, open(w, "wb", buffering=0) as writer:
+        poller.register(r, zmq.POLLIN)
+        poller.register(reader, zmq.POLLIN)
+        assert poller.poll(0) == []
+        writer.write(b"x")
+        assert poller.poll(8000) == [(r, zmq.POLLIN)] * 2
+        poller.unregister(r)
+        assert poller.poll(8000) == [(r, zmq.POLLIN)]
+        poller.unregister(reader)
+
+
+def test_a_number_that_now_means_another_file_can_be_registered_again():
+    poller = zmq.Poller()
+    number, w = os.pipe()
+    poller.register(number, zmq.POLLIN)
+    os.close(number)
+    os.close(w)
+    r, w = os.pipe()
+    os.dup2(r, number)
+    poller.register(number, zmq.POLLIN)
+    os.write(w, b"x")
+    assert poller.poll(8000) == [(number, zmq.POLLIN)]
+    for fd in {r, w, number}:
+        os.close(fd)

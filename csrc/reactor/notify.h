@@ -23,6 +23,7 @@ struct reactor;
 struct notifier {
     struct wakeup signal[2]; /* POLLIN, POLLOUT */
     unsigned count[2];       /* how many watchers want to see it */
+    unsigned nested;         /* how many poll sets hold the socket's poller in theirs */
     bool shown[2];
     bool waits_out;       /* FD's holder was last told that the socket is not writable */
     bool merged;          /* FD is signal[0] alone: the system has no descriptor for a poller */

@@ -3,8 +3,13 @@
  * A set of sockets and descriptors to wait on. Registered once, then each wait costs what is ready
  * and not what is registered: items that were ready last time are looked at directly, all others
  * through one poller that holds the sockets' pollers and the descriptors that show their readiness
- * (watch.h). A socket that is looked at directly need not show anything, and does not: showing and
+ * (notify.h). A socket that is looked at directly need not show anything, and does not: showing and
  * hiding costs system calls.
+ *
+ * A kernel nests only so many pollers in one (epoll: one descriptor is seen through 500, and then
+ * no connection can be added to the socket's poller any more). So where many sets have the same
+ * socket, the later ones take it into their poller only while somebody waits there, and beyond a
+ * second limit look at it from time to time.
  */
 #include <string.h>
 
@@ -16,16 +21,23 @@
 
 #define BATCH 64
 #define FOLLOWER_SLICE_NS (50 * NS_PER_MS)
+/* So many sets keep a socket's poller in theirs, and so many may have it there while they wait. */
+#define NESTED_KEPT 64u
+#define NESTED_MAX 400u
+/* A socket that a waiting set cannot take into its poller is looked at this often. */
+#define LOOK_NS (10 * NS_PER_MS)
 
 struct item {
     struct list node;
     struct list check;       /* pollset.check */
+    struct list guest;       /* pollset.guests: in the poller only while somebody waits */
     struct reactor *reactor; /* NULL: a descriptor, or a socket that was closed */
     const void *key;         /* the handle as registered */
     int fd;
     int events;
     void *data;
     bool dead;
+    bool nested;       /* its socket's poller and signals are in this set's poller */
     bool armed;        /* its socket is to show these events by its descriptors (watch.h) */
     uint64_t reported; /* the last round of a wait that told it */
     uint32_t interest;
@@ -36,6 +48,7 @@ struct fmq_pollset {
     struct poller *poller;
     struct list items;
     struct list check;
+    struct list guests;
     struct list removed; /* removed while somebody waits */
     struct map index;    /* &socket or &fd -> item */
     uint64_t round;      /* counts the looks of all waits */
@@ -63,6 +76,7 @@ int fmq_pollset_new(fmq_pollset **out)
     cond_init(&p->back);
     list_init(&p->items);
     list_init(&p->check);
+    list_init(&p->guests);
     list_init(&p->removed);
     map_init(&p->index);
     *out = p;
@@ -89,6 +103,76 @@ static int watch_signals(struct fmq_pollset *p, struct item *it, struct reactor 
     return 0;
 }
 
+/* Takes what shows the socket's readiness into the poller, unless `most` sets have it already (1).
+ * 0, 1 or a negative errno. The reactor's lock is held. */
+static int nest(struct fmq_pollset *p, struct item *it, struct reactor *r, unsigned most)
+{
+    if (it->nested)
+        return 0;
+    if (r->notify.nested >= most)
+        return 1;
+    int rc = poller_add_child(p->poller, r->poller, POLLER_IN, it);
+    if (rc == 0 && (rc = watch_signals(p, it, r, it->events)) != 0)
+        poller_del_child(p->poller, r->poller);
+    if (rc == -EINVAL) /* the kernel's limit, whatever has used it up */
+        return 1;
+    it->nested = rc == 0;
+    r->notify.nested += it->nested;
+    return rc;
+}
+
+static void unnest(struct fmq_pollset *p, struct item *it, struct reactor *r)
+{
+    if (!it->nested)
+        return;
+    poller_del_child(p->poller, r->poller);
+    unwatch_signals(p, r, it->events);
+    it->nested = false;
+    r->notify.nested--;
+}
+
+/* Somebody is going to sleep in the poller. False: not all sockets could be taken into it. */
+static bool nest_guests(struct fmq_pollset *p)
+{
+    bool all = true;
+    LIST_FOR(n, &p->guests)
+    {
+        struct item *it = LIST_ENTRY(n, struct item, guest);
+        struct reactor *r = it->reactor;
+        if (!r || it->nested)
+            continue;
+        mutex_lock(&r->lock);
+        all &= nest(p, it, r, NESTED_MAX) == 0;
+        mutex_unlock(&r->lock);
+    }
+    return all;
+}
+
+static void unnest_guests(struct fmq_pollset *p)
+{
+    LIST_FOR(n, &p->guests)
+    {
+        struct item *it = LIST_ENTRY(n, struct item, guest);
+        struct reactor *r = it->reactor;
+        if (!r || !it->nested)
+            continue;
+        mutex_lock(&r->lock);
+        unnest(p, it, r);
+        mutex_unlock(&r->lock);
+    }
+}
+
+/* What is not in the poller has to be looked at. */
+static void check_guests(struct fmq_pollset *p)
+{
+    LIST_FOR(n, &p->guests)
+    {
+        struct item *it = LIST_ENTRY(n, struct item, guest);
+        if (!it->nested && !list_linked(&it->check))
+            list_push_back(&p->check, &it->check);
+    }
+}
+
 /* Tells the socket what its watcher wants: `events` instead of `before` (-1: there was none). On
  * failure all is as it was. */
 static int change_watch(struct fmq_pollset *p, struct item *it, struct reactor *r, int before,
@@ -97,10 +181,19 @@ static int change_watch(struct fmq_pollset *p, struct item *it, struct reactor *
     int had = before < 0 ? 0 : before;
     mutex_lock(&r->lock);
     int rc = notify_add(r, events);
-    if (rc == 0 && (rc = watch_signals(p, it, r, events & ~had)) != 0)
+    if (rc == 0 && it->nested)
+        rc = watch_signals(p, it, r, events & ~had);
+    else if (rc == 0 && before < 0)
+        rc = nest(p, it, r, NESTED_KEPT);
+    if (rc > 0) {
+        list_push_back(&p->guests, &it->guest);
+        rc = 0;
+    } else if (rc) {
         notify_remove(r);
+    }
     if (rc == 0) {
-        unwatch_signals(p, r, had & ~events);
+        if (it->nested)
+            unwatch_signals(p, r, had & ~events);
         if (before >= 0)
             notify_remove(r);
         if (it->armed)
@@ -123,9 +216,8 @@ static void let_go(struct fmq_pollset *p, struct item *it)
     struct reactor *r = it->reactor;
     if (!r)
         return;
-    poller_del_child(p->poller, r->poller);
     mutex_lock(&r->lock);
-    unwatch_signals(p, r, it->events);
+    unnest(p, it, r);
     if (it->armed)
         notify_want(r, it->events, false);
     it->armed = false;
@@ -142,6 +234,7 @@ static void item_end(struct fmq_pollset *p, struct item *it)
     let_go(p, it);
     list_remove(&it->node);
     list_remove(&it->check);
+    list_remove(&it->guest);
     it->dead = true;
     if (p->waiting)
         list_push_back(&p->removed, &it->node);
@@ -174,6 +267,7 @@ static struct item *item_new(struct fmq_pollset *p, const void *key, size_t key_
     }
     list_init(&it->node);
     list_init(&it->check);
+    list_init(&it->guest);
     it->fd = -1;
     it->events = events;
     it->data = data;
@@ -195,6 +289,7 @@ int fmq_pollset_add(fmq_pollset *p, fmq_socket *s, int events, void *data)
     /* Its descriptors live until it is finished, and from then on for who has a reference. */
     mutex_lock(&r->lock);
     bool closed = r->closed;
+    int spin_us = r->spin_us;
     if (!closed)
         reactor_ref(r);
     mutex_unlock(&r->lock);
@@ -205,17 +300,15 @@ int fmq_pollset_add(fmq_pollset *p, fmq_socket *s, int events, void *data)
     struct item *it = item_new(p, &r, sizeof(r), events, data, &rc);
     if (it) {
         it->key = s;
-        rc = poller_add_child(p->poller, r->poller, POLLER_IN, it);
-        if (rc == 0 && (rc = change_watch(p, it, r, -1, events)) != 0)
-            poller_del_child(p->poller, r->poller);
+        rc = change_watch(p, it, r, -1, events);
         if (rc) {
             map_del(&p->index, &r, sizeof(r));
             item_end(p, it);
         } else {
             it->reactor = r;
             list_push_back(&p->check, &it->check);
-            if (p->spin_us < 0 || r->spin_us < p->spin_us)
-                p->spin_us = r->spin_us;
+            if (p->spin_us < 0 || spin_us < p->spin_us)
+                p->spin_us = spin_us;
         }
     }
     mutex_unlock(&p->lock);
@@ -312,6 +405,8 @@ int fmq_pollset_modify_fd(fmq_pollset *p, int fd, int events)
             rc = poller_add(p->poller, fd, interest, it);
         else if (it->interest)
             rc = poller_del(p->poller, fd);
+        if (rc == -ENOENT && interest) /* closed since, and its number given to another file */
+            rc = poller_add(p->poller, fd, interest, it);
         if (rc == 0) {
             it->events = events;
             it->interest = interest;
@@ -476,6 +571,7 @@ int fmq_pollset_wait(fmq_pollset *p, struct fmq_pollevent *out, int max, int tim
     p->waiting++;
     for (;;) {
         uint64_t round = ++p->round;
+        check_guests(p);
         n = check_known(p, round, out, max, &err);
         struct poller_event events[BATCH];
         uint64_t now = n || err ? 0 : clock_now();
@@ -484,6 +580,8 @@ int fmq_pollset_wait(fmq_pollset *p, struct fmq_pollevent *out, int max, int tim
                           : now >= deadline         ? 0
                                                     : (int64_t)(deadline - now);
         bool last = !n && timeout == 0;
+        if (timeout && !nest_guests(p) && (timeout < 0 || timeout > (int64_t)LOOK_NS))
+            timeout = (int64_t)LOOK_NS;
         if (p->polling && timeout != 0) {
             /* The poller has one waiter at a time; this thread looks again when that one is back.
              */
@@ -526,6 +624,8 @@ int fmq_pollset_wait(fmq_pollset *p, struct fmq_pollevent *out, int max, int tim
             break;
     }
     if (--p->waiting == 0)
+        unnest_guests(p);
+    if (p->waiting == 0)
         for (struct list *g; (g = list_pop_front(&p->removed));)
             mem_free(LIST_ENTRY(g, struct item, node));
     mutex_unlock(&p->lock);

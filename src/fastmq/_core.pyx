@@ -1936,24 +1936,27 @@ cdef object take_at(parts *p, uint32_t i, meta *props, bint copy, bint track):
 
 # ---- polling ----
 
-cdef object MISSING = object()
-
-
 cdef class PollSet:
     """A set of sockets and descriptors whose readiness is waited for together.
 
-    Keys are Socket objects, ints, or objects with fileno(); every key once.
+    Keys are Socket objects, ints, or objects with fileno(); every key once. Several keys may stand
+    for the same socket (shadows) or descriptor: the engine watches that once, for what all of them
+    want.
     """
 
     cdef fmq_pollset *p
-    cdef dict entries      # key -> (serial, key, handle or fd)
-    cdef dict by_serial    # serial -> key
+    cdef dict entries      # key -> (serial, target, events); a target is a handle or a descriptor
+    cdef dict members      # target -> its keys
+    cdef dict targets      # serial of a target's first key -> target
+    cdef dict firsts       # target -> that serial
     cdef size_t serial
 
     def __cinit__(self):
         cdef int rc
         self.entries = {}
-        self.by_serial = {}
+        self.members = {}
+        self.targets = {}
+        self.firsts = {}
         rc = fmq_pollset_new(&self.p)
         if rc < 0:
             fail(rc)
@@ -1962,49 +1965,90 @@ cdef class PollSet:
         if self.p is not NULL:
             fmq_pollset_free(self.p)
 
+    cdef int change(self, object target, int events) except? -1:
+        """Has the engine watch for this; what it answers."""
+        if isinstance(target, _SocketHandle):
+            return fmq_pollset_modify(self.p, (<_SocketHandle>target).s, events)
+        return fmq_pollset_modify_fd(self.p, target, events)
+
+    cdef int wanted(self, object target) except -1:
+        """The events that the keys of a target want."""
+        cdef int events = 0
+        for key in self.members[target]:
+            events |= <int>self.entries[key][2]
+        return events
+
     def add(self, key, int events):
         """Watches key for events. TypeError: it is neither socket, int, nor has fileno()."""
-        cdef _SocketHandle handle
-        cdef size_t serial
         cdef int rc
-        cdef int fd
+        if isinstance(key, Socket):
+            target = (<Socket>key).handle
+            if target is None:
+                unusable()
+        else:
+            target = descriptor(key)
         with cython.critical_section(self):
             self.serial += 1
-            serial = self.serial
-        if isinstance(key, Socket):
-            handle = (<Socket>key).handle
-            if handle is None:
-                unusable()
-            rc = fmq_pollset_add(self.p, handle.s, events, <void *>serial)
-            target = handle
-        else:
-            fd = descriptor(key)
-            rc = fmq_pollset_add_fd(self.p, fd, events, <void *>serial)
-            target = fd
-        if rc < 0:
-            fail_about(rc, f"{key!r}")
-        self.entries[key] = (serial, target)
-        self.by_serial[serial] = key
+            if target in self.members:
+                rc = self.change(target, self.wanted(target) | events)
+            elif isinstance(target, _SocketHandle):
+                rc = fmq_pollset_add(self.p, (<_SocketHandle>target).s, events,
+                                     <void *>self.serial)
+            else:
+                rc = fmq_pollset_add_fd(self.p, target, events, <void *>self.serial)
+            if rc < 0:
+                fail_about(rc, f"{key!r}")
+            self.entries[key] = (self.serial, target, events)
+            if target in self.members:
+                self.members[target].append(key)
+            else:
+                self.members[target] = [key]
+                self.targets[self.serial] = target
+                self.firsts[target] = self.serial
 
     def modify(self, key, int events):
         """Changes what a key is watched for. KeyError: it is not in the set."""
         cdef int rc
-        serial, target = self.entries[key]
-        if isinstance(target, _SocketHandle):
-            rc = fmq_pollset_modify(self.p, (<_SocketHandle>target).s, events)
-        else:
-            rc = fmq_pollset_modify_fd(self.p, target, events)
-        if rc < 0:
-            fail(rc)
+        with cython.critical_section(self):
+            before = self.entries[key]
+            self.entries[key] = (before[0], before[1], events)
+            rc = self.change(before[1], self.wanted(before[1]))
+            if rc < 0:
+                self.entries[key] = before
+                fail(rc)
 
     def remove(self, key):
         """Forgets a key. KeyError: it is not in the set."""
-        serial, target = self.entries.pop(key)
-        self.by_serial.pop(serial, None)
-        if isinstance(target, _SocketHandle):
-            fmq_pollset_remove(self.p, (<_SocketHandle>target).s)
-        else:
-            fmq_pollset_remove_fd(self.p, target)
+        with cython.critical_section(self):
+            target = self.entries.pop(key)[1]
+            keys = self.members[target]
+            keys.remove(key)
+            if keys:
+                self.change(target, self.wanted(target))
+                return
+            del self.members[target]
+            del self.targets[self.firsts.pop(target)]
+            if isinstance(target, _SocketHandle):
+                fmq_pollset_remove(self.p, (<_SocketHandle>target).s)
+            else:
+                fmq_pollset_remove_fd(self.p, target)
+
+    cdef list found(self, fmq_pollevent *v, int n):
+        """Rows of (serial, key, events) for what the engine tells of."""
+        cdef int i, events, err = FMQ_POLLERR
+        cdef list out = []
+        cdef list keys
+        for i in range(n):
+            target = self.targets.get(<size_t>v[i].data)
+            keys = self.members.get(target)  # None: removed by another thread
+            if keys is None:
+                continue
+            for key in keys:
+                serial, _, wants = self.entries[key]
+                events = v[i].events & (<int>wants | err)
+                if events:
+                    out.append((serial, key, events))
+        return out
 
     def wait(self, timeout=None):
         """The ready ones as a list of (key, events) in the order of adding; empty after timeout
@@ -2015,8 +2059,8 @@ cdef class PollSet:
         cdef int step
         cdef int64_t deadline = deadline_of(ms)
         cdef int size = len(self.entries)
-        cdef int rc, i
-        cdef list out = []
+        cdef int rc
+        cdef list out
         if size > 32:
             v = <fmq_pollevent *>PyMem_Malloc(<size_t>size * sizeof(fmq_pollevent))
             if v is NULL:
@@ -2033,15 +2077,14 @@ cdef class PollSet:
                 ms = interrupted(deadline, ms)
             if rc < 0:
                 fail(rc)
-            for i in range(rc):
-                out.append((<size_t>v[i].data, v[i].events))
+            with cython.critical_section(self):
+                out = self.found(v, rc)
         finally:
             if v is not few:
                 PyMem_Free(v)
         if len(out) > 1:
-            out.sort()
-        found = [(self.by_serial.get(serial, MISSING), events) for serial, events in out]
-        return [row for row in found if row[0] is not MISSING]  # removed by another thread
+            out.sort()  # by their serials, which all differ
+        return [(key, events) for _, key, events in out]
 
 
 cdef int descriptor(object key) except -1:
