@@ -23,9 +23,12 @@
 #define SHORT_OF_MEMORY_NS NS_PER_S
 /* Between two looks at the clock while spinning. */
 #define SPINS_PER_CLOCK 4
+/* Reads from a stream in one go, so that one that always has more does not starve the others. */
+#define READ_ROUNDS 16
 
 static void tick(struct conn *c, uint64_t now);
 static void process(struct conn *c);
+static void read_pending(struct conn *c);
 
 static struct conn *conn_of(struct link *l)
 {
@@ -95,7 +98,7 @@ static void free_io(struct io *io)
     struct conn *c = LIST_ENTRY(io, struct conn, io);
     peer_fini(&c->peer);
     outq_fini(&c->no_out);
-    net_close(c->io.fd);
+    stream_close(c->stream, c->io.fd);
     mem_free(c->local_name);
     mem_free(c->remote_name);
     mem_free(c->peer_name);
@@ -135,7 +138,8 @@ static void watch(struct conn *c)
 {
     bool out = conn_waits_to_write(c);
     bool in = !paused(c) || awaits_end(c);
-    if (io_watch(conn_set_reactor(c->set), &c->io, (out ? POLLER_OUT : 0) | (in ? POLLER_IN : 0)))
+    uint32_t wanted = (out ? POLLER_OUT : 0) | (in ? POLLER_IN : 0);
+    if (io_watch(conn_set_reactor(c->set), &c->io, stream_interest(c->stream, wanted)))
         back_off(c);
 }
 
@@ -302,7 +306,7 @@ static bool is_read_on(struct conn *c)
     if (closing || (p && (p->stopped || p->hung_up)))
         return false;
     if (c->zap && !c->input_waits)
-        c->input_waits = net_pending(c->io.fd) > 0;
+        c->input_waits = stream_peek(c->stream, c->io.fd) > 0;
     return !c->zap || c->input_waits;
 }
 
@@ -325,10 +329,8 @@ void conn_write(struct conn *c)
             total += iov[i].iov_len;
         c->link.writing = true;
         c->link.inflight = total > c->peer.own_offered ? total - c->peer.own_offered : 0;
-        int fd = c->io.fd;
         mutex_unlock(&s->pipes.reactor.lock);
-        ssize_t sent =
-            n == 1 ? net_send(fd, iov[0].iov_base, iov[0].iov_len) : net_sendv(fd, iov, n);
+        ssize_t sent = stream_write(c->stream, c->io.fd, iov, n);
         mutex_lock(&s->pipes.reactor.lock);
         c->link.writing = false;
         c->link.inflight = 0;
@@ -343,7 +345,7 @@ void conn_write(struct conn *c)
         if (sent < 0 && sent != -EAGAIN) {
             if ((sent == -EPIPE || sent == -ECONNRESET) && is_read_on(c)) {
                 c->link.blocked = c->half_closed = true;
-                net_shutdown(fd, NET_SHUT_SEND);
+                stream_end_writing(c->stream, c->io.fd);
                 update_lone(s);
                 watch(c);
                 return;
@@ -401,18 +403,19 @@ bool conn_flush(struct conn *c, bool flush)
         return false;
     if (c->resume && !c->reading) { /* else whoever reads goes on with it */
         go_on(c);
+        read_pending(c);
         if (c->io.dead)
             return false;
     }
     if (c->link.writing || c->link.blocked)
         c->link.flush_pending = false; /* who writes, or the poller, sees to the rest */
-    if (!c->link.flush_pending)
-        return false;
-    if (flush || !c->peer.ready || (c->pipe && flush_is_due(&c->pipe->out))) {
+    if (c->link.flush_pending) {
+        if (!flush && c->peer.ready && !(c->pipe && flush_is_due(&c->pipe->out)))
+            return true;
         conn_write(c);
-        return false;
+        read_pending(c); /* a write may have met what the peer sent */
     }
-    return true;
+    return c->resume && !c->reading && !c->io.dead;
 }
 
 void conn_resume(struct conn *c)
@@ -693,10 +696,38 @@ static void received(struct conn *c, ssize_t n)
         conn_end(c, CONN_END_LOST, n == 0 ? 0 : (int)-n);
 }
 
+static void read_once(struct conn *c)
+{
+    struct conn_set *s = c->set;
+    uint8_t *buf;
+    size_t len;
+    if (c->reading || !recv_buf(c, &buf, &len))
+        return;
+    c->reading = true;
+    mutex_unlock(&s->pipes.reactor.lock);
+    ssize_t n = stream_read(c->stream, c->io.fd, buf, len);
+    mutex_lock(&s->pipes.reactor.lock);
+    c->reading = false;
+    received(c, n);
+}
+
+/* What the stream holds and its descriptor does not show. */
+static void read_pending(struct conn *c)
+{
+    for (int i = 0; stream_pending(c->stream) && !c->io.dead && !c->reading && !paused(c); i++) {
+        if (i == READ_ROUNDS) { /* others have their turn; conn_flush goes on with it */
+            conn_resume(c);
+            return;
+        }
+        read_once(c);
+    }
+}
+
 static void conn_ready(struct io *io, uint32_t events)
 {
     struct conn *c = LIST_ENTRY(io, struct conn, io);
-    struct conn_set *s = c->set;
+    if (c->stream) /* which readiness means what is the stream's to know */
+        events |= POLLER_IN | (c->link.blocked ? POLLER_OUT : 0);
     if (events & POLLER_OUT) {
         conn_write(c);
         if (c->io.dead)
@@ -706,7 +737,7 @@ static void conn_ready(struct io *io, uint32_t events)
         return;
     if (paused(c)) {
         /* At RCVHWM: TCP pushes back. A peer that is gone is noticed when reading goes on. */
-        int n = awaits_end(c) ? net_pending(c->io.fd) : 1;
+        int n = awaits_end(c) ? stream_peek(c->stream, c->io.fd) : 1;
         if (n == 0 || (n < 0 && n != -EAGAIN)) {
             conn_end(c, CONN_END_LOST, -n);
             return;
@@ -715,16 +746,8 @@ static void conn_ready(struct io *io, uint32_t events)
         watch(c);
         return;
     }
-    uint8_t *buf;
-    size_t len;
-    if (c->reading || !recv_buf(c, &buf, &len))
-        return;
-    c->reading = true;
-    mutex_unlock(&s->pipes.reactor.lock);
-    ssize_t n = net_recv(c->io.fd, buf, len);
-    mutex_lock(&s->pipes.reactor.lock);
-    c->reading = false;
-    received(c, n);
+    read_once(c);
+    read_pending(c);
 }
 
 bool conn_spin(struct conn *c, uint64_t until)
@@ -738,7 +761,7 @@ bool conn_spin(struct conn *c, uint64_t until)
     mutex_unlock(&s->pipes.reactor.lock);
     ssize_t n;
     for (unsigned i = 0;; i++) {
-        n = net_recv(c->io.fd, buf, len);
+        n = stream_read(c->stream, c->io.fd, buf, len);
         if (n != -EAGAIN || !until)
             break;
         if (atomic_load_explicit(&s->pipes.reactor.mailbox, memory_order_relaxed) ||
@@ -751,6 +774,7 @@ bool conn_spin(struct conn *c, uint64_t until)
     mutex_lock(&s->pipes.reactor.lock);
     c->reading = false;
     received(c, n);
+    read_pending(c);
     return n != -EAGAIN;
 }
 
@@ -861,12 +885,12 @@ static void conn_timer(struct timer *t, uint64_t now)
     tick(LIST_ENTRY(t, struct conn, timer), now);
 }
 
-struct conn *conn_new(struct conn_set *s, struct endpoint *ep, int fd, struct pipe *pipe,
-                      const struct conn_ends *ends)
+struct conn *conn_new(struct conn_set *s, struct endpoint *ep, int fd, struct stream *stream,
+                      struct pipe *pipe, const struct conn_ends *ends)
 {
     struct conn *c = mem_zalloc(sizeof(*c));
     if (!c) {
-        net_close(fd);
+        stream_close(stream, fd);
         return NULL;
     }
     uint64_t now = clock_now();
@@ -891,7 +915,7 @@ struct conn *conn_new(struct conn_set *s, struct endpoint *ep, int fd, struct pi
         cfg.raw = pipe->raw;
     security_of_options(o, &cfg.security);
     if (peer_init(&c->peer, &cfg, now)) {
-        net_close(fd);
+        stream_close(stream, fd);
         mem_free(c);
         return NULL;
     }
@@ -899,6 +923,7 @@ struct conn *conn_new(struct conn_set *s, struct endpoint *ep, int fd, struct pi
     c->since = clock_unix();
     c->link.ops = &stream_link;
     c->io.fd = fd;
+    c->stream = stream;
     c->io.ready = conn_ready;
     c->io.free = free_io;
     list_init(&c->io.deferred);
@@ -916,7 +941,7 @@ struct conn *conn_new(struct conn_set *s, struct endpoint *ep, int fd, struct pi
     c->peer_name = mem_strdup(ends->peer_name);
     c->address = mem_strdup(ends->address);
     if (!c->local_name || !c->remote_name || !c->peer_name || !c->address ||
-        io_watch(conn_set_reactor(s), &c->io, POLLER_IN)) {
+        io_watch(conn_set_reactor(s), &c->io, stream_interest(stream, POLLER_IN))) {
         free_io(&c->io);
         return NULL;
     }

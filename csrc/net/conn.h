@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "net/conn_set.h"
+#include "net/stream_ops.h"
 #include "pipe/pipe.h"
 #include "wire/peer.h"
 
@@ -37,6 +38,7 @@ enum conn_auth_result {
 struct conn {
     struct link link; /* its pipe's, once it has one */
     struct io io;
+    struct stream *stream; /* NULL: the descriptor itself carries the bytes */
     struct conn_set *set;
     struct endpoint *endpoint; /* the listener or connecter it came from; NULL once that is gone */
     struct pipe *pipe;         /* NULL before READY on a bound socket */
@@ -82,9 +84,10 @@ static inline bool conn_waits_to_write(const struct conn *c)
     return c->link.blocked && !c->half_closed;
 }
 
-/* Takes over the descriptor, also on failure. `pipe` on connecting sockets. NULL: no memory. */
-struct conn *conn_new(struct conn_set *s, struct endpoint *ep, int fd, struct pipe *pipe,
-                      const struct conn_ends *ends);
+/* Takes over the descriptor and the stream over it (NULL: none), also on failure. `pipe` on
+ * connecting sockets. NULL: no memory. */
+struct conn *conn_new(struct conn_set *s, struct endpoint *ep, int fd, struct stream *stream,
+                      struct pipe *pipe, const struct conn_ends *ends);
 /* Its pipe's reader made room. */
 void conn_resume(struct conn *c);
 /* Looks at a connection on the flush list; `flush`: writes whatever is queued, else only much

@@ -214,7 +214,7 @@ static void accept_all(struct endpoint *ep)
         ep->transport->peer_name(&peer, name, sizeof(name));
         conn_set_event(s, ep->bound, EVENT_ACCEPTED, (uint64_t)fd, ep->name, name);
         const struct conn_ends ends = {ep->name, name, name, address};
-        struct conn *c = conn_new(s, ep, fd, NULL, &ends);
+        struct conn *c = conn_new(s, ep, fd, NULL, NULL, &ends);
         if (!c) {
             conn_set_event(s, ep->bound, EVENT_ACCEPT_FAILED, ENOMEM, ep->name, name);
             continue;
@@ -269,7 +269,7 @@ static void established(struct endpoint *ep)
     ep->transport->peer_name(peer, name, sizeof(name));
     conn_set_event(s, ep->bound, EVENT_CONNECTED, (uint64_t)fd, local, ep->name);
     const struct conn_ends ends = {local, ep->name, name, address};
-    ep->conn = conn_new(s, ep, fd, ep->pipe, &ends);
+    ep->conn = conn_new(s, ep, fd, NULL, ep->pipe, &ends);
     if (!ep->conn)
         schedule_retry(ep);
     else if (ep->conn->io.dead)

@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: MIT */
+// needs: base os msg wire reactor pipe net
+/*
+ * Connections, with what carries their bytes in memory: whatever the stream does to timing and
+ * sizes, all messages arrive, whole, once and in order.
+ */
+#include "check.h"
+
+#include "memstream.h"
+#include "net/conn.h"
+#include "net/flush.h"
+#include "pipe/pattern_ops.h"
+
+/* ---- a pattern with one peer, and what stands on the connections ---- */
+
+struct box {
+    struct pipe *pipe;
+    uint32_t lost, hung_up;
+};
+
+static int box_attach(struct pipe_set *s, struct pipe *p)
+{
+    ((struct box *)s->state)->pipe = p;
+    return 0;
+}
+
+static void box_lost(struct pipe_set *s, struct pipe *p)
+{
+    (void)p;
+    ((struct box *)s->state)->lost++;
+}
+
+static void box_hangup(struct pipe_set *s, struct pipe *p)
+{
+    (void)p;
+    ((struct box *)s->state)->hung_up++;
+}
+
+static void box_detach(struct pipe_set *s, struct pipe *p)
+{
+    (void)p;
+    ((struct box *)s->state)->pipe = NULL;
+}
+
+static void box_nothing(struct pipe_set *s, struct pipe *p)
+{
+    (void)s;
+    (void)p;
+}
+
+static int box_events(struct pipe_set *s)
+{
+    struct box *b = s->state;
+    return b->pipe && pipe_can_read(b->pipe) ? FMQ_POLLIN : 0;
+}
+
+static const struct pattern_ops box_ops = {
+    .type = FMQ_PAIR,
+    .name = "PAIR",
+    .state_size = sizeof(struct box),
+    .sends = true,
+    .receives = true,
+    .attach = box_attach,
+    .lost = box_lost,
+    .hangup = box_hangup,
+    .detach = box_detach,
+    .readable = box_nothing,
+    .writable = box_nothing,
+    .events = box_events,
+};
+
+static void on_event(struct conn_set *s, bool bound, uint32_t event, uint64_t value,
+                     const char *local, const char *remote)
+{
+    (void)s;
+    (void)bound;
+    (void)event;
+    (void)value;
+    (void)local;
+    (void)remote;
+}
+
+static int let_in(struct conn *c)
+{
+    (void)c;
+    return 1;
+}
+
+static void nobody_asked(struct conn *c)
+{
+    (void)c;
+}
+
+static const struct conn_listener listener = {on_event, let_in, nobody_asked};
+
+static void reap(struct reactor *r)
+{
+    conn_set_reap(conn_set_of(r));
+}
+
+static bool never_finished(struct reactor *r)
+{
+    (void)r;
+    return false;
+}
+
+static int events_of(struct reactor *r)
+{
+    return box_events(pipe_set_of(r));
+}
+
+static void nothing_left(struct reactor *r)
+{
+    (void)r;
+}
+
+static const struct reactor_ops ops = {
+    .flush = flush_run,
+    .reap = reap,
+    .finish = never_finished,
+    .read_lone = conn_set_read_lone,
+    .events = events_of,
+    .shared_events = events_of,
+    .released = nothing_left,
+};
+
+static void set_up(struct conn_set *s)
+{
+    memset(s, 0, sizeof(*s));
+    struct pipe_set *pipes = &s->pipes;
+    struct pool *pool;
+    CHECK_EQ(reactor_init(conn_set_reactor(s), &ops), 0);
+    CHECK_EQ(pool_create(&pool), 0);
+    pipe_set_init(pipes, &box_ops, pool);
+    pipes->state = mem_zalloc(sizeof(struct box));
+    pipes->opt.maxmsgsize = -1;
+    pipes->opt.max_parts = 100;
+    pipes->opt.heartbeat_timeout = -1;
+    conn_set_init(s, &listener);
+}
+
+static void tear_down(struct conn_set *s)
+{
+    struct reactor *r = conn_set_reactor(s);
+    mutex_lock(&r->lock);
+    r->closed = r->finished = true;
+    conn_set_end(s);
+    conn_set_reap(s);
+    mutex_unlock(&r->lock);
+    reactor_unref(r);
+    reactor_fini(r);
+    pool_release(s->pipes.pool);
+    mem_free(s->pipes.state);
+}
+
+static struct box *box_of(struct conn_set *s)
+{
+    return s->pipes.state;
+}
+
+/* Looks at the network once and writes what is queued. */
+static void turn(struct conn_set *s)
+{
+    struct reactor *r = conn_set_reactor(s);
+    mutex_lock(&r->lock);
+    reactor_poll_once(r, false);
+    r->work |= WORK_FLUSH;
+    reactor_leave_slow(r, true);
+}
+
+/* ---- two ends ---- */
+
+struct world {
+    struct conn_set set[2];
+    struct mem_stream *end[2];
+};
+
+static void begin(struct world *w, const struct mem_faults *faults)
+{
+    mem_pair(w->end, faults);
+    const struct conn_ends names = {"mem://a", "mem://b", "mem://b", "b"};
+    for (int i = 0; i < 2; i++) {
+        set_up(&w->set[i]);
+        mutex_lock(&conn_set_reactor(&w->set[i])->lock);
+        CHECK(conn_new(&w->set[i], NULL, w->end[i]->stream.fd, &w->end[i]->stream, NULL, &names));
+        mutex_unlock(&conn_set_reactor(&w->set[i])->lock);
+    }
+}
+
+static void step(struct world *w)
+{
+    int first = (int)(check_rand() % 2);
+    turn(&w->set[first]);
+    if (check_rand() % 3 == 0 && w->end[0] && w->end[1])
+        mem_pass_time(w->end[0], w->end[1]);
+    turn(&w->set[!first]);
+}
+
+static void shake_hands(struct world *w)
+{
+    for (int i = 0; i < 10000; i++) {
+        struct box *a = box_of(&w->set[0]), *b = box_of(&w->set[1]);
+        if (a->pipe && b->pipe && a->pipe->ready && b->pipe->ready)
+            return;
+        step(w);
+    }
+    CHECK(!"the handshake ended");
+}
+
+static uint8_t byte_of(uint32_t number, size_t at)
+{
+    return (uint8_t)(number * 31 + at * 7 + (at >> 8));
+}
+
+static bool send_one(struct conn_set *s, uint32_t number, size_t size)
+{
+    struct reactor *r = conn_set_reactor(s);
+    uint8_t *data = mem_alloc(size + 8);
+    memcpy(data, &number, 4);
+    for (size_t i = 4; i < size; i++)
+        data[i] = byte_of(number, i);
+    mutex_lock(&r->lock);
+    struct msg m;
+    CHECK_EQ(msg_init_copy(&m, data, size), 0);
+    int rc = pipe_write(box_of(s)->pipe, &m, 1);
+    if (rc)
+        msg_drop(&m);
+    reactor_leave(r);
+    mem_free(data);
+    CHECK(rc == 0 || rc == -EAGAIN);
+    return rc == 0;
+}
+
+/* Receives what is there; the numbers must go on where they were. */
+static uint32_t receive_all(struct conn_set *s, uint32_t next, unsigned most)
+{
+    struct reactor *r = conn_set_reactor(s);
+    mutex_lock(&r->lock);
+    struct box *b = box_of(s);
+    while (most-- && b->pipe && pipe_can_read(b->pipe)) {
+        struct parts m;
+        parts_init(&m);
+        CHECK_EQ(pipe_read(b->pipe, &m), 0);
+        CHECK_EQ(m.len, 1);
+        const uint8_t *data = msg_data(&m.v[0]);
+        CHECK_MEM(data, &next, 4);
+        for (size_t i = 4; i < msg_size(&m.v[0]); i++)
+            if (data[i] != byte_of(next, i))
+                CHECK_EQ(data[i], byte_of(next, i));
+        next++;
+        parts_clear(&m);
+        parts_fini(&m);
+    }
+    reactor_leave(r);
+    return next;
+}
+
+static const struct mem_faults kinds[] = {
+    {0},
+    {.cut = 900},
+    {.again = 300},
+    {.late = 800},
+    {.reads_more = true},
+    {.cut = 700, .again = 200, .late = 500, .reads_more = true},
+};
+
+static size_t size_of(uint32_t number)
+{
+    static const size_t sizes[] = {4, 64, 64, 300, 64, 1500, 64, 64, 9000, 70000};
+    return sizes[number % (sizeof(sizes) / sizeof(sizes[0]))];
+}
+
+TEST(all_arrives_in_order_whatever_the_stream_does)
+{
+    enum { MESSAGES = 300 };
+    for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
+        struct world w;
+        begin(&w, &kinds[k]);
+        shake_hands(&w);
+        uint32_t sent[2] = {0, 0}, got[2] = {0, 0};
+        long idle = 0;
+        while (got[0] < MESSAGES || got[1] < MESSAGES) {
+            uint32_t before = got[0] + got[1];
+            for (int i = 0; i < 2; i++)
+                for (int n = (int)(check_rand() % 8); n && sent[i] < MESSAGES; n--)
+                    sent[i] += send_one(&w.set[i], sent[i], size_of(sent[i]));
+            step(&w);
+            for (int i = 0; i < 2; i++)
+                got[i] = receive_all(&w.set[i], got[i], 100);
+            idle = got[0] + got[1] == before ? idle + 1 : 0;
+            CHECK(idle < 100000);
+        }
+        CHECK_EQ(box_of(&w.set[0])->hung_up + box_of(&w.set[1])->hung_up, 0);
+        for (int i = 0; i < 2; i++)
+            tear_down(&w.set[i]);
+    }
+}
+
+TEST(a_receiver_at_its_mark_reads_on_when_it_has_received)
+{
+    enum { MESSAGES = 400, HWM = 5 };
+    for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
+        struct world w;
+        begin(&w, &kinds[k]);
+        w.set[1].pipes.opt.rcvhwm = HWM;
+        shake_hands(&w);
+        uint32_t sent = 0, got = 0;
+        for (long i = 0; got < MESSAGES; i++) {
+            CHECK(i < 1000000);
+            while (sent < MESSAGES && sent < got + 200)
+                sent += send_one(&w.set[0], sent, 64);
+            step(&w);
+            CHECK(box_of(&w.set[1])->pipe->in.msgs <= HWM);
+            if (check_rand() % 4 == 0)
+                got = receive_all(&w.set[1], got, 1 + (unsigned)(check_rand() % HWM));
+        }
+        for (int i = 0; i < 2; i++)
+            tear_down(&w.set[i]);
+    }
+}
+
+TEST(what_was_sent_before_the_end_is_received_before_it)
+{
+    enum { MESSAGES = 20 };
+    for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
+        struct world w;
+        begin(&w, &kinds[k]);
+        shake_hands(&w);
+        for (uint32_t i = 0; i < MESSAGES; i++)
+            CHECK(send_one(&w.set[0], i, 40));
+        while (!outq_empty(&box_of(&w.set[0])->pipe->out))
+            step(&w);
+        tear_down(&w.set[0]);
+        w.end[0] = NULL;
+        uint32_t got = 0;
+        for (int i = 0; i < 10000 && box_of(&w.set[1])->hung_up == 0; i++) {
+            turn(&w.set[1]);
+            if (!list_empty(&w.set[1].conns) && w.end[1]->due)
+                mem_show_now(w.end[1]);
+            got = receive_all(&w.set[1], got, 3);
+        }
+        got = receive_all(&w.set[1], got, MESSAGES);
+        CHECK_EQ(got, MESSAGES);
+        CHECK_EQ(box_of(&w.set[1])->hung_up, 1);
+        tear_down(&w.set[1]);
+    }
+}
+
+TEST(a_quiet_stream_is_left_alone)
+{
+    static const struct mem_faults none = {0};
+    struct world w;
+    begin(&w, &none);
+    shake_hands(&w);
+    for (int i = 0; i < 20; i++)
+        step(&w);
+    unsigned long reads = w.end[0]->reads, writes = w.end[0]->writes;
+    for (int i = 0; i < 1000; i++)
+        step(&w);
+    CHECK_EQ(w.end[0]->reads, reads);
+    CHECK_EQ(w.end[0]->writes, writes);
+    for (int i = 0; i < 2; i++)
+        tear_down(&w.set[i]);
+}
+
+TEST(a_stream_that_takes_no_more_is_left_alone_until_it_does)
+{
+    static const struct mem_faults none = {0};
+    struct world w;
+    begin(&w, &none);
+    w.set[1].pipes.opt.rcvhwm = 1;
+    shake_hands(&w);
+    uint32_t sent = 0;
+    for (int i = 0; i < 200; i++) { /* nobody receives: the mark, the stream and the queue fill */
+        sent += send_one(&w.set[0], sent, 300);
+        step(&w);
+    }
+    CHECK(!outq_empty(&box_of(&w.set[0])->pipe->out));
+    unsigned long writes = w.end[0]->writes, reads = w.end[1]->reads;
+    for (int i = 0; i < 1000; i++)
+        step(&w);
+    CHECK_EQ(w.end[0]->writes, writes);
+    CHECK_EQ(w.end[1]->reads, reads);
+    uint32_t got = 0;
+    for (long i = 0; got < sent; i++) {
+        CHECK(i < 100000);
+        step(&w);
+        got = receive_all(&w.set[1], got, 100);
+    }
+    for (int i = 0; i < 2; i++)
+        tear_down(&w.set[i]);
+}
