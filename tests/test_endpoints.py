@@ -555,6 +555,19 @@ def test_bind_and_connect_undo_themselves_as_context_managers(make, endpoint):
         pull.unbind(address)
 
 
+@fastmq_only("pyzmq needs a range, and binds before it finds that out")
+@pytest.mark.parametrize("transport", ["inproc", "ipc"])
+def test_bind_to_random_port_gives_names_a_number(make, transport, tmp_path):
+    base = f"inproc://{unique('random')}" if transport == "inproc" else f"ipc://{tmp_path}/random"
+    pull, push = make(zmq.PULL), make(zmq.PUSH)
+    port = pull.bind_to_random_port(base)
+    assert 49152 <= port < 65536
+    assert last_endpoint(pull) == f"{base}:{port}"
+    push.connect(f"{base}:{port}")
+    push.send(b"there")
+    assert recv(pull) == b"there"
+
+
 def test_bind_to_random_port(make):
     pull = make(zmq.PULL)
     port = pull.bind_to_random_port("tcp://127.0.0.1")
