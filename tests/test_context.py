@@ -2,6 +2,7 @@
 import errno
 import gc
 import threading
+import time
 import warnings
 
 import pytest
@@ -33,6 +34,60 @@ def test_destroy_closes_what_is_open():
     ctx.destroy(linger=0)
     assert ctx.closed
     assert all(s.closed for s in socks)
+
+
+WAITS = {
+    "recv": lambda sock: sock.recv(),
+    "recv_multipart": lambda sock: sock.recv_multipart(),
+    "send": lambda sock: sock.send(b"x"),
+    "poll": lambda sock: sock.poll(flags=zmq.POLLIN),
+}
+
+
+@fastmq_only("may hang or abort")
+@pytest.mark.parametrize("wait", WAITS)
+def test_destroy_ends_what_waits_with_context_terminated(wait):
+    """A loop that ends on ContextTerminated ends by destroy() too."""
+    ctx = zmq.Context()
+    sock = ctx.socket(zmq.DEALER)
+    ended = []
+
+    def loop():
+        with pytest.raises(zmq.ContextTerminated) as caught:
+            WAITS[wait](sock)
+        ended.append(caught.value.errno)
+
+    thread = threading.Thread(target=loop)
+    thread.start()
+    # Until it waits: a driving thread is the only sign, and none that a program sees.
+    time.sleep(0.1)
+    ctx.destroy(linger=0)
+    thread.join(8)
+    assert ended == [zmq.ETERM]
+    assert sock.closed
+    with raises_errno(zmq.ENOTSOCK):
+        sock.recv(zmq.DONTWAIT)
+
+
+def test_a_socket_that_is_closed_alone_ends_what_waits_with_enotsock():
+    if not IS_FASTMQ:
+        pytest.skip("may abort")
+    ctx = zmq.Context()
+    sock = ctx.socket(zmq.PULL)
+    ended = []
+
+    def loop():
+        with raises_errno(zmq.ENOTSOCK):
+            sock.recv()
+        ended.append(True)
+
+    thread = threading.Thread(target=loop)
+    thread.start()
+    time.sleep(0.1)
+    sock.close()
+    thread.join(8)
+    assert ended == [True]
+    ctx.term()
 
 
 def test_sockets_of_a_closed_context_cannot_be_made():

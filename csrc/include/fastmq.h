@@ -116,6 +116,9 @@ int fmq_ctx_new(fmq_ctx **out);
 int fmq_ctx_set(fmq_ctx *ctx, int option, int64_t value);
 int fmq_ctx_get(fmq_ctx *ctx, int option, int64_t *value);
 int fmq_ctx_set_name_prefix(fmq_ctx *ctx, const char *prefix);
+/* The program is about to close all sockets and to end the context: calls that wait on a socket
+ * when it is closed end with -FMQ_ETERM and not with -ENOTSOCK. */
+void fmq_ctx_ending(fmq_ctx *ctx);
 /* All calls on its sockets fail with -FMQ_ETERM from now on. Never waits. */
 int fmq_ctx_shutdown(fmq_ctx *ctx);
 /*

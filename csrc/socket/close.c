@@ -65,7 +65,7 @@ int fmq_close(fmq_socket *s)
     if (reactor_has_mail(socket_reactor(s)))
         mailbox_run(socket_reactor(s));
     s->net.pipes.reactor.closed = true;
-    reactor_stop(socket_reactor(s), ENOTSOCK);
+    reactor_stop(socket_reactor(s), atomic_load(&s->ctx->ending) ? FMQ_ETERM : ENOTSOCK);
     inproc_unbind_all(&s->net); /* under our lock: nobody can bind another name any more */
     partials_fini(s);
     if (s->net.pipes.opt.linger >= 0) {
@@ -92,6 +92,7 @@ int fmq_close(fmq_socket *s)
         cond_wait(&s->net.pipes.reactor.cond, &s->net.pipes.reactor.lock, (int64_t)NS_PER_MS);
         s->net.pipes.reactor.waiters--;
     }
+    atomic_store(&s->net.pipes.reactor.stop, ENOTSOCK);
     s->net.pipes.reactor.work |= WORK_CLOSE | WORK_REAP;
     reactor_leave(socket_reactor(s));
     return 0;

@@ -307,6 +307,11 @@ void ctx_socket_finished(struct fmq_ctx *ctx, struct fmq_socket *s)
     cond_broadcast(&ctx->ended);
 }
 
+void fmq_ctx_ending(fmq_ctx *ctx)
+{
+    atomic_store(&ctx->ending, true);
+}
+
 int fmq_ctx_shutdown(fmq_ctx *ctx)
 {
     if (fmq_ctx_forked(ctx))

@@ -27,6 +27,7 @@ struct fmq_ctx {
     atomic_int alive; /* sockets not finished: MAX_SOCKETS and term count these */
     unsigned next_io_thread;
     bool stopping;
+    atomic_bool ending; /* the program destroys it: calls that a close ends say ETERM */
     bool joined;
     unsigned fork_generation;
     struct pool *pool;

@@ -787,6 +787,11 @@ cdef class Context:
             if rc < 0:
                 fail(rc)
 
+    def _ending(self):
+        """Who waits on a socket when it is closed gets ContextTerminated from now on."""
+        if not self.closed:
+            fmq_ctx_ending(self.handle.h)
+
     def _linger(self, int ms):
         """Sockets that were closed and still have something to send give up after ms from now."""
         if not self.closed:

@@ -107,6 +107,7 @@ cdef extern from "fastmq.h" nogil:
     int fmq_ctx_set(fmq_ctx *ctx, int option, int64_t value)
     int fmq_ctx_get(fmq_ctx *ctx, int option, int64_t *value)
     int fmq_ctx_set_name_prefix(fmq_ctx *ctx, const char *prefix)
+    void fmq_ctx_ending(fmq_ctx *ctx)
     int fmq_ctx_shutdown(fmq_ctx *ctx)
     int fmq_ctx_term(fmq_ctx *ctx, int timeout_ms)
     void fmq_ctx_linger(fmq_ctx *ctx, int linger_ms) nogil

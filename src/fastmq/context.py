@@ -153,13 +153,15 @@ class Context(_core.Context, Generic[_SocketT]):
 
         The linger also limits how long sockets that were closed before go on sending.
 
-        A socket that another thread uses ends there with ZMQError(ENOTSOCK). timeout: as for term.
+        Calls of other threads that wait on a socket end with ContextTerminated; a poll or proxy
+        over several of them, and later calls, with ZMQError(ENOTSOCK). timeout: as for term.
         """
         if self.closed:
             return
         if not self._forked:
             if linger is not None:
                 linger = _core.whole(linger, "linger")
+            self._ending()
             self._close_sockets(linger)
             if linger is not None and linger >= 0:
                 self._linger(linger)
