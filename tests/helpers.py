@@ -135,13 +135,14 @@ def raises_errno(*numbers: int) -> Iterator[None]:
     assert info.value.errno in numbers, f"{info.value!r} is none of {names}"
 
 
-def fill(sock: Any, message: bytes = b"x", limit: int = 100_000) -> int:
-    """Sends until no room has come for QUIET_MS; how many messages went in."""
+def fill(sock: Any, message: bytes = b"x", limit: int = 100_000, least: int = 0) -> int:
+    """Sends until no room has come for QUIET_MS; how many messages went in. Before that are `least`
+    it waits longer: nobody knows when the peer has connected, or what the machine does."""
     for sent in range(limit):
         try:
             sock.send(message, zmq.DONTWAIT)
         except zmq.Again:
-            if not sock.poll(QUIET_MS, zmq.POLLOUT):
+            if not sock.poll(WAIT_MS if sent < least else QUIET_MS, zmq.POLLOUT):
                 return sent
             sock.send(message)
     pytest.fail(f"not full after {limit} messages")
@@ -152,9 +153,10 @@ def no_peer(sock: Any) -> None:
     eventually("no peer any more", lambda: sock.poll(0, zmq.POLLOUT) == 0)
 
 
-def drain(sock: Any) -> list[bytes]:
-    """Everything that can be received now and in the next QUIET_MS."""
-    got = []
+def drain(sock: Any, count: int = 0) -> list[bytes]:
+    """Everything that can be received now and in the next QUIET_MS, and `count` messages at least:
+    a sender that the machine keeps waiting is waited for."""
+    got = [recv(sock) for _ in range(count)]
     while sock.poll(QUIET_MS):
         got.append(sock.recv())
     return got

@@ -348,7 +348,7 @@ def test_a_router_drops_or_is_refused(make: Make, endpoint: Any, mandatory: int)
         router.send_multipart([name, bytes(41)])
         assert router.stats().dropped == 1
     router.send_multipart([name, bytes(40)], zmq.DONTWAIT)
-    assert [len(m) for m in drain(dealer)] == [60, 40]
+    assert [len(m) for m in drain(dealer, 2)] == [60, 40]
 
 
 @inproc
@@ -443,7 +443,7 @@ def test_what_curve_seals_counts_as_it_was_sent(make: Make, tcp_address: str) ->
         push.send(bytes(100))
     eventually("reading up to the limit", lambda: pull.stats().queued_in_bytes >= 1000)
     assert pull.stats().queued_in_bytes == 1000
-    assert len(drain(pull)) == 20
+    assert len(drain(pull, 20)) == 20
 
 
 # ---- asyncio ----
@@ -770,7 +770,7 @@ def test_at_the_cap_connections_are_read_only_when_the_program_has_nothing_of_th
     lonely.close()
     eventually("the rest", lambda: pull.stats().queued_in == 15)
     assert used(capped) == 750
-    assert len(drain(pull)) == 15
+    assert len(drain(pull, 15)) == 15
 
 
 def test_a_publisher_that_must_not_drop_sends_to_all_within_the_cap_or_to_nobody(

@@ -251,9 +251,9 @@ def test_a_publisher_counts_what_a_full_peer_misses(make, endpoint):
     big = b"x" * 100_000
     for _ in range(200):
         pub.send(big)
-    got = len(drain(sub))
-    assert 0 < got < 200
     dropped = pub.peers()[0].dropped
+    got = len(drain(sub, 200 - dropped))
+    assert 0 < got < 200
     assert dropped == pub.stats().dropped == pub.context.stats().dropped
     assert got + dropped == 200
     assert sub.stats().dropped == 0
@@ -324,8 +324,9 @@ def test_what_conflate_replaces_is_a_drop(make, endpoint):
     ready_peer(pull)
     for n in range(100):
         push.send(b"%d" % n)
-    got = drain(pull)
-    assert got[-1] == b"99"
+    got = [recv(pull)]
+    while got[-1] != b"99":
+        got.append(recv(pull))
     assert len(got) + push.stats().dropped + pull.stats().dropped == 100
     assert push.stats().messages_sent == pull.stats().messages_received
 
