@@ -946,6 +946,20 @@ async def test_a_cancelled_poll_leaves_nothing_behind(amake: Make) -> None:
     stay.cancel()
 
 
+@pytest.mark.parametrize("wait", [True, False], ids=["waiting", "there"])
+@in_loops
+async def test_a_batch_of_one_is_a_list_of_one_message(amake: Make, wait: bool) -> None:
+    push, pull = amake(zmq.PUSH), amake(zmq.PULL)
+    join(push, pull)
+    for parts in ([b"1"], [b"1", b"2"]):
+        for multipart in (False, True):
+            future = pull.recv_many(1, multipart=multipart) if wait else None
+            await push.send_multipart(parts)
+            future = future or pull.recv_many(1, multipart=multipart)
+            expected = parts if multipart or len(parts) > 1 else parts[0]
+            assert await soon(future) == [expected]
+
+
 # ---- one socket, several threads ----
 
 

@@ -80,6 +80,7 @@ class Passing(Future[_T]):
         try:
             yield
         except BaseException:
+            _core.turn_passed(turn)
             waiter.abandon()
             raise
         waiter.passed(turn)

@@ -40,7 +40,8 @@ cdef class AsyncSocket(Socket):
     cdef bint may_go_on(self):
         cdef uint64_t now = core_now_ns()
         if now - core_turn.look > TURN_GAP_NS:
-            turn_begins()
+            core_turn.start = now
+            core_turn.done = 0
         core_turn.look = now
         if self.turn != core_turn.number:
             self.turn = core_turn.number
@@ -308,6 +309,7 @@ cdef class AsyncSocket(Socket):
                 # First: without a loop nothing is sent.
                 if self.may_complete():
                     future = Future_()
+                    self.completions += 1
                 else:
                     future = Passing()
                     future.waiter = nothing_taken
@@ -316,7 +318,6 @@ cdef class AsyncSocket(Socket):
                 if rc >= 0:
                     if flags & 2:
                         note_begun(self.handle)
-                    self.completions += 1
                     future.set_result(None if copy else finished_tracker())
                     return future
         w = _Waiter.__new__(_Waiter)

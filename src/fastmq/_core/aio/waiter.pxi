@@ -427,7 +427,7 @@ cdef object take(fmq_socket *s, _Waiter w, bint look, int *rc):
     parts_init(&p)
     try:
         rc[0] = more = look_for(s, limit, &p, wanted, look)
-        if more > 0 and limit == 1 and not w.keeps:
+        if more > 0 and not w.keeps and w.kind != TAKE_MANY and limit == 1:
             some = []
             for i in range(p.len):
                 some.append(take_at(&p, i, receipt.meta, w.copy, w.track))
