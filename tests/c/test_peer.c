@@ -234,6 +234,17 @@ TEST(peer_of_3_1_gets_subscriptions_as_commands)
     pool_release(pool);
 }
 
+TEST(peer_that_does_not_say_its_type_has_none)
+{
+    setup();
+    struct end *e = end_of(FMQ_DEALER);
+    feed(e, BYTES(GREETING_31 "\4\6\5READY"), 1000);
+    CHECK_STR(e->log, "READY ");
+    CHECK_EQ(e->p.remote_type, -1);
+    end_free(e);
+    pool_release(pool);
+}
+
 TEST(peer_of_2_0_is_understood_however_it_is_cut)
 {
     setup();
@@ -414,6 +425,7 @@ TEST(faults_end_the_connection_with_their_code)
          BYTES(G "\4\x0a\5ERROR\4"
                  "400"),
          proto, PROTO_ZMTP_MALFORMED_ERROR, "");
+    dies(&c, BYTES(G "\4\7\5ERROR\0"), proto, PROTO_ZMTP_UNSPECIFIED, "");
     dies(&c, BYTES(G "\4\x0a\5ERROR\003no!"), proto, PROTO_ZMTP_UNSPECIFIED, "");
     dies(&c, BYTES(G "\4\x0a\5ERROR\003300"), PEER_FAIL_AUTH, 300, "");
     dies(&c, BYTES(G "\4\x0a\5ERROR\003400"), PEER_FAIL_AUTH, 400, "");
