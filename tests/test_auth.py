@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from helpers import (
@@ -234,6 +235,55 @@ def test_an_overriding_method_that_fails_is_a_refusal(ctx, make, caplog):
     caplog.clear()  # the traceback's frames have the sockets
 
 
+@fastmq_only("pyzmq's thread ends, and its server is open then")
+def test_the_end_of_another_context_ends_no_authenticator(ctx, make, caplog):
+    class Asks(ThreadAuthenticator):
+        async def handle_zap_message(self, msg):
+            raise zmq.ContextTerminated  # as a socket does whose context ends meanwhile
+
+    one = Asks(ctx)
+    one.start()
+    try:
+        for _ in range(2):
+            assert answer_to(make)[2] == b"500"
+        assert one.is_alive()
+    finally:
+        one.stop()
+    caplog.clear()  # the traceback's frames have the sockets
+
+
+@fastmq_only("pyzmq answers nobody any more")
+def test_an_overriding_method_that_does_not_answer_is_a_refusal(ctx, make):
+    class Silent(ThreadAuthenticator):
+        async def handle_zap_message(self, msg):
+            if msg[3] != b"silence":
+                await super().handle_zap_message(msg)
+
+    one = Silent(ctx)
+    one.start()
+    try:
+        assert answer_to(make, question(b"silence"))[2] == b"500"
+        assert answer_to(make)[2] == b"200"
+    finally:
+        one.stop()
+
+
+@needs_curve
+@fastmq_only("for pyzmq any Future is a yes")
+def test_a_future_of_a_pool_is_waited_for(authenticator, comes_in):
+    server, known = Keys(), Keys()
+    with ThreadPoolExecutor(1) as pool:
+
+        class Provider:
+            def callback(self, domain, key):
+                return pool.submit(lambda: key == known.public)
+
+        authenticator.configure_curve_callback(credentials_provider=Provider())
+        options = curve_server(server)
+        assert not comes_in(options, curve_client(Keys(), server.public))
+        assert comes_in(options, curve_client(known, server.public))
+
+
 @needs_curve
 @fastmq_only("pyzmq refuses nobody")
 def test_a_user_id_that_cannot_be_expressed_is_a_refusal(ctx, comes_in, caplog):
@@ -398,6 +448,31 @@ def test_addresses_are_denied_however_they_arrive_and_are_written(authenticator,
     assert comes_in({**NULL, **six}, six, "*", "[::1]")
     authenticator.deny("0:0:0:0:0:0:0:1")
     assert not comes_in({**NULL, **six}, six, "*", "[::1]")
+
+
+@fastmq_only("pyzmq compares the text")
+def test_a_zone_is_looked_up_when_a_peer_comes(ctx, monkeypatch):
+    """An interface may come after its name was denied, or come back with another number."""
+    denies, allows = auth.Authenticator(ctx), auth.Authenticator(ctx)
+    known = {}
+
+    def number(name):
+        if name not in known:
+            raise OSError(name)
+        return known[name]
+
+    monkeypatch.setattr(socket, "if_nametoindex", number)
+    denies.deny("fe80::1%wlan7")
+    allows.allow("fe80::1%wlan7")
+    for n in (7, 9):
+        known["wlan7"] = n
+        for peer in (b"fe80::1%wlan7", b"fe80::1%%%d" % n):
+            assert denies._address_refused(peer) == b"Address denied"
+            assert allows._address_refused(peer) == b""
+        known["eth0"] = 3
+        for peer in (b"fe80::1%eth0", b"fe80::1%3"):
+            assert denies._address_refused(peer) == b""
+            assert allows._address_refused(peer) == b"Address not allowed"
 
 
 @fastmq_only("pyzmq lets them in")

@@ -519,6 +519,76 @@ def test_a_socket_with_a_domain_speaks_no_older_protocol(
     assert judge.requests == []
 
 
+LATER = {  # what a server had when it was bound, what it is given then, and who must not come in
+    "curve": (lambda: curve_server(Keys()), {"curve_server": 0}, {}),
+    "curve, then plain": (lambda: curve_server(Keys()), {"plain_server": 1}, plain_client()),
+    "plain": (lambda: {"plain_server": 1}, {"plain_server": 0}, {}),
+    "plain, then a client": (lambda: {"plain_server": 1}, {"plain_username": b"x"}, {}),
+    "domain": (lambda: {"zap_domain": b"global", "zap_enforce_domain": 1}, {"zap_domain": b""}, {}),
+    "enforced": (
+        lambda: {"zap_domain": b"global", "zap_enforce_domain": 1},
+        {"zap_enforce_domain": 0},
+        {},
+    ),
+}
+
+
+@needs_curve
+@networks
+@pytest.mark.parametrize("case", LATER)
+def test_options_that_change_later_open_no_endpoint(make, watch, endpoint, case):
+    before, later, stranger = LATER[case]
+    server = make(zmq.PULL, **before())
+    server.bind(endpoint.wildcard)
+    for name, value in later.items():
+        setattr(server, name, value)
+    client = make(zmq.PUSH, reconnect_ivl=5000, **stranger)
+    events = watch(client)
+    client.connect(last_endpoint(server))
+    events.wait(*HANDSHAKE_FAILURES)
+    assert nothing_arrives(server)
+
+
+@needs_curve
+def test_endpoints_of_one_socket_have_the_security_that_was_set_when_they_were_made(make):
+    keys = Keys()
+    server = make(zmq.PULL)
+    server.bind("tcp://127.0.0.1:*")
+    inside = last_endpoint(server)
+    for name, value in curve_server(keys).items():
+        setattr(server, name, value)
+    server.bind("tcp://127.0.0.1:*")
+    outside = last_endpoint(server)
+    near = make(zmq.PUSH)
+    near.connect(inside)
+    near.send(b"near")
+    assert recv(server) == b"near"
+    # The client, too: what it connected with stays, also when it connects again.
+    far = make(zmq.PUSH, **curve_client(Keys(), keys.public))
+    far.connect(outside)
+    far.curve_serverkey = Keys().public
+    far.send(b"far")
+    assert recv(server) == b"far"
+
+
+def test_a_filter_of_addresses_that_changes_later_opens_no_endpoint(make, watch):
+    server = make(zmq.PULL)
+    server.setsockopt(zmq.TCP_ACCEPT_FILTER, b"10.0.0.0/8")
+    server.bind("tcp://127.0.0.1:*")
+    closed = last_endpoint(server)
+    server.setsockopt(zmq.TCP_ACCEPT_FILTER, b"")
+    server.bind("tcp://127.0.0.1:*")
+    open_ = last_endpoint(server)
+    stranger = make(zmq.PUSH, reconnect_ivl=5000)
+    events = watch(stranger)
+    stranger.connect(closed)
+    events.wait(*HANDSHAKE_FAILURES)
+    client = make(zmq.PUSH)
+    client.connect(open_)
+    client.send(b"in")
+    assert recv(server) == b"in"
+
+
 @fastmq_only("libzmq believes a peer that names itself")
 def test_a_peer_does_not_choose_its_own_user_id(make):
     server = make(zmq.PULL)

@@ -103,6 +103,7 @@ static void free_io(struct io *io)
     mem_free(c->remote_name);
     mem_free(c->peer_name);
     mem_free(c->address);
+    security_unref(c->security);
     mem_free(c);
 }
 
@@ -889,8 +890,11 @@ struct conn *conn_new(struct conn_set *s, struct endpoint *ep, int fd, struct st
                       struct pipe *pipe, const struct conn_ends *ends)
 {
     struct conn *c = mem_zalloc(sizeof(*c));
-    if (!c) {
+    if (c)
+        c->security = ep && ep->security ? security_ref(ep->security) : security_new(&s->pipes.opt);
+    if (!c || !c->security) {
         stream_close(stream, fd);
+        mem_free(c);
         return NULL;
     }
     uint64_t now = clock_now();
@@ -913,9 +917,10 @@ struct conn *conn_new(struct conn_set *s, struct endpoint *ep, int fd, struct st
     };
     if (pipe)
         cfg.raw = pipe->raw;
-    security_of_options(o, &cfg.security);
+    security_of_peer(c->security, &cfg.security);
     if (peer_init(&c->peer, &cfg, now)) {
         stream_close(stream, fd);
+        security_unref(c->security);
         mem_free(c);
         return NULL;
     }

@@ -67,6 +67,7 @@ struct conn {
     char *remote_name;
     char *peer_name;
     char *address;
+    struct security *security; /* its endpoint's */
 };
 
 /* Who is at both ends, as accept and connect told it. The system is not asked again later: it knows

@@ -47,6 +47,7 @@ static void free_io(struct io *io)
     struct endpoint *ep = LIST_ENTRY(io, struct endpoint, io);
     net_close(ep->io.fd);
     remove_files(ep);
+    security_unref(ep->security);
     mem_free(ep->given);
     mem_free(ep->name);
     mem_free(ep);
@@ -147,6 +148,11 @@ static int listen_stream(struct conn_set *s, const struct transport_ops *tr, con
     if (!ep)
         return -ENOMEM;
     ep->transport = tr;
+    ep->security = security_new(&s->pipes.opt);
+    if (!ep->security) {
+        rc = -ENOMEM;
+        goto fail;
+    }
     char detail[256] = "";
     rc = tr->parse(&ep->address, rest, true, s->pipes.opt.ipv6, detail);
     if (rc) {
@@ -201,7 +207,7 @@ static void accept_all(struct endpoint *ep)
             continue; /* that connection died in the queue */
         }
         char name[256], address[128];
-        int rc = security_is_kept(&s->pipes.opt, s->pipes.ops->raw) ? 0 : -EINVAL;
+        int rc = security_is_kept(ep->security, &s->pipes.opt, s->pipes.ops->raw) ? 0 : -EINVAL;
         if (rc == 0)
             rc = ep->transport->peer_address(fd, &peer, address, sizeof(address));
         if (rc == 0)
@@ -254,7 +260,7 @@ static void established(struct endpoint *ep)
     char local[256], name[256], address[128];
     int fd = ep->io.fd;
     bool raw = ep->pipe ? ep->pipe->raw : s->pipes.ops->raw;
-    int rc = security_is_kept(&s->pipes.opt, raw) ? 0 : -EINVAL;
+    int rc = security_is_kept(ep->security, &s->pipes.opt, raw) ? 0 : -EINVAL;
     if (rc == 0)
         rc = ep->transport->peer_address(fd, peer, address, sizeof(address));
     if (rc) {
@@ -488,6 +494,11 @@ int endpoint_connect(struct conn_set *s, const struct transport_ops *tr, const c
     ep->transport = tr;
     if (!tr->bind) {
         char detail[256] = "";
+        ep->security = security_new(&s->pipes.opt);
+        if (!ep->security) {
+            rc = -ENOMEM;
+            goto fail;
+        }
         rc = tr->parse(&ep->address, rest, false, s->pipes.opt.ipv6, detail);
         if (rc && detail[0])
             detail_set("%s", detail);

@@ -17,6 +17,7 @@
 struct conn;
 struct fmq_peer;
 struct resolve_job;
+struct security;
 
 struct endpoint {
     struct io io; /* the listening descriptor, or the one being connected */
@@ -26,8 +27,9 @@ struct endpoint {
     bool closing; /* disconnected or socket closed: ends when its pipe is flushed */
     const struct transport_ops *transport;
     struct address address;
-    char *given; /* as the program wrote it */
-    char *name;  /* in its final form */
+    char *given;               /* as the program wrote it */
+    char *name;                /* in its final form */
+    struct security *security; /* as set when it was made; NULL: inproc */
 
     /* connecter */
     struct pipe *pipe;

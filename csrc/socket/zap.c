@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/bytes.h"
 #include "net/conn.h"
+#include "net/security.h"
 #include "pipe/option_ids.h"
 #include "socket/ctx.h"
 #include "socket/socket.h"
@@ -288,10 +289,11 @@ static bool add(struct zap_request *r, const void *data, size_t len)
 static bool put_question(struct zap_request *r, struct conn *c)
 {
     const struct option_values *o = &c->set->pipes.opt;
+    const struct security *sec = c->security;
     struct peer_credentials shown;
     peer_credentials(&c->peer, &shown);
     bool ok = add(r, "", 0) && add(r, VERSION, strlen(VERSION)) &&
-              add(r, REQUEST_ID, strlen(REQUEST_ID)) && add(r, o->zap_domain, o->zap_domain_len) &&
+              add(r, REQUEST_ID, strlen(REQUEST_ID)) && add(r, sec->domain, sec->domain_len) &&
               add(r, c->address, strlen(c->address)) && add(r, o->routing_id, o->routing_id_len) &&
               add(r, shown.mechanism, strlen(shown.mechanism));
     for (int i = 0; i < shown.count; i++)
@@ -303,13 +305,13 @@ int zap_ask(struct conn *c)
 {
     struct reactor *asking = conn_set_reactor(c->set);
     struct fmq_ctx *ctx = socket_of(asking)->ctx;
-    const struct option_values *o = &c->set->pipes.opt;
-    bool plain = o->mechanism == PEER_MECH_PLAIN;
+    const struct security *sec = c->security;
+    bool plain = sec->mechanism == PEER_MECH_PLAIN;
     /* A password has to be judged by somebody, and ENFORCE_DOMAIN wants to know in which domain. */
-    if (plain && o->zap_enforce_domain && !o->zap_domain_len)
+    if (plain && sec->enforce_domain && !sec->domain_len)
         return -EFAULT;
     if (!inproc_is_bound(&ctx->inproc_names, HANDLER))
-        return plain || o->zap_enforce_domain ? -EFAULT : 1;
+        return plain || sec->enforce_domain ? -EFAULT : 1;
     /* Made before the option that leads here was set (zap_prepare). */
     struct fmq_socket *z = ctx->zap;
     if (!z)

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "net/security.h"
 #include "transport/stream.h"
 
 #define DETAIL_SIZE 200
@@ -159,15 +160,15 @@ static bool listed(const uint32_t *list, size_t count, uint32_t value)
 static int ipc_accepted(struct endpoint *ep, int fd, const struct net_addr *peer)
 {
     (void)peer;
-    const struct option_values *o = &ep->set->pipes.opt;
-    if (o->ipc_pid_count || o->ipc_uid_count || o->ipc_gid_count) {
+    const struct security *sec = ep->security;
+    if (sec->ipc_pid_count || sec->ipc_uid_count || sec->ipc_gid_count) {
         uint32_t pid, uid, gid;
         int rc = net_peer_cred(fd, &pid, &uid, &gid);
         if (rc)
             return rc;
-        if (!listed(o->ipc_pids, o->ipc_pid_count, pid) &&
-            !listed(o->ipc_uids, o->ipc_uid_count, uid) &&
-            !listed(o->ipc_gids, o->ipc_gid_count, gid))
+        if (!listed(sec->ipc_pids, sec->ipc_pid_count, pid) &&
+            !listed(sec->ipc_uids, sec->ipc_uid_count, uid) &&
+            !listed(sec->ipc_gids, sec->ipc_gid_count, gid))
             return -EACCES;
     }
     stream_apply(ep, fd, AF_UNIX);

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "net/security.h"
+#include "pipe/option_values.h"
 #include "transport/stream.h"
 
 #define DETAIL_SIZE 200
@@ -275,11 +277,11 @@ static bool cidr_matches(const struct cidr *c, const struct net_addr *a)
 
 static int tcp_accepted(struct endpoint *ep, int fd, const struct net_addr *peer)
 {
-    const struct option_values *o = &ep->set->pipes.opt;
-    if (o->accept_filter_count) {
+    const struct security *sec = ep->security;
+    if (sec->accept_filter_count) {
         bool ok = false;
-        for (size_t i = 0; i < o->accept_filter_count && !ok; i++)
-            ok = cidr_matches(&o->accept_filters[i], peer);
+        for (size_t i = 0; i < sec->accept_filter_count && !ok; i++)
+            ok = cidr_matches(&sec->accept_filters[i], peer);
         if (!ok)
             return -EACCES;
     }

@@ -23,19 +23,19 @@ IpcPeer = tuple[str, ...]
 class Rule:
     """What one argument of allow() or deny() stands for.
 
-    network: the addresses. zone: the interface of a link-local address, as a number or, if there is
-    no such interface now, as its name; None: any. ipc: this peer over ipc; (): any.
+    network: the addresses. zone: the interface of a link-local address, by name or number; None:
+    any. ipc: this peer over ipc; (): any.
     """
 
     network: _Network | None = None
-    zone: int | str | None = None
+    zone: str | None = None
     ipc: IpcPeer | None = None
 
     def covers(self, peer: Peer) -> bool:
         """Whether the peer's address is one of these."""
         if self.network is None:
             return peer.ipc is not None and self.ipc in ((), peer.ipc)
-        if self.zone is not None and peer.zone not in (None, self.zone):
+        if self.zone and peer.zone and not _same_zone(self.zone, peer.zone):
             return False
         return any(
             address.version == self.network.version and address in self.network
@@ -52,7 +52,7 @@ class Peer:
     """
 
     addresses: tuple[_Address, ...] = ()
-    zone: int | str | None = None
+    zone: str | None = None
     ipc: IpcPeer | None = None
 
 
@@ -106,19 +106,29 @@ def _ipc_peer(text: str) -> IpcPeer | None:
     return tuple(str(int(n)) for n in found.groups() if n is not None)
 
 
-def _split_zone(text: str) -> tuple[str, int | str | None]:
+def _split_zone(text: str) -> tuple[str, str | None]:
     """An address without its zone, and the zone. ValueError: an empty zone."""
     address, percent, zone = text.partition("%")
     if not percent:
         return address, None
     if not _ZONE.fullmatch(zone):
         raise ValueError("a zone is the name or the number of an interface")
-    if zone.isdecimal():
-        return address, int(zone)
+    return address, zone
+
+
+def _same_zone(one: str, other: str) -> bool:
+    """Whether two zones are the same interface now: those that policies name come and go."""
+    return one == other or _number(one) == _number(other) != 0
+
+
+def _number(zone: str) -> int:
+    """The number of an interface; 0: there is none of that name."""
+    if zone.isascii() and zone.isdecimal():
+        return int(zone)
     try:
-        return address, socket.if_nametoindex(zone)
-    except (OSError, AttributeError):  # no such interface; no such function
-        return address, zone
+        return socket.if_nametoindex(zone)
+    except (OSError, AttributeError, ValueError):  # no such interface; no such function; no name
+        return 0
 
 
 __all__ = ["Peer", "Rule", "parse_peer", "parse_rule"]

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import contextlib
 import hmac
 import inspect
@@ -152,7 +154,8 @@ class Authenticator:
     def configure_curve_callback(self, domain: str = "*", credentials_provider: Any = None) -> None:
         """Ask an object: its method callback(domain, key) says whether the owner may come in.
 
-        key is 40 bytes of Z85. The method may be a coroutine. Whatever it raises is a refusal.
+        key is 40 bytes of Z85. The method may be a coroutine, or return a Future, also one of
+        concurrent.futures. Whatever it raises is a refusal.
         Replaces what was configured for the domain before; None: nobody is asked any more.
         """
         if credentials_provider is None:
@@ -332,6 +335,8 @@ class Authenticator:
                     break
         if provider is not None:
             verdict = provider.callback(domain, z85_key)
+            if isinstance(verdict, concurrent.futures.Future):
+                verdict = asyncio.wrap_future(verdict)
             if inspect.isawaitable(verdict):
                 verdict = await verdict
             return bool(verdict), b"Unknown key"

@@ -55,11 +55,14 @@ class AuthenticationThread(Thread):
             if requests in ready:
                 msg = requests.recv_multipart()
                 self._answer(msg)
+                # An overriding method may not have answered, and no other request would come.
+                self.authenticator._refuse(msg)
         except BaseException as error:
-            # Of a callback's, say CancelledError or SystemExit, or the overriding method's.
+            # After a request: of a callback's, say CancelledError or SystemExit, or the overriding
+            # method's. Whatever it is, ContextTerminated of another context too, it ends nothing.
             if msg is not None:
                 self.authenticator._refuse(msg)
-            if has_ended(error, requests, self.pipe):
+            elif has_ended(error, requests, self.pipe):
                 return False
             self.authenticator.log.error("Authenticating failed", exc_info=error)
             if msg is None:
@@ -123,7 +126,10 @@ class ThreadAuthenticator(Authenticator):
         self.thread = thread
 
     def stop(self) -> None:
-        """End the thread and close its sockets; harmless when it is not running."""
+        """End the thread and close its sockets; harmless when it is not running.
+
+        Waits until a callback that runs returns.
+        """
         if self.thread is None:
             return
         try:
