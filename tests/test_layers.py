@@ -7,6 +7,7 @@ compiled files of a room use.
 
 from __future__ import annotations
 
+import fcntl
 import re
 import shutil
 import subprocess
@@ -95,12 +96,15 @@ def rooms() -> dict[str, list[Path]]:
     """The object files of each room, as the C tests link them."""
     if not shutil.which("nm") or not shutil.which("make"):
         pytest.skip("there is no nm or no make")
-    subprocess.run(
-        ["make", "-s", "-C", str(ROOT / "tests/c"), "MODE=plain", "rooms"],
-        check=True,
-        timeout=300,
-        stdin=subprocess.DEVNULL,
-    )
+    (ROOT / "build").mkdir(exist_ok=True)
+    with (ROOT / "build/rooms.lock").open("w") as lock:  # other processes of the tests build, too
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        subprocess.run(
+            ["make", "-s", "-C", str(ROOT / "tests/c"), "MODE=plain", "rooms"],
+            check=True,
+            timeout=300,
+            stdin=subprocess.DEVNULL,
+        )
     names = set(BELOW) - {"include"}
     found = {name: sorted((ROOT / "build/c-plain" / name).glob("*.o")) for name in names}
     # Objects of files that were deleted or renamed may lie about.

@@ -13,6 +13,9 @@
 #include "socket/socket.h"
 #include "transport/inproc.h"
 
+/* A thread that has not come out of a socket after so long is stuck, and close goes on. */
+#define CLOSE_WAIT_NS NS_PER_S
+
 void socket_linger_over(struct timer *t, uint64_t now)
 {
     (void)now;
@@ -53,6 +56,21 @@ static void partials_fini(struct fmq_socket *s)
     tx_drop(&s->tx_begun, true, NULL);
 }
 
+/* Lets the other threads out first, so that descriptors and addresses are free when close returns.
+ * All of them were woken, and each that comes out wakes those that wait. Lock held. */
+static void wait_for_others(struct reactor *r)
+{
+    uint64_t until = clock_now() + CLOSE_WAIT_NS;
+    r->waiters++;
+    while (r->polling || r->waiters > 1) {
+        uint64_t now = clock_now();
+        if (now >= until)
+            break;
+        cond_wait(&r->cond, &r->lock, (int64_t)(until - now));
+    }
+    r->waiters--;
+}
+
 int fmq_close(fmq_socket *s)
 {
     if (s->net.pipes.reactor.fork_generation != fork_generation)
@@ -81,17 +99,7 @@ int fmq_close(fmq_socket *s)
     LIST_FOR_SAFE(n, &s->net.conns)
     conn_stop_reading(LIST_ENTRY(n, struct conn, in_set));
     s->net.pipes.reactor.work |= WORK_CLOSE;
-    /* Let other threads get out first, so that descriptors and addresses are free when we return.
-     */
-    for (int i = 0; (s->net.pipes.reactor.polling || s->net.pipes.reactor.waiters) && i < 1000;
-         i++) {
-        atomic_store(&s->net.pipes.reactor.asleep, false);
-        reactor_signal(socket_reactor(s));
-        cond_broadcast(&s->net.pipes.reactor.cond);
-        s->net.pipes.reactor.waiters++;
-        cond_wait(&s->net.pipes.reactor.cond, &s->net.pipes.reactor.lock, (int64_t)NS_PER_MS);
-        s->net.pipes.reactor.waiters--;
-    }
+    wait_for_others(socket_reactor(s));
     atomic_store(&s->net.pipes.reactor.stop, ENOTSOCK);
     s->net.pipes.reactor.work |= WORK_CLOSE | WORK_REAP;
     reactor_leave(socket_reactor(s));
@@ -134,6 +142,6 @@ bool socket_try_finish(struct reactor *r)
         budget_leave(pipes->budget, pipes);
     if (r->io_thread)
         io_thread_remove(r->io_thread, r);
-    ctx_socket_finished(s->ctx, s);
+    ctx_socket_finished(s->ctx);
     return true;
 }

@@ -39,6 +39,9 @@
 #define DEFAULT_MAX_SOCKETS 1023
 #define MSG_T_SIZE 64 /* what libzmq's callers expect to read */
 
+/* Ending a context returns this often to let the host run signal handlers. */
+#define HANDLERS_NS (50 * NS_PER_MS)
+
 static void before_fork(void)
 {
     decref_queue_fork_prepare();
@@ -87,6 +90,7 @@ int fmq_ctx_new(fmq_ctx **out)
     }
     mutex_init(&ctx->lock);
     resolver_init(&ctx->resolver);
+    mutex_init(&ctx->ended_lock);
     cond_init(&ctx->ended);
     budget_init(&ctx->budget);
     list_init(&ctx->sockets);
@@ -298,13 +302,14 @@ int ctx_start_io_threads(struct fmq_ctx *ctx)
     return 0;
 }
 
-void ctx_socket_finished(struct fmq_ctx *ctx, struct fmq_socket *s)
+void ctx_socket_finished(struct fmq_ctx *ctx)
 {
     /* The socket's lock is held and the registry's comes before it, so the list is left to others:
      * a finished socket only counts itself out here. */
-    (void)s;
+    mutex_lock(&ctx->ended_lock);
     atomic_fetch_sub(&ctx->alive, 1);
     cond_broadcast(&ctx->ended);
+    mutex_unlock(&ctx->ended_lock);
 }
 
 void fmq_ctx_ending(fmq_ctx *ctx)
@@ -324,6 +329,34 @@ int fmq_ctx_shutdown(fmq_ctx *ctx)
     return 0;
 }
 
+/* The internal socket ends when it is the last: nobody is left whose peers it asks about. */
+static bool end_zap(struct fmq_ctx *ctx)
+{
+    mutex_lock(&ctx->lock);
+    struct fmq_socket *zap = atomic_load(&ctx->alive) == 1 ? ctx->zap : NULL;
+    if (zap)
+        ctx->zap = NULL;
+    mutex_unlock(&ctx->lock);
+    if (zap)
+        fmq_socket_free(zap);
+    return zap;
+}
+
+/* Until fewer sockets are alive: true, or false when the time is over. */
+static bool wait_for_fewer(struct fmq_ctx *ctx, int alive, uint64_t until)
+{
+    bool fewer;
+    mutex_lock(&ctx->ended_lock);
+    while (!(fewer = atomic_load(&ctx->alive) < alive)) {
+        uint64_t now = clock_now();
+        if (now >= until)
+            break;
+        cond_wait(&ctx->ended, &ctx->ended_lock, (int64_t)(until - now));
+    }
+    mutex_unlock(&ctx->ended_lock);
+    return fewer;
+}
+
 int fmq_ctx_term(fmq_ctx *ctx, int timeout_ms)
 {
     if (fmq_ctx_forked(ctx))
@@ -331,34 +364,13 @@ int fmq_ctx_term(fmq_ctx *ctx, int timeout_ms)
     fmq_ctx_shutdown(ctx);
     uint64_t deadline =
         timeout_ms < 0 ? CLOCK_NEVER : clock_now() + (uint64_t)timeout_ms * NS_PER_MS;
-    /* A finishing socket signals without our lock, so a signal may be missed: short slices, which
-     * also let the host run signal handlers. */
-    uint64_t slice = NS_PER_MS;
-    uint64_t handlers = clock_now() + 50 * NS_PER_MS;
-    mutex_lock(&ctx->lock);
-    while (atomic_load(&ctx->alive) > 0) {
-        if (ctx->zap && atomic_load(&ctx->alive) == 1) {
-            struct fmq_socket *zap = ctx->zap; /* nobody is left to be judged */
-            ctx->zap = NULL;
-            mutex_unlock(&ctx->lock);
-            fmq_socket_free(zap);
-            mutex_lock(&ctx->lock);
-            continue;
-        }
-        uint64_t now = clock_now();
-        if (now >= deadline) {
-            mutex_unlock(&ctx->lock);
-            return -EAGAIN;
-        }
-        if (now >= handlers) {
-            mutex_unlock(&ctx->lock);
-            return -EINTR;
-        }
-        uint64_t wait = deadline - now < slice ? deadline - now : slice;
-        cond_wait(&ctx->ended, &ctx->lock, (int64_t)wait);
-        if (slice < 20 * NS_PER_MS)
-            slice *= 2;
+    uint64_t handlers = clock_now() + HANDLERS_NS;
+    uint64_t until = deadline < handlers ? deadline : handlers;
+    for (int alive; (alive = atomic_load(&ctx->alive)) > 0;) {
+        if (!end_zap(ctx) && !wait_for_fewer(ctx, alive, until))
+            return clock_now() >= deadline ? -EAGAIN : -EINTR;
     }
+    mutex_lock(&ctx->lock);
     bool mine = !ctx->joined;
     ctx->joined = true;
     int count = mine ? ctx->thread_count : 0;
@@ -404,6 +416,7 @@ void ctx_unref(struct fmq_ctx *ctx)
     inproc_names_fini(&ctx->inproc_names);
     pool_release(ctx->pool);
     cond_fini(&ctx->ended);
+    mutex_fini(&ctx->ended_lock);
     budget_fini(&ctx->budget);
     resolver_fini(&ctx->resolver);
     mutex_fini(&ctx->lock);

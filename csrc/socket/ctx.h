@@ -20,9 +20,10 @@ struct fmq_socket;
 struct io_thread;
 
 struct fmq_ctx {
-    atomic_uint refs;  /* of the memory: the program's handle, and each socket's memory */
-    struct mutex lock; /* first in the lock order */
-    struct cond ended; /* a socket was finished */
+    atomic_uint refs;        /* of the memory: the program's handle, and each socket's memory */
+    struct mutex lock;       /* first in the lock order */
+    struct mutex ended_lock; /* a leaf: `alive` goes down under it */
+    struct cond ended;       /* a socket was finished */
     struct list sockets;
     atomic_int alive; /* sockets not finished: MAX_SOCKETS and term count these */
     unsigned next_io_thread;
@@ -52,7 +53,7 @@ struct fmq_ctx {
 
 int ctx_start_io_threads(struct fmq_ctx *ctx); /* lock held */
 /* The socket's lock is held. */
-void ctx_socket_finished(struct fmq_ctx *ctx, struct fmq_socket *s);
+void ctx_socket_finished(struct fmq_ctx *ctx);
 /* Takes a socket off the registry before its memory goes. */
 void ctx_forget(struct fmq_ctx *ctx, struct fmq_socket *s);
 /* A socket's memory may stay longer than the program's handle of the context: a loop holds it. */
