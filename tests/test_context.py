@@ -612,3 +612,27 @@ def test_subclasses_have_the_attributes_that_they_annotate():
         assert (context.note, context.other) == ("x", "y")
         with pytest.raises(AttributeError):
             context.neither = 1
+
+
+@fastmq_only("hangs in the garbage collection")
+@pytest.mark.parametrize("order", ["sockets, ctx", "ctx, *sockets"])
+def test_a_context_that_is_garbage_with_its_sockets_is_not_waited_for(order):
+    """What is unread between them would keep the collection waiting for ever."""
+    done = run_python(
+        f"""
+import gc
+class Box: pass
+def make():
+    box = Box()
+    ctx = zmq.Context()
+    sockets = [ctx.socket(zmq.PAIR) for _ in range(2)]
+    sockets[0].bind("inproc://x")
+    sockets[1].connect("inproc://x")
+    sockets[1].send(b"unread")
+    box.all = (box, {order})
+make()
+gc.collect()
+print("collected")
+"""
+    )
+    assert done.stdout == "collected\n", done.stderr

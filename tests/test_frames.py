@@ -337,6 +337,15 @@ def test_the_bytes_of_a_frame_are_a_copy_made_once(size, how):
     assert frame.bytes is frame.bytes
 
 
+def test_the_packages_threshold_is_that_of_new_sockets_and_frames(make, monkeypatch):
+    monkeypatch.setattr(zmq, "COPY_THRESHOLD", 3)
+    assert make(zmq.PUSH).copy_threshold == 3
+    assert Frame(b"ab", track=True).tracker.done
+    assert not Frame(b"abc", track=True).tracker.done
+    monkeypatch.undo()
+    assert make(zmq.PUSH).copy_threshold == 65536
+
+
 def tracked(sock, data, how):
     send = sock.send_multipart if how == "parts" else sock.send
     return send([data, data] if how == "parts" else data, copy=False, track=True)

@@ -37,6 +37,7 @@ from fastmq._engine cimport *
 
 import os
 import threading
+from sys import modules
 import warnings
 from operator import index
 from threading import Event
@@ -429,6 +430,12 @@ cdef int own_copy(msg *m) noexcept:
     return msg_own(m)
 
 
+cdef Py_ssize_t default_threshold() except -1:
+    """COPY_THRESHOLD of the package, which a program may set."""
+    package = modules.get(shown_name)
+    return COPY_THRESHOLD if package is None else vars(package).get("COPY_THRESHOLD", COPY_THRESHOLD)
+
+
 @cython.freelist(32)
 cdef class Frame:
     """One part of a message, with its memory and what is known about where it came from.
@@ -452,7 +459,7 @@ cdef class Frame:
         msg_init(&self.m)
 
     def __init__(self, data=None, track=False, copy=None, copy_threshold=None):
-        cdef Py_ssize_t threshold = COPY_THRESHOLD if copy_threshold is None else copy_threshold
+        cdef Py_ssize_t threshold = default_threshold() if copy_threshold is None else copy_threshold
         cdef msg fresh
         cdef int rc
         if data is None:
@@ -1061,7 +1068,7 @@ cdef class Socket:
         if self.handle is not None:  # another thread may be in a call on it
             raise RuntimeError("the socket is open already: its __init__ was called before")
         if copy_threshold is None:
-            self.threshold = COPY_THRESHOLD
+            self.threshold = default_threshold()
         else:
             self.threshold = whole(copy_threshold, "copy_threshold")
         if isinstance(shadow, Socket):

@@ -88,6 +88,8 @@ class Context(_core.Context, Generic[_SocketT]):
         warnings.warn(f"Unclosed context {self!r}", ResourceWarning, stacklevel=2, source=self)
         object.__setattr__(self, "_warn_destroy_close", True)
         self._close_sockets(None)
+        if any(is_open for _, is_open, _, _ in self.pending()):
+            return  # sockets of the same garbage, which are closed after this
         # Not the subclass's `term`: that may wait by means that a finalizer has not.
         _core.Context._term(self)
 
