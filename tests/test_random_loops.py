@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from random_loops import driver, faults, kinds, plan
+from random_loops import differential, driver, faults, kinds, plan, script
 from random_loops.ledger import Broken, Flow, Shape
 from target import fastmq_only
 
@@ -30,6 +30,48 @@ def test_random_programs_hold():
     assert sum(report.ran.values()) + sum(report.skipped.values()) == SEEDS
     for kind in plan.KINDS:
         assert report.messages[kind] > 0 or kinds.missing(kind)
+
+
+# ---- beside pyzmq ----
+
+
+@pytest.mark.slow
+@pytest.mark.deadline(120)
+def test_scripts_have_the_outcomes_that_they_have_with_pyzmq():
+    pytest.importorskip("zmq")
+    assert not (found := differential.compare(list(range(1, 61)))), "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "number"),
+    [
+        ("PULL recv: [b'1']", "PULL recv: [b'1']", None),
+        ("PULL recv: [b'1']", "PULL recv: [b'2']", 1),
+        ("PULL recv: [b'1']", "PULL recv: nothing came", 1),
+        ("PULL recv: nothing came", "PULL recv: [b'1']", 1),
+        ("PULL poll: 1", "PULL poll: 0", 1),
+        ("REQ recv: ZMQError 156384763", "REQ recv: nothing came", None),
+        ("REQ send: ZMQError 156384763", "REQ send: nothing came", 1),
+        ("REQ recv: ZMQError 156384763", "REQ recv: [b'1']", 1),
+        ("PUB cancelled recv: False", "PUB cancelled recv: True", None),
+        ("PULL recv: [b'1']", "PULL recv: hangs", None),
+        ("PULL recv: hangs", "PULL recv: [b'1']", 1),
+    ],
+)
+def test_a_different_outcome_is_noticed(ours, theirs, number):
+    found = differential.first_difference(["same", ours], ["same", theirs])
+    assert (found and found[0]) == number
+
+
+def test_an_outcome_that_is_missing_is_noticed():
+    assert differential.first_difference(["a"], []) == (0, "a", "nothing")
+
+
+def test_scripts_draw_every_pair_and_every_step():
+    drawn = [script.draw(seed) for seed in range(1, 61)]
+    assert {one.types for one in drawn} == set(script.PAIRS)
+    assert {one.transport for one in drawn} == {"inproc", "ipc", "tcp"}
+    assert {what for one in drawn for what, _ in one.steps} == {what for what, _ in script.STEPS}
 
 
 # ---- planted faults ----

@@ -20,7 +20,7 @@ def one(seed: int, stuck: Callable[[str], None], options: argparse.Namespace) ->
         planted = faults.FAULTS[options.plant][0]()
         drawn = faults.program(options.kind or "asyncio")
         planted.plan(drawn)
-    why = kinds.missing(drawn.kind)
+    why = kinds.missing(drawn.kind, any(actor.way == plan.STREAM for actor in drawn.actors))
     if why:
         return {"kind": drawn.kind, "skipped": why}
     if options.verbose:

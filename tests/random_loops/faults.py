@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -231,15 +232,18 @@ class Burns(Fault):
 
 
 @fault("burns: ")
-class BurnsInAThread(Fault):
-    """No loop turns, but a thread computes."""
+class BurnsInThreads(Fault):
+    """No loop turns, but threads compute: several, to be seen on a busy machine, too."""
 
     def idle(self, world: Any) -> None:
+        data = bytes(1_000_000)
+
         def compute() -> None:
             while not (world.ending or world.errors):
-                sum(range(2000))
+                zlib.crc32(data)
 
-        threading.Thread(target=compute, daemon=True).start()
+        for _ in range(4):
+            threading.Thread(target=compute, daemon=True).start()
 
 
 @fault("stuck: ")

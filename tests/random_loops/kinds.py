@@ -53,10 +53,11 @@ def _uvloop(counter: Counter) -> asyncio.AbstractEventLoop:
     return Loop()
 
 
-def missing(kind: str) -> str:
-    """Why a kind cannot run here; empty if it can."""
+def missing(kind: str, streams: bool = False) -> str:
+    """Why a kind, with ZMQStreams or not, cannot run here; empty if it can."""
     for module in ("uvloop", "tornado"):
-        if kind == module and importlib.util.find_spec(module) is None:
+        needed = kind == module or (streams and module == "tornado")
+        if needed and importlib.util.find_spec(module) is None:
             return f"{module} is not installed"
     if kind == "asyncio-eager" and sys.version_info < (3, 12):
         return "Python before 3.12 has no eager tasks"

@@ -40,7 +40,8 @@ class Actor:
         try:
             if self.me.after:
                 await self.world.until_complete(self.me.after)
-            await self.prepare()
+            if not self.cut_off():
+                await self.prepare()
             while not self.done():
                 try:
                     await self.step()
