@@ -14,7 +14,7 @@ from target import fastmq_only
 
 import fastmq as zmq
 from fastmq.auth.thread import ThreadAuthenticator
-from fastmq.cli import main, messages, sockets
+from fastmq.cli import formats, main, messages, sockets
 from fastmq.cli.events import Happened
 from fastmq.cli.monitor import show
 from fastmq.cli.terminal import Notes
@@ -328,11 +328,26 @@ def test_json_has_no_characters_that_a_terminal_obeys(where, multipart):
     assert not set(line) & set("\x7f\x9b\u2028\u202e") and "é" in line
 
 
+def test_a_value_that_is_nested_too_deeply_is_shown_as_text():
+    """What can just be decoded may be too deep for the array of parts around it."""
+    written = formats.make("json", b"\t", split=-1)
+    told = []
+    written.unreadable = told.append
+    for depth in range(1, sys.getrecursionlimit() + 10):
+        line = written.write([b"topic", b"[" * depth + b"]" * depth])
+        assert line.startswith((b'["topic",[', b'["topic","['))
+    assert told
+
+
 def test_notes_and_events_are_printable(capsys):
     Notes("sub").warn("tcp://\x1b[2J:\n\u202e")
     assert "tcp://\\x1b[2J:\\n\\u202e" in capsys.readouterr().err
     show(Happened(Event.CONNECTED, 5, "ipc://\x1b]0;title\x07"), False)
     assert capsys.readouterr().out.endswith("connected ipc://\\x1b]0;title\\x07 (descriptor 5)\n")
+    show(Happened(Event.CONNECTED, 5, "ipc://\x7f\x9b"), True)
+    line = capsys.readouterr().out
+    assert json.loads(line)["endpoint"] == "ipc://\x7f\x9b" and line.endswith("\n")
+    assert not set(line) & set("\x7f\x9b")
 
 
 # ---- security ----

@@ -118,13 +118,17 @@ class Values(Format):
 
     def write(self, parts: Parts) -> bytes:
         *leading, last = parts
+
+        def line(value: Any) -> bytes:
+            whole = [*map(_to_text, leading), value] if leading or self.split else value
+            return _to_json(whole)
+
         try:
-            value = self._decode(last)
+            return line(self._decode(last))
         except (ValueError, TypeError, RecursionError) as error:
+            # Decoding takes less depth than encoding does, so either may find too much of it.
             self.unreadable(f"not {self._name}: {_short(last)} ({error})")
-            value = _to_text(last)
-        whole = [*map(_to_text, leading), value] if leading or self.split else value
-        return _to_json(whole)
+            return line(_to_text(last))
 
 
 def make(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastmq.cli import arguments
 from fastmq.cli.terminal import OK, TIMED_OUT, USAGE, Problem, coloured
+from fastmq.utils.printable import printable_json
 
 if TYPE_CHECKING:
     from fastmq.cli.events import Happened
@@ -88,18 +89,14 @@ def show(happened: Happened, as_json: bool) -> None:
 
     now = datetime.now(timezone.utc)
     if as_json:
-        print(
-            json.dumps(
-                {
-                    "time": now.isoformat(timespec="milliseconds"),
-                    "event": happened.name.lower(),
-                    "endpoint": happened.endpoint,
-                    "value": happened.value,
-                    "meaning": happened.words,
-                }
-            ),
-            flush=True,
-        )
+        told = {
+            "time": now.isoformat(timespec="milliseconds"),
+            "event": happened.name.lower(),
+            "endpoint": happened.endpoint,
+            "value": happened.value,
+            "meaning": happened.words,
+        }
+        print(printable_json(json.dumps(told)), flush=True)
         return
     when = now.astimezone().strftime("%H:%M:%S.%f")[:-3]
     text = events.line(happened)

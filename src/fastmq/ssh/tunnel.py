@@ -115,7 +115,7 @@ def _checked_host(host: str) -> str:
 
 def _split_address(addr: str) -> tuple[str, int]:
     """(host, port) of tcp://host:port; ValueError: it is no such thing."""
-    found = re.fullmatch(r"tcp://(\[[^\]]+\]|[^:/\s]+):(\d{1,5})/?", addr)
+    found = re.fullmatch(r"tcp://(\[[^\]]+\]|[^:/\s]+):(\d{1,5})/?", addr, re.ASCII)
     if found is None:
         raise ValueError(f"only tcp://host:port can go through a tunnel, not {addr!r}")
     return _checked_host(found[1]), int(found[2])
