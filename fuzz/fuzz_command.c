@@ -10,38 +10,39 @@
 #include "fuzz.h"
 #include "wire/command.h"
 #include "wire/peer.h"
+#include "wire/types.h"
 
 static struct pool *pool;
 
 /* All that was read can be looked up, and reads the same when it is said again. */
 static void properties(struct peer *p, const uint8_t *body, size_t len)
 {
-    int rc = command_read_properties(p, body, len);
+    int rc = handshake_read_properties(p, body, len);
     if (rc) {
         CHECK(rc == -ENOMEM ? p->state != PEER_DEAD : rc == -EPROTO && p->state == PEER_DEAD);
         CHECK(rc == -ENOMEM || p->failure_code == PROTO_ZMTP_INVALID_METADATA);
         return;
     }
-    CHECK(p->meta);
-    CHECK(p->remote_type == -1 || peer_types_match(p->cfg.socket_type, p->remote_type));
-    CHECK(!peer_identity_is_reserved(p->remote_identity, p->remote_identity_len));
+    CHECK(p->remote.meta);
+    CHECK(p->remote.type == -1 || type_accepts(p->cfg.socket_type, p->remote.type));
+    CHECK(!peer_identity_is_reserved(p->remote.identity, p->remote.identity_len));
     mem_fail_at(0);
     struct command_buf again;
-    struct meta *first = p->meta;
+    struct meta *first = p->remote.meta;
     meta_ref(first);
     command_buf_init(&again);
     command_add(&again, first->buf, first->len);
     CHECK(!again.failed && again.len == first->len);
-    CHECK_EQ(command_read_properties(p, again.data, again.len), 0);
-    CHECK(p->meta->len == first->len);
-    CHECK(first->len == 0 || memcmp(p->meta->buf, first->buf, first->len) == 0);
+    CHECK_EQ(handshake_read_properties(p, again.data, again.len), 0);
+    CHECK(p->remote.meta->len == first->len);
+    CHECK(first->len == 0 || memcmp(p->remote.meta->buf, first->buf, first->len) == 0);
     command_buf_fini(&again);
     meta_unref(first);
 }
 
 static void error(struct peer *p, const uint8_t *body, size_t len)
 {
-    CHECK_EQ(command_read_error(p, body, len), -EPROTO);
+    CHECK_EQ(handshake_read_error(p, body, len), -EPROTO);
     CHECK(p->state == PEER_DEAD);
     CHECK(p->failure == PEER_FAIL_AUTH || p->failure == PEER_FAIL_PROTOCOL);
     if (p->failure == PEER_FAIL_AUTH)

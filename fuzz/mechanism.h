@@ -59,7 +59,7 @@ static void take_events(void)
             msg_drop(&ev.msg);
         } else {
             CHECK(peer.state == PEER_TRAFFIC);
-            CHECK(!peer_identity_is_reserved(peer.remote_identity, peer.remote_identity_len));
+            CHECK(!peer_identity_is_reserved(peer.remote.identity, peer.remote.identity_len));
         }
     }
 }

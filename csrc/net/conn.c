@@ -222,8 +222,8 @@ static void end_now(struct conn *c, enum conn_end how, int error)
     if (connecter && !(s->pipes.opt.reconnect_stop & STOP_PROTOCOL_ERROR)) {
         wrong = how == CONN_END_BROKEN && !lost && !c->peer.failure_final;
         /* What the pattern complained of was authentic if the traffic is. */
-        fresh = how == CONN_END_REFUSED && p && p->violation && !c->peer.overhead && !ep->closing &&
-                !s->pipes.reactor.closed;
+        fresh = how == CONN_END_REFUSED && p && p->violation && !c->peer.crypto_overhead &&
+                !ep->closing && !s->pipes.reactor.closed;
     }
     bool retry = connecter && ((!by_us(how) && lost) || wrong || fresh);
     if (retry && (ep->closing || s->pipes.reactor.closed))
@@ -280,7 +280,7 @@ void conn_stop_reading(struct conn *c)
 bool conn_pending(const struct conn *c)
 {
     /* Once ready, the peer's own queue holds nothing but messages in another form. */
-    return c->pipe && (!outq_empty(&c->pipe->out) || (c->was_ready && c->peer.own.bytes));
+    return c->pipe && (!outq_empty(&c->pipe->out) || (c->was_ready && c->peer.tx.buf.bytes));
 }
 
 /* ---- writing ---- */
@@ -329,7 +329,7 @@ void conn_write(struct conn *c)
         for (int i = 0; i < n; i++)
             total += iov[i].iov_len;
         c->link.writing = true;
-        c->link.inflight = total > c->peer.own_offered ? total - c->peer.own_offered : 0;
+        c->link.inflight = total > c->peer.tx.offered ? total - c->peer.tx.offered : 0;
         mutex_unlock(&s->pipes.reactor.lock);
         ssize_t sent = stream_write(c->stream, c->io.fd, iov, n);
         mutex_lock(&s->pipes.reactor.lock);
@@ -431,7 +431,8 @@ static int on_ready(struct conn *c)
 {
     struct conn_set *s = c->set;
     struct peer *peer = &c->peer;
-    if (peer->meta && meta_set(peer->meta, "Peer-Address", 12, c->address, strlen(c->address)))
+    if (peer->remote.meta &&
+        meta_set(peer->remote.meta, "Peer-Address", 12, c->address, strlen(c->address)))
         return -ENOMEM;
     c->was_ready = true;
     conn_set_event(s, c->bound, EVENT_HANDSHAKE_SUCCEEDED, 0, c->local_name, c->remote_name);
@@ -454,12 +455,12 @@ static int on_ready(struct conn *c)
         }
     }
     if (!p->identity_given) {
-        memcpy(p->identity, peer->remote_identity, peer->remote_identity_len);
-        p->identity_len = peer->remote_identity_len;
+        memcpy(p->identity, peer->remote.identity, peer->remote.identity_len);
+        p->identity_len = peer->remote.identity_len;
     }
-    p->peer_type = peer->remote_type;
+    p->peer_type = peer->remote.type;
     meta_unref(p->meta);
-    p->meta = peer->meta;
+    p->meta = peer->remote.meta;
     if (p->meta)
         meta_ref(p->meta);
     if (fresh) {
@@ -491,7 +492,7 @@ static int on_ready(struct conn *c)
  * side why. */
 static void break_off(struct conn *c)
 {
-    if (!c->was_ready && c->peer.own.bytes)
+    if (!c->was_ready && c->peer.tx.buf.bytes)
         conn_write(c);
     conn_end(c, CONN_END_BROKEN, 0);
 }
@@ -551,7 +552,8 @@ static void pause_reading(struct conn *c)
     pipe_pause(c->pipe, true);
     c->short_since = 0; /* whoever does not read lacks no memory */
     update_lone(c->set);
-    if (c->peer.ping_gap) /* its PINGs go unread for now, and it must not despair */
+    if (c->peer.heartbeat
+            .ping_gap) /* its PINGs go unread for now, and it must not take us for dead */
         tick(c, clock_now());
 }
 
@@ -648,7 +650,7 @@ static void process(struct conn *c)
     if (c->io.dead) /* its time was up when reading was paused */
         return;
     /* A PING with a TTL sets a deadline that the timer does not know of yet. */
-    uint64_t ttl = c->peer.ttl_deadline;
+    uint64_t ttl = c->peer.heartbeat.ttl_deadline;
     if (ttl != CLOCK_NEVER && (!c->timer.node.linked || ttl < c->timer.node.key))
         timer_set(conn_set_reactor(s), &c->timer, ttl);
     if (rc == -ENOMEM)
@@ -672,7 +674,7 @@ static bool recv_buf(struct conn *c, uint8_t **buf, size_t *len)
     uint64_t now = clock_now();
     if (!c->short_since)
         c->short_since = now;
-    if (c->peer.big && now - c->short_since > SHORT_OF_MEMORY_NS)
+    if (c->peer.rx.big.blob && now - c->short_since > SHORT_OF_MEMORY_NS)
         conn_end(c, CONN_END_LOST, ENOMEM);
     else
         back_off(c);
@@ -786,9 +788,9 @@ void conn_describe(const struct conn *c, struct fmq_peer *out)
                 : c->peer.ready                ? FMQ_LINK_READY
                                                : FMQ_LINK_HANDSHAKING;
     out->accepted = c->bound;
-    out->type = c->peer.ready ? c->peer.remote_type : -1;
+    out->type = c->peer.ready ? c->peer.remote.type : -1;
     out->since_ns = c->since;
-    out->rtt_ns = c->peer.last_rtt_ns;
+    out->rtt_ns = c->peer.heartbeat.rtt_ns;
     const char *name = ep ? ep->name : c->bound ? c->local_name : c->remote_name;
     snprintf(out->endpoint, sizeof(out->endpoint), "%s", name);
     snprintf(out->address, sizeof(out->address), "%s", c->peer_name);
@@ -864,8 +866,8 @@ static void tick(struct conn *c, uint64_t now)
         conn_end(c, CONN_END_BROKEN, 0);
         return;
     }
-    if (paused(c) && c->peer.ping_gap && !c->half_closed) {
-        uint64_t wait = c->peer.ping_gap / 2;
+    if (paused(c) && c->peer.heartbeat.ping_gap && !c->half_closed) {
+        uint64_t wait = c->peer.heartbeat.ping_gap / 2;
         if (wait < REASSURE_MIN_NS)
             wait = REASSURE_MIN_NS;
         peer_reassure(&c->peer);

@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "pipe/budget.h"
 #include "pipe/pattern_ops.h"
+#include "wire/types.h"
 
 /* Subscriptions travel as messages whose first byte says which. */
 #define SUBSCRIBE_BYTE 1
@@ -540,7 +541,7 @@ int pipe_put_subscription(struct pipe *p, const void *topic, size_t len, bool ad
         return 0;
     if (p->direct) {
         /* Who is no publisher gets it, too, as libzmq has it: the topic is the message. */
-        bool marked = p->peer_type < 0 || p->peer_type == FMQ_PUB || p->peer_type == FMQ_XPUB;
+        bool marked = p->peer_type < 0 || type_is_publisher(p->peer_type);
         struct msg m;
         uint8_t *data;
         int rc = msg_init_blob(&m, len + marked, &data);

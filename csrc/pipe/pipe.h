@@ -207,8 +207,8 @@ void pipe_close(struct pipe *p);
  * lost it, and a connecting side, here or there, makes it anew. Not over inproc. */
 void pipe_lose(struct pipe *p);
 
-/* True while something that was sent has not reached the kernel: sealed or re-encoded bytes lie in
- * the connection and count no more in `out`. */
+/* True while something that was sent has not reached the kernel: encrypted or re-encoded bytes lie
+ * in the connection and count no more in `out`. */
 bool pipe_unsent(const struct pipe *p);
 /* Statistics and queue depth. */
 uint32_t pipe_out_msgs(const struct pipe *p);

@@ -21,6 +21,7 @@
 #include "pipe/budget.h"
 #include "pipe/pattern_ops.h"
 #include "wire/peer.h"
+#include "wire/types.h"
 
 #define EV_ATTACH 1u    /* a connection for the bound socket */
 #define EV_CONNECTED 2u /* the bound socket came */
@@ -690,7 +691,7 @@ static int check_name(const char *name)
 
 static int types_match(int a, int b)
 {
-    return peer_types_match(a, b) && peer_types_match(b, a);
+    return type_accepts(a, b) && type_accepts(b, a);
 }
 
 static void snapshot(struct bound_name *entry, struct conn_set *s)
@@ -708,7 +709,7 @@ static void describe_mismatch(int connected, int bound, const char *uri)
 {
     detail_set("a %s socket is connected to the %s socket bound at %.100s; over tcp these types "
                "refuse each other",
-               peer_type_name(connected), peer_type_name(bound), uri);
+               type_name(connected), type_name(bound), uri);
 }
 
 /* The bound socket meets one that connected before. */

@@ -1,16 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "wire/command.h"
 
-#include <errno.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/alloc.h"
 #include "base/bytes.h"
-#include "include/fastmq.h"
-
-/* Far more than anyone sends; keeps the work per handshake small. */
-#define MAX_PROPERTIES 512
 
 void command_buf_init(struct command_buf *b)
 {
@@ -57,17 +51,6 @@ void command_add_property(struct command_buf *b, const char *name, const void *v
     command_add(b, value, len);
 }
 
-void command_add_own_properties(struct command_buf *b, const struct peer_config *cfg)
-{
-    const char *type = peer_type_name(cfg->socket_type);
-    if (type)
-        command_add_property(b, "Socket-Type", type, strlen(type));
-    if (cfg->socket_type == FMQ_REQ || cfg->socket_type == FMQ_DEALER ||
-        cfg->socket_type == FMQ_ROUTER)
-        command_add_property(b, "Identity", cfg->identity, cfg->identity_len);
-    command_add(b, cfg->extra_props, cfg->extra_props_len);
-}
-
 bool command_is(const uint8_t *body, size_t len, const char *name, const uint8_t **args,
                 size_t *args_len)
 {
@@ -77,60 +60,4 @@ bool command_is(const uint8_t *body, size_t len, const char *name, const uint8_t
     *args = body + 1 + name_len;
     *args_len = len - 1 - name_len;
     return true;
-}
-
-/* What only an authenticator, or the connection, says of a peer: its own word does not count. Nor
- * does an identity of the kind that ROUTER makes up: it may have been another peer's. */
-static bool not_its_own(const uint8_t *name, size_t len, const uint8_t *value, size_t value_len)
-{
-    const char *text = (const char *)name;
-    return len == 0 || (len == 7 && strncasecmp(text, "User-Id", 7) == 0) ||
-           (len == 12 && strncasecmp(text, "Peer-Address", 12) == 0) ||
-           (len == 8 && peer_identity_is_reserved(value, value_len) &&
-            strncasecmp(text, "Identity", 8) == 0);
-}
-
-int command_read_properties(struct peer *p, const uint8_t *data, size_t len)
-{
-    struct meta *meta = meta_new();
-    if (!meta)
-        return -ENOMEM;
-    int rc = meta_read(meta, data, len, MAX_PROPERTIES, not_its_own);
-    if (rc == -ENOMEM) {
-        meta_unref(meta);
-        return rc;
-    }
-    const uint8_t *value;
-    size_t value_len;
-    int type = -1;
-    if (rc == 0 && meta_get(meta, "Socket-Type", &value, &value_len) == 0) {
-        type = peer_type_from_name(value, value_len);
-        if (type < 0 || !peer_types_match(p->cfg.socket_type, type))
-            rc = -EPROTO;
-    }
-    if (rc == 0 && meta_get(meta, "Identity", &value, &value_len) == 0) {
-        if (value_len > sizeof(p->remote_identity)) {
-            rc = -EPROTO;
-        } else {
-            memcpy(p->remote_identity, value, value_len);
-            p->remote_identity_len = (uint8_t)value_len;
-        }
-    }
-    if (rc) {
-        meta_unref(meta);
-        return peer_fail(p, PEER_FAIL_PROTOCOL, PROTO_ZMTP_INVALID_METADATA);
-    }
-    p->remote_type = type;
-    meta_unref(p->meta);
-    p->meta = meta;
-    return 0;
-}
-
-int command_read_error(struct peer *p, const uint8_t *args, size_t len)
-{
-    if (len < 1 || args[0] > len - 1)
-        return peer_fail(p, PEER_FAIL_PROTOCOL, PROTO_ZMTP_MALFORMED_ERROR);
-    if (args[0] == 3 && args[1] >= '3' && args[1] <= '5' && args[2] == '0' && args[3] == '0')
-        return peer_fail_for_good(p, PEER_FAIL_AUTH, (uint32_t)(args[1] - '0') * 100);
-    return peer_fail_for_good(p, PEER_FAIL_PROTOCOL, PROTO_ZMTP_UNSPECIFIED);
 }

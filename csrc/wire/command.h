@@ -7,8 +7,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "wire/peer.h"
-
 /* A body being put together. Errors stick: look at `failed` once, at the end. */
 struct command_buf {
     uint8_t *data;
@@ -21,22 +19,9 @@ void command_buf_fini(struct command_buf *b);
 void command_add(struct command_buf *b, const void *data, size_t len);
 void command_add_name(struct command_buf *b, const char *name);
 void command_add_property(struct command_buf *b, const char *name, const void *value, size_t len);
-/* What every mechanism tells: Socket-Type, Identity where the type has one, the application's own.
- */
-void command_add_own_properties(struct command_buf *b, const struct peer_config *cfg);
 
 /* True when the body is the command `name`; *args is what follows the name. */
 bool command_is(const uint8_t *body, size_t len, const char *name, const uint8_t **args,
                 size_t *args_len);
-
-/*
- * Reads the peer's properties into its meta, remote_type and remote_identity, and checks the type.
- * 0, -EPROTO (the peer failed), -ENOMEM (unchanged).
- */
-int command_read_properties(struct peer *p, const uint8_t *data, size_t len);
-
-/* Handles the body of an ERROR command after its name: the peer fails as the reason says. -EPROTO.
- */
-int command_read_error(struct peer *p, const uint8_t *args, size_t len);
 
 #endif

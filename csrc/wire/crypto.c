@@ -38,7 +38,7 @@ void crypto_series_init(struct crypto_series *s, const uint8_t *shared, const ch
         memcpy(s->key, shared, CRYPTO_KEY);
 }
 
-void crypto_seal(const struct crypto_series *s, uint8_t *space, size_t len, uint64_t counter)
+void crypto_encrypt(const struct crypto_series *s, uint8_t *space, size_t len, uint64_t counter)
 {
     uint8_t nonce[CRYPTO_NONCE], poly_key[POLY_KEY];
     crypto_counter_nonce(nonce, s->begin, counter);
@@ -56,8 +56,8 @@ void crypto_seal(const struct crypto_series *s, uint8_t *space, size_t len, uint
 }
 
 /* The key stream at one go, into another place: only the MAC tells whether it is of any use. */
-static int open_small(const struct crypto_series *s, uint8_t *space, size_t len,
-                      const uint8_t *nonce, const uint8_t *mac)
+static int decrypt_small(const struct crypto_series *s, uint8_t *space, size_t len,
+                         const uint8_t *nonce, const uint8_t *mac)
 {
     uint8_t plain[POLY_KEY + SMALL];
     (void)table.stream_salsa20_xor(plain, space, POLY_KEY + len, nonce, s->key);
@@ -68,8 +68,8 @@ static int open_small(const struct crypto_series *s, uint8_t *space, size_t len,
     return rc;
 }
 
-static int open_large(const struct crypto_series *s, uint8_t *space, size_t len,
-                      const uint8_t *nonce, const uint8_t *mac)
+static int decrypt_large(const struct crypto_series *s, uint8_t *space, size_t len,
+                         const uint8_t *nonce, const uint8_t *mac)
 {
     uint8_t poly_key[POLY_KEY];
     (void)table.stream_salsa20_xor(poly_key, space, POLY_KEY, nonce, s->key);
@@ -82,7 +82,7 @@ static int open_large(const struct crypto_series *s, uint8_t *space, size_t len,
     return rc;
 }
 
-int crypto_open(const struct crypto_series *s, uint8_t *space, size_t len, uint64_t counter)
+int crypto_decrypt(const struct crypto_series *s, uint8_t *space, size_t len, uint64_t counter)
 {
     uint8_t nonce[CRYPTO_NONCE], mac[CRYPTO_MAC];
     crypto_counter_nonce(nonce, s->begin, counter);
@@ -91,5 +91,5 @@ int crypto_open(const struct crypto_series *s, uint8_t *space, size_t len, uint6
                                            nonce, s->key);
     memcpy(mac, space + MAC_AT, CRYPTO_MAC);
     memset(space, 0, POLY_KEY);
-    return (len <= SMALL ? open_small : open_large)(s, space, len, nonce + CRYPTO_BEGIN, mac);
+    return (len <= SMALL ? decrypt_small : decrypt_large)(s, space, len, nonce + CRYPTO_BEGIN, mac);
 }

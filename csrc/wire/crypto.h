@@ -42,8 +42,8 @@ void crypto_series_init(struct crypto_series *s, const uint8_t *shared, const ch
 /* A box is made and opened where it lies: this much space, then the content. Made, its MAC takes
  * the later half of that space; the former half is overwritten in both. */
 #define CRYPTO_SPACE 32
-void crypto_seal(const struct crypto_series *s, uint8_t *space, size_t len, uint64_t counter);
+void crypto_encrypt(const struct crypto_series *s, uint8_t *space, size_t len, uint64_t counter);
 /* Non-zero: it is not authentic. */
-int crypto_open(const struct crypto_series *s, uint8_t *space, size_t len, uint64_t counter);
+int crypto_decrypt(const struct crypto_series *s, uint8_t *space, size_t len, uint64_t counter);
 
 #endif

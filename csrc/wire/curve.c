@@ -18,9 +18,9 @@
 #include "base/alloc.h"
 #include "base/bytes.h"
 #include "base/secret.h"
-#include "wire/command.h"
 #include "wire/crypto.h"
 #include "wire/frame.h"
+#include "wire/handshake.h"
 #include "wire/mechanism.h"
 
 enum {
@@ -134,7 +134,7 @@ static int not_authentic(struct peer *p)
 }
 
 /* What only the handshake needs. */
-static void forget(struct curve *n)
+static void wipe_secrets(struct curve *n)
 {
     secret_wipe(n->own_secret, KEY);
     secret_wipe(n->short_secret, KEY);
@@ -193,7 +193,7 @@ static int put_welcome(struct curve *n, struct peer *p, struct command_buf *out)
 static int own_properties(struct peer *p, struct command_buf *b)
 {
     command_buf_init(b);
-    command_add_own_properties(b, &p->cfg);
+    handshake_add_properties(b, &p->cfg);
     if (b->failed) {
         command_buf_fini(b);
         return -ENOMEM;
@@ -295,7 +295,7 @@ static int curve_next(struct mechanism *m, struct peer *p, struct command_buf *o
         return -ENOMEM;
     n->state = after;
     if (after == DONE || after == C_WAIT_READY)
-        forget(n);
+        wipe_secrets(n);
     if (after == DONE)
         begin_traffic(n);
     return 1;
@@ -388,7 +388,7 @@ static int take_initiate(struct curve *n, struct peer *p, const uint8_t *body, s
         !vouched(n, content, content + KEY, content + KEY + LONG_NONCE))
         rc = not_authentic(p);
     else
-        rc = command_read_properties(p, content + INITIATE_FIXED, content_len - INITIATE_FIXED);
+        rc = handshake_read_properties(p, content + INITIATE_FIXED, content_len - INITIATE_FIXED);
     if (rc == 0) {
         memcpy(n->peer_key, content, KEY);
         n->nonce_in = counter;
@@ -416,7 +416,7 @@ static int take_ready(struct curve *n, struct peer *p, const uint8_t *body, size
     else if (n->lib->box_open_easy_afternm(content, body + READY_BOX, content_len + MAC, nonce,
                                            n->shared))
         rc = not_authentic(p);
-    else if ((rc = command_read_properties(p, content, content_len)) == -EPROTO)
+    else if ((rc = handshake_read_properties(p, content, content_len)) == -EPROTO)
         p->failure_final = true; /* it came in the server's box */
     if (rc == 0) {
         n->nonce_in = counter;
@@ -447,7 +447,7 @@ static int curve_process(struct mechanism *m, struct peer *p, const uint8_t *bod
             command_is(body, len, commands[i].name, &args, &args_len))
             return commands[i].take(n, p, body, len);
     if (!n->server && command_is(body, len, "ERROR", &args, &args_len)) {
-        int rc = command_read_error(p, args, args_len);
+        int rc = handshake_read_error(p, args, args_len);
         if (n->state == C_WAIT_WELCOME)
             p->failure_final = false; /* it has not shown yet that it has the server's key */
         return rc;
@@ -479,21 +479,21 @@ static void curve_admitted(struct mechanism *m)
 
 /* ---- traffic ---- */
 
-static void curve_seal(struct mechanism *m, uint8_t *out, uint8_t flags, const uint8_t *data,
-                       size_t size)
+static void curve_encrypt(struct mechanism *m, uint8_t *out, uint8_t flags, const uint8_t *data,
+                          size_t size)
 {
     struct curve *n = (struct curve *)m;
     out[MESSAGE_FLAGS] = (uint8_t)((flags & FRAME_MORE ? INNER_MORE : 0) |
                                    (flags & FRAME_COMMAND ? INNER_COMMAND : 0));
     if (size)
         memcpy(out + MESSAGE_OVERHEAD, data, size);
-    crypto_seal(&n->out, out, size + 1, ++n->nonce_out);
+    crypto_encrypt(&n->out, out, size + 1, ++n->nonce_out);
     memcpy(out, "\7MESSAGE", MESSAGE_NONCE);
     put_be64(out + MESSAGE_NONCE, n->nonce_out);
 }
 
-static int curve_open(struct mechanism *m, struct peer *p, uint8_t *body, size_t len,
-                      uint8_t *flags)
+static int curve_decrypt(struct mechanism *m, struct peer *p, uint8_t *body, size_t len,
+                         uint8_t *flags)
 {
     struct curve *n = (struct curve *)m;
     const uint8_t *args;
@@ -505,7 +505,7 @@ static int curve_open(struct mechanism *m, struct peer *p, uint8_t *body, size_t
     uint64_t counter = get_be64(body + MESSAGE_NONCE);
     if (counter <= n->nonce_in)
         return bad_sequence(p);
-    if (crypto_open(&n->in, body, len - MESSAGE_FLAGS, counter))
+    if (crypto_decrypt(&n->in, body, len - MESSAGE_FLAGS, counter))
         return not_authentic(p);
     n->nonce_in = counter;
     uint8_t inner = body[MESSAGE_FLAGS];
@@ -524,14 +524,14 @@ static void curve_destroy(struct mechanism *m)
 
 static const struct mechanism_ops curve_ops = {
     .name = "CURVE",
-    .overhead = MESSAGE_OVERHEAD,
+    .crypto_overhead = MESSAGE_OVERHEAD,
     .next = curve_next,
     .process = curve_process,
     .status = curve_status,
     .credentials = curve_credentials,
     .admitted = curve_admitted,
-    .seal = curve_seal,
-    .open = curve_open,
+    .encrypt = curve_encrypt,
+    .decrypt = curve_decrypt,
     .destroy = curve_destroy,
 };
 

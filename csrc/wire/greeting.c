@@ -3,11 +3,13 @@
  * The greeting. Each side sends as much as it knows the other to understand: ten bytes that an old
  * peer takes for the header of its first message, then the version, then the rest.
  */
+#include "wire/greeting.h"
+
 #include <errno.h>
 #include <string.h>
 
-#include "include/fastmq.h"
-#include "wire/peer_impl.h"
+#include "wire/mechanism.h"
+#include "wire/types.h"
 
 enum {
     SIGNATURE_LEN = 10,
@@ -22,7 +24,7 @@ int greeting_start(struct peer *p)
     sig[0] = 0xff;
     put_be64(sig + 1, (uint64_t)p->cfg.identity_len + 1);
     sig[9] = 0x7f;
-    return outq_put_bytes(&p->own, sig, sizeof(sig));
+    return outq_put_bytes(&p->tx.buf, sig, sizeof(sig));
 }
 
 static int refuse_old(struct peer *p)
@@ -44,7 +46,7 @@ static int signature_step(struct peer *p)
         if (p->cfg.v3_only)
             return refuse_old(p);
         /* Our signature was the header of our identity frame: only its body is missing. */
-        int rc = outq_put_bytes(&p->own, p->cfg.identity, p->cfg.identity_len);
+        int rc = outq_put_bytes(&p->tx.buf, p->cfg.identity, p->cfg.identity_len);
         if (rc)
             return rc;
         p->unversioned = true;
@@ -54,7 +56,7 @@ static int signature_step(struct peer *p)
         return PEER_AGAIN;
     }
     uint8_t major = 3;
-    int rc = outq_put_bytes(&p->own, &major, 1);
+    int rc = outq_put_bytes(&p->tx.buf, &major, 1);
     if (rc)
         return rc;
     peer_consume(p, SIGNATURE_LEN);
@@ -75,7 +77,7 @@ static int answer_old(struct peer *p, uint8_t revision)
         n += frame_build_v2(out + n, 0, len);
     if (len)
         memcpy(out + n, p->cfg.identity, len);
-    int rc = outq_put_bytes(&p->own, out, n + len);
+    int rc = outq_put_bytes(&p->tx.buf, out, n + len);
     if (rc)
         return rc;
     p->version_major = revision == REVISION_1_0 ? 1 : 2;
@@ -87,7 +89,7 @@ static int answer_v3(struct peer *p)
 {
     uint8_t rest[REST_LEN] = {1};
     memcpy(rest + 1, p->mech->ops->name, MECHANISM_NAME_LEN);
-    int rc = outq_put_bytes(&p->own, rest, sizeof(rest));
+    int rc = outq_put_bytes(&p->tx.buf, rest, sizeof(rest));
     if (rc)
         return rc;
     p->version_major = 3;
@@ -119,15 +121,15 @@ static int rest_step(struct peer *p)
         return 0;
     const uint8_t *d = peer_at(p);
     if (p->version_major < 3) {
-        if (peer_type_name(*d))
-            p->remote_type = *d;
+        if (type_name(*d))
+            p->remote.type = *d;
         p->state = PEER_IDENTITY;
     } else {
         if (memcmp(d + 1, p->mech->ops->name, MECHANISM_NAME_LEN) != 0)
             return peer_fail(p, PEER_FAIL_PROTOCOL, PROTO_ZMTP_MECHANISM_MISMATCH);
         if (d[0])
             p->version_minor = 1;
-        p->may_error = true;
+        p->handshake.may_error = true;
         p->state = PEER_HANDSHAKE;
     }
     peer_consume(p, need);
@@ -139,7 +141,7 @@ static int identity_meta(struct peer *p, const uint8_t *id, size_t len)
     struct meta *meta = meta_new();
     if (!meta)
         return -ENOMEM;
-    const char *type = peer_type_name(p->remote_type);
+    const char *type = type_name(p->remote.type);
     int rc = 0;
     if (type)
         rc = meta_set(meta, "Socket-Type", 11, type, strlen(type));
@@ -149,7 +151,7 @@ static int identity_meta(struct peer *p, const uint8_t *id, size_t len)
         meta_unref(meta);
         return rc;
     }
-    p->meta = meta;
+    p->remote.meta = meta;
     return 0;
 }
 
@@ -161,10 +163,10 @@ static int identity_step(struct peer *p)
         return 0;
     if (rc < 0)
         return peer_fail(p, PEER_FAIL_PROTOCOL, PROTO_ZMTP_MALFORMED_MESSAGE);
-    if (h.size > sizeof(p->remote_identity))
+    if (h.size > sizeof(p->remote.identity))
         return peer_fail(p, PEER_FAIL_PROTOCOL, PROTO_ZMTP_INVALID_METADATA);
     if (peer_avail(p) < h.head + h.size) {
-        p->frame_need = h.head + h.size;
+        p->rx.frame_need = h.head + h.size;
         return 0;
     }
     const uint8_t *id = peer_at(p) + h.head;
@@ -172,8 +174,8 @@ static int identity_step(struct peer *p)
     rc = identity_meta(p, id, len);
     if (rc)
         return rc;
-    memcpy(p->remote_identity, id, len);
-    p->remote_identity_len = (uint8_t)len;
+    memcpy(p->remote.identity, id, len);
+    p->remote.identity_len = (uint8_t)len;
     peer_consume(p, h.head + h.size);
     peer_become_ready(p);
     return PEER_AGAIN;

@@ -14,6 +14,9 @@
 #include "wire/command.h"
 
 struct mechanism;
+struct peer;
+struct peer_credentials;
+struct peer_security;
 
 #define MECHANISM_NAME_LEN 20 /* in the greeting, padded with zeros */
 
@@ -24,13 +27,13 @@ enum mechanism_status {
 };
 
 /*
- * Functions that take the peer read its cfg and fill remote_type, remote_identity and meta. One
- * that finds a fault calls peer_fail and returns -EPROTO. -ENOMEM always means: nothing happened,
- * the same call will be made again.
+ * Functions that take the peer read its cfg and fill `remote`. One that finds a fault calls
+ * peer_fail and returns -EPROTO. -ENOMEM always means: nothing happened, the same call will be made
+ * again.
  */
 struct mechanism_ops {
     char name[MECHANISM_NAME_LEN];
-    size_t overhead; /* what `seal` adds to the size of a frame; 0: traffic passes as it is */
+    size_t crypto_overhead; /* what `encrypt` adds to a frame's size; 0: traffic stays as it is */
 
     /* The next command to send: 1 with its body added to the (empty) `out`, 0: none now, -ENOMEM.
      */
@@ -44,12 +47,13 @@ struct mechanism_ops {
     /* The peer may come in: the handshake goes on. NULL: this mechanism never asks. */
     void (*admitted)(struct mechanism *m);
 
-    /* A frame on its way out: writes size + overhead bytes. `flags` are FRAME_MORE and
+    /* A frame on its way out: writes size + crypto_overhead bytes. `flags` are FRAME_MORE and
      * FRAME_COMMAND. */
-    void (*seal)(struct mechanism *m, uint8_t *out, uint8_t flags, const uint8_t *data,
-                 size_t size);
-    /* A frame on its way in, in place: the payload then begins at body + overhead. 0, -EPROTO. */
-    int (*open)(struct mechanism *m, struct peer *p, uint8_t *body, size_t len, uint8_t *flags);
+    void (*encrypt)(struct mechanism *m, uint8_t *out, uint8_t flags, const uint8_t *data,
+                    size_t size);
+    /* A frame on its way in, in place: the payload then begins at body + crypto_overhead. 0,
+     * -EPROTO. */
+    int (*decrypt)(struct mechanism *m, struct peer *p, uint8_t *body, size_t len, uint8_t *flags);
     void (*destroy)(struct mechanism *m);
 };
 

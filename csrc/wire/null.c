@@ -5,7 +5,7 @@
 #include <stdbool.h>
 
 #include "base/alloc.h"
-#include "wire/command.h"
+#include "wire/handshake.h"
 #include "wire/mechanism.h"
 
 struct null {
@@ -20,7 +20,7 @@ static int null_next(struct mechanism *m, struct peer *p, struct command_buf *ou
     if (n->sent || n->asks)
         return 0;
     command_add_name(out, "READY");
-    command_add_own_properties(out, &p->cfg);
+    handshake_add_properties(out, &p->cfg);
     if (out->failed)
         return -ENOMEM;
     n->sent = true;
@@ -33,13 +33,13 @@ static int null_process(struct mechanism *m, struct peer *p, const uint8_t *body
     const uint8_t *args;
     size_t args_len;
     if (!n->received && command_is(body, len, "READY", &args, &args_len)) {
-        int rc = command_read_properties(p, args, args_len);
+        int rc = handshake_read_properties(p, args, args_len);
         if (rc == 0)
             n->received = true;
         return rc;
     }
     if (!n->received && command_is(body, len, "ERROR", &args, &args_len))
-        return command_read_error(p, args, args_len);
+        return handshake_read_error(p, args, args_len);
     return peer_fail(p, PEER_FAIL_PROTOCOL, PROTO_ZMTP_UNEXPECTED_COMMAND);
 }
 

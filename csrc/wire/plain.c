@@ -3,7 +3,7 @@
  * PLAIN: the client shows a name and a password, in the clear.
  *
  *   client  HELLO      name, password
- *   server  WELCOME    once somebody let the client in
+ *   server  WELCOME    once an authenticator has let the client in
  *   client  INITIATE   properties
  *   server  READY      properties
  */
@@ -13,7 +13,7 @@
 #include "base/alloc.h"
 #include "base/bytes.h"
 #include "base/secret.h"
-#include "wire/command.h"
+#include "wire/handshake.h"
 #include "wire/mechanism.h"
 
 enum state {
@@ -36,7 +36,7 @@ struct plain {
     uint8_t username_len, password_len;
 };
 
-static void forget(struct plain *n)
+static void wipe_secrets(struct plain *n)
 {
     secret_wipe(n->password, sizeof(n->password));
     n->password_len = 0;
@@ -61,12 +61,12 @@ static int plain_next(struct mechanism *m, struct peer *p, struct command_buf *o
         break;
     case C_INITIATE:
         command_add_name(out, "INITIATE");
-        command_add_own_properties(out, &p->cfg);
+        handshake_add_properties(out, &p->cfg);
         after = C_WAIT_READY;
         break;
     case S_READY:
         command_add_name(out, "READY");
-        command_add_own_properties(out, &p->cfg);
+        handshake_add_properties(out, &p->cfg);
         after = DONE;
         break;
     default:
@@ -75,7 +75,7 @@ static int plain_next(struct mechanism *m, struct peer *p, struct command_buf *o
     if (out->failed)
         return -ENOMEM;
     if (n->state == C_HELLO)
-        forget(n);
+        wipe_secrets(n);
     n->state = after;
     return 1;
 }
@@ -103,7 +103,7 @@ static int take_hello(struct plain *n, struct peer *p, const uint8_t *args, size
 static int take_properties(struct plain *n, struct peer *p, const uint8_t *args, size_t len,
                            enum state after)
 {
-    int rc = command_read_properties(p, args, len);
+    int rc = handshake_read_properties(p, args, len);
     if (rc == 0)
         n->state = after;
     return rc;
@@ -130,7 +130,7 @@ static int plain_process(struct mechanism *m, struct peer *p, const uint8_t *bod
     size_t args_len;
     bool client = n->state == C_WAIT_WELCOME || n->state == C_WAIT_READY;
     if (client && is_error(body, len, &args, &args_len))
-        return command_read_error(p, args, args_len);
+        return handshake_read_error(p, args, args_len);
     switch (n->state) {
     case S_WAIT_HELLO:
         if (command_is(body, len, "HELLO", &args, &args_len))
@@ -178,7 +178,7 @@ static void plain_credentials(const struct mechanism *m, struct peer_credentials
 static void plain_admitted(struct mechanism *m)
 {
     struct plain *n = (struct plain *)m;
-    forget(n);
+    wipe_secrets(n);
     n->state = S_WELCOME;
 }
 

@@ -1154,7 +1154,7 @@ TEST(a_request_that_there_is_no_memory_for_shows_all_the_same)
     two_end(&t);
 }
 
-TEST(what_could_not_be_sealed_is_sent_once_there_is_memory)
+TEST(what_could_not_be_encrypted_is_sent_once_there_is_memory)
 {
     fake_crypto_set();
     for (int i = 0; i < 5; i++) {
@@ -1162,7 +1162,7 @@ TEST(what_could_not_be_sealed_is_sent_once_there_is_memory)
         eng_connect(t.a, &t.name);
         eng_send(t.a, "hello");
         eng_expect(t.b, "hello");
-        usleep(1000); /* what is sent after quiet is sealed at once */
+        usleep(1000); /* what is sent after quiet is encrypted at once */
         char body[9000];
         memset(body, 'x', sizeof(body));
         struct msg m;

@@ -278,12 +278,12 @@ static void whole_exchange(enum peer_mechanism mechanism, bool asks, size_t firs
     CHECK_STR(client->log, "READY " AT_CLIENT);
     CHECK_STR(server->log, asks ? "AUTH READY " AT_SERVER : "READY " AT_SERVER);
     CHECK_EQ(client->q.msgs, 0u);
-    CHECK_EQ(client->p.remote_type, FMQ_ROUTER);
-    CHECK_EQ(server->p.remote_type, FMQ_DEALER);
-    CHECK_EQ(server->p.remote_identity_len, 2);
+    CHECK_EQ(client->p.remote.type, FMQ_ROUTER);
+    CHECK_EQ(server->p.remote.type, FMQ_DEALER);
+    CHECK_EQ(server->p.remote.identity_len, 2);
     const uint8_t *value;
     size_t len;
-    int rc = meta_get(server->p.meta, "User-Id", &value, &len);
+    int rc = meta_get(server->p.remote.meta, "User-Id", &value, &len);
     CHECK_EQ(rc, asks ? 0 : -ENOENT);
     if (asks)
         CHECK_MEM(value, "somebody", 8);
@@ -380,9 +380,9 @@ TEST(peer_cannot_say_itself_what_only_others_say_of_it)
     const uint8_t *value;
     size_t len;
     CHECK(server->p.ready);
-    CHECK_EQ(meta_get(server->p.meta, "User-Id", &value, &len), -ENOENT);
-    CHECK_EQ(meta_get(server->p.meta, "Peer-Address", &value, &len), -ENOENT);
-    CHECK_EQ(meta_get(server->p.meta, "X-own", &value, &len), 0);
+    CHECK_EQ(meta_get(server->p.remote.meta, "User-Id", &value, &len), -ENOENT);
+    CHECK_EQ(meta_get(server->p.remote.meta, "Peer-Address", &value, &len), -ENOENT);
+    CHECK_EQ(meta_get(server->p.remote.meta, "X-own", &value, &len), 0);
     finish();
 }
 
@@ -700,7 +700,7 @@ TEST(heartbeats_go_inside_the_boxes)
     CHECK(!memmem(client->out, client->out_len, "PING", 4));
     client->now += 1 * MS;
     talk(0, SIZE_MAX);
-    CHECK_EQ(client->p.last_rtt_ns, 1 * MS);
+    CHECK_EQ(client->p.heartbeat.rtt_ns, 1 * MS);
     finish();
 }
 
@@ -727,25 +727,25 @@ TEST(limits_are_on_the_payload_and_not_on_its_wrapping)
     }
 }
 
-TEST(only_a_bounded_amount_is_sealed_ahead_of_the_kernel)
+TEST(only_a_bounded_amount_is_encrypted_ahead_of_the_kernel)
 {
     connected_curve();
     for (int i = 0; i < 1000; i++)
         put(client, "0123456789", NULL, 990);
     struct iovec iov[8];
     CHECK(peer_send_iov(&client->p, &client->q, iov, 8) > 0);
-    CHECK(client->p.own.bytes < (64 << 10) + 2200);
+    CHECK(client->p.tx.buf.bytes < (64 << 10) + 2200);
     CHECK(client->q.msgs > 900 && client->q.msgs < 1000);
     finish();
 }
 
-TEST(message_that_was_sealed_in_part_is_dropped_whole_with_its_connection)
+TEST(message_that_was_encrypted_in_part_is_dropped_whole_with_its_connection)
 {
     connected_curve();
     put(client, "begun", NULL, BIG);
     CHECK_EQ(outq_put_command(&client->q, "\4PING", 5, "", 0), 0);
     put(client, "next", NULL, 0);
-    /* Sealed: the first part, and the second since 64 KiB were not reached before it. */
+    /* Encrypted: the first part, and the second since 64 KiB were not reached before it. */
     struct msg extra[3];
     static const uint8_t fill[BIG];
     outq_fini(&client->q);
