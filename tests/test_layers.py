@@ -120,20 +120,20 @@ def symbols(objects: list[Path], kind: str) -> set[str]:
 
 @pytest.fixture(scope="module")
 def rooms() -> dict[str, list[Path]]:
-    """The object files of each room, as the C tests link them."""
+    """The object files of each room, as the C tests link them: those that `make test` has made."""
     if not shutil.which("nm") or not shutil.which("make"):
         pytest.skip("there is no nm or no make")
     (ROOT / "build").mkdir(exist_ok=True)
     with (ROOT / "build/rooms.lock").open("w") as lock:  # other processes of the tests build, too
         fcntl.flock(lock, fcntl.LOCK_EX)
         subprocess.run(
-            ["make", "-s", "-C", str(ROOT / "tests/c"), "MODE=plain", "rooms"],
+            ["make", "-s", "-j2", "-C", str(ROOT / "tests/c"), "MODE=asan", "rooms"],
             check=True,
             timeout=300,
             stdin=subprocess.DEVNULL,
         )
     names = set(BELOW) - {"include"}
-    found = {name: sorted((ROOT / "build/c-plain" / name).glob("*.o")) for name in names}
+    found = {name: sorted((ROOT / "build/c-asan" / name).glob("*.o")) for name in names}
     # Objects of files that were deleted or renamed may lie about.
     return {
         name: [o for o in objects if (CSRC / name / f"{o.stem}.c").exists()]
