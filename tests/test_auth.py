@@ -284,6 +284,57 @@ def test_a_future_of_a_pool_is_waited_for(authenticator, comes_in):
         assert comes_in(options, curve_client(known, server.public))
 
 
+class FaultyLog:
+    """A logger that fails itself, as one with a faulty filter does."""
+
+    def __getattr__(self, level):
+        def fail(*args, **kwargs):
+            raise self.faulty(level)
+
+        return fail if self.faulty else lambda *args, **kwargs: None
+
+    faulty: type[BaseException] | None = None
+
+
+@fastmq_only("pyzmq's thread ends")
+@pytest.mark.parametrize("kind", [RuntimeError, SystemExit])
+def test_a_logger_that_fails_ends_no_authenticator(ctx, make, kind):
+    one = ThreadAuthenticator(ctx, log=FaultyLog())
+    one.start()
+    try:
+        one.log.faulty = kind
+        assert answer_to(make)[2] == b"200"
+        for _ in range(2):
+            assert answer_to(make, question(b"127.0.0.1", b"PLAIN", b"a"))[2] == b"400"
+        one.passwords["*"] = None  # every look-up fails
+        one.passwords["global"] = 5
+        for _ in range(2):
+            assert answer_to(make, question(b"127.0.0.1", b"PLAIN", b"a", b"b"))[2] == b"500"
+        assert one.is_alive()
+    finally:
+        one.stop()
+
+
+@fastmq_only("pyzmq's task ends")
+def test_a_logger_that_fails_ends_no_authenticator_of_a_loop(ctx, make):
+    async def main():
+        one = AsyncioAuthenticator(ctx, log=FaultyLog())
+        one.start()
+        try:
+            one.log.faulty = RuntimeError
+            one.passwords["global"] = 5
+            loop = asyncio.get_running_loop()
+            for _ in range(2):
+                frames = question(b"127.0.0.1", b"PLAIN", b"a", b"b")
+                answer = await loop.run_in_executor(None, answer_to, make, frames)
+                assert answer[2] == b"500"
+            assert not one._task.done()
+        finally:
+            one.stop()
+
+    asyncio.run(main())
+
+
 @needs_curve
 @fastmq_only("pyzmq refuses nobody")
 def test_a_user_id_that_cannot_be_expressed_is_a_refusal(ctx, comes_in, caplog):

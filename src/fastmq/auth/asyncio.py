@@ -7,7 +7,7 @@ import asyncio
 import sys
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from .. import constants
 from ..context import Context
@@ -111,7 +111,7 @@ class AsyncioAuthenticator(Authenticator):
         if task.cancelled() or task.exception() is not None:
             self._refuse(msg)
             if not task.cancelled():
-                self.log.error("Authenticating failed", exc_info=task.exception())
+                self._log_failure(cast(BaseException, task.exception()))
 
     async def _readable(self, loop: asyncio.AbstractEventLoop, fd: int) -> None:
         """Waits without keeping the loop busy meanwhile: the descriptor is level-triggered."""

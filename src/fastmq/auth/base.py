@@ -213,7 +213,7 @@ class Authenticator:
             self._refuse(msg)
             if not isinstance(error, Exception):
                 raise
-            self.log.exception("Authenticating failed")
+            self._log_failure(error)
         else:
             self.log.debug("%s %s from %r: %r", code.decode(), text.decode(), address, user)
 
@@ -221,6 +221,11 @@ class Authenticator:
         """Answer a request with 500, unless it was answered already or zap_socket is closed."""
         with contextlib.suppress(ZMQError):
             self._send_zap_reply(msg[1] if len(msg) > 1 else b"", b"500", b"Internal error")
+
+    def _log_failure(self, error: BaseException) -> None:
+        """Log what ended a question. A logger that fails, too, ends no authenticator."""
+        with contextlib.suppress(Exception):
+            self.log.error("Authenticating failed", exc_info=error)
 
     def _keep_refusing(self, msg: list[bytes] | None) -> None:
         """Refuse everybody from now on, in a thread, until stop() or the end of the context.
@@ -245,7 +250,10 @@ class Authenticator:
             sock.close()
 
         threading.Thread(target=run, name="fastmq-auth-refusing", daemon=True).start()
-        self.log.warning("The authenticator has ended without stop(): every peer is refused now")
+        with contextlib.suppress(Exception):
+            self.log.warning(
+                "The authenticator has ended without stop(): every peer is refused now"
+            )
 
     async def _decide(
         self, domain: bytes, address: bytes, mechanism: bytes, credentials: list[bytes]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from itertools import count
 from threading import Thread, current_thread
@@ -64,7 +65,8 @@ class AuthenticationThread(Thread):
                 self.authenticator._refuse(msg)
             elif has_ended(error, requests, self.pipe):
                 return False
-            self.authenticator.log.error("Authenticating failed", exc_info=error)
+            with contextlib.suppress(BaseException):
+                self.authenticator._log_failure(error)
             if msg is None:
                 time.sleep(PAUSE_S)
         return True
