@@ -679,9 +679,9 @@ async def test_a_waiting_socket_that_is_dropped_lives_until_its_future(actx: Any
     del pull
     gc.collect()
     await push.send(b"x")
-    assert await soon(future) == b"x"
-    await turns()  # what woke us has the future as its argument
-    with pytest.warns(ResourceWarning):
+    with pytest.warns(ResourceWarning):  # as soon as a task has the message
+        assert await soon(future) == b"x"
+        await turns()  # what woke us has the future as its argument
         del future
         gc.collect()
     push.close(0)

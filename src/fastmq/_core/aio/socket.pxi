@@ -490,7 +490,7 @@ cdef class _Poll:
 def load_into(future, load):
     """A Future of load(what is received): of the Future that a receive returned, or of whatever
     else is awaited for it. It is called in the context of this call."""
-    cdef _Waiter w
+    cdef _Waiter w = None
     if type(future) is Pending and not future.done():
         w = future.waiter
         if w.load is None and w.kind < SEND_PART:
@@ -501,11 +501,12 @@ def load_into(future, load):
         if future.cancelled() or future.exception() is not None:
             return future
         if type(future) is Passing:
+            w = future.waiter
             loaded = Passing(loop=future.get_loop())
-            loaded.waiter = future.waiter
+            loaded.waiter = w
         else:
             loaded = Future_(loop=future.get_loop())
-        load_result(loaded, load, copy_context(), future.result())
+        load_result(loaded, load, copy_context(), future.result(), w)
         return loaded
     return current_loop().create_task(load_later(future, load))
 

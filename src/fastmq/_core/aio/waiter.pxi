@@ -173,12 +173,16 @@ cdef bint is_again(object error):
     return isinstance(error, errors.Again)
 
 
-cdef int load_result(object future, object load, object context, object value) except -1:
+cdef int load_result(object future, object load, object context, object value,
+                     _Waiter w) except -1:
     """Gives a Future load(value), called in the context of the caller of the verb; what it raises
-    does to the Future what a Task's coroutine would do to the Task."""
+    does to the Future what a Task's coroutine would do to the Task. The waiter's message is then
+    received for good."""
     try:
         value = context.run(load, value)
     except BaseException as e:
+        if w is not None:
+            w.taken = None
         if future.done():
             pass
         elif isinstance(e, Cancelled):
@@ -332,7 +336,7 @@ cdef class _Waiter:
         self.future = None
         self.let_go()
         if load is not None:
-            load_result(future, load, context, value)
+            load_result(future, load, context, value, self)
         elif not future.done():
             future.set_result(value)
         else:  # cancelled while it was on its way
