@@ -109,13 +109,7 @@ class Actor:
             except asyncio.TimeoutError:
                 pass
         elif cut == CANCEL:
-            task = asyncio.ensure_future(self.attempt(start, have))
-            await self.pause()
-            task.cancel()
-            try:
-                await task
-            except asyncio.CancelledError:
-                pass
+            await self.cut_short(asyncio.ensure_future(self.attempt(start, have)))
         elif cut == DROP:
             future = start()
             await self.pause()
@@ -130,6 +124,17 @@ class Actor:
                 self.held = (future, have)
         else:
             await self.attempt(start, have)
+
+    async def cut_short(self, task: "asyncio.Task[Any]") -> None:
+        """Cancels a task in a while, also when this one is cancelled before."""
+        try:
+            await self.pause()
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+            error = None if task.cancelled() else task.exception()
+        if error is not None:
+            raise error
 
     async def take_held(self, limit: float | None = None) -> bool:
         """Goes on waiting for a Future that was kept. False: none was."""
@@ -458,13 +463,7 @@ class Sender(Actor):
             self.world.confirm(self.flow, self.me, sent)
 
         if cut in (CANCEL, DROP, WAIT_FOR, HOLD):
-            task = asyncio.ensure_future(attempt())
-            await self.pause()
-            task.cancel()
-            try:
-                await task
-            except asyncio.CancelledError:
-                pass
+            await self.cut_short(asyncio.ensure_future(attempt()))
         else:
             await attempt()
 
