@@ -741,9 +741,11 @@ async def test_whatever_a_deserializer_raises_ends_its_future(
     future = pull.recv_serialized(load)
     following = pull.recv()
     await push.send_many([b"y"] if not wait else [b"x", b"y"])
-    with pytest.raises(seen):  # by a task that awaits it, and so might give it back
-        await asyncio.ensure_future(awaited(future))
+    # A task that awaits it might give the message back.
+    await asyncio.wait([asyncio.ensure_future(awaited(future))], timeout=SOON)
     assert future.done()
+    with pytest.raises(seen):
+        future.result()
     assert await soon(following) == b"y"
 
 
