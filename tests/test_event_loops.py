@@ -742,8 +742,9 @@ async def test_whatever_a_deserializer_raises_ends_its_future(
     following = pull.recv()
     await push.send_many([b"y"] if not wait else [b"x", b"y"])
     # A task that awaits it might give the message back.
-    await asyncio.wait([asyncio.ensure_future(awaited(future))], timeout=SOON)
-    assert future.done()
+    task = asyncio.ensure_future(awaited(future))
+    await asyncio.wait([task], timeout=SOON)
+    assert future.done() and (task.cancelled() or task.exception() is not None)
     with pytest.raises(seen):
         future.result()
     assert await soon(following) == b"y"
