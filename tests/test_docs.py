@@ -587,11 +587,51 @@ def test_the_diagrams_are_what_the_generator_draws() -> None:
         pytest.skip("not a source tree")
     run = subprocess.run([sys.executable, str(generator), "--check"], timeout=60, check=False)
     assert run.returncode == 0, "run tools/gen_diagrams.py"
-    drawn = {p.name for p in (DOCS / "img").glob("pattern_*.svg")}
+    drawn = {p.name for p in (DOCS / "img").glob("pattern_*.svg")} | {"rooms.svg"}
     shown = {
-        m for page in pages() for m in re.findall(r"pattern_\w+\.svg", page.read_text("utf-8"))
+        m
+        for page in pages()
+        for m in re.findall(r"pattern_\w+\.svg|rooms\.svg", page.read_text("utf-8"))
     }
     assert drawn == shown
+
+
+INSIDE = ["architecture.md", "adding-a-pattern.md", "adding-a-transport.md", "glossary.md"]
+
+
+def names_of_sources() -> tuple[set[str], set[str]]:
+    """The files of the tree, and the words of its sources."""
+    files = {path.name for path in ROOT.glob("*.*")}
+    words: set[str] = set()
+    for folder in ("csrc", "src", "tests", "tools", "fuzz", "bench", "docs"):
+        for path in (ROOT / folder).rglob("*"):
+            if path.suffix in {".c", ".h", ".py", ".pyx", ".pxi", ".pxd", ".def", ".in", ".md"}:
+                files.add(path.relative_to(ROOT).as_posix())
+                if folder not in {"docs", "bench"} and path.suffix != ".md":
+                    words |= set(re.findall(r"\w+", path.read_text("utf-8")))
+    return files, words
+
+
+@pytest.mark.parametrize("name", INSIDE)
+def test_files_and_names_of_the_inside_are_what_the_sources_have(name: str) -> None:
+    if not (ROOT / "csrc").exists():
+        pytest.skip("not a source tree")
+    files, words = names_of_sources()
+    wrong = []
+    for quoted in re.findall(r"`([^`\n]+)`", (DOCS / name).read_text(encoding="utf-8")):
+        if "NAME" in quoted or re.search(r"\*|://|^__", quoted):
+            continue
+        if re.fullmatch(r"[\w./-]+/", quoted):
+            known = any(f"/{file}".find(f"/{quoted}") >= 0 for file in files)
+        elif re.fullmatch(r"[\w./-]+\.(c|h|py|pyx|pxi|pxd|def|md|md\.in)", quoted):
+            known = any(f"/{file}".endswith(f"/{quoted}") for file in files)
+        elif re.fullmatch(r"[\w.]+(->\w+)*", quoted):
+            known = set(re.findall(r"\w+", quoted)) <= words
+        else:
+            continue
+        if not known:
+            wrong.append(quoted)
+    assert not wrong, f"{name} names what is not there: {wrong}"
 
 
 def test_every_page_is_in_the_contents() -> None:

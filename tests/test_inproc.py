@@ -328,7 +328,7 @@ def test_many_connections_that_come_and_go(make, name):
 
 
 def test_who_conflates_gets_the_newest_though_an_older_one_was_taken_over(make, name):
-    """The background thread takes over what comes while nobody receives."""
+    """The I/O thread takes over what comes while nobody receives."""
     pull, push = make(zmq.PULL, conflate=1), make(zmq.PUSH)
     where = name()
     pull.bind(where)

@@ -8,6 +8,7 @@ compiled files of a room use. Within a room, the arrows between files may form n
 from __future__ import annotations
 
 import fcntl
+import importlib
 import re
 import shutil
 import subprocess
@@ -103,6 +104,18 @@ def test_a_file_includes_only_its_own_layer_and_those_below(path):
 def test_every_room_has_its_place():
     rooms = {p.relative_to(CSRC).parts[0] for p in FILES}
     assert rooms == set(BELOW)
+
+
+def test_the_picture_of_the_rooms_shows_these_arrows(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    drawn = importlib.import_module("gen_diagrams").ROOMS
+    shown: dict[str, set[str]] = {}
+    for room in reversed(drawn):  # the lowest first
+        under = {other.name for other in drawn if room.stands_on(other)}
+        shown[room.name] = under.union(*(shown[name] for name in under))
+    assert shown.pop("_core") == set(BELOW) - {"include"}
+    assert shown == {name: BELOW[name] - {"include"} for name in shown}
+    assert set(shown) == set(BELOW) - {"include"}
 
 
 def symbols(objects: list[Path], kind: str) -> set[str]:

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Draws the diagrams of docs/patterns/ as SVG.
+"""Draws the diagrams of docs/patterns/ and docs/architecture.md as SVG.
 
-Without arguments it writes docs/img/pattern_NAME.svg; --check only tells (by its exit status)
-whether they are fresh.
+Without arguments it writes docs/img/pattern_NAME.svg and rooms.svg; --check only tells (by its exit
+status) whether they are fresh.
 """
 
 from __future__ import annotations
@@ -148,6 +148,41 @@ DIAGRAMS = {
 }
 
 
+@dataclass
+class Room:
+    """A folder of csrc/, in columns and rows of the picture; it stands on those that it uses."""
+
+    name: str
+    holds: str
+    column: int
+    row: int
+    columns: int = 1
+    rows: int = 1
+
+    def stands_on(self, other: Room) -> bool:
+        """Whether the other lies under it."""
+        overlaps = (
+            self.column < other.column + other.columns and other.column < self.column + self.columns
+        )
+        return overlaps and self.row + self.rows <= other.row
+
+
+ROOMS = [
+    Room("_core", "the Cython module; sees include/fastmq.h", 0, 0, columns=2),
+    Room("socket", "the program's calls, options, context, monitor", 0, 1, columns=2),
+    Room("transport", "tcp, ipc, inproc", 0, 2),
+    Room("pattern", "a file a family of types", 1, 2, rows=2),
+    Room("net", "connections, endpoints", 0, 3),
+    Room("pipe", "the queues to and from one peer", 0, 4, columns=2),
+    Room("reactor", "lock, poller, timers, mailbox, I/O threads, event loops", 0, 5, columns=2),
+    Room("wire", "ZMTP without I/O", 0, 6),
+    Room("os", "poller, network, threads, clock", 1, 6, rows=2),
+    Room("msg", "frames, receive chunks", 0, 7),
+    Room("base", "memory, lists, maps, error texts", 0, 8, columns=2),
+]
+ROOM_W, ROOM_H, ROOM_GAP = 270, 46, 8
+
+
 def _line(x1: float, y1: float, x2: float, y2: float, shift: float) -> str:
     """A line with a head at its end, moved sideways by shift."""
     length = math.hypot(x2 - x1, y2 - y1)
@@ -164,12 +199,36 @@ def _label(x: float, y: float, text: str) -> str:
     )
 
 
+def _box(x: float, y: float, width: float, height: float, title: str, role: str) -> str:
+    """A rectangle with a name in bold and a line under that."""
+    middle, centre = x + width / 2, y + height / 2
+    return (
+        f'  <rect x="{x:.1f}" y="{y:.1f}" width="{width:g}" height="{height:g}" rx="6" '
+        f'fill="{FILL}" stroke="{LINE}"/>\n'
+        f'  <text x="{middle:.1f}" y="{centre - 3:.1f}" fill="{INK}" font-size="14" '
+        f'font-weight="bold" text-anchor="middle">{escape(title)}</text>\n'
+        f'  <text x="{middle:.1f}" y="{centre + 13:.1f}" fill="{LINE}" font-size="12" '
+        f'text-anchor="middle">{escape(role)}</text>\n'
+    )
+
+
+def _picture(width: float, height: float, title: str, content: str, defs: str = "") -> str:
+    """The SVG text around the content, on white."""
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" '
+        f'width="{width:g}" height="{height:g}" font-family="sans-serif" role="img">\n'
+        f"  <title>{escape(title)}</title>\n{defs}"
+        f'  <rect width="{width:g}" height="{height:g}" rx="8" fill="#ffffff"/>\n'
+        f"{content}</svg>\n"
+    )
+
+
 def draw(diagram: Diagram) -> str:
-    """The SVG text."""
+    """The SVG text of boxes and arrows."""
     boxes = diagram.boxes
     width = max(box.x for box in boxes) + BOX_W + MARGIN
     height = max(box.y for box in boxes) + BOX_H + MARGIN
-    lines, labels, shapes = [], [], []
+    lines, labels = [], []
     for arrow in diagram.arrows:
         a, b = boxes[arrow.start], boxes[arrow.end]
         x1, y1, x2, y2 = a.x + BOX_W + 3, a.y + BOX_H / 2, b.x - 3, b.y + BOX_H / 2
@@ -182,33 +241,43 @@ def draw(diagram: Diagram) -> str:
             lines.append(_line(x2, y2, x1, y1, -5))
             if arrow.back:
                 labels.append(_label(x, y + 20, arrow.back))
-    for box in boxes:
-        middle = box.x + BOX_W / 2
-        shapes.append(
-            f'  <rect x="{box.x:.1f}" y="{box.y:.1f}" width="{BOX_W}" height="{BOX_H}" rx="6" '
-            f'fill="{FILL}" stroke="{LINE}"/>\n'
-            f'  <text x="{middle:.1f}" y="{box.y + 20:.1f}" fill="{INK}" font-size="14" '
-            f'font-weight="bold" text-anchor="middle">{escape(box.title)}</text>\n'
-            f'  <text x="{middle:.1f}" y="{box.y + 36:.1f}" fill="{LINE}" font-size="12" '
-            f'text-anchor="middle">{escape(box.role)}</text>\n'
-        )
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" '
-        f'width="{width:g}" height="{height:g}" font-family="sans-serif" role="img">\n'
-        f"  <title>{escape(diagram.text)}</title>\n"
+    shapes = [_box(box.x, box.y, BOX_W, BOX_H, box.title, box.role) for box in boxes]
+    head = (
         '  <defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" '
         'markerHeight="7" orient="auto"><path d="M0 0 L8 4 L0 8 z" '
         f'fill="{LINE}"/></marker></defs>\n'
-        f'  <rect width="{width:g}" height="{height:g}" rx="8" fill="#ffffff"/>\n'
-        f"{''.join(lines)}{''.join(shapes)}{''.join(labels)}</svg>\n"
     )
+    return _picture(width, height, diagram.text, "".join(lines + shapes + labels), head)
+
+
+def draw_rooms() -> str:
+    """The SVG text of the rooms, each upon those that it uses."""
+
+    def along(count: int, size: int) -> int:
+        return count * (size + ROOM_GAP)
+
+    shapes = [
+        _box(
+            MARGIN + along(room.column, ROOM_W),
+            MARGIN + along(room.row, ROOM_H),
+            along(room.columns, ROOM_W) - ROOM_GAP,
+            along(room.rows, ROOM_H) - ROOM_GAP,
+            room.name,
+            room.holds,
+        )
+        for room in ROOMS
+    ]
+    width = along(max(room.column + room.columns for room in ROOMS), ROOM_W) - ROOM_GAP
+    height = along(max(room.row + room.rows for room in ROOMS), ROOM_H) - ROOM_GAP
+    text = "The rooms of csrc/: each stands on those that it may use"
+    return _picture(width + 2 * MARGIN, height + 2 * MARGIN, text, "".join(shapes))
 
 
 def main() -> int:
     """Writes or checks; returns the exit status."""
-    return write_or_check(
-        {IMAGES / f"pattern_{name}.svg": draw(diagram) for name, diagram in DIAGRAMS.items()}
-    )
+    pictures = {IMAGES / f"pattern_{name}.svg": draw(diagram) for name, diagram in DIAGRAMS.items()}
+    pictures[IMAGES / "rooms.svg"] = draw_rooms()
+    return write_or_check(pictures)
 
 
 if __name__ == "__main__":

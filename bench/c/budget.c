@@ -31,7 +31,7 @@
 #define TOPICS 1000
 #define MAX_FDS 256
 
-/* ---- a clock and random numbers that are the same in every run, and no background thread ---- */
+/* ---- a clock and random numbers that are the same in every run, and no I/O thread ---- */
 
 static uint64_t now_ns = NS_PER_S;
 static int clock_reads, thread_starts;

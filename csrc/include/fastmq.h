@@ -147,7 +147,7 @@ int fmq_ctx_pending(fmq_ctx *ctx, struct fmq_pending *rows, int max);
 
 /* ---- sockets ---- */
 
-/* -EINVAL unknown type, -EMFILE MAX_SOCKETS or descriptors, -FMQ_EMTHREAD: no background thread can
+/* -EINVAL unknown type, -EMFILE MAX_SOCKETS or descriptors, -FMQ_EMTHREAD: no I/O thread can
  * be started, -FMQ_ETERM. */
 int fmq_socket_new(fmq_ctx *ctx, int type, fmq_socket **out);
 /* Closes: what is queued goes out in the background, for LINGER ms at most. -ENOTSOCK: closed
@@ -356,7 +356,7 @@ struct fmq_context_stats {
     uint64_t send_waits;
     uint32_t sockets; /* that have not ended; a socket's monitor is one more */
     uint32_t peers;
-    uint32_t descriptors; /* that the sockets and the background threads hold */
+    uint32_t descriptors; /* that the sockets and the I/O threads hold */
     uint64_t pool_bytes;  /* memory of buffers for sending and receiving, in use and spare */
     uint64_t pool_spare;  /* the spare part of it */
     int64_t queued_bytes; /* what counts against MAX_QUEUED_BYTES now; -1: it was never set */

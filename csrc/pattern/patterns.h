@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Every pattern's table, for the registry, and what the core asks of a pattern beyond it. */
+/* Every pattern's table, for the registry, and what else is asked of a ROUTER. */
 #ifndef PATTERN_PATTERNS_H
 #define PATTERN_PATTERNS_H
 

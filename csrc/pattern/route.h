@@ -5,7 +5,7 @@
  *
  * The lists run through the pipes themselves, so linking cannot fail. A pipe that the lists hold
  * may have stopped being readable or writable; that is found out when its turn comes, and then it
- * leaves the list until the core's `readable` or `writable` brings it back. A pattern calls
+ * leaves the list until `readable` or `writable` brings it back. A pattern calls
  * route_attach when it gets a pipe and route_detach before it loses it.
  */
 #ifndef PATTERN_ROUTE_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a messaging pattern is to the core. A pattern moves whole messages between the program and
+ * What a messaging pattern is to its socket. A pattern moves whole messages between the program and
  * pipes; it knows no descriptors, bytes or threads. Every entry is called with the socket's lock
  * held and must not block, call into the network, or let the lock go.
  *
@@ -99,7 +99,7 @@ struct pattern_ops {
     /* ROUTER: POLLIN and POLLOUT of the peer with that id, -EHOSTUNREACH: none. NULL: -ENOTSUP. */
     int (*peer_state)(struct pipe_set *s, const void *id, size_t len);
     /* PUB, XPUB: how many peers a message of that topic would reach, see fmq_wait_subscribers.
-     * NULL: -ENOTSUP. When that may have changed, the pattern or the core calls reactor_notify. */
+     * NULL: -ENOTSUP. When that may have changed, the pattern or the pipe calls reactor_notify. */
     int (*subscribers)(struct pipe_set *s, const void *topic, size_t len);
     /* Adds what the pattern knows of a peer (its id, its subscriptions). May be NULL. */
     void (*describe)(struct pipe_set *s, struct pipe *pipe, struct fmq_peer *out);

@@ -109,7 +109,7 @@ int notify_export_fd(struct reactor *r, int *fd)
         /* Whatever it knew so far: it may have been refused before it asked for the descriptor. */
         notify_told(r, 0);
     }
-    /* Where pollers have no descriptor, what the background thread reads is shown all the same. */
+    /* Where pollers have no descriptor, what the I/O thread reads is shown all the same. */
     *fd = poller_fd(w->outer);
     w->merged = *fd < 0;
     if (w->merged)

@@ -4,7 +4,7 @@
  * network they see in the socket's poller; readiness that no connection's descriptor shows (a
  * queued message, room at the HWM) is shown by two descriptors of their own, one for POLLIN and one
  * for POLLOUT, readable for as long as it lasts. They are not in the socket's poller, so neither a
- * caller that waits in the socket nor the background thread is woken by them. Made when the first
+ * caller that waits in the socket nor the I/O thread is woken by them. Made when the first
  * watcher comes.
  */
 #ifndef REACTOR_NOTIFY_H

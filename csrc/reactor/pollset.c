@@ -38,7 +38,7 @@ struct item {
     void *data;
     bool dead;
     bool nested;       /* its socket's poller and signals are in this set's poller */
-    bool armed;        /* its socket is to show these events by its descriptors (watch.h) */
+    bool armed;        /* its socket is to show these events by its descriptors (notify.h) */
     uint64_t reported; /* the last round of a wait that told it */
     uint32_t interest;
 };

@@ -4,7 +4,7 @@
  * context is asked whether a peer may come in.
  *
  * Each question is an inproc connection of its own, so that no handler can mix them up, and belongs
- * to an internal socket of the context, which the background thread drives: the socket that asks
+ * to an internal socket of the context, which an I/O thread polls: the socket that asks
  * never waits. Question, withdrawal and answer are commands posted from one to the other.
  */
 #ifndef SOCKET_ZAP_H
@@ -32,7 +32,7 @@ int zap_prepare(struct fmq_socket *s, int option);
 
 /*
  * Asks about the peer of c (peer_credentials). 1: nobody is to be asked, let it in; 0: asked, the
- * answer comes through conn_admit or conn_reject; -EFAULT: there is nobody to ask, refuse it;
+ * answer comes through conn_auth_done; -EFAULT: there is nobody to ask, refuse it;
  * -ENOMEM. The asking socket's lock is held.
  */
 int zap_ask(struct conn *c);

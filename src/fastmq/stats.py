@@ -119,7 +119,7 @@ class ContextStats:
     """Sockets that have not ended: open, or closed and still sending. A monitor counts as one."""
     peers: int
     descriptors: int
-    """Descriptors that the sockets and the background threads hold."""
+    """Descriptors that the sockets and the I/O threads hold."""
     pool_bytes: int
     """Memory of the buffers for sending and receiving, in use and spare."""
     pool_spare: int

@@ -221,7 +221,7 @@ static bool is_in(fmq_socket *s)
     return fmq_peers(s, &row, 1) == 1 && row.link == FMQ_LINK_READY;
 }
 
-/* Sockets of several background threads ask at once, and nothing but their questions wakes the one
+/* Sockets of several I/O threads ask at once, and nothing but their questions wakes the one
  * that asks for them: whose wake-up is lost waits for ever. */
 TEST(in_a_rush_no_question_is_forgotten)
 {
@@ -300,7 +300,7 @@ static int visit_by_hand(const struct eng_name *where, const char *mechanism, co
     return fd;
 }
 
-/* The background thread takes the answer and reads on at once, finds nothing yet, and meanwhile the
+/* The I/O thread takes the answer and reads on at once, finds nothing yet, and meanwhile the
  * program is in the socket, too: one of them has to say WELCOME. */
 TEST(who_is_let_in_during_a_read_is_told)
 {

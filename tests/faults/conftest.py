@@ -60,7 +60,7 @@ def _enter(path: str) -> None:
 
 @pytest.fixture
 def network(child: Callable[..., Child]) -> Iterator[Network]:
-    """Comes before the first socket of the test, whose background thread then lives here, too."""
+    """Comes before the first socket of the test, whose I/O thread then lives here, too."""
     if not sys.platform.startswith("linux"):
         pytest.skip("needs network namespaces")
     cable = child((HERE / "cable.py").read_text(encoding="utf-8"), prelude="")

@@ -55,7 +55,7 @@ def is_sanitized() -> bool:
 
 
 def engine_seconds() -> float:
-    """Processor time that the engine's background threads have used so far."""
+    """Processor time that the engine's I/O threads have used so far."""
     total = 0
     for task in Path("/proc/self/task").iterdir():
         with contextlib.suppress(OSError):
