@@ -304,7 +304,7 @@ static bool is_read_on(struct conn *c)
     if (!paused(c))
         return true;
     bool closing = c->set->pipes.reactor.closed || (c->endpoint && c->endpoint->closing);
-    if (closing || (p && (p->stopped || p->hung_up)))
+    if (closing || (p && (p->rx_paused || p->hung_up)))
         return false;
     if (c->zap && !c->input_waits)
         c->input_waits = stream_peek(c->stream, c->io.fd) > 0;
@@ -579,7 +579,7 @@ static void process(struct conn *c)
     struct pipe *p = c->pipe;
     uint32_t before = p ? p->in.msgs : 0;
     int rc = 0;
-    if (p && p->stopped && c->peer.ready) {
+    if (p && p->rx_paused && c->peer.ready) {
         pause_reading(c);
         return;
     }
@@ -628,7 +628,7 @@ static void process(struct conn *c)
                 reactor_notify(conn_set_reactor(s));
             }
         }
-        if (p && p->stopped && c->peer.ready) {
+        if (p && p->rx_paused && c->peer.ready) {
             pause_reading(c);
             rc = 0;
             break;

@@ -60,13 +60,13 @@ static int dealer_send_check(struct pipe_set *s, const struct msg *first)
     return balancer_ready(&me->out) ? 0 : -EAGAIN;
 }
 
-static struct pipe *dealer_pick(struct pipe_set *s, uint64_t size)
+static struct pipe *dealer_select_tx(struct pipe_set *s, uint64_t size)
 {
     struct dealer *me = s->state;
     return balancer_turn(&me->out, size);
 }
 
-static struct pipe *dealer_turn(struct pipe_set *s)
+static struct pipe *dealer_select_rx(struct pipe_set *s)
 {
     struct dealer *me = s->state;
     return fairq_turn(&me->in);
@@ -107,8 +107,8 @@ const struct pattern_ops pattern_dealer = {
     .readable = dealer_readable,
     .writable = dealer_writable,
     .send_check = dealer_send_check,
-    .pick = dealer_pick,
-    .turn = dealer_turn,
+    .select_tx = dealer_select_tx,
+    .select_rx = dealer_select_rx,
     .send = route_send,
     .recv = route_recv,
     .events = dealer_events,

@@ -59,14 +59,14 @@ static void pair_writable(struct pipe_set *s, struct pipe *p)
     (void)p;
 }
 
-static struct pipe *pair_pick(struct pipe_set *s, uint64_t size)
+static struct pipe *pair_select_tx(struct pipe_set *s, uint64_t size)
 {
     struct pair *me = s->state;
     return me->peer && pipe_can_write(me->peer, size) ? me->peer : NULL;
 }
 
 /* It stays in front until it is dry: peers follow one another. */
-static struct pipe *pair_turn(struct pipe_set *s)
+static struct pipe *pair_select_rx(struct pipe_set *s)
 {
     struct pair *me = s->state;
     return fairq_next(&me->in);
@@ -75,13 +75,13 @@ static struct pipe *pair_turn(struct pipe_set *s)
 static int pair_send_check(struct pipe_set *s, const struct msg *first)
 {
     (void)first;
-    return pair_pick(s, PIPE_ANY) ? 0 : -EAGAIN;
+    return pair_select_tx(s, PIPE_ANY) ? 0 : -EAGAIN;
 }
 
 static int pair_events(struct pipe_set *s)
 {
     struct pair *me = s->state;
-    return (fairq_next(&me->in) ? FMQ_POLLIN : 0) | (pair_pick(s, PIPE_ANY) ? FMQ_POLLOUT : 0);
+    return (fairq_next(&me->in) ? FMQ_POLLIN : 0) | (pair_select_tx(s, PIPE_ANY) ? FMQ_POLLOUT : 0);
 }
 
 const struct pattern_ops pattern_pair = {
@@ -98,8 +98,8 @@ const struct pattern_ops pattern_pair = {
     .readable = pair_readable,
     .writable = pair_writable,
     .send_check = pair_send_check,
-    .pick = pair_pick,
-    .turn = pair_turn,
+    .select_tx = pair_select_tx,
+    .select_rx = pair_select_rx,
     .send = route_send,
     .recv = route_recv,
     .events = pair_events,

@@ -52,7 +52,7 @@ static int push_send_check(struct pipe_set *s, const struct msg *first)
     return balancer_ready(&me->out) ? 0 : -EAGAIN;
 }
 
-static struct pipe *push_pick(struct pipe_set *s, uint64_t size)
+static struct pipe *push_select_tx(struct pipe_set *s, uint64_t size)
 {
     struct push *me = s->state;
     return balancer_turn(&me->out, size);
@@ -100,7 +100,7 @@ static void pull_writable(struct pipe_set *s, struct pipe *p)
     (void)p;
 }
 
-static struct pipe *pull_turn(struct pipe_set *s)
+static struct pipe *pull_select_rx(struct pipe_set *s)
 {
     struct pull *me = s->state;
     return fairq_turn(&me->in);
@@ -134,7 +134,7 @@ const struct pattern_ops pattern_push = {
     .readable = push_readable,
     .writable = push_writable,
     .send_check = push_send_check,
-    .pick = push_pick,
+    .select_tx = push_select_tx,
     .send = route_send,
     .recv = route_no_recv,
     .events = push_events,
@@ -152,7 +152,7 @@ const struct pattern_ops pattern_pull = {
     .readable = pull_readable,
     .writable = pull_writable,
     .send = no_send,
-    .turn = pull_turn,
+    .select_rx = pull_select_rx,
     .recv = route_recv,
     .events = pull_events,
 };

@@ -70,7 +70,7 @@ int balancer_send(struct balancer *b, struct parts *m, uint64_t size, struct pip
 
 int route_send(struct pipe_set *s, struct parts *m)
 {
-    struct pipe *p = s->ops->pick(s, route_size(s, m));
+    struct pipe *p = s->ops->select_tx(s, route_size(s, m));
     int rc = p ? pipe_write(p, m->v, m->len) : -EAGAIN;
     if (rc == 0)
         m->len = 0;
@@ -79,7 +79,7 @@ int route_send(struct pipe_set *s, struct parts *m)
 
 int route_recv(struct pipe_set *s, struct parts *out, struct pipe **from)
 {
-    struct pipe *p = s->ops->turn(s);
+    struct pipe *p = s->ops->select_rx(s);
     if (!p)
         return -EAGAIN;
     *from = p;

@@ -197,7 +197,7 @@ bool fanout_reserve(struct fanout *f, uint64_t size);
 /* Sends to the targets; who has no room misses the message. 0, or -ENOMEM when nobody got it. */
 int fanout_send(struct pipe_set *s, struct fanout *f, struct parts *m);
 
-/* ---- send and recv of patterns that have pick and turn ---- */
+/* ---- send and recv of patterns that have select_tx and select_rx ---- */
 
 int route_send(struct pipe_set *s, struct parts *m);
 int route_recv(struct pipe_set *s, struct parts *out, struct pipe **from);

@@ -4,8 +4,8 @@
  *
  * A pipe is served once it has an id: at attach when the program named it (CONNECT_ROUTING_ID),
  * else when the peer is known. Its id may change when a connecting ROUTER finds another peer after
- * a reconnection; messages of the former peer that are still unread keep the former id (struct
- * former). A pipe whose id another one has stays open and is not served.
+ * a reconnection; messages of the previous peer that are still unread keep its id (struct
+ * prev_identity). A pipe whose id another one has stays open and is not served.
  */
 #include <errno.h>
 
@@ -29,7 +29,7 @@ struct router {
 };
 
 /* Messages at the front of a pipe that came under an earlier id. */
-struct former {
+struct prev_identity {
     struct list node;
     uint32_t msgs;
     struct id id;
@@ -37,12 +37,12 @@ struct former {
 
 struct router_pipe {
     struct id id;
-    bool served;  /* it has the id in the table */
-    bool made_up; /* the id is ours, the peer gave none */
-    bool heard;   /* what it sends is received: it has the id, or lost it to HANDOVER */
-    bool told;    /* the program was notified that it is there */
-    struct list former;
-    uint32_t former_msgs; /* of all of them */
+    bool served;     /* it has the id in the table */
+    bool made_up;    /* the id is ours, the peer gave none */
+    bool rx_enabled; /* what it sends is received: it has the id, or lost it to HANDOVER */
+    bool notified;   /* the program was notified that it is there */
+    struct list prev_identities;
+    uint32_t prev_msgs; /* of all of them */
 };
 
 static int router_init(struct pipe_set *s)
@@ -80,7 +80,7 @@ static int serve(struct router *me, struct pipe *p, const struct id *id)
         return rc;
     rp->id = *id;
     rp->served = true;
-    rp->heard = true;
+    rp->rx_enabled = true;
     balancer_add(&me->out, p);
     if (pipe_can_read(p))
         fairq_add(&me->in, p);
@@ -88,19 +88,19 @@ static int serve(struct router *me, struct pipe *p, const struct id *id)
 }
 
 /* What is unread came from the peer of the present id. */
-static int keep_former(struct pipe *p)
+static int keep_prev_identity(struct pipe *p)
 {
     struct router_pipe *rp = p->state;
-    uint32_t msgs = p->in.msgs - rp->former_msgs;
+    uint32_t msgs = p->in.msgs - rp->prev_msgs;
     if (msgs == 0)
         return 0;
-    struct former *f = mem_alloc(sizeof(*f));
-    if (!f)
+    struct prev_identity *prev = mem_alloc(sizeof(*prev));
+    if (!prev)
         return -ENOMEM;
-    f->msgs = msgs;
-    f->id = rp->id;
-    rp->former_msgs += msgs;
-    list_push_back(&rp->former, &f->node);
+    prev->msgs = msgs;
+    prev->id = rp->id;
+    rp->prev_msgs += msgs;
+    list_push_back(&rp->prev_identities, &prev->node);
     return 0;
 }
 
@@ -108,18 +108,18 @@ static int take_id(struct router *me, struct pipe *p, const struct id *id)
 {
     struct router_pipe *rp = p->state;
     if (rp->served) {
-        int rc = keep_former(p);
+        int rc = keep_prev_identity(p);
         if (rc)
             return rc;
         unserve(me, p);
-        rp->heard = false;
+        rp->rx_enabled = false;
     }
     struct pipe *holder = map_get(&me->ids.pipes, id->bytes, id->len);
     if (holder && !me->handover)
         return -EAGAIN;
     if (holder) { /* what it has sent is still received, under that id */
         struct router_pipe *hp = holder->state;
-        hp->told = false; /* nothing to tell when it goes: the id lives on */
+        hp->notified = false; /* nothing to tell when it goes: the id lives on */
         unserve(me, holder);
         pipe_close(holder);
     }
@@ -149,9 +149,9 @@ static int identify(struct router *me, struct pipe *p)
 static void tell(struct router *me, struct pipe *p, bool there)
 {
     struct router_pipe *rp = p->state;
-    if (rp->told == there)
+    if (rp->notified == there)
         return;
-    rp->told = there;
+    rp->notified = there;
     int which = there ? NOTIFY_CONNECT : NOTIFY_DISCONNECT;
     if ((me->raw || (me->notify & which)) && !(p->ended_here && !there))
         pipe_inject(p, "", 0);
@@ -164,7 +164,7 @@ static int router_attach(struct pipe_set *s, struct pipe *p)
     struct router *me = s->state;
     struct router_pipe *rp = p->state;
     route_attach(p);
-    list_init(&rp->former);
+    list_init(&rp->prev_identities);
     if (!p->identity_given)
         return 0;
     struct id id;
@@ -189,7 +189,7 @@ static void router_lost(struct pipe_set *s, struct pipe *p)
 }
 
 /* Nothing more is received from a pipe whose id another one has. */
-static void deafen(struct pipe_set *s, struct pipe *p)
+static void rx_disable(struct pipe_set *s, struct pipe *p)
 {
     fairq_remove(p);
     while (p->hung_up && pipe_can_read(p))
@@ -201,8 +201,8 @@ static void router_hangup(struct pipe_set *s, struct pipe *p)
     struct router_pipe *rp = p->state;
     unserve(s->state, p);
     tell(s->state, p, false);
-    if (!rp->heard && list_empty(&rp->former))
-        deafen(s, p);
+    if (!rp->rx_enabled && list_empty(&rp->prev_identities))
+        rx_disable(s, p);
 }
 
 static void router_detach(struct pipe_set *s, struct pipe *p)
@@ -211,15 +211,15 @@ static void router_detach(struct pipe_set *s, struct pipe *p)
     unserve(s->state, p);
     route_detach(p);
     struct list *node;
-    while ((node = list_pop_front(&rp->former)))
-        mem_free(LIST_ENTRY(node, struct former, node));
+    while ((node = list_pop_front(&rp->prev_identities)))
+        mem_free(LIST_ENTRY(node, struct prev_identity, node));
 }
 
 static void router_readable(struct pipe_set *s, struct pipe *p)
 {
     struct router *me = s->state;
     struct router_pipe *rp = p->state;
-    if (rp->heard)
+    if (rp->rx_enabled)
         fairq_add(&me->in, p);
 }
 
@@ -281,10 +281,10 @@ static int router_recv(struct pipe_set *s, struct parts *out, struct pipe **from
     if (!p)
         return -EAGAIN;
     struct router_pipe *rp = p->state;
-    struct list *node = list_first(&rp->former);
-    struct former *former = node ? LIST_ENTRY(node, struct former, node) : NULL;
+    struct list *node = list_first(&rp->prev_identities);
+    struct prev_identity *prev = node ? LIST_ENTRY(node, struct prev_identity, node) : NULL;
     struct msg head;
-    int rc = id_frame(former ? &former->id : &rp->id, &head);
+    int rc = id_frame(prev ? &prev->id : &rp->id, &head);
     if (rc)
         return rc;
     rc = parts_push(out, &head);
@@ -297,13 +297,13 @@ static int router_recv(struct pipe_set *s, struct parts *out, struct pipe **from
         parts_truncate(out, out->len - 1);
         return rc;
     }
-    if (former)
-        rp->former_msgs--;
-    if (former && --former->msgs == 0) {
-        list_remove(&former->node);
-        mem_free(former);
-        if (list_empty(&rp->former) && !rp->heard)
-            deafen(s, p);
+    if (prev)
+        rp->prev_msgs--;
+    if (prev && --prev->msgs == 0) {
+        list_remove(&prev->node);
+        mem_free(prev);
+        if (list_empty(&rp->prev_identities) && !rp->rx_enabled)
+            rx_disable(s, p);
     }
     *from = p;
     return 0;

@@ -18,8 +18,8 @@ struct stream {
 
 struct stream_pipe {
     struct id id;
-    bool named; /* it has the id in the table */
-    bool told;  /* the program was told that it is there */
+    bool named;    /* it has the id in the table */
+    bool notified; /* the program was told that it is there */
 };
 
 static int stream_init(struct pipe_set *s)
@@ -63,9 +63,9 @@ static int stream_attach(struct pipe_set *s, struct pipe *p)
 static void tell(struct stream *me, struct pipe *p, bool there)
 {
     struct stream_pipe *sp = p->state;
-    if (sp->told == there)
+    if (sp->notified == there)
         return;
-    sp->told = there;
+    sp->notified = there;
     if (me->notify && !p->direct && !(p->ended_here && !there)) /* as in libzmq */
         pipe_inject(p, "", 0);
 }

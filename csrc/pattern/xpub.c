@@ -40,7 +40,7 @@ struct xpub {
     struct list notes;          /* for the program */
     uint32_t notices;           /* notes that are not of the user */
     uint32_t orphans;           /* notes of pipes that are gone */
-    bool any_stopped;           /* pipes may be stopped for has_enough */
+    bool any_rx_paused;         /* pipes may be stopped for has_enough */
     bool orphans_stop;          /* some of them because of the orphans */
     uint32_t max_subscriptions; /* a peer; 0: no limit */
     struct pipe *last; /* XPUB_MANUAL: whom the program last received from, NULL: gone or nobody */
@@ -167,24 +167,24 @@ static bool has_enough(const struct xpub *me, const struct xpub_pipe *xp)
 
 static void hold_up(struct xpub *me, struct pipe *p)
 {
-    pipe_stop(p, true);
-    me->any_stopped = true;
+    pipe_rx_pause(p, true);
+    me->any_rx_paused = true;
     me->orphans_stop |= p->in_hwm && me->orphans >= p->in_hwm;
 }
 
-/* Those who were stopped may go on, where the reason is gone. */
+/* Pipes that were paused go on, where the reason is gone. */
 static void go_on(struct xpub *me)
 {
-    if (!me->any_stopped)
+    if (!me->any_rx_paused)
         return;
-    me->any_stopped = me->orphans_stop = false;
+    me->any_rx_paused = me->orphans_stop = false;
     LIST_FOR(it, &me->out.pipes)
     {
         struct pipe *p = LIST_ENTRY(it, struct pipe, out_node);
-        if (p->stopped && has_enough(me, p->state))
+        if (p->rx_paused && has_enough(me, p->state))
             hold_up(me, p);
         else
-            pipe_stop(p, false);
+            pipe_rx_pause(p, false);
     }
 }
 
@@ -192,8 +192,8 @@ static void go_on(struct xpub *me)
  * looked at for every note: peers decide how many there are of both. */
 static void go_on_after(struct xpub *me, struct pipe *p, uint32_t hwm)
 {
-    if (p && p->stopped && !has_enough(me, p->state))
-        pipe_stop(p, false);
+    if (p && p->rx_paused && !has_enough(me, p->state))
+        pipe_rx_pause(p, false);
     else if (!p && me->orphans_stop && (!hwm || me->orphans < hwm))
         go_on(me);
 }

@@ -152,7 +152,7 @@ static int xsub_send(struct pipe_set *s, struct parts *m)
     return fanout_send(s, &me->out, m);
 }
 
-static struct pipe *xsub_turn(struct pipe_set *s)
+static struct pipe *xsub_select_rx(struct pipe_set *s)
 {
     struct xsub *me = s->state;
     return fairq_turn(&me->in);
@@ -214,7 +214,7 @@ static int sub_send(struct pipe_set *s, struct parts *m)
     return -ENOTSUP;
 }
 
-static struct pipe *sub_turn(struct pipe_set *s)
+static struct pipe *sub_select_rx(struct pipe_set *s)
 {
     struct xsub *me = s->state;
     return sub_next(s) ? fairq_turn(&me->in) : NULL;
@@ -255,7 +255,7 @@ const struct pattern_ops pattern_xsub = {
     .readable = xsub_readable,
     .writable = xsub_writable,
     .send = xsub_send,
-    .turn = xsub_turn,
+    .select_rx = xsub_select_rx,
     .recv = route_recv,
     .events = xsub_events,
     .setopt = xsub_setopt,
@@ -277,7 +277,7 @@ const struct pattern_ops pattern_sub = {
     .readable = xsub_readable,
     .writable = xsub_writable,
     .send = sub_send,
-    .turn = sub_turn,
+    .select_rx = sub_select_rx,
     .recv = route_recv,
     .events = sub_events,
     .setopt = sub_setopt,

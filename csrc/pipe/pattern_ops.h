@@ -81,12 +81,13 @@ struct pattern_ops {
      * none there; `out` is unchanged. On -ENOMEM the message stays. */
     int (*recv)(struct pipe_set *s, struct parts *out, struct pipe **from);
     /*
-     * The short ways of patterns for which any pipe will do; NULL elsewhere. `pick`: the pipe that
-     * takes a message of `size` bytes now, as `send` would choose it; `turn`: the pipe whose oldest
-     * message comes next, as `recv` would. NULL: none, -EAGAIN. They count as that pipe's turn.
+     * The short ways of patterns for which any pipe will do; NULL elsewhere. `select_tx`: the pipe
+     * that takes a message of `size` bytes now, as `send` would choose it; `select_rx`: the pipe
+     * whose oldest message comes next, as `recv` would. NULL: none, -EAGAIN. They count as that
+     * pipe's turn.
      */
-    struct pipe *(*pick)(struct pipe_set *s, uint64_t size);
-    struct pipe *(*turn)(struct pipe_set *s);
+    struct pipe *(*select_tx)(struct pipe_set *s, uint64_t size);
+    struct pipe *(*select_rx)(struct pipe_set *s);
     /* FMQ_POLLIN and FMQ_POLLOUT as they stand. */
     int (*events)(struct pipe_set *s);
 

@@ -258,19 +258,19 @@ void pipe_free(struct pipe *p)
     mem_free(p);
 }
 
-void pipe_stop(struct pipe *p, bool stop)
+void pipe_rx_pause(struct pipe *p, bool pause)
 {
-    if (p->stopped == stop || p->close_wanted)
+    if (p->rx_paused == pause || p->close_wanted)
         return;
-    p->stopped = stop;
-    if (!stop)
+    p->rx_paused = pause;
+    if (!pause)
         pipe_room_made(p);
 }
 
 void pipe_close(struct pipe *p)
 {
     p->close_wanted = true;
-    p->stopped = true;
+    p->rx_paused = true;
     pipe_update(p);
     queue_reap(p);
 }

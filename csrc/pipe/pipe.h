@@ -70,8 +70,8 @@ struct pipe {
     bool ended_here;   /* the program itself ended it: nobody needs to be told */
     bool unwanted;     /* so, and what is received and unread goes, too (disconnect) */
     bool full;         /* a write was refused at a limit: `writable` is owed */
-    bool paused;       /* its connection is not read: `in` is at a limit, or `stopped` */
-    bool stopped;      /* nothing more of its peer is wanted for now, see pipe_stop */
+    bool paused;       /* its connection is not read: `in` is at a limit, or rx_paused */
+    bool rx_paused;    /* the pattern wants no more of its peer for now, see pipe_rx_pause */
     bool conflate;     /* keep the newest message only, each way */
     bool raw;
     bool lose_wanted; /* pipe_lose was called, as close_wanted */
@@ -193,11 +193,12 @@ void pipe_skip(struct pipe *p);
 int pipe_inject(struct pipe *p, const void *data, size_t len);
 
 /*
- * For a pattern that takes messages and commands before the program receives: `stop` when it holds
- * enough of this peer, whose connection is then read no further, whatever its HWM. Its `command`
- * may still be called for what is being decoded. Not for inproc, whose messages wait in `in`.
+ * For a pattern that takes messages and commands before the program receives: `pause` when it
+ * holds enough of this peer, whose connection is then read no further, whatever its HWM. Its
+ * `command` may still be called for what is being decoded. Not for inproc, whose messages wait in
+ * `in`.
  */
-void pipe_stop(struct pipe *p, bool stop);
+void pipe_rx_pause(struct pipe *p, bool pause);
 
 /* Ends the pipe from the pattern's side (ROUTER_HANDOVER, PAIR): the connection is closed, the
  * pattern gets hangup and later detach; never from within attach. */

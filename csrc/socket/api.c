@@ -172,8 +172,8 @@ int fmq_try_send_bytes(fmq_socket *s, const void *data, size_t size, void *objec
         return rc;
     const struct pattern_ops *ops = s->net.pipes.ops;
     bool whole = !more && list_empty(&s->tx_begun);
-    if (whole && ops->pick) {
-        struct pipe *p = ops->pick(&s->net.pipes, size);
+    if (whole && ops->select_tx) {
+        struct pipe *p = ops->select_tx(&s->net.pipes, size);
         rc = p ? pipe_write_bytes(p, data, size, object) : -EAGAIN;
     } else if (whole && ops->sends && !(ops->send_over && rx_open(&s->rx))) {
         rc = send_single(s, data, size, object);
@@ -348,8 +348,8 @@ static inline int recv_part_locked(struct fmq_socket *s, struct msg *out, struct
         rx_take(&s->rx, out, meta);
         return 0;
     }
-    if (s->net.pipes.ops->turn) {
-        struct pipe *from = s->net.pipes.ops->turn(&s->net.pipes);
+    if (s->net.pipes.ops->select_rx) {
+        struct pipe *from = s->net.pipes.ops->select_rx(&s->net.pipes);
         if (!from)
             return -EAGAIN;
         if (pipe_read_single(from, out)) {
@@ -377,10 +377,10 @@ static int take_message(struct fmq_socket *s, struct attempt *a)
 static int take_many(struct fmq_socket *s, struct attempt *a)
 {
     uint32_t count = 0;
-    bool plain = s->net.pipes.ops->turn && !rx_open(&s->rx);
+    bool plain = s->net.pipes.ops->select_rx && !rx_open(&s->rx);
     while (count < a->count) {
         int rc = 0;
-        struct pipe *p = plain ? s->net.pipes.ops->turn(&s->net.pipes) : NULL;
+        struct pipe *p = plain ? s->net.pipes.ops->select_rx(&s->net.pipes) : NULL;
         if (!plain)
             rc = recv_locked(s, a->out, NULL);
         else if (!p)

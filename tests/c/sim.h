@@ -33,9 +33,9 @@ struct sim_knobs {
     uint32_t eintr;          /* waits in a poller that a signal ends */
     size_t buffer_max;       /* of a connection, each way; each draws its own */
     /* What can cost connections or calls. */
-    uint32_t no_fds;  /* descriptors and threads that cannot be made: EMFILE, EAGAIN */
-    uint32_t refuse;  /* connects that are refused */
-    uint32_t unheard; /* connects that nobody ever answers */
+    uint32_t no_fds;     /* descriptors and threads that cannot be made: EMFILE, EAGAIN */
+    uint32_t refuse;     /* connects that are refused */
+    uint32_t unanswered; /* connects that nobody ever answers */
 };
 extern struct sim_knobs sim_knobs;
 
@@ -67,7 +67,7 @@ void sim_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 _Noreturn void sim_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 #define SIM_FAILED 3
 
-/* The network's misfortunes, on connections drawn at random. False: there is none. */
+/* The network's faults, on connections drawn at random. False: there is none. */
 bool sim_net_reset_one(void);
 bool sim_net_stall_one(uint64_t ns); /* nothing arrives on it for so long */
 

@@ -121,18 +121,18 @@ static void check_order(struct worker *t, const struct header *h, struct meta *m
     o->last = h->number;
 }
 
-static void check_prompt(const struct worker *t, const struct header *h)
+static void check_latency(const struct worker *t, const struct header *h)
 {
     const struct scene *c = t->member->scene;
     const struct source *from = &c->sources[h->source];
-    if (world.weather != PROMPT)
+    if (world.profile != BOUNDED_LATENCY)
         return;
     uint64_t since = t->wait_from, at = from->at[h->number];
     if (!at)
         return; /* its send has not even come back */
     since = at > since ? at : since;
     since = c->up_at > since ? c->up_at : since;
-    if (sim_now() > since + PROMPT_NS)
+    if (sim_now() > since + LATENCY_BOUND_NS)
         sim_fail("message %u of source %u of scene %u took %.3f ms to a thread that waited for it",
                  h->number, h->source, c->index, (double)(sim_now() - since) / 1e6);
 }
@@ -157,7 +157,7 @@ struct header message_came(struct worker *t, const struct msg *v, uint32_t n, st
     if (ordered)
         check_order(t, &h, meta);
     if (slot != 1 || c->pattern == FAN)
-        check_prompt(t, &h);
+        check_latency(t, &h);
     t->wait_from = sim_now();
     return h;
 }

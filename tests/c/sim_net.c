@@ -512,8 +512,8 @@ static int begin_connect(struct entry *f, int fd, const struct net_addr *to)
         happens_at(answer);
         if (to->ss.ss_family == AF_UNIX)
             e->failed_at = now;
-    } else if (sim_chance(sim_knobs.unheard)) {
-        sim_event("unheard", (uint64_t)fd, 0);
+    } else if (sim_chance(sim_knobs.unanswered)) {
+        sim_event("unanswered", (uint64_t)fd, 0);
         e->error = ETIMEDOUT;
         e->failed_at = now + 20 * NS_PER_S;
         happens_at(e->failed_at);
@@ -732,7 +732,7 @@ ssize_t net_sendv(int fd, const struct iovec *iov, int count)
     return (ssize_t)n;
 }
 
-/* ---- misfortunes ---- */
+/* ---- faults ---- */
 
 static struct end *any_end(void)
 {

@@ -13,7 +13,7 @@ bool call_again(int rc, const char *what)
     if (rc == -EINTR)
         return true;
     if (rc == -FMQ_ETERM || rc == -ENOTSOCK) {
-        if (world.weather != ABORT)
+        if (world.profile != ABORT)
             sim_fail("%s: %s", what, fmq_strerror(-rc));
         return false;
     }
@@ -104,8 +104,8 @@ static int send_number(struct member *m, unsigned source, uint32_t number, int t
         struct source *from = &c->sources[source];
         from->ok[number] = true;
         from->at[number] = sim_now();
-        if (world.weather == PROMPT && c->pattern == FLOW && start > c->up_at && c->up_at &&
-            sim_now() > start + PROMPT_NS)
+        if (world.profile == BOUNDED_LATENCY && c->pattern == FLOW && start > c->up_at &&
+            c->up_at && sim_now() > start + LATENCY_BOUND_NS)
             sim_fail("the send of message %u of source %u of scene %u took %.3f ms", number, source,
                      c->index, (double)(sim_now() - start) / 1e6);
     }
@@ -253,7 +253,7 @@ static int receive(struct worker *t, struct parts *p, struct meta **meta, int ti
 /* Long enough for a wake-up to be missed where that is looked for. */
 static int some_timeout(uint32_t max_ms)
 {
-    return world.weather == PROMPT ? 300 + (int)sim_below(700) : (int)sim_below(max_ms);
+    return world.profile == BOUNDED_LATENCY ? 300 + (int)sim_below(700) : (int)sim_below(max_ms);
 }
 
 static bool wants(const struct scene *c, const struct member *sink, unsigned source, uint32_t n)
@@ -294,7 +294,7 @@ void thread_receiver(void *arg)
     struct member *m = t->member;
     struct scene *c = m->scene;
     choose_waiting(t);
-    bool slow = world.weather != PROMPT && sim_chance(400);
+    bool slow = world.profile != BOUNDED_LATENCY && sim_chance(400);
     t->wait_from = sim_now();
     while (!complete(c, m)) {
         struct parts p;
@@ -315,7 +315,7 @@ void thread_receiver(void *arg)
 
 /* ---- the threads that send ---- */
 
-/* In fine weather all connections come to stand, and then it counts how long things take. */
+/* Where nothing breaks all connections come to stand, and then it counts how long things take. */
 static void wait_until_up(struct member *m)
 {
     struct scene *c = m->scene;
@@ -347,7 +347,7 @@ static void wait_until_up(struct member *m)
     c->up_at = sim_now();
 }
 
-/* Whether to go on: a fixed number of messages, or until one got through after the misfortunes. */
+/* Whether to go on: a fixed number of messages, or until one got through after the faults. */
 static bool has_more(struct scene *c, unsigned source, unsigned slots)
 {
     struct source *from = &c->sources[source];
@@ -356,12 +356,12 @@ static bool has_more(struct scene *c, unsigned source, unsigned slots)
                  c->index, from->sent);
     if (!world_faulty())
         return from->sent < c->numbers;
-    if (world.weather == ABORT)
+    if (world.profile == ABORT)
         return true;
     if (!world.healed)
         return true;
     /* Within a process nobody connects again by himself, so one failure may be for ever. */
-    if (world.weather == HUNGER && strcmp(c->transport, "inproc") == 0)
+    if (world.profile == RESOURCES && strcmp(c->transport, "inproc") == 0)
         return false;
     if (!from->healed_from)
         from->healed_from = from->sent + 1;
@@ -388,7 +388,7 @@ void thread_sender(void *arg)
     struct member *m = t->member;
     struct scene *c = m->scene;
     struct source *me = &c->sources[t->source];
-    if (world.weather == PROMPT || c->pattern == FAN || sim_chance(500))
+    if (world.profile == BOUNDED_LATENCY || c->pattern == FAN || sim_chance(500))
         wait_until_up(m);
     while (has_more(c, t->source, c->pattern == FAN ? c->receivers : 1)) {
         uint32_t number = me->sent + 1;
@@ -468,7 +468,7 @@ void thread_client(void *arg)
     unsigned out = 0;
     bool req = c->send_type == FMQ_REQ;
     choose_waiting(t);
-    if (world.weather == PROMPT || sim_chance(500))
+    if (world.profile == BOUNDED_LATENCY || sim_chance(500))
         wait_until_up(m);
     while (out || has_more(c, t->source, 2)) {
         int rc = 0;
@@ -508,7 +508,7 @@ void thread_client(void *arg)
                 sim_fail("the answer to source %u came to source %u", h.source, t->source);
             if (req && h.number != me->sent)
                 sim_fail("the answer to question %u came to question %u", h.number, me->sent);
-            if (world.weather == PROMPT && sim_now() > start + PROMPT_NS)
+            if (world.profile == BOUNDED_LATENCY && sim_now() > start + LATENCY_BOUND_NS)
                 sim_fail("the answer to question %u of source %u took %.3f ms", h.number, t->source,
                          (double)(sim_now() - start) / 1e6);
             out--;
@@ -519,7 +519,7 @@ void thread_client(void *arg)
             out = 0;
             pause_between(c);
         } else if (rc == -EAGAIN) {
-            if (world.weather == PROMPT && sim_now() > start + PROMPT_NS)
+            if (world.profile == BOUNDED_LATENCY && sim_now() > start + LATENCY_BOUND_NS)
                 sim_fail("no answer came to question %u of source %u", me->sent, t->source);
         } else if (rc && !call_again(rc, "hear")) {
             break;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Makes a world of a seed, lets misfortunes befall it and ends it: see sim_world.h. */
+/* Makes a world of a seed, injects faults and ends it: see sim_world.h. */
 #include "sim_world.h"
 
 #include <errno.h>
@@ -13,12 +13,13 @@
 #include "pipe/option_ids.h"
 #include "sim.h"
 
-#define CALM_LIMIT_NS (60 * NS_PER_S)
+#define UNBROKEN_LIMIT_NS (60 * NS_PER_S)
 #define HEALED_LIMIT_NS (120 * NS_PER_S)
 
 struct world world;
 
-static const char *const weather_names[] = {"calm", "prompt", "storm", "hunger", "abort"};
+static const char *const profile_names[] = {"none", "bounded latency", "network", "resources",
+                                            "abort"};
 static const char *const type_names[] = {"PAIR",   "PUB",  "SUB",  "REQ",  "REP", "DEALER",
                                          "ROUTER", "PULL", "PUSH", "XPUB", "XSUB"};
 static const char *const mechanism_names[] = {"null", "plain", "curve"};
@@ -245,20 +246,21 @@ static void start_threads(struct member *m)
 static void draw_knobs(void)
 {
     static const uint32_t means[] = {3, 10, 30, 100, 500, 3000};
-    bool prompt = world.weather == PROMPT;
+    bool bounded = world.profile == BOUNDED_LATENCY;
     sim_knobs.preempt_mean = means[sim_below(6)];
     sim_knobs.starve = sim_chance(500) ? sim_below(200) : 0;
-    sim_knobs.starve_max_ns = prompt ? NS_PER_MS : 5 * NS_PER_MS;
+    sim_knobs.starve_max_ns = bounded ? NS_PER_MS : 5 * NS_PER_MS;
     sim_knobs.latency_max_ns =
-        prompt ? sim_rand() % (100 * NS_PER_US) : sim_rand() % (3 * NS_PER_MS);
+        bounded ? sim_rand() % (100 * NS_PER_US) : sim_rand() % (3 * NS_PER_MS);
     sim_knobs.partial = sim_chance(500) ? sim_below(500) : 0;
     sim_knobs.spurious = sim_chance(500) ? sim_below(100) : 0;
     sim_knobs.eintr = sim_chance(300) ? sim_below(100) : 0;
     static const size_t buffers[] = {500, 5000, 50000, 1000000};
-    sim_knobs.buffer_max = buffers[prompt ? 2 + sim_below(2) : sim_below(4)];
+    sim_knobs.buffer_max = buffers[bounded ? 2 + sim_below(2) : sim_below(4)];
     if (sim_knobs.buffer_max < 50000) /* or large messages take their time */
         sim_knobs.latency_max_ns /= 20;
-    world.large = world.weather != PROMPT && sim_knobs.buffer_max > 5000 && sim_chance(300);
+    world.large =
+        world.profile != BOUNDED_LATENCY && sim_knobs.buffer_max > 5000 && sim_chance(300);
 }
 
 static void draw_scene(unsigned index)
@@ -306,7 +308,7 @@ static void draw_scene(unsigned index)
         if (c->send_type == FMQ_DEALER)
             c->window = 1 + sim_below(8);
         /* Two that both wait for room at the other are the program's own fault. */
-        for (int k = 0; k < 2 && world.weather == PROMPT; k++) {
+        for (int k = 0; k < 2 && world.profile == BOUNDED_LATENCY; k++) {
             unsigned mark = (unsigned)(k ? c->sndhwm : c->rcvhwm);
             c->window = mark && mark < c->window ? mark : c->window;
         }
@@ -367,7 +369,8 @@ static struct member *any_member(void)
 static void watcher(void *arg)
 {
     (void)arg;
-    if (world.weather == PROMPT && sim_chance(700)) /* whoever looks in may wake somebody up */
+    if (world.profile == BOUNDED_LATENCY &&
+        sim_chance(700)) /* a caller that looks in may wake a waiter */
         return;
     uint64_t pace = sim_chance(500) ? 200 * NS_PER_US : 5 * NS_PER_MS;
     while (!world.over) {
@@ -383,7 +386,7 @@ static void watcher(void *arg)
     }
 }
 
-/* ---- misfortunes ---- */
+/* ---- faults ---- */
 
 /* Somebody who connects, talks nonsense or stops in the middle of its greeting, and goes. */
 static void stranger(void)
@@ -457,7 +460,7 @@ static void befall(void)
         sim_knobs.refuse = sim_below(2) * sim_below(600);
         break;
     case 5:
-        sim_knobs.unheard = sim_below(2) * sim_below(300);
+        sim_knobs.unanswered = sim_below(2) * sim_below(300);
         break;
     case 6:
         if (sim_chance(200)) {
@@ -470,7 +473,7 @@ static void befall(void)
         stranger();
         break;
     default:
-        if (world.weather != ABORT)
+        if (world.profile != ABORT)
             come_and_go();
         else if (sim_chance(300)) {
             struct member *m = any_member();
@@ -478,7 +481,7 @@ static void befall(void)
                 fmq_close(m->socket);
         }
     }
-    if (world.weather == HUNGER && sim_chance(700)) {
+    if (world.profile == RESOURCES && sim_chance(700)) {
         long nth = 1 + (long)sim_below(sim_chance(500) ? 10 : 200);
         sim_event("starve", (uint64_t)nth, 0);
         mem_fail_at(nth);
@@ -489,16 +492,17 @@ static void fate(void *arg)
 {
     (void)arg;
     uint64_t end = sim_now() + 20 * NS_PER_MS + sim_rand() % (2 * NS_PER_S);
-    if (world.weather == PROMPT && sim_chance(700)) /* whoever looks in may wake somebody up */
+    if (world.profile == BOUNDED_LATENCY &&
+        sim_chance(700)) /* a caller that looks in may wake a waiter */
         return;
     uint64_t pace = sim_chance(500) ? 5 * NS_PER_MS : 100 * NS_PER_MS;
     while (sim_now() < end && !world.over) {
         sim_sleep(sim_rand() % pace);
         befall();
     }
-    sim_knobs.no_fds = sim_knobs.refuse = sim_knobs.unheard = 0;
+    sim_knobs.no_fds = sim_knobs.refuse = sim_knobs.unanswered = 0;
     mem_fail_at(0);
-    if (world.weather == ABORT) {
+    if (world.profile == ABORT) {
         for (unsigned i = 0; i < world.context_count; i++) {
             sim_event("shutdown", i, 0);
             fmq_ctx_shutdown(world.contexts[i]);
@@ -541,8 +545,9 @@ static void end_context(unsigned nth)
 
 uint64_t sim_world_run(uint64_t seed, bool verbose)
 {
-    static const enum weather weathers[] = {CALM,  CALM,  PROMPT, PROMPT, PROMPT,
-                                            STORM, STORM, HUNGER, HUNGER, ABORT};
+    static const enum fault_profile profiles[] = {
+        NONE,    NONE,    BOUNDED_LATENCY, BOUNDED_LATENCY, BOUNDED_LATENCY,
+        NETWORK, NETWORK, RESOURCES,       RESOURCES,       ABORT};
     fmq_setup();
     fake_crypto_set();
     sim_begin(seed, verbose);
@@ -550,18 +555,18 @@ uint64_t sim_world_run(uint64_t seed, bool verbose)
     fake_state = sim_rand();
     fake_keypair(world.public_key, world.secret_key);
     long live = mem_live();
-    world.weather = weathers[sim_below(10)];
+    world.profile = profiles[sim_below(10)];
     world.salt = sim_rand();
     world.context_count = 1 + sim_below(CONTEXTS_MAX);
     world.scene_count = 1 + sim_below(SCENES_MAX);
     draw_knobs();
-    snprintf(about, sizeof(about), "%s%s, %u contexts", weather_names[world.weather],
+    snprintf(about, sizeof(about), "%s%s, %u contexts", profile_names[world.profile],
              world.large ? " large" : "", world.context_count);
     for (unsigned i = 0; i < world.scene_count; i++)
         draw_scene(i);
     sim_say("%s", about);
     if (!world_faulty())
-        sim_set_limit(sim_now() + CALM_LIMIT_NS);
+        sim_set_limit(sim_now() + UNBROKEN_LIMIT_NS);
 
     static unsigned numbers[CONTEXTS_MAX];
     for (unsigned i = 0; i < world.context_count; i++) {

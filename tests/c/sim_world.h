@@ -10,15 +10,17 @@
  * Each message says who sent it, as what number, and all of its bytes follow from that, so a
  * receiver can tell whether it is whole. Whatever happens, no message comes twice, none comes
  * before an earlier one on the same connection, every one is whole, no queue exceeds its mark, the
- * contexts end in time, and nothing is left over. The rest depends on the weather:
+ * contexts end in time, and nothing is left over. The rest depends on the fault
+ * profile:
  *
- *   CALM    slow and jumpy, but nothing breaks: every message arrives
- *   PROMPT  and nobody is slow: nobody who could go on waits for longer than PROMPT_NS, so a lost
- *           wake-up shows even where something else comes to the rescue later
- *   STORM   connections break or stall, descriptors run out, endpoints come and go, strangers talk
- *           nonsense; once that is over messages get through again
- *   HUNGER  and allocations fail
- *   ABORT   sockets are closed and contexts shut down in the middle of it
+ *   NONE             times vary much, but nothing breaks: every message arrives
+ *   BOUNDED_LATENCY  and times are short: no thread that could go on waits for longer than
+ *                    LATENCY_BOUND_NS, so a lost wake-up shows even where a later event makes up
+ *                    for it
+ *   NETWORK          connections break or stall, descriptors run out, endpoints come and go,
+ *                    strangers send nonsense; once that is over messages get through again
+ *   RESOURCES        and allocations fail
+ *   ABORT            sockets are closed and contexts shut down in the middle of it
  */
 #ifndef SIM_WORLD_H
 #define SIM_WORLD_H
@@ -41,9 +43,9 @@
 
 /* Below the slices in which waits come up by themselves (50 ms), above all that is meant to take
  * its time: leases, looks, ticks. */
-#define PROMPT_NS (48 * NS_PER_MS)
+#define LATENCY_BOUND_NS (48 * NS_PER_MS)
 
-enum weather { CALM, PROMPT, STORM, HUNGER, ABORT };
+enum fault_profile { NONE, BOUNDED_LATENCY, NETWORK, RESOURCES, ABORT };
 enum pattern { FLOW, FAN, ECHO };
 enum mechanism { PLAIN_NULL, PLAIN, CURVE };
 
@@ -56,7 +58,7 @@ struct header {
 struct source {
     uint32_t sent; /* the last number */
     bool done;
-    uint32_t healed_from;     /* the first number after the misfortunes; 0: not yet */
+    uint32_t healed_from;     /* the first number after the faults; 0: not yet */
     bool ok[NUMBERS_MAX];     /* the send succeeded ... */
     uint64_t at[NUMBERS_MAX]; /* ... and when */
 };
@@ -64,7 +66,7 @@ struct source {
 struct book {
     bool seen[NUMBERS_MAX];
     uint32_t count, last;
-    bool healed; /* something sent after the misfortunes came */
+    bool healed; /* something sent after the faults came */
 };
 
 /* The order of what came from a source over one connection. */
@@ -126,7 +128,7 @@ struct worker { /* a thread of the program */
 };
 
 struct world {
-    enum weather weather;
+    enum fault_profile profile;
     bool healed;
     bool over; /* everybody is done */
     uint64_t salt;
@@ -154,7 +156,7 @@ const char *sim_world_about(void);
 /* Whether connections may break and calls fail. */
 static inline bool world_faulty(void)
 {
-    return world.weather >= STORM;
+    return world.profile >= NETWORK;
 }
 
 static inline unsigned scene_opposite(const struct scene *c, bool sends)

@@ -446,12 +446,12 @@ TEST(a_pipe_that_is_not_paused_is_not_resumed)
     arrives(f, "x");
     reads(f, "x");
     CHECK_EQ(f->resumed, 0);
-    pipe_stop(f->pipe, true);
-    pipe_stop(f->pipe, false);
+    pipe_rx_pause(f->pipe, true);
+    pipe_rx_pause(f->pipe, false);
     CHECK_EQ(f->resumed, 0);
     pipe_pause(f->pipe, true);
-    pipe_stop(f->pipe, true);
-    pipe_stop(f->pipe, false);
+    pipe_rx_pause(f->pipe, true);
+    pipe_rx_pause(f->pipe, false);
     CHECK_EQ(f->resumed, 1);
     fake_end(s);
 }

@@ -237,12 +237,12 @@ static uint64_t notices_among_many(uint32_t n)
     f->pipe->in_hwm = HWM;
     uint64_t took = 0;
     for (uint32_t k = 0; k < n; k++) {
-        for (uint32_t i = 0; !f->pipe->stopped; i++)
+        for (uint32_t i = 0; !f->pipe->rx_paused; i++)
             command(f, PEER_EV_SUBSCRIBE, 1);
         uint64_t before = steps;
         CHECK_STR(user_gets(s), "^1");
         took += steps - before;
-        CHECK(!f->pipe->stopped);
+        CHECK(!f->pipe->rx_paused);
     }
     fake_end(s);
     return took;
