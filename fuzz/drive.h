@@ -7,6 +7,7 @@
 #define FUZZ_DRIVE_H
 
 #include "fuzz.h"
+#include "wire/outq_drain.h"
 #include "wire/peer.h"
 
 #define MS UINT64_C(1000000)

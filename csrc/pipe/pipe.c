@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "pipe/budget.h"
 #include "pipe/pattern_ops.h"
+#include "wire/outq_drain.h"
 #include "wire/types.h"
 
 /* Subscriptions travel as messages whose first byte says which. */

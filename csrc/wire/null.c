@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The NULL mechanism: each side sends READY, at once or, with an authentication domain, when the
- * peer was let in; and that is all. */
+/* The NULL mechanism: each side sends READY and nothing else; at once or, with an authentication
+ * domain, once the authenticator has let the peer in. */
 #include <errno.h>
 #include <stdbool.h>
 

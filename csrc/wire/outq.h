@@ -11,9 +11,11 @@
  * without any index. A shared block is a window on a chunk that many queues share: what goes to
  * many peers is framed once, into an outlog, and each queue only remembers from where to where.
  *
+ * This file appends; what leaves the queue is in wire/outq_drain.h.
+ *
  * All calls are made under the socket's lock. outq_iov's result may be written to the kernel with
- * the lock let go: appending never moves bytes already queued, and only
- * outq_sent/outq_fini/outq_drop_* frees them (nobody calls those meanwhile).
+ * the lock released: appending never moves bytes already queued, and only outq_sent, outq_fini and
+ * outq_drop_pending free them, which are not called meanwhile.
  */
 #ifndef WIRE_OUTQ_H
 #define WIRE_OUTQ_H
@@ -22,7 +24,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/uio.h>
 
 #include "msg/msg.h"
 
@@ -112,7 +113,7 @@ void outlog_fini(struct outlog *log);
 /* Frames one message of n parts; they stay the caller's. 0, or -ENOMEM. For messages of up to
  * OUTQ_COPY_MAX bytes: longer ones are better referenced than copied. */
 int outlog_put(struct outlog *log, const struct msg *parts, uint32_t n, struct outspan *span);
-/* Appends the message that `span` tells of. 0 or -ENOMEM. */
+/* Appends the message of `span`. 0 or -ENOMEM. */
 int outq_put_span(struct outq *q, const struct outspan *span);
 
 /* As outq_put of one part whose body is `head` followed by `body`. 0 or -ENOMEM. */
@@ -138,43 +139,20 @@ int outq_put_bytes_msg(struct outq *q, const void *head, size_t head_len, struct
  * idle. */
 void outq_trim(struct outq *q);
 
-/* Describes up to max pieces from the front; returns the count. */
-int outq_iov(struct outq *q, struct iovec *iov, int max);
-
-/* The kernel took n bytes. Frees what is done and updates msgs and body exactly. */
-void outq_sent(struct outq *q, size_t n);
-
-/*
- * The connection was lost: drops the message whose sending had begun (all its parts) and all
- * command frames; whole messages stay, in order. Not for raw queues (those are dropped by
- * outq_fini).
- */
-void outq_rewind(struct outq *q);
-
-/* Drops everything that no write has begun on; CONFLATE keeps only the newest this way. The begun
- * message stays. `inflight`: bytes handed out by outq_iov whose write is still under way. */
-void outq_drop_pending(struct outq *q, size_t inflight);
-
 /* Room for n bytes in one piece at the end, which outq_extend then makes part of the queue
  * (unframed). NULL: no memory. */
 uint8_t *outq_room(struct outq *q, size_t n);
 void outq_extend(struct outq *q, size_t n);
 
-/* The frame at the front, left where it is: its flags and body. False when empty. outq_pop drops
- * it. Rules as for outq_take. */
-bool outq_front(struct outq *q, uint8_t *flags, const uint8_t **data, size_t *size);
-void outq_pop(struct outq *q);
-
-/*
- * Takes the next frame from the front for re-encoding (ZMTP 1.0): out is a message with MORE
- * or COMMAND set as framed, owned by the caller. 1, 0 when empty, -ENOMEM. Never mixed with
- * outq_iov on the same queue.
- */
-int outq_take(struct outq *q, struct msg *out);
-
 static inline bool outq_empty(const struct outq *q)
 {
     return q->bytes == 0;
 }
+
+/* ---- for outq_drain.c ---- */
+
+void outblk_free(struct outblk *b);
+/* Nothing is queued any more. */
+void outq_reset_counts(struct outq *q);
 
 #endif

@@ -4,7 +4,7 @@
  * through peer_recv_buf/peer_recv_done, events come out of peer_next; what to write comes from
  * peer_send_iov. Time is an argument. Not thread-safe: the socket's lock covers a peer, except that
  * between peer_recv_buf and peer_recv_done the buffer may be filled, and between peer_send_iov and
- * peer_sent the pieces written, with the lock let go.
+ * peer_sent the pieces written, with the lock released.
  *
  * The states, in order (a peer never goes back):
  *

@@ -5,6 +5,7 @@
 
 #include "wire/heartbeat.h"
 #include "wire/mechanism.h"
+#include "wire/outq_drain.h"
 
 /* ZMTP 1.0: this much is encoded ahead of the kernel; what is, cannot be taken back after a loss.
  */

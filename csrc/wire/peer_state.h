@@ -27,7 +27,7 @@
 #define PEER_NEVER UINT64_MAX /* a time that does not come */
 #define PEER_NS_PER_MS UINT64_C(1000000)
 
-/* Why a connection ended, as the monitor tells it. */
+/* Why a connection ended, as the monitor reports it. */
 enum peer_failure {
     PEER_OK,
     PEER_FAIL_PROTOCOL,  /* code: one of the PROTO_ codes */

@@ -16,6 +16,7 @@
 #include "pipe/pattern_ops.h"
 #include "pipe/pipe.h"
 #include "pipe/pipe_set.h"
+#include "wire/outq_drain.h"
 #include "wire/peer.h"
 
 /* A peer: a link that keeps what the pipe frames until the test looks at it. */

@@ -13,6 +13,7 @@
 #include "base/bytes.h"
 #include "wire/frame.h"
 #include "wire/outq.h"
+#include "wire/outq_drain.h"
 
 /* The naive model: every frame with its bytes, and how many of the first one's are gone. */
 struct model_frame {

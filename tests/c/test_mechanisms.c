@@ -9,6 +9,7 @@
 #include "base/bytes.h"
 #include "fake_crypto.h"
 #include "wire/frame.h"
+#include "wire/outq_drain.h"
 #include "wire/peer.h"
 
 #define MS UINT64_C(1000000)
