@@ -571,6 +571,23 @@ def test_endpoints_of_one_socket_have_the_security_that_was_set_when_they_were_m
     assert recv(server) == b"far"
 
 
+def test_limits_that_change_later_open_no_endpoint(make, watch):
+    server = make(zmq.PULL, maxmsgsize=100, handshake_ivl=50)
+    at_server = watch(server)
+    server.bind("tcp://127.0.0.1:*")
+    server.maxmsgsize = -1
+    server.handshake_ivl = 0
+    client = make(zmq.PUSH, reconnect_ivl=5000)
+    client.connect(last_endpoint(server))
+    client.send(bytes(100))
+    client.send(bytes(101))
+    assert recv(server) == bytes(100)
+    at_server.wait(zmq.EVENT_DISCONNECTED)
+    with wire.connect(last_endpoint(server)) as w:
+        w.wait_closed()
+    assert nothing_arrives(server)
+
+
 def test_a_filter_of_addresses_that_changes_later_opens_no_endpoint(make, watch):
     server = make(zmq.PULL)
     server.setsockopt(zmq.TCP_ACCEPT_FILTER, b"10.0.0.0/8")

@@ -57,6 +57,9 @@ struct security *security_new(const struct option_values *o)
     memcpy(sec->public_key, o->curve_public, sizeof(sec->public_key));
     memcpy(sec->secret_key, o->curve_secret, sizeof(sec->secret_key));
     memcpy(sec->server_key, o->curve_server, sizeof(sec->server_key));
+    sec->max_msg_size = o->maxmsgsize;
+    sec->max_parts = o->max_parts;
+    sec->handshake_ivl = o->handshake_ivl;
     if (!copy_filters(sec, o)) {
         security_unref(sec);
         return NULL;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the connections of an endpoint are secured with, and who may connect to it: a copy of the
- * socket's options as they were at bind or connect. Options that change later are for the endpoints
- * that are made later, so that none of them opens what was closed.
+ * What the connections of an endpoint are secured with, who may connect to it, and how much a peer
+ * may ask for: a copy of the socket's options as they were at bind or connect. Options that change
+ * later are for the endpoints that are made later, so that none of them opens what was closed.
  */
 #ifndef NET_SECURITY_H
 #define NET_SECURITY_H
@@ -25,6 +25,8 @@ struct security {
     uint8_t username[255], password[255], domain[255];
     uint8_t username_len, password_len, domain_len;
     uint8_t public_key[32], secret_key[32], server_key[32];
+    int64_t max_msg_size;
+    int max_parts, handshake_ivl;
     struct cidr *accept_filters;
     size_t accept_filter_count;
     uint32_t *ipc_pids, *ipc_uids, *ipc_gids;
