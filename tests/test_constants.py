@@ -84,3 +84,8 @@ def test_no_value_is_given_twice_by_mistake() -> None:
         "ROUTER_BEHAVIOR": "ROUTER_MANDATORY",
     }
     assert issubclass(constants.Flag, enum.IntFlag)
+
+
+def test_the_earlier_name_of_a_protocol_violation_still_means_it():
+    assert fastmq.EVENT_EXPELLED is fastmq.EVENT_PROTOCOL_VIOLATION is fastmq.Event.EXPELLED
+    assert fastmq.Event(0x8000).name == "PROTOCOL_VIOLATION"

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(not IS_FASTMQ, reason="libzmq never tries again"
 AUTH = zmq.EVENT_HANDSHAKE_FAILED_AUTH
 PROTOCOL = zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
 RETRIED = zmq.EVENT_CONNECT_RETRIED
-EXPELLED = getattr(zmq, "EVENT_EXPELLED", 0)
+VIOLATION = getattr(zmq, "EVENT_PROTOCOL_VIOLATION", 0)
 STOP = getattr(zmq, "RECONNECT_STOP_PROTOCOL_ERROR", 0)
 MALFORMED = 0x10000012
 
@@ -177,7 +177,7 @@ def test_a_peer_that_breaks_the_rules_is_tried_again(make, watch, handler, name)
                     w.send(wire.command(b"WELCOME"))
                 w.send(wire.ready("DEALER") + b"\x02\xff" + bytes(7))
                 w.wait_closed()
-            assert events.wait(EXPELLED)[1] == MALFORMED
+            assert events.wait(VIOLATION)[1] == MALFORMED
             events.wait(RETRIED)
     if name == "PLAIN":
         handler()
@@ -197,7 +197,7 @@ def test_a_server_that_answers_a_req_with_nonsense_is_tried_again(make, watch):
                 req.send(b"question", timeout=8000)
                 w.read_message()
                 w.send_message(b"nonsense")
-                assert events.wait(EXPELLED)[1] == MALFORMED
+                assert events.wait(VIOLATION)[1] == MALFORMED
                 w.wait_closed()
             no_peer(req)
             events.wait(RETRIED)
@@ -287,7 +287,7 @@ def test_what_breaks_the_rules_in_a_box_ends_the_endpoint(make, watch, curve, au
             message = box.message(b"one of several", more=True)
             w.send(message if authentic else message[:-1] + bytes([message[-1] ^ 1]))
             w.wait_closed()
-        events.wait(EXPELLED)
+        events.wait(VIOLATION)
         if authentic:
             assert ended(events)
         else:
@@ -319,7 +319,7 @@ def test_with_that_option_what_breaks_the_rules_ends_it_too(make, watch):
                 assert w.read_message()[-1] == b"question"
                 w.send(bad)
                 w.wait_closed()
-            events.wait(EXPELLED)
+            events.wait(VIOLATION)
             assert ended(events)
 
 

@@ -35,7 +35,7 @@ ROOM = 64 * MB
 """How much the process may grow: a sanitizer holds back half of that from reuse."""
 HANDSHAKE_MS = 1000
 """HANDSHAKE_IVL of the servers: a healthy peer gets through it on a busy machine."""
-EXPELLED = getattr(zmq, "EVENT_EXPELLED", 0)
+VIOLATION = getattr(zmq, "EVENT_PROTOCOL_VIOLATION", 0)
 MALFORMED = 0x10000012
 SUBSCRIPTIONS = 0x70000001
 
@@ -232,7 +232,7 @@ class Scene:
             self.server.setsockopt(zmq.SUBSCRIBE, b"")
         self.server.bind("tcp://127.0.0.1:*" if transport == "tcp" else f"ipc://{folder}/s")
         self.address = last_endpoint(self.server)
-        mask = sum(HANDSHAKE_FAILURES) | EXPELLED | zmq.EVENT_DISCONNECTED
+        mask = sum(HANDSHAKE_FAILURES) | VIOLATION | zmq.EVENT_DISCONNECTED
         self.events = Events(self.server, mask)
         self.peer = wire.connect(self.address) if kind == "STREAM" else self._healthy(other)
         self.healthy = Healthy(kind, self.server, self.peer)
@@ -276,9 +276,9 @@ class Scene:
         """Why the next handshake that broke the protocol did; others are passed over."""
         return self.events.wait(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)[1]
 
-    def expelled(self) -> int:
+    def violation(self) -> int:
         """Why the next one was sent away, of those that were in."""
-        return self.events.wait(EXPELLED)[1]
+        return self.events.wait(VIOLATION)[1]
 
     def drain(self) -> None:
         """Receives what hostile peers managed to send."""

@@ -80,7 +80,7 @@ def test_a_message_with_any_bit_wrong_ends_the_connection(scene, setting):
                 size = len(data)
                 w.send(spoil(data, at, at % 8))
                 w.wait_closed()
-            assert place.expelled() in (CRYPTOGRAPHIC, UNEXPECTED, SEQUENCE, MALFORMED), at
+            assert place.violation() in (CRYPTOGRAPHIC, UNEXPECTED, SEQUENCE, MALFORMED), at
             at += 1
     if setting[0] == "PULL":
         assert place.server.poll(50) == 0, "a spoilt message came through"
@@ -94,7 +94,7 @@ def test_a_long_message_with_a_bit_wrong_ends_the_connection(scene):
             with place.talk().enter() as w:
                 w.send(spoil(w.message(b"unspoilt" * 100), at, 3))
                 w.wait_closed()
-            assert place.expelled() == CRYPTOGRAPHIC, at
+            assert place.violation() == CRYPTOGRAPHIC, at
     assert place.server.poll(50) == 0, "a spoilt message came through"
     place.settle()
 
@@ -123,18 +123,18 @@ def test_what_was_said_cannot_be_said_again(scene):
             w.curve.ready(w)
             w.send(initiate)
             w.wait_closed()
-        assert place.expelled() in (UNEXPECTED, MALFORMED)
+        assert place.violation() in (UNEXPECTED, MALFORMED)
         for counter in (0, 1, 2, 3):  # HELLO and INITIATE have used 1 and 2, the message 3
             with place.talk().enter() as w:
                 w.send(w.message(b"once"))
                 w.send(w.message(b"twice", counter=counter))
                 w.wait_closed()
-            assert place.expelled() == SEQUENCE
+            assert place.violation() == SEQUENCE
         with place.talk().enter() as w:
             w.send(w.message(b"a leap", counter=(1 << 64) - 1))
             w.send(w.message(b"after the last", counter=0))
             w.wait_closed()
-        assert place.expelled() == SEQUENCE
+        assert place.violation() == SEQUENCE
     place.settle()
 
 
@@ -144,7 +144,7 @@ def test_a_message_of_another_connection_is_none_of_this(scene):
         with place.talk().enter() as w, place.talk().enter() as other:
             push(w, other.message(b"heard elsewhere"))
             w.wait_closed()
-            assert place.expelled() == CRYPTOGRAPHIC
+            assert place.violation() == CRYPTOGRAPHIC
     place.settle()
 
 
@@ -217,7 +217,7 @@ def test_the_largest_message_is_counted_without_its_wrapping(scene, mechanism):
         w.send(w.message(b"m" * 20))
         w.send(w.message(b"m" * 21))
         w.wait_closed()
-        assert place.expelled() == MALFORMED
+        assert place.violation() == MALFORMED
     place.settle()
 
 
@@ -228,7 +228,7 @@ def test_lengths_that_lie_around_a_box(scene):
             with place.talk().enter() as w:
                 push(w, wire.frame(b"\7MESSAGE".ljust(32, b"\0")[:size]))
                 w.wait_closed()
-            assert place.expelled() in (MALFORMED, UNEXPECTED, CRYPTOGRAPHIC, SEQUENCE), size
+            assert place.violation() in (MALFORMED, UNEXPECTED, CRYPTOGRAPHIC, SEQUENCE), size
         before = rss()
         held = []
         for claim in (1 << 20, 1 << 30, 1 << 40):
@@ -288,7 +288,7 @@ def test_a_client_is_told_nothing_it_could_use_by_a_server_that_is_none(make, wa
                 if command < 2:
                     events.wait(PROTOCOL)
                 else:
-                    events.wait(zmq.EVENT_EXPELLED)
+                    events.wait(zmq.EVENT_PROTOCOL_VIOLATION)
                 at += 3
         assert pull.poll(50) == 0
         meet(3, None)

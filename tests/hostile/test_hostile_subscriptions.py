@@ -7,7 +7,7 @@ import threading
 import pytest
 import wire
 from helpers import Events, drain, eventually, recv
-from scene import EXPELLED, MALFORMED, SUBSCRIPTIONS, rss, stuff
+from scene import MALFORMED, SUBSCRIPTIONS, VIOLATION, rss, stuff
 from target import zmq
 
 
@@ -50,7 +50,7 @@ def test_a_message_of_very_many_subscriptions_stops_nobody(scene, kind):
 
 @pytest.mark.parametrize("form", [subscribe, old], ids=["command", "message"])
 @pytest.mark.parametrize("kind", ["PUB", "XPUB"])
-def test_a_peer_that_subscribes_to_more_than_allowed_is_expelled(scene, kind, form):
+def test_a_peer_that_subscribes_to_more_than_allowed_is_disconnected(scene, kind, form):
     place = scene(kind, max_subscriptions=10)
     with place.healthy.busy():
         with place.talk().enter() as w:
@@ -60,7 +60,7 @@ def test_a_peer_that_subscribes_to_more_than_allowed_is_expelled(scene, kind, fo
                 w.send(cancel(b"t%d" % (i % 10)) + form(b"t%d" % (i % 10)))
             eventually("ten topics", lambda: subscribed(place) == [10])
             w.send(form(b"one too many") + b"".join(form(b"more %d" % i) for i in range(10_000)))
-            assert place.expelled() == SUBSCRIPTIONS
+            assert place.violation() == SUBSCRIPTIONS
             assert place.events.next()[0] == zmq.EVENT_DISCONNECTED
             w.wait_closed()
     place.settle()
@@ -91,9 +91,9 @@ def test_what_the_program_is_asked_for_counts_with_manual_subscriptions(scene):
     with place.talk().enter() as w:
         w.send(subscribe(b"a") + subscribe(b"b"))
         assert [recv(place.server), recv(place.server)] == [b"\1a", b"\1b"]
-        assert place.events.silent(EXPELLED)
+        assert place.events.silent(VIOLATION)
         w.send(subscribe(b"c"))
-        assert place.expelled() == SUBSCRIPTIONS
+        assert place.violation() == SUBSCRIPTIONS
         w.wait_closed()
     assert sorted([recv(place.server), recv(place.server)]) == [b"\0a", b"\0b"]
 
@@ -102,7 +102,7 @@ def test_a_publisher_that_connects_counts_anew_in_each_connection(make):
     """The topics of a former connection are no burden of the next, which repeats what it wants."""
     with wire.Listener() as listener:
         pub = make(zmq.PUB, reconnect_ivl=10, max_subscriptions=4)
-        events = Events(pub, EXPELLED)
+        events = Events(pub, VIOLATION)
         pub.connect(listener.address)
         for life in range(3):
             with listener.accept() as w:
@@ -113,7 +113,7 @@ def test_a_publisher_that_connects_counts_anew_in_each_connection(make):
         with listener.accept() as w:
             w.handshake("SUB")
             w.send(b"".join(subscribe(b"last %d" % i) for i in range(5)))
-            assert events.next()[:2] == (EXPELLED, SUBSCRIPTIONS)
+            assert events.next()[:2] == (VIOLATION, SUBSCRIPTIONS)
             w.wait_closed()
         events.close()
 
@@ -299,7 +299,7 @@ def test_very_long_topics_end_with_maxmsgsize(scene):
             w.send(subscribe(b"%d" % i + b"long" * 20_000))
         eventually("all of them", lambda: subscribed(place) == [20])
         w.send(subscribe(b"x" * 100_000))
-        assert place.expelled() == MALFORMED
+        assert place.violation() == MALFORMED
         w.wait_closed()
     place.settle()
 

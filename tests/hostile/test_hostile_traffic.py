@@ -9,10 +9,10 @@ import pytest
 import wire
 from helpers import eventually, fill, nothing_arrives, recv, recv_multipart
 from scene import (
-    EXPELLED,
     MALFORMED,
     MB,
     ROOM,
+    VIOLATION,
     address_space,
     is_idle,
     is_sanitized,
@@ -56,7 +56,7 @@ def test_lengths_that_cannot_be_end_the_connection(scene, setting):
             with place.talk().enter() as w:
                 w.send(data)
                 w.wait_closed()
-            assert place.expelled() == MALFORMED
+            assert place.violation() == MALFORMED
     place.settle()
 
 
@@ -145,7 +145,7 @@ def test_more_than_maxmsgsize_is_refused_at_its_head(scene, setting):
             with place.talk().enter() as w:
                 w.send(wire.frame(b"m" * 1000, wire.MORE) + head)
                 w.wait_closed()
-            assert place.expelled() == MALFORMED
+            assert place.violation() == MALFORMED
     place.settle()
 
 
@@ -204,7 +204,7 @@ def test_a_message_without_end_is_cut_at_maxmsgparts(scene):
     with place.healthy.busy(), place.talk().enter() as w:
         stuff(w, b"\1\0" * 50_000, 1_000_000)
         w.wait_closed()
-        assert place.expelled() == MALFORMED
+        assert place.violation() == MALFORMED
     place.settle()
 
 
@@ -386,12 +386,12 @@ def test_what_broke_the_rules_is_told_once_and_only_of_those_who_were_in(scene):
     with place.talk().enter() as w:
         w.send(wire.frame(bytes(101)))
         w.wait_closed()
-    assert place.events.next()[:2] == (EXPELLED, MALFORMED)
+    assert place.events.next()[:2] == (VIOLATION, MALFORMED)
     assert place.events.next()[0] == zmq.EVENT_DISCONNECTED
     with place.talk().enter():
         pass
     assert place.events.next()[0] == zmq.EVENT_DISCONNECTED
-    assert place.events.silent(EXPELLED)
+    assert place.events.silent(VIOLATION)
 
 
 def test_a_reply_against_the_rules_is_told(make, watch):
@@ -404,7 +404,7 @@ def test_a_reply_against_the_rules_is_told(make, watch):
             w.handshake("REP")
             w.send_message(b"no delimiter")
             w.wait_closed()
-        assert events.wait(EXPELLED)[1] == MALFORMED
+        assert events.wait(VIOLATION)[1] == MALFORMED
         events.wait(zmq.EVENT_DISCONNECTED)
 
 
