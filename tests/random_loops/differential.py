@@ -18,6 +18,8 @@ from . import script
 from .driver import ROOT
 
 MODULES = ("fastmq", "zmq")
+ROUNDS = 5
+"""How often a script is played before its difference counts."""
 
 
 def outcomes(module: str, seeds: list[int], timeout: float = 300) -> dict[int, list[str]]:
@@ -57,9 +59,9 @@ def first_difference(ours: list[str], theirs: list[str]) -> tuple[int, str, str]
 
 
 def compare(seeds: list[int]) -> list[str]:
-    """Where the two differ. A difference must come twice: the machine may have been busy."""
+    """Where the two differ. A difference must come every time: the machine may have been busy."""
     differ = seeds
-    for _ in range(2):
+    for _ in range(ROUNDS):
         if not differ:
             return []
         with ThreadPoolExecutor() as pool:
