@@ -36,8 +36,12 @@ static inline int fake_public(uint8_t *public_key, const uint8_t *secret_key)
     return 0;
 }
 
+static bool fake_has_no_keys; /* box_keypair fails */
+
 static inline int fake_keypair(uint8_t *public_key, uint8_t *secret_key)
 {
+    if (fake_has_no_keys)
+        return -1;
     fake_random(secret_key, FAKE_KEY);
     return fake_public(public_key, secret_key);
 }

@@ -584,6 +584,18 @@ TEST(server_and_client_do_not_take_their_own_messages_back)
     finish();
 }
 
+TEST(a_curve_client_without_keys_of_its_own_is_not_made)
+{
+    setup();
+    memset(ends, 0, sizeof(ends));
+    struct peer_config c = config(false, PEER_MECH_CURVE);
+    fake_has_no_keys = true;
+    int rc = end_init(client, &c);
+    fake_has_no_keys = false;
+    CHECK_EQ(rc, -EINVAL);
+    pool_release(pool);
+}
+
 TEST(nothing_in_the_clear_is_taken_after_a_curve_handshake)
 {
     static const struct {
@@ -639,6 +651,7 @@ TEST(handshake_commands_of_wrong_size_or_order_are_named)
         {PEER_MECH_PLAIN, false, "\5ERROR\5", 7, PROTO_ZMTP_MALFORMED_ERROR},
         {PEER_MECH_PLAIN, false, "^RROR\5", 6, PROTO_ZMTP_MALFORMED_ERROR},
         {PEER_MECH_PLAIN, false, "^RROR", 5, PROTO_ZMTP_MALFORMED_ERROR},
+        {PEER_MECH_PLAIN, false, "^RROR\3no!", 9, PROTO_ZMTP_UNSPECIFIED},
         {PEER_MECH_PLAIN, false, "^RRO", 4, PROTO_ZMTP_UNEXPECTED_COMMAND},
         {PEER_MECH_PLAIN, false, "", 0, PROTO_ZMTP_UNEXPECTED_COMMAND},
     };

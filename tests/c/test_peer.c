@@ -245,6 +245,54 @@ TEST(peer_that_does_not_say_its_type_has_none)
     pool_release(pool);
 }
 
+TEST(peer_cannot_say_what_only_the_socket_says_of_it)
+{
+    setup();
+    struct end *e = end_of(FMQ_DEALER);
+    feed(e,
+         BYTES(GREETING_31 "\4\x25\5READY\7USER-Id\0\0\0\1x"
+                           "\14Peer-Address\0\0\0\1y"),
+         1000);
+    CHECK_STR(e->log, "READY ");
+    const uint8_t *v;
+    size_t len;
+    CHECK(e->p.remote.meta);
+    CHECK(meta_get(e->p.remote.meta, "User-Id", &v, &len) != 0);
+    CHECK(meta_get(e->p.remote.meta, "Peer-Address", &v, &len) != 0);
+    end_free(e);
+    pool_release(pool);
+}
+
+TEST(ids_that_begin_with_a_zero_are_reserved)
+{
+    const uint8_t id[] = {0, 1};
+    CHECK(!peer_identity_is_reserved(id, 0));
+    CHECK(peer_identity_is_reserved(id, 1));
+    CHECK(peer_identity_is_reserved(id, 2));
+    CHECK(!peer_identity_is_reserved(id + 1, 1));
+}
+
+TEST(bytes_of_which_no_event_was_made_are_buffered)
+{
+    setup();
+    struct end *e = end_of(FMQ_PUSH);
+    feed(e, BYTES(GREETING_31 READY_PULL), 1000);
+    CHECK(!peer_buffered(&e->p));
+    uint8_t *buf;
+    size_t room;
+    CHECK_EQ(peer_recv_buf(&e->p, &buf, &room), 0);
+    memcpy(buf, "\0\1a", 3);
+    peer_recv_done(&e->p, 3, e->now);
+    CHECK(peer_buffered(&e->p));
+    struct peer_event ev;
+    CHECK_EQ(peer_next(&e->p, &ev), 1);
+    CHECK_EQ(msg_size(&ev.msg), 1);
+    msg_drop(&ev.msg);
+    CHECK(!peer_buffered(&e->p));
+    end_free(e);
+    pool_release(pool);
+}
+
 TEST(peer_of_2_0_is_understood_however_it_is_cut)
 {
     setup();
@@ -445,6 +493,8 @@ TEST(faults_end_the_connection_with_their_code)
     c.max_msg_size = 4;
     /* The handshake has its own limit. */
     dies(&c, BYTES(G READY_PULL "\0\5"), proto, PROTO_ZMTP_MALFORMED_MESSAGE, "READY ");
+    c.max_msg_size = 0; /* empty ones only */
+    dies(&c, BYTES(G READY_PULL "\0\0\0\1"), proto, PROTO_ZMTP_MALFORMED_MESSAGE, "READY F: ");
     c.max_msg_size = 27;
     dies(&c,
          BYTES(G READY_PULL "\0\x1b"

@@ -490,6 +490,21 @@ TEST(conflating_keeps_the_newest_and_counts_the_others_as_dropped)
 
 /* ---- what it counts, and how it ends ---- */
 
+TEST(those_who_wait_look_again_when_a_peer_comes_sends_and_goes)
+{
+    struct pipe_set *s = fake_socket(&notes);
+    struct fake *f = fake_new(s);
+    CHECK_EQ(fake_attach(f), 0);
+    unsigned changes = atomic_load(&s->reactor.changes);
+    CHECK_EQ(fake_connect(f), 0);
+    CHECK_EQ(atomic_load(&s->reactor.changes), changes + 1);
+    arrives(f, "x");
+    CHECK_EQ(atomic_load(&s->reactor.changes), changes + 2);
+    fake_hangup(f);
+    CHECK_EQ(atomic_load(&s->reactor.changes), changes + 3);
+    fake_end(s);
+}
+
 TEST(a_message_put_in_here_is_read_and_not_counted_as_the_peers)
 {
     struct budget b;
