@@ -819,6 +819,37 @@ def test_a_loops_authenticator_refuses_when_its_loop_has_ended(ctx, make, caplog
     other.stop()
 
 
+@fastmq_only("pyzmq's asks nobody then")
+@pytest.mark.parametrize("end", ["run", "close", "cancel"])
+def test_a_loops_authenticator_that_begins_anew_leaves_no_gap(ctx, make, caplog, end):
+    one = AsyncioAuthenticator(ctx)
+
+    async def main():
+        one.start()
+        await asyncio.sleep(0)
+        if end == "cancel":
+            one._task.cancel()
+            await asyncio.sleep(0)
+
+    async def again():
+        if end == "cancel":
+            await main()
+        bound = one.zap_socket
+        one.start()
+        assert one.zap_socket is bound and not bound.closed
+        assert (await asyncio.to_thread(answer_to, make))[2] == b"200"
+        one.stop()
+        assert bound.closed
+
+    if end == "run":
+        asyncio.run(main())
+    elif end == "close":
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(main())
+        loop.close()
+    asyncio.run(again())
+
+
 def test_the_old_name_for_tornado_warns():
     name = f"{MODULE}.auth.ioloop"
     sys.modules.pop(name, None)

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
 from .. import constants
@@ -62,7 +63,13 @@ class AsyncioAuthenticator(Authenticator):
         if self._task is not None:
             if not self._has_ended(self._task):
                 return
-            self.stop()  # the loop that it ran in has ended
+            # The loop that it ran in has ended, or something cancelled it. A loop that was closed
+            # leaves its tasks as they are, and cannot cancel what they wait for.
+            coroutine = cast(Coroutine[Any, Any, None], self._task.get_coro())
+            with contextlib.suppress(RuntimeError):
+                coroutine.close()
+            if not self._end_refusing():
+                self.stop()
         super().start()
         self._task = loop.create_task(self._serve(loop))
 

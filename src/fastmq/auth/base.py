@@ -65,6 +65,7 @@ class Authenticator:
         self.encoding = encoding
         self.log = log or logging.getLogger(f"{package_name()}.auth")
         self.zap_socket = None
+        self._refusing: tuple[threading.Thread, threading.Event] | None = None
         # Held while policies change and while one is looked up, never during a callback.
         self._lock = threading.Lock()
         self._allowed: frozenset[Rule] | None = None  # None: allow() was not called
@@ -234,11 +235,12 @@ class Authenticator:
         server would let everybody in. msg: a request that waits for its answer.
         """
         sock = self.zap_socket
+        over = threading.Event()
 
         def run() -> None:
             if msg is not None:
                 self._refuse(msg)
-            while True:
+            while not over.is_set():
                 try:
                     self._refuse(sock.recv_multipart())
                 except ZMQError as error:
@@ -247,13 +249,33 @@ class Authenticator:
                     # EFSM: a request that nobody answered; otherwise: no memory, a time limit.
                     self._refuse([])
                     time.sleep(PAUSE_S)
+            else:
+                return  # the socket is another's now
             sock.close()
 
-        threading.Thread(target=run, name="fastmq-auth-refusing", daemon=True).start()
+        thread = threading.Thread(target=run, name="fastmq-auth-refusing", daemon=True)
+        thread.start()
+        self._refusing = thread, over
         with contextlib.suppress(Exception):
             self.log.warning(
                 "The authenticator has ended without stop(): every peer is refused now"
             )
+
+    def _end_refusing(self) -> bool:
+        """End what _keep_refusing began, with zap_socket bound as it is: nobody comes in unasked in
+        between. Whether zap_socket is there to be used."""
+        refusing, self._refusing = self._refusing, None
+        if refusing is None or self.zap_socket is None or self.zap_socket.closed:
+            return False
+        thread, over = refusing
+        asker: Socket[bytes] = self.context.socket(constants.REQ, socket_class=Socket)
+        with asker:
+            asker.linger = 0
+            asker.connect(ENDPOINT)
+            over.set()
+            asker.send(b"")  # for the thread to notice
+            thread.join()
+        return not self.zap_socket.closed
 
     async def _decide(
         self, domain: bytes, address: bytes, mechanism: bytes, credentials: list[bytes]
