@@ -4,9 +4,9 @@
  * peer) meet. Lives from connect or accept to the loss of the descriptor; what must survive that
  * lives in its pipe.
  *
- * Everything under the socket's lock. conn_read and conn_write let it go around their system call
- * and mark that with `reading` and `link.writing`: meanwhile nobody else may decode, or close the
- * descriptor.
+ * Everything under the socket's lock. Reading and conn_write release it around their system call
+ * and mark that with `reading` and `link.writing`: meanwhile no other thread may decode, or close
+ * the descriptor.
  */
 #ifndef NET_CONN_H
 #define NET_CONN_H
@@ -24,10 +24,10 @@ enum conn_end {
     CONN_END_LOST,    /* the peer went, or the network: a connecting endpoint tries again */
     CONN_END_BROKEN,  /* peer.failure says why */
     CONN_END_REFUSED, /* by our side, for what the peer is or does */
-    CONN_END_CLOSED   /* by the program, who needs not be told */
+    CONN_END_CLOSED   /* by the program, to which it is not reported */
 };
 
-/* What an authenticator says of a peer. */
+/* What an authenticator answers about a peer. */
 enum conn_auth_result {
     CONN_AUTH_OK,
     CONN_AUTH_DENIED,    /* code: 300, 400 or 500 */
@@ -55,7 +55,7 @@ struct conn {
     bool oom_backoff;   /* without memory, or a place in the poller: rests until oom_until */
     bool reading;
     bool half_closed;         /* the peer reads no more: what it sent is read, then it ends */
-    enum conn_end end_wanted; /* close as soon as nobody is in a system call on it */
+    enum conn_end end_wanted; /* close as soon as no thread is in a system call on it */
     int end_error;
     struct zap_request *zap; /* the question about the peer that waits for an answer */
     bool input_waits;        /* for the answer: the peer has sent more, so its end is not seen */
@@ -70,8 +70,8 @@ struct conn {
     struct security *security; /* its endpoint's */
 };
 
-/* Who is at both ends, as accept and connect told it. The system is not asked again later: it knows
- * nothing more of a connection that was reset. Copied by conn_new. */
+/* The names of both ends, as accept and connect gave them. The system is not asked again later: it
+ * knows nothing more of a connection that was reset. Copied by conn_new. */
 struct conn_ends {
     const char *local_name;  /* for the monitor */
     const char *remote_name; /* for the monitor; of a connecter, its endpoint */
@@ -95,7 +95,7 @@ void conn_resume(struct conn *c);
  * of it. True: it has to stay there for a later tick. */
 bool conn_flush(struct conn *c, bool flush);
 /* Tries to read once without the poller: what the spinning wait does. Reads until `until` (clock)
- * or `stop` tells otherwise. True when something happened. */
+ * or there is mail or a stop code. True when something happened. */
 bool conn_spin(struct conn *c, uint64_t until);
 /* Ends the connection, at once or when the thread in a system call on it returns. */
 void conn_end(struct conn *c, enum conn_end how, int error);

@@ -20,10 +20,11 @@ struct conn_listener {
     /* Reports an event to the monitor. Names may be NULL. */
     void (*event)(struct conn_set *s, bool bound, uint32_t event, uint64_t value, const char *local,
                   const char *remote);
-    /* Asks whether the peer of c may come in. 1: there is nobody to ask, let it in; 0: asked, the
-     * answer comes by conn_auth_done; -EFAULT: there is nobody to ask, refuse it; -ENOMEM. */
+    /* Asks whether the peer of c may come in. 1: no authenticator is asked, let it in; 0: asked,
+     * the answer comes by conn_auth_done; -EFAULT: there is no authenticator, refuse it; -ENOMEM.
+     */
     int (*authenticate)(struct conn *c);
-    /* The connection ends before the answer came: c->zap is nobody's any more. */
+    /* The connection ends before the answer came: c->zap is no more to be used. */
     void (*cancel)(struct conn *c);
 };
 

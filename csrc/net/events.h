@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a monitor is told: the numbers of ZeroMQ. */
+/* What is reported to a monitor: the numbers of ZeroMQ. */
 #ifndef NET_EVENTS_H
 #define NET_EVENTS_H
 

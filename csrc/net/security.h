@@ -42,7 +42,7 @@ void security_unref(struct security *sec);
 /* What a new connection is to be secured with; points into `sec`. */
 void security_of_peer(const struct security *sec, struct peer_security *out);
 /* Before bind and connect: -EINVAL, with a detail, when the mechanism lacks a key, or when security
- * is asked for where no ZMTP is spoken (`raw`): everybody would come in and be served in the clear.
+ * is asked for where no ZMTP is spoken (`raw`): any peer would come in and be served in the clear.
  */
 int security_check(const struct option_values *o, bool raw);
 /* Whether a connection that speaks no ZMTP (`raw`) may be had: not where security is asked for, by

@@ -41,7 +41,7 @@ struct transport_ops {
     int (*parse)(struct address *a, const char *rest, bool bind, bool ipv6, char *detail);
     /* Opens a listening descriptor for a resolved address. fd or a negative errno. */
     int (*listen)(struct endpoint *ep, struct address *a);
-    /* Opens a descriptor and begins to connect to candidate `which`. *connected tells whether it is
+    /* Opens a descriptor and begins to connect to candidate `which`. *connected says whether it is
      * done already. fd or a negative errno; a descriptor that failed is left in ep->io.fd. */
     int (*connect)(struct endpoint *ep, struct address *a, int which, bool *connected);
     /* Applies accept filters and socket options to an accepted descriptor. 0, or -EACCES etc.:

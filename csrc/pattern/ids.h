@@ -25,7 +25,7 @@ struct ids {
 
 void ids_init(struct ids *t);
 void ids_fini(struct ids *t);
-/* An id of our own making that nobody has. */
+/* An id of our own making that no peer has. */
 void ids_make(struct ids *t, struct id *id);
 /* The first frame of what is to be received from that peer. 0 or -ENOMEM. */
 int id_frame(const struct id *id, struct msg *m);

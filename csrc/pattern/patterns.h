@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Every pattern's table, for the registry, and what else is asked of a ROUTER. */
+/* Every pattern's table, for the registry. */
 #ifndef PATTERN_PATTERNS_H
 #define PATTERN_PATTERNS_H
-
-#include <stddef.h>
 
 #include "pipe/pattern_ops.h"
 
@@ -19,9 +17,5 @@ extern const struct pattern_ops pattern_push;
 extern const struct pattern_ops pattern_xpub;
 extern const struct pattern_ops pattern_xsub;
 extern const struct pattern_ops pattern_stream;
-
-/* What the ROUTER's peer of that id is ready for: FMQ_POLLIN, FMQ_POLLOUT. -EHOSTUNREACH: no such
- * peer; -ENOTSUP: not a ROUTER. Lock held. */
-int router_peer_state(struct pipe_set *s, const void *id, size_t len);
 
 #endif

@@ -131,8 +131,8 @@ static inline void balancer_remove(struct pipe *p)
     list_remove(&p->out_node);
 }
 
-/* The pipe whose turn it is among those that can take so many bytes; NULL: none has room. Who has
- * room for less keeps its place. */
+/* The pipe whose turn it is among those that can take so many bytes; NULL: none has room. A pipe
+ * that has room for less keeps its place. */
 struct pipe *balancer_next(struct balancer *b, uint64_t size);
 
 /* To the back of the line. */
@@ -164,7 +164,7 @@ static inline bool balancer_ready(struct balancer *b)
     return balancer_next(b, PIPE_ANY) != NULL;
 }
 
-/* `size`: route_size. 0: the message is gone, *to tells where. -EAGAIN, -ENOMEM: all is as it was.
+/* `size`: route_size. 0: the message was sent, to *to. -EAGAIN, -ENOMEM: all is as it was.
  */
 int balancer_send(struct balancer *b, struct parts *m, uint64_t size, struct pipe **to);
 
@@ -194,7 +194,7 @@ void fanout_aim_all(struct fanout *f);
 bool fanout_all_writable(struct fanout *f, uint64_t size);
 /* Whether all of them have, together too. Then it is theirs until fanout_send. */
 bool fanout_reserve(struct fanout *f, uint64_t size);
-/* Sends to the targets; who has no room misses the message. 0, or -ENOMEM when nobody got it. */
+/* Sends to the targets; one without room misses the message. 0, or -ENOMEM when none got it. */
 int fanout_send(struct pipe_set *s, struct fanout *f, struct parts *m);
 
 /* ---- send and recv of patterns that have select_tx and select_rx ---- */

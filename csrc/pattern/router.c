@@ -316,7 +316,7 @@ static int router_events(struct pipe_set *s)
     return (fairq_next(&me->in) ? FMQ_POLLIN : 0) | (out ? FMQ_POLLOUT : 0);
 }
 
-int router_peer_state(struct pipe_set *s, const void *id, size_t len)
+static int router_peer_state(struct pipe_set *s, const void *id, size_t len)
 {
     if (s->type != FMQ_ROUTER)
         return -ENOTSUP;

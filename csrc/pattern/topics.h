@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who subscribed to what, at the publisher: topic -> set of subscribers. Each membership is linked
+ * The subscriptions, at the publisher: topic -> set of subscribers. Each membership is linked
  * from both sides, so that a match walks the topic's side and a disconnect the subscriber's.
  */
 #ifndef PATTERN_TOPICS_H

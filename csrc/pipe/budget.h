@@ -3,15 +3,16 @@
  * The bytes queued in all sockets of a context, and how many there may be (MAX_QUEUED_BYTES).
  *
  * A message counts from when a socket takes it, to send it or from the network, until it is handed
- * to the kernel or received by the program. Who sends takes the room first, but for one message of
- * each pipe: where nothing is queued it needs none (pipe.c). Who reads from the network adds what
- * came, and stops reading at the cap. So the cap is exceeded by what one message a pipe holds each
- * way, at most.
+ * to the kernel or received by the program. A sender takes the room first, but for one message of
+ * each pipe: where nothing is queued it needs none (pipe.c). A thread that reads from the network
+ * adds what came, and stops reading at the cap. So the cap is exceeded by what one message a pipe
+ * holds each way, at most.
  *
- * Room comes back in another socket than the one that waits for it, perhaps on another thread. Who
- * found none puts its socket on `waiters`, says at which level it is to be told (`wake_at`), and
- * then looks once more; who gives room back does so first and looks at `wake_at` then. So one of
- * the two sees the other. All who wait are told, through their mailboxes, and try again.
+ * Room comes back in another socket than the one that waits for it, perhaps on another thread. A
+ * thread that found none puts its socket on `waiters`, sets the level at which it is to be notified
+ * (`wake_at`), and then looks once more. A thread that gives room back does so first and looks at
+ * `wake_at` then. So one of the two sees the other. All waiting sockets are notified, through their
+ * mailboxes, and try again.
  */
 #ifndef PIPE_BUDGET_H
 #define PIPE_BUDGET_H
@@ -30,9 +31,9 @@ struct budget {
     bool on; /* counts at all: settled before the context's first socket */
     _Atomic(int64_t) used;
     _Atomic(int64_t) cap;     /* INT64_MAX: no limit */
-    _Atomic(int64_t) wake_at; /* at so many bytes or fewer `waiters` are told; -1: nobody waits */
+    _Atomic(int64_t) wake_at; /* `waiters` are notified at so many bytes or fewer; -1: none */
     struct mutex lock;        /* a leaf: above those that posting takes */
-    struct list waiters;      /* fmq_socket.shortage.node */
+    struct list waiters;      /* pipe_set.shortage.node */
 };
 
 void budget_init(struct budget *b);
@@ -55,8 +56,8 @@ void budget_add(struct budget *b, uint64_t n);
 /* n bytes are queued no more. Any thread; no lock of a budget or below may be held. */
 void budget_give(struct budget *b, uint64_t n);
 
-/* The socket, whose lock is held, is to be told when there is room for n bytes. Look again
- * afterwards: what happened before is not told. */
+/* The socket, whose lock is held, is to be notified when there is room for n bytes. Look again
+ * afterwards: what happened before is not reported. */
 void budget_await(struct budget *b, struct pipe_set *s, uint64_t n);
 /* The same for reading, when half of the cap is free. */
 void budget_await_half(struct budget *b, struct pipe_set *s);

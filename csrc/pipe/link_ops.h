@@ -27,7 +27,7 @@ struct link {
     /* Streams: what a pipe that has written wants to know without a call. */
     bool flush_pending; /* the link knows that something waits to be written */
     bool writing;       /* a thread is in a write, and looks at `out` again afterwards */
-    bool blocked;       /* the kernel takes no more now, and will tell */
+    bool blocked;       /* the kernel takes no more; the poller reports when it does */
     size_t inflight;    /* bytes of `out` in the write under way */
 };
 
@@ -61,17 +61,17 @@ struct link_ops {
     /* ---- direct links ---- */
 
     /* How many messages may be written now whatever their sizes; UINT32_MAX: any number; 0: none,
-     * the pipe is told later. Asked where sizes do not matter. The pipe keeps the answer in
-     * pipe.room, from which `write` takes what it uses up; it is forgotten when limits change. */
+     * pipe_drained is called later. Asked where sizes do not matter. The pipe keeps the answer in
+     * pipe.room, from which `write` takes what it uses up; it is dropped when limits change. */
     uint32_t (*room)(struct pipe *p);
-    /* Room for one more message of so many bytes? When not, the pipe is told later. Asked where
-     * sizes matter. */
+    /* Room for one more message of so many bytes? When not, pipe_drained is called later. Asked
+     * where sizes matter. */
     bool (*can_write)(struct pipe *p, uint64_t size);
     /* Whether the size of a message matters to can_write. */
     bool (*bounded)(const struct pipe *p);
     /* The receiver keeps only the newest message: no limit applies. */
     bool (*conflates)(const struct pipe *p);
-    /* The pipe is to be told when the receiver has taken something. Look again afterwards. */
+    /* pipe_drained is to be called when the receiver has taken something. Look again afterwards. */
     void (*await)(struct pipe *p);
     /* Hands over a message of n parts, whatever the limits: the caller has looked at them, and has
      * counted the bytes in the pipe's budget. Consumes the parts on success; -ENOMEM. */
@@ -82,7 +82,7 @@ struct link_ops {
     void (*taken)(struct pipe *p, uint64_t bytes);
     /* A message of the pipe's own was put into `in`: it will be taken without having been sent. */
     void (*injected)(struct pipe *p, uint64_t bytes);
-    /* The pipe ends; its peer is told. */
+    /* The pipe ends, and its peer learns it. */
     void (*detach)(struct pipe *p);
     /* The socket's limits were changed. */
     void (*limits_changed)(struct pipe *p);

@@ -2,7 +2,7 @@
 /*
  * What a messaging pattern is to its socket. A pattern moves whole messages between the program and
  * pipes; it knows no descriptors, bytes or threads. Every entry is called with the socket's lock
- * held and must not block, call into the network, or let the lock go.
+ * held and must not block, call into the network, or release the lock.
  *
  * A pipe's life:   attach -> (connected -> lost)* -> hangup -> detach
  *
@@ -50,8 +50,8 @@ struct pattern_ops {
     int (*connected)(struct pipe_set *s, struct pipe *pipe);
     /* The connection was lost and will be tried again; queued messages stay. May be NULL. */
     void (*lost)(struct pipe_set *s, struct pipe *pipe);
-    /* The peer is gone for good: forget it as a destination; what was read ahead from a pipe that
-     * is `unwanted`, too. May be NULL. */
+    /* The peer is gone for good: the pattern drops it as a destination, and what it has read ahead
+     * from a pipe that is `unwanted`. May be NULL. */
     void (*hangup)(struct pipe_set *s, struct pipe *pipe);
     /* The pipe is about to be freed: unlink it everywhere. pipe->in may hold unread messages
      * (socket closing). */
@@ -75,7 +75,7 @@ struct pattern_ops {
      * nothing to do with the other. */
     bool (*send_over)(struct pipe_set *s);
     /* Routes one whole message (p->len >= 1). 0: consumed, p is empty. Otherwise p is as it was.
-     * Never waits: -EAGAIN tells that it would. */
+     * Never waits: -EAGAIN says that it would. */
     int (*send)(struct pipe_set *s, struct parts *p);
     /* Appends one whole message to `out` and names the pipe it came from (NULL: none). -EAGAIN:
      * none there; `out` is unchanged. On -ENOMEM the message stays. */
@@ -97,7 +97,8 @@ struct pattern_ops {
      */
     int (*setopt)(struct pipe_set *s, int option, int64_t num, const void *value, size_t len);
     int (*getopt)(struct pipe_set *s, int option, int64_t *num);
-    /* ROUTER: POLLIN and POLLOUT of the peer with that id, -EHOSTUNREACH: none. NULL: -ENOTSUP. */
+    /* ROUTER: POLLIN and POLLOUT of the peer with that id; -EHOSTUNREACH: no such peer; -ENOTSUP.
+     * NULL: -ENOTSUP. */
     int (*peer_state)(struct pipe_set *s, const void *id, size_t len);
     /* PUB, XPUB: how many peers a message of that topic would reach, see fmq_wait_subscribers.
      * NULL: -ENOTSUP. When that may have changed, the pattern or the pipe calls reactor_notify. */
@@ -105,8 +106,5 @@ struct pattern_ops {
     /* Adds what the pattern knows of a peer (its id, its subscriptions). May be NULL. */
     void (*describe)(struct pipe_set *s, struct pipe *pipe, struct fmq_peer *out);
 };
-
-/* registry.c: the one file that names every pattern. NULL: no such type. */
-const struct pattern_ops *pattern_find(int type);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A pipe: one socket's end of its link to one peer. Patterns read and write whole messages here and
- * do not see whether a connection (conn.h) or another socket (inproc.h) is behind it.
+ * do not see whether a connection (net/) or another socket (inproc) is behind it.
  *
  * Everything is done under the lock of the socket that owns the pipe. High-water marks count whole
  * messages: out_hwm those not yet handed to the kernel (or not yet received by the inproc peer),
@@ -67,7 +67,7 @@ struct pipe {
     bool ready;        /* connected: handshake done */
     bool close_wanted; /* pipe_close was called: done when the pattern has returned */
     bool hung_up;      /* no writing any more; freed when `in` is empty */
-    bool ended_here;   /* the program itself ended it: nobody needs to be told */
+    bool ended_here;   /* the program itself ended it: not to be reported */
     bool unwanted;     /* so, and what is received and unread goes, too (disconnect) */
     bool full;         /* a write was refused at a limit: `writable` is owed */
     bool paused;       /* its connection is not read: `in` is at a limit, or rx_paused */
@@ -78,7 +78,7 @@ struct pipe {
     /* What follows from the others, so that there is one question to ask (pipe_update). */
     bool plain;   /* not hung up, close_wanted, direct or bounded: out_hwm alone limits it */
     bool copies;  /* not direct, raw, conflate or bounded: small messages are copied into `out` */
-    bool watched; /* direct, hung up, paused or counted: taking from `in` is told to pipe_took */
+    bool watched; /* direct, hung up, paused or counted: taking from `in` calls pipe_took */
 
     /* Statistics, see inspect.c. Whole messages; those still queued have been counted. */
     uint64_t msgs_in, msgs_out, drops;
@@ -106,7 +106,7 @@ static inline bool flush_is_due(const struct outq *q)
 void pipe_count_drops(struct pipe *p, uint64_t n);
 
 /* As a size: is the pipe writable, for a message not known yet? After a refusal: for that one,
- * so that who waits for readiness and sends again is not told in vain. */
+ * so that a thread that waits for readiness and sends again is not woken in vain. */
 #define PIPE_ANY UINT64_MAX
 
 /* Room for one more message of so many bytes now? When not, the pattern's `writable` will be called
@@ -114,7 +114,7 @@ void pipe_count_drops(struct pipe *p, uint64_t n);
 static inline bool pipe_can_write(struct pipe *p, uint64_t size);
 /* Makes the pipe wait for room for `size` bytes as if pipe_can_write had refused them. */
 void pipe_refuse(struct pipe *p, uint64_t size);
-/* For a message of `size` bytes that goes to all n pipes of one socket or to nobody: takes what
+/* For a message of `size` bytes that goes to all n pipes of one socket or to none: takes what
  * they need from the context's budget for the writes that follow. False: it is not there, and those
  * that need some wait for all of it. pipe_reserve_end gives back what the writes left. */
 bool pipe_reserve(struct pipe *const *pipes, uint32_t n, uint64_t size);
@@ -180,7 +180,7 @@ static inline bool pipe_read_single(struct pipe *p, struct msg *out)
     if (msgring_peek(&p->in)->flags & PART_MORE)
         return false;
     msgring_pop(&p->in, out);
-    /* Who reads many sockets in turn comes back when it is in the cache. */
+    /* A caller that reads many sockets in turn comes back when it is in the cache. */
     __builtin_prefetch(msgring_peek(&p->in)->u.x.data);
     if (p->watched)
         pipe_took(p, out, 1);
@@ -204,7 +204,7 @@ void pipe_rx_pause(struct pipe *p, bool pause);
  * pattern gets hangup and later detach; never from within attach. */
 void pipe_close(struct pipe *p);
 
-/* The pipe could not take what its peer told it: the connection is given up as if the network had
+/* The pipe could not keep a request of its peer: the connection is given up as if the network had
  * lost it, and a connecting side, here or there, makes it anew. Not over inproc. */
 void pipe_lose(struct pipe *p);
 
@@ -225,8 +225,8 @@ int pipe_connected(struct pipe *p);
 void pipe_lost(struct pipe *p);
 /* hangup: detaches at once when nothing is left to read. */
 void pipe_hangup(struct pipe *p);
-/* Before the program ends it (close, disconnect, unbind): it will not be told. `unwanted`: what it
- * has not read goes, too. */
+/* Before the program ends it (close, disconnect, unbind): the pattern does not report it.
+ * `unwanted`: what it has not read goes, too. */
 void pipe_disown(struct pipe *p, bool unwanted);
 void pipe_free(struct pipe *p);
 void pipe_arrived(struct pipe *p, uint32_t msgs_before); /* after pushing to p->in */
@@ -251,6 +251,6 @@ static inline void pipe_room_made(struct pipe *p)
 }
 /* Throws away what is queued to be sent. */
 void pipe_discard(struct pipe *p);
-void pipe_drained(struct pipe *p); /* there may be room: tell the pattern if owed */
+void pipe_drained(struct pipe *p); /* there may be room: calls `writable` if owed */
 
 #endif

@@ -38,8 +38,8 @@ struct pipe_set {
     struct pool *pool;     /* receive chunks, of the context */
     struct budget *budget; /* NULL: what it queues counts against no limit of the context */
     struct shortage shortage;
-    bool sized;       /* a pipe of its is bounded, or was: sizes are told to pipe_can_write */
-    uint64_t advance; /* taken from the budget for a message that goes to all or to nobody */
+    bool sized;       /* a pipe of its is bounded, or was: pipe_can_write needs sizes */
+    uint64_t advance; /* taken from the budget for a message that goes to all pipes or none */
     struct list list; /* pipe.in_set */
     struct list dead_pipes;
 
@@ -55,7 +55,7 @@ static inline struct pipe_set *pipe_set_of(struct reactor *r)
 /* reactor_init has been called. */
 void pipe_set_init(struct pipe_set *s, const struct pattern_ops *ops, struct pool *pool);
 
-/* Readiness may have changed: those who wait look again. */
+/* Readiness may have changed: waiters look again. */
 static inline void pipe_set_notify(struct pipe_set *s)
 {
     reactor_notify(&s->reactor);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Host objects that the engine has let go of. A thread without the host's lock cannot end them, so
- * it puts them here and the next thread that holds the lock takes them out.
+ * References to host objects that the engine needs no more. A thread without the host's lock cannot
+ * drop them, so it queues them here, and the next thread that holds the lock takes them out.
  */
 #ifndef REACTOR_DECREF_QUEUE_H
 #define REACTOR_DECREF_QUEUE_H
@@ -13,7 +13,7 @@
 extern atomic_uint decref_queue_count_;
 
 /* Any thread, any lock held (a leaf lock is taken). Never fails towards the caller: out of memory,
- * the object is leaked. True when the list has grown long enough for the host to be told. */
+ * the object is leaked. True when the list has grown so long that the host should empty it soon. */
 bool decref_queue_push(void *object);
 
 /* How many wait: one load, for the hot path. */

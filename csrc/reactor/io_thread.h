@@ -41,9 +41,9 @@ int io_thread_add(struct io_thread *d, struct reactor *r);
 void io_thread_remove(struct io_thread *d, struct reactor *r);
 /* Something waits for the next tick; urgent: for this thread to wake up. */
 void io_thread_flush(struct io_thread *d, struct reactor *r, bool urgent);
-/* The earliest timer moved to `when` (earlier than told before). */
+/* The earliest timer moved to `when` (earlier than reported before). */
 void io_thread_deadline(struct io_thread *d, struct reactor *r, uint64_t when);
-/* A caller that slept for long returned: resume looking after the lease. */
+/* A caller that slept for long returned: the reactor is looked at again, after the lease. */
 void io_thread_look(struct io_thread *d, struct reactor *r);
 
 #endif

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who waits for a socket from outside of it: poll sets, and the holder of FD. What is on the
- * network they see in the socket's poller; readiness that no connection's descriptor shows (a
- * queued message, room at the HWM) is shown by two descriptors of their own, one for POLLIN and one
- * for POLLOUT, readable for as long as it lasts. They are not in the socket's poller, so neither a
- * caller that waits in the socket nor the I/O thread is woken by them. Made when the first
- * watcher comes.
+ * The readiness notifier: what a reactor shows to watchers, which wait for it from outside (poll
+ * sets, event loops, a program that polls FD). Watchers see network events in the reactor's poller.
+ * Readiness that no connection's descriptor shows (a queued message, room at the HWM) is shown by
+ * two descriptors of its own, one for POLLIN and one for POLLOUT, readable for as long as it lasts.
+ * They are not in the reactor's poller, so neither a caller that waits in the reactor nor the I/O
+ * thread is woken by them. They are made when the first watcher comes.
  */
 #ifndef REACTOR_NOTIFY_H
 #define REACTOR_NOTIFY_H
@@ -25,7 +25,7 @@ struct notifier {
     unsigned count[2];       /* how many watchers want to see it */
     unsigned nested;         /* how many poll sets hold the socket's poller in theirs */
     bool shown[2];
-    bool waits_out;       /* FD's holder was last told that the socket is not writable */
+    bool waits_out;       /* EVENTS last reported to FD's holder: not writable */
     bool merged;          /* FD is signal[0] alone: the system has no descriptor for a poller */
     struct poller *outer; /* FD: the socket's poller and both signals in one */
     struct poller *own_poller; /* fmq_watch: the socket's poller and the signals of own_events */
@@ -42,8 +42,8 @@ struct notifier {
 };
 
 void notify_init(struct notifier *w);
-/* One watcher more, who may come to want these events (FMQ_POLLIN, FMQ_POLLOUT), or one less. Lock
- * held. 0 or -EMFILE etc. */
+/* One watcher more, which may come to want these events (FMQ_POLLIN, FMQ_POLLOUT), or one less.
+ * Lock held. 0 or -EMFILE etc. */
 int notify_add(struct reactor *r, int events);
 void notify_remove(struct reactor *r);
 /* A watcher wants these events to be shown from now on, or no more. Lock held. */
@@ -54,13 +54,14 @@ void notify_update(struct reactor *r);
 int notify_signal_fd(const struct reactor *r, int event);
 /* The one descriptor that shows all: readable when EVENTS may have changed. Lock held. */
 int notify_export_fd(struct reactor *r, int *fd);
-/* FD's holder was told `events`: when it is not writable, becoming so will be shown. Lock held. */
+/* EVENTS was read as `events` by FD's holder: if not writable then, becoming so will be shown. Lock
+ * held. */
 void notify_told(struct reactor *r, int events);
-/* FD's holder made a call that would have to wait. Sending, it waits for room as if it had been
- * told; receiving, it has seen that there is room, if that is shown, and need not be woken for it
+/* FD's holder made a call that would have to wait. Sending, it waits for room as if it had read
+ * EVENTS; receiving, it has seen that there is room, if that is shown, and need not be woken for it
  * again: it may never ask for EVENTS. Lock held. */
 void notify_refused(struct reactor *r, bool sending);
-/* Nobody can be inside any more. */
+/* No thread is inside any more. */
 void notify_fini(struct reactor *r);
 
 #endif

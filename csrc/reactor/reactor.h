@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A reactor: one lock, one poller that holds all descriptors of a socket, its timers and its
- * mailbox. It knows nothing of messages: what is above it is asked by reactor_ops.
+ * mailbox. It knows nothing of messages. It calls what stands on it through reactor_ops.
  *
  * The thread that holds the lock may change the reactor and all that stands on it. One thread at a
  * time may *poll* (`polling`): wait in the poller and read. Polling is done by the calling thread
- * while it waits, else by an I/O thread (io_thread.h). The lock is let go around every system call
- * that moves data, so `polling` tells whether another thread is in the middle of something; objects
- * that such a thread may still hold are freed when no thread polls (io_free_later).
+ * while it waits, else by an I/O thread (io_thread.h). The lock is released around every system
+ * call that moves data, so `polling` says whether another thread is in the middle of something.
+ * Objects that such a thread may still hold are freed when no thread polls (io_free_later).
  */
 #ifndef REACTOR_REACTOR_H
 #define REACTOR_REACTOR_H
@@ -36,7 +36,7 @@ struct io_thread;
 /* What reactor_leave has to do; checked as one word on the fast path. */
 #define WORK_FLUSH 1u    /* look at flush_list */
 #define WORK_REAP 2u     /* something has ended and is to be freed */
-#define WORK_NOTIFY 4u   /* readiness changed: wake those who wait on this reactor */
+#define WORK_NOTIFY 4u   /* readiness changed: wake the threads that wait on this reactor */
 #define WORK_TIMER 8u    /* the earliest deadline may have moved */
 #define WORK_CLOSE 16u   /* closed: try to finish */
 #define WORK_WATCHED 32u /* FD was handed out or a poll set holds it: keep its signal true */
@@ -44,21 +44,21 @@ struct io_thread;
 /* What a reactor asks of what stands on it. Called with the lock held. */
 struct reactor_ops {
     /* Goes through flush_list: writes what is due, or (`all`) whatever is queued; goes on with what
-     * was paused. May let the lock go and take it again. */
+     * was paused. May release the lock and take it again. */
     void (*flush)(struct reactor *r, bool all);
     /* Frees what has ended. */
     void (*reap)(struct reactor *r);
     /* Closed: true when nothing has to be waited for any more; all is then taken down. */
     bool (*finish)(struct reactor *r);
     /* Reads the only connection without asking the poller, until something came or `until` (0:
-     * once); not while it waits for the kernel to take more. True: something came. Lets the lock
-     * go. */
+     * once); not while it waits for the kernel to take more. True: something came.
+     * Releases the lock meanwhile. */
     bool (*read_lone)(struct reactor *r, uint64_t until);
     /* FMQ_POLLIN and FMQ_POLLOUT as the calling thread sees them. */
     int (*events)(struct reactor *r);
     /* The same as any thread sees them. */
     int (*shared_events)(struct reactor *r);
-    /* Nobody refers to the descriptors any more, they are gone. No lock is held. */
+    /* The last reference went, and the descriptors with it. No lock is held. */
     void (*released)(struct reactor *r);
 };
 
@@ -66,15 +66,13 @@ struct reactor {
     struct mutex lock;
     atomic_int stop; /* 0, or the positive errno every call answers: ENOTSOCK, FMQ_ETERM */
     unsigned work;
-    atomic_uint
-        changes; /* counts reactor_notify: a waiter compares, as others may have taken `work`
-                  */
+    atomic_uint changes; /* counts reactor_notify; for waiters, as others may have taken `work` */
     const struct reactor_ops *ops;
     _Atomic(struct cmd *) mailbox;
     struct list flush_list; /* connections to be written, resumed or closed */
     unsigned fork_generation;
-    atomic_uint refs; /* of those who may signal or poll: I/O thread, inproc peers; at 0 descriptors
-                         go */
+    atomic_uint refs; /* of threads that may signal or poll (the I/O thread, inproc peers); at 0
+                         descriptors are closed */
     struct list deferred_free;
 
     struct poller *poller;
@@ -87,7 +85,7 @@ struct reactor {
     bool lone_blocked;  /* there is one, and it waits for the kernel to take more */
 
     bool polling;
-    atomic_bool asleep;   /* the polling thread sleeps: who posts work must signal `wake` */
+    atomic_bool asleep;   /* the polling thread sleeps: posted work must signal `wake` */
     atomic_bool wake_set; /* `wake` was signalled for mail and not drained since */
     atomic_uint watchers; /* FD exported, poll sets: posted work must signal `wake` */
     struct notifier notify;
@@ -112,10 +110,10 @@ struct reactor {
     uint64_t iot_fired; /* when its poller fired while an event loop watched it */
     uint32_t iot_seen_sleep;
     uint32_t iot_interval_ms;
-    atomic_bool disarmed; /* the I/O thread stopped looking: it is told when the sleeper returns */
-    bool flush_pending;   /* the I/O thread was told that something waits for a tick */
+    atomic_bool disarmed; /* the I/O thread stopped looking: the sleeper calls io_thread_look */
+    bool flush_pending;   /* the I/O thread knows that something waits for a tick */
     bool registered;      /* the I/O thread watches the poller */
-    uint64_t deadline;    /* the earliest timer as told to the I/O thread; CLOCK_NEVER: none */
+    uint64_t deadline;    /* the earliest timer that the I/O thread knows; CLOCK_NEVER: none */
 
     bool closed;
     bool finished;
@@ -170,7 +168,7 @@ static inline int reactor_try_enter(struct reactor *r)
     return reactor_entered(r);
 }
 
-/* Does what `work` says (flush policy, notifications, freeing) and lets the lock go. */
+/* Does what `work` says (flush policy, notifications, freeing) and releases the lock. */
 static inline void reactor_leave(struct reactor *r)
 {
     if (r->work)
@@ -185,9 +183,9 @@ void reactor_stop(struct reactor *r, int code);
 /* ---- polling: poll.c ---- */
 
 /*
- * Waits, with the lock held, until something changed, polling where nobody else does: 0, or -EAGAIN
- * when `deadline` (clock_now time) passed, -EINTR, or the stop code. Lets the lock go and takes it
- * again. With deadline 0 it only looks at the network once.
+ * Waits, with the lock held, until something changed, polling where no other thread does: 0, or
+ * -EAGAIN when `deadline` (clock_now time) passed, -EINTR, or the stop code. Releases the lock and
+ * takes it again. With deadline 0 it only looks at the network once.
  */
 int reactor_wait(struct reactor *r, uint64_t deadline);
 /* One pass of polling without waiting; for the I/O thread. `fired`: the poller says that something
@@ -198,7 +196,7 @@ void reactor_poll_once(struct reactor *r, bool fired);
 
 /* Wakes the thread that sleeps in the poller, if one does. */
 void reactor_wake(struct reactor *r);
-/* Makes the poller report something, so that whoever waits in it or on it comes. */
+/* Makes the poller report something, so that a thread that waits in it or on it comes. */
 void reactor_signal(struct reactor *r);
 /*
  * A descriptor that polling needs, here or in the I/O thread, is not there any more: the program
@@ -214,7 +212,7 @@ void reactor_unref(struct reactor *r);
 /* Drains `wake` and looks at the mailbox. */
 void reactor_drain_wake(struct reactor *r);
 
-/* Readiness may have changed: those who wait look again. */
+/* Readiness may have changed: waiters look again. */
 static inline void reactor_notify(struct reactor *r)
 {
     atomic_store_explicit(&r->changes, atomic_load_explicit(&r->changes, memory_order_relaxed) + 1,

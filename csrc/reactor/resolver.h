@@ -29,7 +29,7 @@ struct resolve_job {
     char host[256];
     uint16_t port;
     bool ipv6;
-    void *owner; /* of the one who asks; guarded by the reactor's lock */
+    void *owner; /* the asker's; guarded by the reactor's lock */
     struct net_addr out[RESOLVE_MAX_ADDRESSES];
     int result; /* how many addresses, or a negative errno */
     struct list node;

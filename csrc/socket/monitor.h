@@ -9,9 +9,9 @@
 
 struct fmq_socket;
 
-/* Lock of `s` held. Names may be NULL; version 1 tells the local one on the bound side, the remote
- * one on the connecting side. Never waits: what the monitor's reader does not take in time (its
- * HWM) is dropped. */
+/* Lock of `s` held. Names may be NULL; version 1 reports the local one on the bound side, the
+ * remote one on the connecting side. Never waits: what the monitor's reader does not take in time
+ * (its HWM) is dropped. */
 void monitor_emit(struct fmq_socket *s, bool bound, uint32_t event, uint64_t value,
                   const char *local, const char *remote);
 /* Sends MONITOR_STOPPED and ends the monitor. */

@@ -63,7 +63,7 @@ void socket_relinger(struct fmq_socket *s, int linger_ms);
 bool socket_try_finish(struct reactor *r);
 /* Messages that wait to be sent. Lock held. */
 uint64_t socket_pending(struct fmq_socket *s);
-/* Lets one of those go who own the memory; the last frees it. No lock held. */
+/* Drops one reference to the memory; the last frees it. No lock held. */
 void socket_drop_owner(struct fmq_socket *s);
 /* timer.fire of linger_timer. */
 void socket_linger_over(struct timer *t, uint64_t now);

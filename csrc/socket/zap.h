@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The authenticator's client: ZAP 1.0 (ZeroMQ RFC 27). Whoever binds inproc://zeromq.zap.01 in the
- * context is asked whether a peer may come in.
+ * The authenticator's client: ZAP 1.0 (ZeroMQ RFC 27). The socket that is bound to
+ * inproc://zeromq.zap.01 in the context is asked whether a peer may come in.
  *
  * Each question is an inproc connection of its own, so that no handler can mix them up, and belongs
  * to an internal socket of the context, which an I/O thread polls: the socket that asks
@@ -31,12 +31,12 @@ struct zap_request;
 int zap_prepare(struct fmq_socket *s, int option);
 
 /*
- * Asks about the peer of c (peer_credentials). 1: nobody is to be asked, let it in; 0: asked, the
- * answer comes through conn_auth_done; -EFAULT: there is nobody to ask, refuse it;
- * -ENOMEM. The asking socket's lock is held.
+ * Asks about the peer of c (peer_credentials). 1: no authenticator is asked, let it in; 0: asked,
+ * the answer comes through conn_auth_done; -EFAULT: there is no authenticator, refuse it; -ENOMEM.
+ * The asking socket's lock is held.
  */
 int zap_ask(struct conn *c);
-/* The connection ends before the answer came: c->zap is nobody's any more. */
+/* The connection ends before the answer came: c->zap is no more to be used. */
 void zap_cancel(struct conn *c);
 
 #endif

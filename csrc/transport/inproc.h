@@ -25,8 +25,8 @@ void inproc_names_init(struct inproc_names *names);
 void inproc_names_fini(struct inproc_names *names);
 bool inproc_is_bound(struct inproc_names *names, const char *name);
 
-/* Connects p, a new pipe of s that is attached. only_bound: -ENOENT instead of waiting for somebody
- * to bind the name, and -FMQ_ENOCOMPATPROTO for a type that does not fit. 1: done, but with a
+/* Connects p, a new pipe of s that is attached. only_bound: -ENOENT instead of waiting until
+ * the name is bound, and -FMQ_ENOCOMPATPROTO for a type that does not fit. 1: done, but with a
  * socket whose type other transports would refuse; a detail says which. */
 int inproc_connect(struct conn_set *s, struct pipe *p, const char *name, bool only_bound);
 /* All names of a closing socket. */
