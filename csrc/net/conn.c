@@ -404,7 +404,8 @@ bool conn_flush(struct conn *c, bool flush)
         return false;
     if (c->resume && !c->reading) { /* else whoever reads goes on with it */
         go_on(c);
-        read_pending(c);
+        if (c->stream)
+            read_pending(c);
         if (c->io.dead)
             return false;
     }
@@ -414,7 +415,8 @@ bool conn_flush(struct conn *c, bool flush)
         if (!flush && c->peer.ready && !(c->pipe && flush_is_due(&c->pipe->out)))
             return true;
         conn_write(c);
-        read_pending(c); /* a write may have met what the peer sent */
+        if (c->stream)
+            read_pending(c); /* a write may have met what the peer sent */
     }
     return c->resume && !c->reading && !c->io.dead;
 }
@@ -750,7 +752,8 @@ static void conn_ready(struct io *io, uint32_t events)
         return;
     }
     read_once(c);
-    read_pending(c);
+    if (c->stream)
+        read_pending(c);
 }
 
 bool conn_spin(struct conn *c, uint64_t until)
@@ -777,7 +780,8 @@ bool conn_spin(struct conn *c, uint64_t until)
     mutex_lock(&s->pipes.reactor.lock);
     c->reading = false;
     received(c, n);
-    read_pending(c);
+    if (c->stream)
+        read_pending(c);
     return n != -EAGAIN;
 }
 

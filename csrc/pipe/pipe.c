@@ -71,7 +71,8 @@ struct pipe *pipe_new(struct pipe_set *s, int *err)
 void pipe_update(struct pipe *p)
 {
     p->plain = !p->hung_up && !p->close_wanted && !p->direct && !p->bounded;
-    p->copies = !p->direct && !p->raw && !p->conflate && !p->bounded;
+    p->spans = !p->direct && !p->raw && !p->conflate;
+    p->copies = p->spans && !p->bounded;
     p->watched = p->direct || p->hung_up || p->paused || p->counted;
 }
 

@@ -77,6 +77,7 @@ struct pipe {
     bool lose_wanted; /* pipe_lose was called, as close_wanted */
     /* What follows from the others, so that there is one question to ask (pipe_update). */
     bool plain;   /* not hung up, close_wanted, direct or bounded: out_hwm alone limits it */
+    bool spans;   /* not direct, raw or conflate: takes messages that were framed once for many */
     bool copies;  /* not direct, raw, conflate or bounded: small messages are copied into `out` */
     bool watched; /* direct, hung up, paused or counted: taking from `in` calls pipe_took */
 
@@ -139,7 +140,7 @@ int pipe_put_subscription(struct pipe *p, const void *topic, size_t len, bool ad
 int pipe_write_span(struct pipe *p, const struct outspan *span);
 static inline bool pipe_takes_spans(const struct pipe *p)
 {
-    return !p->direct && !p->raw && !p->conflate;
+    return p->spans;
 }
 
 /* Fan-out: writes copies that share the parts' memory; `parts` stays the caller's (never BORROWED
