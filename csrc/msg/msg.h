@@ -46,16 +46,6 @@ struct msg {
     uint8_t lent; /* somebody waits for the bytes to be given back: they are not copied instead */
 };
 
-struct blob {
-    atomic_uint refs;
-    /* Called once when the last reference goes, on whatever thread. */
-    void (*release)(void *data, void *hint);
-    void *data;
-    void *hint;
-    struct pool *pool; /* where the memory goes when it is free; NULL: to the heap */
-    size_t cap;
-};
-
 /*
  * `ref` takes another reference on a host object (only ever called in a call whose BORROWED message
  * lacks PART_NOREF, thus with the host's lock held); `release` drops one and may run on any thread.

@@ -4,7 +4,6 @@
 #include <errno.h>
 
 #include "base/alloc.h"
-#include "msg/msg.h"
 
 /*
  * Free chunks wait in a few slots a class, each an atomic pointer that is swapped in and out: no

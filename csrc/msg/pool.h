@@ -26,7 +26,17 @@ struct chunk {
 #define CHUNK_MEDIUM ((size_t)64 << 10)
 #define CHUNK_LARGE ((size_t)256 << 10)
 
-struct blob;
+/* Memory of a large body, or memory of the program that is released when the last reference goes.
+ */
+struct blob {
+    atomic_uint refs;
+    /* Called once when the last reference goes, on whatever thread. */
+    void (*release)(void *data, void *hint);
+    void *data;
+    void *hint;
+    struct pool *pool; /* where the memory goes when it is free; NULL: to the heap */
+    size_t cap;
+};
 
 int pool_create(struct pool **out);
 void pool_ref(struct pool *p);

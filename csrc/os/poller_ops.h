@@ -3,7 +3,9 @@
 #ifndef OS_POLLER_OPS_H
 #define OS_POLLER_OPS_H
 
-#include "os/poller.h"
+#include <stdint.h>
+
+#include "os/poller_events.h"
 
 struct poller_ops {
     const char *name;

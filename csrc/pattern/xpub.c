@@ -30,7 +30,7 @@
 #include "pipe/option_ids.h"
 #include "pipe/pattern_ops.h"
 #include "pipe/pipe_set.h"
-#include "wire/peer.h"
+#include "wire/peer_state.h"
 
 struct xpub {
     struct topics topics; /* in effect */

@@ -17,7 +17,7 @@
 #include "socket/zap.h"
 #include "transport/inproc.h"
 #include "wire/crypto.h"
-#include "wire/peer.h"
+#include "wire/peer_state.h"
 
 enum home { HOME_FIELD, HOME_SOCKET, HOME_PATTERN, HOME_ABSENT };
 
