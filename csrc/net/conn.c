@@ -40,7 +40,7 @@ static struct outq *out_of(struct conn *c)
     return c->pipe ? &c->pipe->out : &c->no_out;
 }
 
-/* Not read: at RCVHWM, while somebody is asked about the peer, or for want of memory. */
+/* Not read: at RCVHWM, while an authenticator is asked about the peer, or for want of memory. */
 static bool paused(const struct conn *c)
 {
     return c->zap || c->oom_backoff || (c->pipe && c->pipe->paused);
@@ -295,7 +295,8 @@ static void conn_wrote(struct link *l)
 }
 
 /* What a peer sent before it went is there still, and will be read: now, or when the program makes
- * room for it. Once the pipe was hung up nobody takes it, but in a handshake it may say why. */
+ * room for it. Once the pipe was hung up nothing takes it, but in a handshake it may hold the
+ * reason. */
 static bool is_read_on(struct conn *c)
 {
     const struct pipe *p = c->pipe;
@@ -388,7 +389,7 @@ static void go_on(struct conn *c)
     c->resume = false;
     if (c->pipe)
         pipe_pause(c->pipe, false);
-    if (!c->was_ready) /* heartbeats count from now on, however long somebody was asked */
+    if (!c->was_ready) /* heartbeats count from now on, however long the answer took */
         peer_recv_done(&c->peer, 0, clock_now());
     process(c);
     if (c->io.dead)
@@ -402,7 +403,7 @@ bool conn_flush(struct conn *c, bool flush)
 {
     if (c->io.dead)
         return false;
-    if (c->resume && !c->reading) { /* else whoever reads goes on with it */
+    if (c->resume && !c->reading) { /* else the thread that reads goes on with it */
         go_on(c);
         if (c->stream)
             read_pending(c);
@@ -410,7 +411,7 @@ bool conn_flush(struct conn *c, bool flush)
             return false;
     }
     if (c->link.writing || c->link.blocked)
-        c->link.flush_pending = false; /* who writes, or the poller, sees to the rest */
+        c->link.flush_pending = false; /* the thread that writes, or the poller, sees to the rest */
     if (c->link.flush_pending) {
         if (!flush && c->peer.ready && !(c->pipe && flush_is_due(&c->pipe->out)))
             return true;
@@ -490,8 +491,8 @@ static int on_ready(struct conn *c)
     return 0;
 }
 
-/* The peer failed. What it has still to say in a handshake (its greeting, ERROR) tells the other
- * side why. */
+/* The peer failed. What is still to be written in a handshake (the greeting, ERROR) gives the other
+ * side the reason. */
 static void break_off(struct conn *c)
 {
     if (!c->was_ready && c->peer.tx.buf.bytes)
@@ -499,8 +500,8 @@ static void break_off(struct conn *c)
     conn_end(c, CONN_END_BROKEN, 0);
 }
 
-/* Whether the peer may come in is for somebody else to say. It is not read meanwhile (paused), so
- * that it cannot pile up bytes here. */
+/* Asks an authenticator whether the peer may come in. It is not read meanwhile (paused), so that it
+ * cannot pile up bytes here. */
 static void authenticate(struct conn *c)
 {
     c->input_waits = peer_buffered(&c->peer);
@@ -552,7 +553,7 @@ static void pause_reading(struct conn *c)
     if (c->pipe->paused)
         return;
     pipe_pause(c->pipe, true);
-    c->short_since = 0; /* whoever does not read lacks no memory */
+    c->short_since = 0; /* a connection that is not read lacks no memory */
     update_lone(c->set);
     if (c->peer.heartbeat
             .ping_gap) /* its PINGs go unread for now, and it must not take us for dead */
@@ -696,7 +697,7 @@ static void received(struct conn *c, ssize_t n)
         go_on(c); /* conn_flush left it to this read, which may have found nothing */
     else if (n > 0)
         process(c);
-    /* Paused, it is told of the end again when reading goes on. */
+    /* Paused, it sees the end again when reading goes on. */
     if (n <= 0 && n != -EAGAIN && !c->io.dead && !paused(c))
         conn_end(c, CONN_END_LOST, n == 0 ? 0 : (int)-n);
 }

@@ -27,8 +27,8 @@ static void schedule_retry(struct endpoint *ep);
 
 /* ---- birth and death ---- */
 
-/* At once when a listener closes: later the path may belong to somebody else. It may already, where
- * it was taken over by force or the directory was made anew. */
+/* At once when a listener closes: later the path may belong to another process. It may already,
+ * where it was taken over by force or the directory was made anew. */
 static void remove_files(struct endpoint *ep)
 {
     struct stat st;
@@ -91,7 +91,7 @@ static int rename_to(struct endpoint *ep, const char *name)
     return 0;
 }
 
-/* Unlinks it from everything and frees it when nobody can be looking at it any more. */
+/* Unlinks it from everything and frees it when no thread can be looking at it any more. */
 static void discard(struct endpoint *ep)
 {
     struct conn_set *s = ep->set;
@@ -225,8 +225,8 @@ static void accept_all(struct endpoint *ep)
             conn_set_event(s, ep->bound, EVENT_ACCEPT_FAILED, ENOMEM, ep->name, name);
             continue;
         }
-        /* The peer has often begun to speak: with its signature known, the greeting goes out in
-         * fewer pieces, here and there. Lets the lock go. */
+        /* The peer has often sent something already: with its signature known, the greeting goes
+         * out in fewer pieces, here and there. Releases the lock meanwhile. */
         conn_spin(c, 0);
     }
 }
@@ -271,7 +271,7 @@ static void established(struct endpoint *ep)
     io_watch(conn_set_reactor(s), &ep->io, 0);
     ep->io.fd = -1;
     ep->connecting = false;
-    (void)ep->transport->local_name(fd, local, sizeof(local)); /* only to be told */
+    (void)ep->transport->local_name(fd, local, sizeof(local)); /* only to be reported */
     ep->transport->peer_name(peer, name, sizeof(name));
     conn_set_event(s, ep->bound, EVENT_CONNECTED, (uint64_t)fd, local, ep->name);
     const struct conn_ends ends = {local, ep->name, name, address};

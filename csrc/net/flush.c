@@ -7,8 +7,7 @@
 #include "reactor/io_thread.h"
 
 /* One thread that sends in turn on many sockets finds each of them quiet: beyond so many writes in
- * so long it leaves them to the I/O thread's ticks. Only where nobody waits for an answer.
- */
+ * so long it leaves them to the I/O thread's ticks. Only for types that receive no answers. */
 #define TURN_WRITES 16
 #define TURN_NS (200 * NS_PER_US)
 
@@ -23,8 +22,8 @@ static bool writes_too_often(uint64_t now)
     return ++writes > TURN_WRITES;
 }
 
-/* Entries may be closed by other threads while a write has the
- * lock let go, so the list is taken over first and popped from its front. */
+/* Other threads may close entries while the lock is released for a write, so the list is taken over
+ * first and popped from its front. */
 void flush_run(struct reactor *r, bool all)
 {
     struct conn_set *s = conn_set_of(r);

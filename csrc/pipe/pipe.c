@@ -137,7 +137,7 @@ int pipe_connected(struct pipe *p)
         p->connections--;
         return rc;
     }
-    /* Whether or not it was full before: a connection is news to who balances load. */
+    /* Whether or not it was full before: a connection is news to a load balancer. */
     p->full = false;
     s->ops->writable(s, p);
     pipe_set_notify(s);
@@ -298,7 +298,7 @@ static bool keeps_newest(const struct pipe *p)
     return p->direct ? p->link->ops->conflates(p) : p->conflate;
 }
 
-/* Room among what the context may queue? If not, its coming will be told. */
+/* Room among what the context may queue? If not, the socket will be notified when there is. */
 static bool budget_has_room(struct pipe *p, uint64_t size)
 {
     if (budget_fits(p->budget, size))
@@ -307,15 +307,15 @@ static bool budget_has_room(struct pipe *p, uint64_t size)
     return budget_fits(p->budget, size);
 }
 
-/* Nothing is queued: one message goes whatever the context holds. Else who passes on what it
- * receives, and by receiving has more read in its place, would wait for ever for the room. Only
- * writing ends it. */
+/* Nothing is queued: one message goes whatever the context holds. Else a socket that passes
+ * on what it receives, and by receiving has more read in its place, would wait for ever for the
+ * room. Only writing ends it. */
 static bool idle(const struct pipe *p)
 {
     return pipe_out_msgs(p) == 0;
 }
 
-/* Does what the context may queue allow it? If not, it will be told when it does. */
+/* Does what the context may queue allow it? If not, the socket will be notified when it does. */
 static bool budget_allows(struct pipe *p, uint64_t size)
 {
     if (idle(p) || budget_has_room(p, size))
@@ -542,7 +542,7 @@ int pipe_put_subscription(struct pipe *p, const void *topic, size_t len, bool ad
     if (p->hung_up || !p->ready)
         return 0;
     if (p->direct) {
-        /* Who is no publisher gets it, too, as libzmq has it: the topic is the message. */
+        /* A peer that is no publisher gets it, too, as libzmq has it: the topic is the message. */
         bool marked = p->peer_type < 0 || type_is_publisher(p->peer_type);
         struct msg m;
         uint8_t *data;
@@ -675,7 +675,7 @@ static bool may_resume(struct pipe *p)
     return !p->budget || budget_fits(p->budget, 1);
 }
 
-/* Makes room known to whoever fills `in`. */
+/* Reports room to the link that fills `in`. */
 static void made_room(struct pipe *p, uint64_t bytes)
 {
     if (p->direct) {

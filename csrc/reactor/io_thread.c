@@ -12,8 +12,8 @@
 #include "os/wakeup.h"
 #include "reactor/reactor.h"
 
-/* Who wrote so lately is in the middle of it and will write the rest; but for one tick only, as
- * what waits may be for another peer. */
+/* A caller that wrote so lately is in the middle of it and will write the rest. It is left to that
+ * for one tick only, as what waits may be for another peer. */
 #define WRITER_NS (100 * NS_PER_US)
 /* Looks fall on this grid, so that one wake-up serves many sockets. */
 #define LOOK_GRID_NS NS_PER_MS
@@ -132,7 +132,7 @@ void io_thread_flush(struct io_thread *d, struct reactor *r, bool urgent)
     mutex_lock(&d->lock);
     if (r->registered && !list_linked(&r->iot_flush)) {
         list_push_back(&d->flush, &r->iot_flush);
-        /* A driver in tick mode comes by itself. */
+        /* An I/O thread that ticks comes by itself. */
         if (urgent || d->sleeping_until == CLOCK_NEVER ||
             d->sleeping_until > clock_now() + 4 * TICK_NS)
             nudge(d, 0);
@@ -186,7 +186,7 @@ static void look_later(struct io_thread *d, struct reactor *r, uint64_t now, uin
     mutex_unlock(&d->lock);
 }
 
-/* The socket's poller fired: now, or earlier and the socket was left to somebody else. */
+/* The socket's poller fired: now, or earlier and the socket was left to another thread. */
 static void handle_ready(struct io_thread *d, struct reactor *r, uint64_t now, bool fired)
 {
     if (!mutex_try(&r->lock)) {
@@ -200,8 +200,8 @@ static void handle_ready(struct io_thread *d, struct reactor *r, uint64_t now, b
     if (r->polling) {
         if (atomic_load(&r->asleep) && r->iot_seen_sleep == r->sleep_seq &&
             r->iot_interval_ms >= LOOK_MAX_MS) {
-            /* The caller sleeps in one long wait and will handle all that comes. It tells us when
-             * it is back. */
+            /* The caller sleeps in one long wait and will handle all that comes. It calls
+             * io_thread_look when it returns. */
             atomic_store(&r->disarmed, true);
             mutex_unlock(&r->lock);
             return;
@@ -264,7 +264,7 @@ static void handle_deadline(struct io_thread *d, struct reactor *r, uint64_t now
         uint64_t next = timers_next(r);
         if (next < now + LEASE_MIN_NS)
             next = now + LEASE_MIN_NS;
-        r->deadline = next; /* earlier timers will be told */
+        r->deadline = next; /* earlier timers will be reported */
         mutex_lock(&d->lock);
         if (r->registered && !r->iot_deadline.linked && next != CLOCK_NEVER)
             heap_insert(&d->deadlines, &r->iot_deadline, next);
@@ -314,7 +314,7 @@ static void drop_removed(struct io_thread *d)
     while (!list_empty(&d->removed)) {
         struct reactor *r = LIST_ENTRY(list_pop_front(&d->removed), struct reactor, iot_removed);
         mutex_unlock(&d->lock);
-        /* Whoever finished it may still be on its way out of the lock. */
+        /* The thread that finished it may still be on its way out of the lock. */
         mutex_lock(&r->lock);
         mutex_unlock(&r->lock);
         reactor_unref(r);
@@ -504,7 +504,7 @@ void io_thread_destroy(struct io_thread *d)
         cond_wait(&d->rest, &d->lock, (int64_t)REST_NS);
     bool ended = d->ended;
     mutex_unlock(&d->lock);
-    if (!ended) /* asleep in a poller that nobody can reach any more: it is left there */
+    if (!ended) /* asleep in a poller that no thread can signal any more: it is left there */
         return;
     thread_join(&d->thread);
     poller_del(d->poller, d->wake.rfd);

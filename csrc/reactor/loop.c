@@ -123,7 +123,8 @@ void loop_post(struct reactor *r)
 void loop_update(struct reactor *r, int events)
 {
     struct notifier *w = &r->notify;
-    /* Who takes it off the list takes this socket's lock after that, and so sees what is now. */
+    /* The thread that takes it off the list takes this socket's lock after that, and so sees what
+     * is now. */
     if (atomic_load_explicit(&w->posted, memory_order_relaxed))
         return;
     bool changed = (w->loop_events & FMQ_POLLCHANGE) &&
@@ -160,7 +161,7 @@ static void part(struct fmq_hub *h, struct reactor *r)
     atomic_store(&r->notify.loop, NULL);
     mutex_unlock(&h->lock);
     notify_remove(r);
-    /* Other watchers were not told of it. */
+    /* To other watchers it was not reported. */
     if (reactor_has_mail(r))
         mailbox_run(r);
 }
@@ -184,7 +185,7 @@ static int watch(struct fmq_hub *h, struct reactor *r, int events, void *data)
         w->loop_seen = atomic_load_explicit(&r->changes, memory_order_relaxed);
         if (!r->finished)
             r->work |= WORK_WATCHED;
-        else if (in) /* who is in no hub holds no descriptors: they may be gone */
+        else if (in) /* out of an adapter it holds no descriptors: they may be closed */
             notify_update(r);
     }
     reactor_leave(r);

@@ -61,7 +61,7 @@ void notify_update(struct reactor *r)
     bool changed = (w->own_events & FMQ_POLLCHANGE) &&
                    w->own_seen != atomic_load_explicit(&r->changes, memory_order_relaxed);
     bool loop_out = (w->own_events & FMQ_POLLOUT) && (events & FMQ_POLLOUT);
-    /* Who waits for changes alone counts in OUT, and is not to be told that there is room. */
+    /* A watcher of changes alone counts in OUT, and room is not to be shown to it. */
     unsigned idle_out = (w->own_events & (FMQ_POLLOUT | FMQ_POLLCHANGE)) == FMQ_POLLCHANGE;
     for (int i = IN; i <= OUT; i++) {
         bool show = w->count[i] > (i == OUT ? idle_out : 0) && (events & event_of[i]);
@@ -182,7 +182,7 @@ int fmq_watch(fmq_socket *s, int events, int *fd)
         return -FMQ_EFORKED;
     mutex_lock(&r->lock);
     bool first = w->own_events == 0;
-    /* Asking anew hides a change from those who asked before. */
+    /* Asking anew hides a change from earlier watchers. */
     bool hidden = (w->own_events & events & FMQ_POLLCHANGE) &&
                   w->own_seen != atomic_load_explicit(&r->changes, memory_order_relaxed);
     int rc = first && r->closed ? -ENOTSOCK : 0;
@@ -196,7 +196,7 @@ int fmq_watch(fmq_socket *s, int events, int *fd)
         *fd = w->merged ? w->signal[IN].rfd : poller_fd(w->own_poller);
     if (!r->finished)
         r->work |= WORK_WATCHED;
-    else if (!first) /* who does not watch holds no descriptors: they may be gone */
+    else if (!first) /* not watched, it holds no descriptors: they may be closed */
         notify_update(r);
     reactor_leave(r);
     if (rc == 0 && !first && !events)

@@ -14,8 +14,8 @@
 #define LONE_LOOKS 8
 #define MAIL_SPINS_PER_CLOCK 16
 
-/* Looks at all descriptors, waiting up to timeout_ns; handles what is ready. The lock is let go for
- * the wait. `polling` must be set. Number of events, or -EINTR. */
+/* Looks at all descriptors, waiting up to timeout_ns; handles what is ready. The lock is released
+ * for the wait. `polling` must be set. Number of events, or -EINTR. */
 static int poll_pass(struct reactor *r, int64_t timeout_ns)
 {
     struct poller_event events[POLL_BATCH];
@@ -64,8 +64,8 @@ static bool read_lone(struct reactor *r)
 
 /* Whether a caller may read the only connection in place of a look at all descriptors. Not while
  * something else is known to be due: room to write, the wake-up, a timer. What is not known of (a
- * peer that connects, a connection in the making) waits for few such looks: whoever watches the
- * poller would be told of it again and again. */
+ * peer that connects, a connection in the making) waits for few such looks: the poller
+ * would report it to its watchers again and again. */
 static bool may_look_at_lone(struct reactor *r, uint64_t now)
 {
     return r->lone_readable && r->lone_looks < LONE_LOOKS && timers_next(r) > now &&
@@ -76,8 +76,8 @@ static bool may_look_at_lone(struct reactor *r, uint64_t now)
 static void look_once(struct reactor *r, uint64_t now)
 {
     bool lone = may_look_at_lone(r, now);
-    /* What the one connection has is enough, if all others were looked at not long ago. An event
-     * loop is told again of what is left. */
+    /* What the one connection has is enough, if all others were looked at not long ago. What
+     * is left is reported to an event loop again. */
     bool recent =
         lone && (now - r->last_poll < FULL_POLL_MAX_NS || (r->notify.loop_events & FMQ_POLLIN));
     bool fresh = lone && now - r->last_poll < FULL_POLL_NS;
@@ -194,8 +194,8 @@ int reactor_wait(struct reactor *r, uint64_t deadline)
             cond_broadcast(&r->cond);
         reactor_wake(r);
     }
-    /* This thread may stay for long, and what it read or wrote for itself bears on others: nobody
-     * else tells them, since the descriptors are quiet again. */
+    /* This thread may stay for long, and what it read or wrote for itself bears on
+     * watchers: nothing else reports it to them, since the descriptors are quiet again. */
     if ((r->work & WORK_WATCHED) && deadline)
         notify_update(r);
     if (changed(r, seen)) /* flushing made room, or a connection ended: look again */
@@ -227,10 +227,10 @@ int reactor_wait(struct reactor *r, uint64_t deadline)
         goto out;
     }
 
-    /* For room to write nobody spins: the longer it is left, the more of it there is at once. */
+    /* Room to write is not spun for: the longer it is left, the more of it there is at once. */
     bool blocked = r->lone_blocked;
     uint64_t budget = blocked ? 0 : (uint64_t)r->spin_us * NS_PER_US;
-    /* With others waiting too, whoever comes back from spinning wakes them to do the same, for
+    /* With other waiters, a thread that comes back from spinning would wake one to do the same, for
      * ever. */
     if (budget && spin_pays(&r->spin) && !r->waiters) {
         uint64_t end = deadline - start < budget ? deadline : start + budget;

@@ -8,7 +8,7 @@
  *
  * A kernel nests only so many pollers in one (epoll: one descriptor is seen through 500, and then
  * no connection can be added to the socket's poller any more). So where many sets have the same
- * socket, the later ones take it into their poller only while somebody waits there, and beyond a
+ * socket, the later ones take it into their poller only while a thread waits there, and beyond a
  * second limit look at it from time to time.
  */
 #include <string.h>
@@ -30,7 +30,7 @@
 struct item {
     struct list node;
     struct list check;       /* pollset.check */
-    struct list guest;       /* pollset.guests: in the poller only while somebody waits */
+    struct list guest;       /* pollset.guests: in the poller only while a thread waits */
     struct reactor *reactor; /* NULL: a descriptor, or a socket that was closed */
     const void *key;         /* the handle as registered */
     int fd;
@@ -39,7 +39,7 @@ struct item {
     bool dead;
     bool nested;       /* its socket's poller and signals are in this set's poller */
     bool armed;        /* its socket is to show these events by its descriptors (notify.h) */
-    uint64_t reported; /* the last round of a wait that told it */
+    uint64_t reported; /* the last round of a wait that reported it */
     uint32_t interest;
 };
 
@@ -49,11 +49,11 @@ struct fmq_pollset {
     struct list items;
     struct list check;
     struct list guests;
-    struct list removed; /* removed while somebody waits */
+    struct list removed; /* removed while a thread waits */
     struct map index;    /* &socket or &fd -> item */
     uint64_t round;      /* counts the looks of all waits */
     int waiting;
-    bool polling; /* somebody is in the poller */
+    bool polling; /* a thread is in the poller */
     struct spin spin;
     int spin_us; /* the least SPIN_US of the sockets: longest busy wait; -1: no socket */
     struct cond back;
@@ -131,7 +131,7 @@ static void unnest(struct fmq_pollset *p, struct item *it, struct reactor *r)
     r->notify.nested--;
 }
 
-/* Somebody is going to sleep in the poller. False: not all sockets could be taken into it. */
+/* The thread is going to sleep in the poller. False: not all sockets could be taken into it. */
 static bool nest_guests(struct fmq_pollset *p)
 {
     bool all = true;
@@ -198,7 +198,7 @@ static int change_watch(struct fmq_pollset *p, struct item *it, struct reactor *
             notify_remove(r);
         if (it->armed)
             notify_want(r, had, false);
-        /* Who waits now sees it by its descriptors; others will look at it first. */
+        /* A present waiter sees it by its descriptors; later ones will look at it first. */
         it->armed = p->waiting > 0;
         if (it->armed)
             notify_want(r, events, true);
@@ -286,7 +286,7 @@ int fmq_pollset_add(fmq_pollset *p, fmq_socket *s, int events, void *data)
     struct reactor *r = reactor_of(s);
     if (r->fork_generation != fork_generation || p->fork_generation != fork_generation)
         return -FMQ_EFORKED;
-    /* Its descriptors live until it is finished, and from then on for who has a reference. */
+    /* Its descriptors live until it is finished, and from then on for holders of a reference. */
     mutex_lock(&r->lock);
     bool closed = r->closed;
     int spin_us = r->spin_us;
@@ -525,7 +525,7 @@ static int check_polled(struct fmq_pollset *p, uint64_t round, struct poller_eve
             rc = from_poller(events[i].events, it->events);
         } else {
             rc = look(p, it);
-            if (rc && !list_linked(&it->check)) /* an error is told again and again, too */
+            if (rc && !list_linked(&it->check)) /* an error is reported again and again, too */
                 list_push_back(&p->check, &it->check);
         }
         if (rc < 0)
@@ -610,8 +610,8 @@ int fmq_pollset_wait(fmq_pollset *p, struct fmq_pollevent *out, int max, int tim
             if (count < BATCH || n == max || err)
                 break;
         }
-        /* Not for what told the program nothing: a piece that was written of a large message leaves
-         * more to do if it is left for a while. */
+        /* Not for what showed the program nothing: a piece that was written of a large message
+         * leaves more to do if it is left for a while. */
         if (waited)
             spin_learn(&p->spin, quick && n);
         if (n || err)

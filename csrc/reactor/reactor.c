@@ -97,7 +97,7 @@ void reactor_wake(struct reactor *r)
         reactor_signal(r);
 }
 
-/* In this order: who posts after the drain signals again, and what was posted before it is seen. */
+/* In this order: a post after the drain signals again, and what was posted before it is seen. */
 void reactor_drain_wake(struct reactor *r)
 {
     wakeup_drain(&r->wake);
