@@ -223,7 +223,7 @@ uint32_t fmq_begun(fmq_socket *s);
 
 /*
  * Receiving. recv_part gives the next part of the message that the socket is in (PART_MORE in its
- * flags tells of further ones), whichever thread received the parts before it; recv gives all
+ * flags: there are further ones), whichever thread received the parts before it; recv gives all
  * remaining parts of one whole message; recv_many up to max_messages whole messages, waiting only
  * for the first. Threads that only use recv and recv_many get whole messages. Parts are appended to
  * `out`.
@@ -242,7 +242,7 @@ int fmq_recv_many(fmq_socket *s, struct parts *out, uint32_t max_messages, int t
  * any more. limit 0: one part, as recv_part; otherwise up to so many messages, as recv_many, but
  * with a receipt (which may be NULL) only as many as came of one peer: there may be more. Returns
  * how many it took, or a negative errno. fmq_give_back takes parts (which are moved: none is
- * borrowed) and receipt as they were given out; whoever receives next gets them, and before what
+ * borrowed) and receipt as they were given out; the next receiver gets them, and before what
  * was taken later. -ENOMEM, or what any call on the socket answers: both stay the caller's.
  */
 struct fmq_receipt {
@@ -267,20 +267,21 @@ int fmq_poll_one(fmq_socket *s, int events, int timeout_ms);
  * is so, or the network is worth a look (fmq_events). Several calls: the last one counts. It stays
  * open until a call with 0 events, even if the socket is closed meanwhile; then it is readable for
  * good. -ENOTSOCK: closed before the first call, -EMFILE. With FMQ_POLLCHANGE in this call and the
- * last one, 1 tells that something changed in between, which the descriptor does not show any more.
+ * last one, 1 means that something changed in between, which the descriptor does not show any more.
  */
 int fmq_watch(fmq_socket *s, int events, int *fd);
-/* The loop says that it has come, and will make another call on the socket at once: the background
- * thread leaves the socket to it for a while. */
+/* The loop has come, and will make another call on the socket at once: the I/O thread leaves the
+ * socket to it for a while. */
 int fmq_watch_came(fmq_socket *s);
 
 /*
- * For an event loop with many sockets: one descriptor for all of them. fmq_hub_watch is to a hub
- * what fmq_watch is to a descriptor, with `data` to tell the socket by; -EBUSY: the socket is in
- * another hub, where fmq_watch still serves. When the hub's descriptor is readable, fmq_hub_wait
- * tells whose sockets are worth a call each (fmq_watch_came and what follows), possibly one of them
- * twice, without waiting: how many, up to max. The calls on one hub, and those of fmq_hub_watch on
- * its sockets, must not overlap. -ENOTSUP: pollers have no descriptor here.
+ * A loop adapter, for an event loop with many sockets: one descriptor for all of them.
+ * fmq_hub_watch is to an fmq_hub what fmq_watch is to a descriptor, with `data` to tell the socket
+ * by; -EBUSY: the socket is in another one, where fmq_watch still serves. When the hub's descriptor
+ * is readable, fmq_hub_wait gives those sockets that are worth a call each (fmq_watch_came and what
+ * follows), possibly one of them twice, without waiting: how many, up to max. The calls on one hub,
+ * and those of fmq_hub_watch on its sockets, must not overlap. -ENOTSUP: pollers have no descriptor
+ * here.
  */
 int fmq_hub_new(fmq_hub **out);
 void fmq_hub_free(fmq_hub *h); /* what is still in it leaves */
@@ -302,7 +303,7 @@ int fmq_peer_state(fmq_socket *s, const void *id, size_t len);
 
 enum fmq_link {
     FMQ_LINK_CONNECTING,  /* no connection: being made, waited for, or lost and tried again */
-    FMQ_LINK_HANDSHAKING, /* connected, and not told yet who the peer is */
+    FMQ_LINK_HANDSHAKING, /* connected, and the peer is not known yet */
     FMQ_LINK_READY,
     FMQ_LINK_CLOSING /* nothing new is sent; what is queued is still sent or received */
 };

@@ -25,7 +25,7 @@
 static void attempt(struct endpoint *ep);
 static void schedule_retry(struct endpoint *ep);
 
-/* ---- birth and death ---- */
+/* ---- life ---- */
 
 /* At once when a listener closes: later the path may belong to another process. It may already,
  * where it was taken over by force or the directory was made anew. */

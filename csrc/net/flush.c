@@ -7,7 +7,7 @@
 #include "reactor/io_thread.h"
 
 /* One thread that sends in turn on many sockets finds each of them quiet: beyond so many writes in
- * so long it leaves them to the I/O thread's ticks. Only for types that receive no answers. */
+ * so long it leaves them to the I/O thread's ticks. Only for types that receive nothing. */
 #define TURN_WRITES 16
 #define TURN_NS (200 * NS_PER_US)
 

@@ -59,7 +59,7 @@ static int found_take(struct found *f, struct parts *out, struct pipe **from)
 struct req {
     struct fairq in;
     struct balancer out;
-    struct pipe *asked; /* who owes the reply; NULL: nobody, or it is gone and anyone may answer */
+    struct pipe *asked; /* whose reply is due; NULL: none, or it is gone and any peer may answer */
     struct found reply;
     uint32_t id;  /* of the last request that had one */
     bool waiting; /* a request is out */
@@ -158,7 +158,8 @@ static int req_fetch(struct pipe_set *s, struct parts *out, struct pipe **from)
     return -EAGAIN;
 }
 
-/* Looks at what came at once, so that a peer that breaks the rules goes even if nobody receives. */
+/* Looks at what came at once, so that a peer that breaks the rules is ended even if the program
+ * does not receive. */
 static void req_readable(struct pipe_set *s, struct pipe *p)
 {
     struct req *me = s->state;

@@ -60,7 +60,7 @@ static void router_fini(struct pipe_set *s)
     ids_fini(&me->ids);
 }
 
-/* ---- who is who ---- */
+/* ---- ids of peers ---- */
 
 static void unserve(struct router *me, struct pipe *p)
 {
@@ -119,7 +119,7 @@ static int take_id(struct router *me, struct pipe *p, const struct id *id)
         return -EAGAIN;
     if (holder) { /* what it has sent is still received, under that id */
         struct router_pipe *hp = holder->state;
-        hp->notified = false; /* nothing to tell when it goes: the id lives on */
+        hp->notified = false; /* nothing to report when it goes: the id is in use */
         unserve(me, holder);
         pipe_close(holder);
     }
@@ -146,7 +146,7 @@ static int identify(struct router *me, struct pipe *p)
     return take_id(me, p, &id);
 }
 
-static void tell(struct router *me, struct pipe *p, bool there)
+static void notify_program(struct router *me, struct pipe *p, bool there)
 {
     struct router_pipe *rp = p->state;
     if (rp->notified == there)
@@ -179,13 +179,13 @@ static int router_connected(struct pipe_set *s, struct pipe *p)
     int rc = identify(me, p);
     if (rc)
         return rc;
-    tell(me, p, true);
+    notify_program(me, p, true);
     return me->probe && !me->raw ? pipe_write_control(p, "", 0) : 0;
 }
 
 static void router_lost(struct pipe_set *s, struct pipe *p)
 {
-    tell(s->state, p, false);
+    notify_program(s->state, p, false);
 }
 
 /* Nothing more is received from a pipe whose id another one has. */
@@ -200,7 +200,7 @@ static void router_hangup(struct pipe_set *s, struct pipe *p)
 {
     struct router_pipe *rp = p->state;
     unserve(s->state, p);
-    tell(s->state, p, false);
+    notify_program(s->state, p, false);
     if (!rp->rx_enabled && list_empty(&rp->prev_identities))
         rx_disable(s, p);
 }

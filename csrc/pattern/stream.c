@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* STREAM: plain TCP peers. Messages are [id, bytes]; no bytes tell of a peer's coming and going. */
+/* STREAM: plain TCP peers. Messages are [id, bytes]; an empty part reports that a peer came or
+ * went. */
 #include <errno.h>
 
 #include "pattern/ids.h"
@@ -19,7 +20,7 @@ struct stream {
 struct stream_pipe {
     struct id id;
     bool named;    /* it has the id in the table */
-    bool notified; /* the program was told that it is there */
+    bool notified; /* the program was notified that it is there */
 };
 
 static int stream_init(struct pipe_set *s)
@@ -60,7 +61,7 @@ static int stream_attach(struct pipe_set *s, struct pipe *p)
     return 0;
 }
 
-static void tell(struct stream *me, struct pipe *p, bool there)
+static void notify_program(struct stream *me, struct pipe *p, bool there)
 {
     struct stream_pipe *sp = p->state;
     if (sp->notified == there)
@@ -72,13 +73,13 @@ static void tell(struct stream *me, struct pipe *p, bool there)
 
 static int stream_connected(struct pipe_set *s, struct pipe *p)
 {
-    tell(s->state, p, true);
+    notify_program(s->state, p, true);
     return 0;
 }
 
 static void stream_lost(struct pipe_set *s, struct pipe *p)
 {
-    tell(s->state, p, false);
+    notify_program(s->state, p, false);
 }
 
 static void forget(struct stream *me, struct pipe *p)
@@ -93,7 +94,7 @@ static void forget(struct stream *me, struct pipe *p)
 static void stream_hangup(struct pipe_set *s, struct pipe *p)
 {
     forget(s->state, p);
-    tell(s->state, p, false);
+    notify_program(s->state, p, false);
 }
 
 static void stream_detach(struct pipe_set *s, struct pipe *p)

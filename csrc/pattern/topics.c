@@ -23,7 +23,7 @@ void topics_fini(struct topics *t)
 }
 
 /*
- * ---- who is in what ----
+ * ---- memberships by topic ----
  *
  * Usually a topic has few subscribers, or a subscriber few topics, and the shorter of the two lists
  * is looked through. Where both are long, the subscriber gets an index: its members in slots that
@@ -78,7 +78,7 @@ static struct member *index_find(const struct subscriber *s, const struct topic 
     return s->index[i];
 }
 
-/* Takes it out; who stands behind it for want of a nearer slot moves up. */
+/* Takes it out; members behind it, for want of a nearer slot, move up. */
 static void index_del(struct subscriber *s, const struct member *m)
 {
     uint32_t mask = s->index_cap - 1, gap = slot_of(m->topic, s->index_cap);

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * XPUB and PUB: publish to those who subscribed.
+ * XPUB and PUB: publish to the peers that subscribed.
  *
  * Subscriptions come as commands or as messages and take effect when they arrive, whether or not
- * the program receives. An XPUB's program is told of them, in the order of arrival with the
- * messages that subscribers send (struct note). A pipe is read ahead only as far as its RCVHWM
+ * the program receives. They are reported to an XPUB's program, in the order of arrival with
+ * the messages that subscribers send (struct note). A pipe is read ahead only as far as its RCVHWM
  * allows; beyond that its messages stay where they are, and push back.
  *
- * What a program does not receive must not pile up. Of a topic that came and went, the program need
- * hear nothing: with RCVHWM notices waiting, such pairs cancel each other out, so that there are
- * never many more than topics. Where each single request is told (XPUB_VERBOSE, XPUB_MANUAL) none
- * can be left out: there a subscriber is not read on while RCVHWM notices more than it has
- * subscriptions wait of it, nor anyone while as many of those who left do.
+ * What a program does not receive must not pile up. A topic that came and went need not
+ * be reported: with RCVHWM notices waiting, such pairs cancel each other out, so that there are
+ * never many more than topics. Where each single request is reported (XPUB_VERBOSE, XPUB_MANUAL)
+ * none can be left out. There a subscriber is read no further while more notices of it wait than it
+ * has subscriptions and RCVHWM together, and no subscriber is while RCVHWM notices wait of peers
+ * that left.
  *
  * With XPUB_MANUAL nothing takes effect by itself: the program decides, for the pipe it last
  * received from.
@@ -40,10 +41,10 @@ struct xpub {
     struct list notes;          /* for the program */
     uint32_t notices;           /* notes that are not of the user */
     uint32_t orphans;           /* notes of pipes that are gone */
-    bool any_rx_paused;         /* pipes may be stopped for has_enough */
+    bool any_rx_paused;         /* pipes may be paused for has_enough */
     bool orphans_stop;          /* some of them because of the orphans */
     uint32_t max_subscriptions; /* a peer; 0: no limit */
-    struct pipe *last; /* XPUB_MANUAL: whom the program last received from, NULL: gone or nobody */
+    struct pipe *last; /* XPUB_MANUAL: the program last received from it; NULL: gone, or none */
     uint64_t sending;  /* number of the message being matched */
     struct msg welcome;
     bool has_welcome;
@@ -60,7 +61,7 @@ struct xpub_pipe {
     uint64_t matched;  /* xpub.sending of the last message that it matched */
     uint32_t held;     /* user messages among the notes */
     struct parts kept; /* a message that there was no memory to work through */
-    uint32_t told;     /* the others among them */
+    uint32_t notices;  /* the others among them */
     uint8_t round;
     bool reading; /* reading may make more readable, and call back */
 };
@@ -69,7 +70,7 @@ struct note {
     struct list node;
     struct list of_pipe;
     struct xpub_pipe *from; /* NULL: gone */
-    struct topic *topic;    /* whose coming it tells, while the topic lasts and is told once */
+    struct topic *topic; /* whose coming it reports, while the topic lasts and is reported once */
     bool user;
     uint32_t len;
     uint64_t bytes; /* of a user's message, as long as its pipe holds it */
@@ -122,7 +123,7 @@ static void note_free(struct xpub *me, struct note *note)
         note->from->held--;
         pipe_hold(note->from->pipe, -(int64_t)note->bytes);
     } else {
-        note->from->told--;
+        note->from->notices--;
     }
     if (note->topic)
         note->topic->note = NULL;
@@ -145,7 +146,7 @@ static void note_post(struct xpub *me, struct note *note)
         note->bytes = parts_size(note->v, note->len);
         pipe_hold(note->from->pipe, (int64_t)note->bytes);
     } else {
-        note->from->told++;
+        note->from->notices++;
     }
 }
 
@@ -162,7 +163,7 @@ static bool has_enough(const struct xpub *me, const struct xpub_pipe *xp)
     uint64_t hwm = xp->pipe->in_hwm;
     if (!hwm || !tells_all(me))
         return false;
-    return me->orphans >= hwm || xp->told >= hwm + xp->topics.count + xp->asked.count;
+    return me->orphans >= hwm || xp->notices >= hwm + xp->topics.count + xp->asked.count;
 }
 
 static void hold_up(struct xpub *me, struct pipe *p)
@@ -227,7 +228,7 @@ static void xpub_fini(struct pipe_set *s)
 
 /* ---- subscriptions ---- */
 
-/* True when that topic would be one too many of this peer. What a former connection left and the
+/* True when that topic would be one too many of this peer. What an earlier connection left and the
  * present one has not repeated does not count. */
 static bool beyond_limit(const struct xpub *me, const struct topics *table, struct subscriber *who,
                          const struct xpub_pipe *xp, const void *topic, size_t len)
@@ -254,12 +255,12 @@ static int join(struct topics *table, struct subscriber *who, const struct xpub_
 static bool leave(struct pipe_set *s, struct topics *table, struct xpub_pipe *xp, struct member *m)
 {
     struct xpub *me = s->state;
-    bool untold = false;
+    bool unreported = false;
     if (member_alone(m) && m->topic->note) {
         struct note *note = m->topic->note;
         uint32_t hwm = (uint32_t)s->opt.rcvhwm;
-        untold = hwm && me->notices >= hwm && !tells_all(me);
-        if (untold) {
+        unreported = hwm && me->notices >= hwm && !tells_all(me);
+        if (unreported) {
             note_free(me, note);
         } else {
             note->topic = NULL;
@@ -268,7 +269,7 @@ static bool leave(struct pipe_set *s, struct topics *table, struct xpub_pipe *xp
     }
     m->subscriber->current -= m->round == xp->round;
     topics_drop(table, m);
-    return untold;
+    return unreported;
 }
 
 /* 0, -ENOMEM: then nothing changed; -EDQUOT: beyond MAX_SUBSCRIPTIONS. */
@@ -288,19 +289,19 @@ static int change_subscription(struct pipe_set *s, struct xpub_pipe *xp, const v
             return -ENOMEM;
     }
     int change = TOPICS_SAME;
-    bool untold = false;
+    bool unreported = false;
     struct member *m = NULL;
     if (add) {
         change = join(table, who, xp, topic, len, &m);
     } else if ((m = topics_find(table, who, topic, len))) {
         change = member_alone(m) ? TOPICS_EDGE : TOPICS_OTHER;
-        untold = leave(s, table, xp, m);
+        unreported = leave(s, table, xp, m);
     }
     if (change > TOPICS_SAME && !me->manual)
-        pipe_set_notify(s); /* somebody may wait for subscribers */
-    bool tell = change >= 0 && (me->manual || change == TOPICS_EDGE ||
-                                (add ? me->verbose_add : me->verbose_cancel));
-    if (note && tell && !untold) {
+        pipe_set_notify(s); /* a thread may wait for subscribers */
+    bool report = change >= 0 && (me->manual || change == TOPICS_EDGE ||
+                                  (add ? me->verbose_add : me->verbose_cancel));
+    if (note && report && !unreported) {
         note_post(me, note);
         if (add && !tells_all(me)) {
             note->topic = m->topic;
@@ -314,10 +315,11 @@ static int change_subscription(struct pipe_set *s, struct xpub_pipe *xp, const v
     return change < 0 ? change : 0;
 }
 
-/* Ends the subscriptions of a pipe, of all rounds or of those before the present one, and tells the
- * program (who: NULL when the pipe is going) as if the peer had cancelled them. */
+/* Ends the subscriptions of a pipe, of all rounds or of those before the present one, and (report)
+ * reports them to the program as if the peer had cancelled them. from: NULL when the pipe is going.
+ */
 static void end_subscriptions(struct pipe_set *s, struct xpub_pipe *xp, struct topics *table,
-                              struct subscriber *of, bool all, bool told, struct xpub_pipe *who)
+                              struct subscriber *of, bool all, bool report, struct xpub_pipe *from)
 {
     struct xpub *me = s->state;
     LIST_FOR_SAFE(it, &of->members)
@@ -326,10 +328,10 @@ static void end_subscriptions(struct pipe_set *s, struct xpub_pipe *xp, struct t
         if (!all && m->round == xp->round)
             continue;
         struct note *note = NULL;
-        if (told && s->type == FMQ_XPUB && (me->manual || me->verbose_cancel || member_alone(m)))
-            note = note_subscription(who, m->topic->name, m->topic->len, false);
-        bool untold = leave(s, table, xp, m);
-        if (note && !untold)
+        if (report && s->type == FMQ_XPUB && (me->manual || me->verbose_cancel || member_alone(m)))
+            note = note_subscription(from, m->topic->name, m->topic->len, false);
+        bool unreported = leave(s, table, xp, m);
+        if (note && !unreported)
             note_post(me, note);
         else if (note)
             note_discard(note);
@@ -500,7 +502,7 @@ static void xpub_command(struct pipe_set *s, struct pipe *p, enum peer_event_kin
     if (rc == -EDQUOT)
         route_violation(p, PROTO_TOO_MANY_SUBSCRIPTIONS);
     else if (rc)
-        pipe_lose(p); /* it will tell us again */
+        pipe_lose(p); /* the peer will subscribe anew */
 }
 
 /* ---- messages ---- */
@@ -590,7 +592,7 @@ static int xpub_recv(struct pipe_set *s, struct parts *out, struct pipe **from)
     return 0;
 }
 
-/* XPUB_NODROP: a message's topic is not known yet, so whoever has subscribed must have room. */
+/* XPUB_NODROP: a message's topic is not known yet, so every subscriber must have room. */
 static bool can_publish(struct xpub *me, bool all)
 {
     LIST_FOR(it, &me->out.pipes)

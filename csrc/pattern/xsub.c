@@ -3,9 +3,9 @@
  * XSUB and SUB: subscribe, and receive what is published.
  *
  * Subscriptions are counted. Every new one is sent to the publishers, its end only when the last of
- * the same topic ends. Each new connection is told all of them. SUB subscribes through options and
- * filters again what arrives, since a publisher may not have heard yet; XSUB sends subscriptions as
- * messages (byte 1 or 0, topic) and hands out all that arrives.
+ * the same topic ends. Each new connection is sent all of them. SUB subscribes through options and
+ * filters again what arrives, since a publisher may not know of a change yet; XSUB sends
+ * subscriptions as messages (byte 1 or 0, topic) and hands out all that arrives.
  */
 #include <errno.h>
 
@@ -101,8 +101,8 @@ static int tell_all(struct xsub *me, const void *topic, size_t len, bool add)
     return 0;
 }
 
-/* When memory runs out half-way, the count stays as it was: publishers that were told already are
- * asked again or send what nobody wants, both harmless. */
+/* When memory runs out half-way, the count stays as it was: publishers that got the request
+ * already are asked again or send what is not wanted, both harmless. */
 static int subscribe(struct xsub *me, const void *topic, size_t len)
 {
     bool added;

@@ -107,7 +107,7 @@ int notify_export_fd(struct reactor *r, int *fd)
         }
         notify_want(r, FMQ_POLLIN, true);
         /* Whatever it knew so far: it may have been refused before it asked for the descriptor. */
-        notify_told(r, 0);
+        notify_reported(r, 0);
     }
     /* Where pollers have no descriptor, what the I/O thread reads is shown all the same. */
     *fd = poller_fd(w->outer);
@@ -218,7 +218,7 @@ int fmq_watch_came(fmq_socket *s)
     return 0;
 }
 
-void notify_told(struct reactor *r, int events)
+void notify_reported(struct reactor *r, int events)
 {
     struct notifier *w = &r->notify;
     bool waits = !(events & FMQ_POLLOUT);
@@ -232,9 +232,9 @@ void notify_told(struct reactor *r, int events)
 void notify_refused(struct reactor *r, bool sending)
 {
     if (sending)
-        notify_told(r, 0);
+        notify_reported(r, 0);
     else if (r->notify.shown[OUT])
-        notify_told(r, FMQ_POLLOUT);
+        notify_reported(r, FMQ_POLLOUT);
 }
 
 void notify_fini(struct reactor *r)

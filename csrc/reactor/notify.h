@@ -56,7 +56,7 @@ int notify_signal_fd(const struct reactor *r, int event);
 int notify_export_fd(struct reactor *r, int *fd);
 /* EVENTS was read as `events` by FD's holder: if not writable then, becoming so will be shown. Lock
  * held. */
-void notify_told(struct reactor *r, int events);
+void notify_reported(struct reactor *r, int events);
 /* FD's holder made a call that would have to wait. Sending, it waits for room as if it had read
  * EVENTS; receiving, it has seen that there is room, if that is shown, and need not be woken for it
  * again: it may never ask for EVENTS. Lock held. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Sending and receiving as fastmq.h tells it: waiting, partial messages, batches. */
+/* Sending and receiving as fastmq.h describes it: waiting, partial messages, batches. */
 #include <string.h>
 
 #include "base/alloc.h"
@@ -128,9 +128,9 @@ static int send_locked(struct fmq_socket *s, struct msg *parts, uint32_t n, bool
     return rc;
 }
 
-/* What the holder of FD learns from a call that would have to wait: who cannot send waits for room,
- * and who looks for a message has seen what FD showed. */
-static inline void tell_refused(struct fmq_socket *s, int rc, bool sends)
+/* What FD is to show after a call that would have to wait: a sender waits for room, and a receiver
+ * has seen what FD showed. */
+static inline void note_refused(struct fmq_socket *s, int rc, bool sends)
 {
     struct reactor *r = socket_reactor(s);
     if (rc == -EAGAIN && (sends || r->notify.waits_out))
@@ -143,7 +143,7 @@ int fmq_try_send(fmq_socket *s, struct msg *parts, uint32_t n, bool more)
     if (rc)
         return rc;
     rc = send_locked(s, parts, n, more);
-    tell_refused(s, rc, true);
+    note_refused(s, rc, true);
     reactor_leave(socket_reactor(s));
     return rc;
 }
@@ -184,7 +184,7 @@ int fmq_try_send_bytes(fmq_socket *s, const void *data, size_t size, void *objec
         if (rc)
             msg_drop(&m);
     }
-    tell_refused(s, rc, true);
+    note_refused(s, rc, true);
     reactor_leave(socket_reactor(s));
     return rc;
 }
@@ -211,7 +211,7 @@ static int attempt_once(fmq_socket *s, struct attempt *a)
     if (rc)
         return rc;
     rc = a->run(s, a);
-    tell_refused(s, rc, a->sends);
+    note_refused(s, rc, a->sends);
     reactor_leave(socket_reactor(s));
     return rc;
 }
@@ -239,7 +239,7 @@ static int attempt_until(fmq_socket *s, struct attempt *a, int timeout_ms)
             break;
         }
     }
-    tell_refused(s, rc, a->sends);
+    note_refused(s, rc, a->sends);
     reactor_leave(socket_reactor(s));
     return rc;
 }
@@ -324,7 +324,7 @@ static int recv_locked(struct fmq_socket *s, struct parts *out, struct meta **me
 }
 
 /* Receives a whole message, from that pipe or any, and gives out its first part. The others wait
- * for the next calls, of any thread: one that waits already is told. */
+ * for the next calls, of any thread: one that waits already is notified. */
 static int begin_message(struct fmq_socket *s, struct pipe *from, struct msg *out,
                          struct meta **meta)
 {
@@ -404,7 +404,7 @@ int fmq_try_recv_part(fmq_socket *s, struct msg *out, struct meta **meta)
     if (rc)
         return rc;
     rc = recv_part_locked(s, out, meta);
-    tell_refused(s, rc, false);
+    note_refused(s, rc, false);
     reactor_leave(socket_reactor(s));
     return rc;
 }
@@ -545,7 +545,7 @@ int fmq_events(fmq_socket *s)
     if (rc == 0 || rc == -EAGAIN || rc == -EINTR)
         rc = socket_events(s);
     if (rc >= 0)
-        notify_told(socket_reactor(s), rc);
+        notify_reported(socket_reactor(s), rc);
     reactor_leave(socket_reactor(s));
     return rc;
 }

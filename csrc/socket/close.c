@@ -84,7 +84,7 @@ int fmq_close(fmq_socket *s)
         mailbox_run(socket_reactor(s));
     s->net.pipes.reactor.closed = true;
     reactor_stop(socket_reactor(s), atomic_load(&s->ctx->ending) ? FMQ_ETERM : ENOTSOCK);
-    inproc_unbind_all(&s->net); /* under our lock: nobody can bind another name any more */
+    inproc_unbind_all(&s->net); /* under the lock: no thread can bind another name any more */
     partials_fini(s);
     if (s->net.pipes.opt.linger >= 0) {
         s->net.linger_until = clock_now() + (uint64_t)s->net.pipes.opt.linger * NS_PER_MS;

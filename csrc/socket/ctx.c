@@ -329,7 +329,7 @@ int fmq_ctx_shutdown(fmq_ctx *ctx)
     return 0;
 }
 
-/* The internal socket ends when it is the last: nobody is left whose peers it asks about. */
+/* The internal socket ends when it is the last: no socket is left whose peers it asks about. */
 static bool end_zap(struct fmq_ctx *ctx)
 {
     mutex_lock(&ctx->lock);
@@ -388,7 +388,7 @@ void ctx_forget(struct fmq_ctx *ctx, struct fmq_socket *s)
 {
     mutex_lock(&ctx->lock);
     list_remove(&s->in_ctx);
-    inspect_add(s, &ctx->gone); /* nobody is inside any more: no lock of its own is needed */
+    inspect_add(s, &ctx->gone); /* no thread is inside any more: its lock is not needed */
     mutex_unlock(&ctx->lock);
 }
 

@@ -61,7 +61,7 @@ static int hand_over(struct lane *l, fmq_socket *capture, struct fmq_proxy_state
     uint64_t bytes = parts_size(state->held.v, state->held.len);
     if (ours)
         rc = fmq_send(l->to, state->held.v, state->held.len, false, RETRY_MS);
-    /* A capture socket that is at its end leaves the message for who calls again. */
+    /* A capture socket that is at its end leaves the message for the next call. */
     state->holding = rc == -EAGAIN || rc == -EINTR || rc == -ENOMEM || !ours;
     if (state->holding)
         return rc == -EAGAIN ? -EINTR : rc;
@@ -164,7 +164,7 @@ int fmq_proxy(fmq_socket *front, fmq_socket *back, fmq_socket *capture, fmq_sock
         true, false,
     };
     bool single = front == back;
-    if (capture && fmq_closed(capture)) /* nothing waits for it, so nothing else would tell */
+    if (capture && fmq_closed(capture)) /* nothing waits for it, so nothing else would show it */
         return -ENOTSOCK;
     fmq_pollset *set;
     int rc = fmq_pollset_new(&set);
@@ -187,7 +187,7 @@ int fmq_proxy(fmq_socket *front, fmq_socket *back, fmq_socket *capture, fmq_sock
                 rc = rc == 1 ? 0 : rc;
                 break;
             }
-            /* Whoever waits for one of the sockets does not see that another was closed. */
+            /* A thread that waits for one of the sockets does not see that another was closed. */
             if ((rc = fmq_events(front)) < 0 || (rc = fmq_events(back)) < 0)
                 break;
             rc = hand_over(state->hold_backward ? &out : &in, capture, state);

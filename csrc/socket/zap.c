@@ -26,10 +26,10 @@ struct zap_request {
     struct cmd cancel; /* to the internal socket */
     struct cmd answer; /* to the asking socket */
 
-    struct conn *conn; /* guarded by the asking socket's lock; NULL: nobody waits */
+    struct conn *conn; /* guarded by the asking socket's lock; NULL: it waits no more */
 
     struct mutex lock;      /* a leaf */
-    struct reactor *asking; /* NULL once nobody waits: it may be gone */
+    struct reactor *asking; /* NULL once the connection waits no more: it may be gone */
 
     /* The internal socket's, under its lock. */
     struct pipe *pipe; /* NULL before the question and after the answer */
@@ -95,8 +95,8 @@ static struct zap_request *take_request(struct pipe *p)
     return r;
 }
 
-/* Posts the answer, if somebody waits for it still. */
-static void tell(struct zap_request *r, enum conn_auth_result result, uint32_t code)
+/* Posts the answer, if the connection still waits for it. */
+static void post_answer(struct zap_request *r, enum conn_auth_result result, uint32_t code)
 {
     r->result = result;
     r->code = code;
@@ -108,8 +108,8 @@ static void tell(struct zap_request *r, enum conn_auth_result result, uint32_t c
     mutex_unlock(&r->lock);
 }
 
-/* What the connection gets to know. 0, or the code of what is wrong with the reply. */
-static uint32_t grant(struct zap_request *r, const struct msg *v)
+/* Keeps the metadata for the connection. 0, or the code of what is wrong with the reply. */
+static uint32_t keep_metadata(struct zap_request *r, const struct msg *v)
 {
     struct meta *meta = meta_new();
     int rc = meta ? meta_read(meta, msg_data(&v[R_META]), msg_size(&v[R_META]), UINT32_MAX, NULL)
@@ -136,7 +136,7 @@ static void judge(struct zap_request *r, const struct msg *v, uint32_t n)
     else if (!msg_is_text(&v[R_ID], REQUEST_ID))
         wrong = PROTO_ZAP_BAD_REQUEST_ID;
     else if (msg_is_text(&v[R_STATUS], "200"))
-        wrong = grant(r, v);
+        wrong = keep_metadata(r, v);
     else if (msg_is_text(&v[R_STATUS], "300"))
         status = 300;
     else if (msg_is_text(&v[R_STATUS], "400"))
@@ -146,11 +146,11 @@ static void judge(struct zap_request *r, const struct msg *v, uint32_t n)
     else
         wrong = PROTO_ZAP_INVALID_STATUS_CODE;
     if (wrong)
-        tell(r, CONN_AUTH_BAD_REPLY, wrong);
+        post_answer(r, CONN_AUTH_BAD_REPLY, wrong);
     else if (status)
-        tell(r, CONN_AUTH_DENIED, status);
+        post_answer(r, CONN_AUTH_DENIED, status);
     else
-        tell(r, CONN_AUTH_OK, 0);
+        post_answer(r, CONN_AUTH_OK, 0);
 }
 
 static void zap_readable(struct pipe_set *z, struct pipe *p)
@@ -181,7 +181,7 @@ static void zap_hangup(struct pipe_set *z, struct pipe *p)
     struct zap_request *r = take_request(p);
     if (!r)
         return;
-    tell(r, CONN_AUTH_NO_REPLY, EPIPE);
+    post_answer(r, CONN_AUTH_NO_REPLY, EPIPE);
     request_unref(r);
 }
 
@@ -203,7 +203,7 @@ int zap_prepare(struct fmq_socket *s, int option)
     if (option != OPT_PLAIN_SERVER && option != OPT_CURVE_SERVER && option != OPT_ZAP_DOMAIN)
         return 0;
     if (!s->net.pipes.reactor.io_thread || s->net.pipes.reactor.fork_generation != fork_generation)
-        return 0; /* no network, no peers to be judged */
+        return 0; /* no network, no peers to ask about */
     mutex_lock(&s->ctx->lock);
     bool have = s->ctx->zap;
     mutex_unlock(&s->ctx->lock);
@@ -244,7 +244,7 @@ static void run_begin(struct reactor *reactor, struct cmd *cmd)
         }
     }
     if (!r->pipe)
-        tell(r, CONN_AUTH_NO_REPLY, EFAULT);
+        post_answer(r, CONN_AUTH_NO_REPLY, EFAULT);
     request_unref(r);
 }
 
@@ -307,7 +307,7 @@ int zap_ask(struct conn *c)
     struct fmq_ctx *ctx = socket_of(asking)->ctx;
     const struct security *sec = c->security;
     bool plain = sec->mechanism == PEER_MECH_PLAIN;
-    /* A password has to be judged by somebody, and ENFORCE_DOMAIN wants to know in which domain. */
+    /* A password needs an authenticator, and with ENFORCE_DOMAIN that needs a domain. */
     if (plain && sec->enforce_domain && !sec->domain_len)
         return -EFAULT;
     if (!inproc_is_bound(&ctx->inproc_names, HANDLER))

@@ -126,7 +126,7 @@ static void link_unref(struct inproc_link *l)
     mem_free(l);
 }
 
-/* Who the other end is told that it is: the length of what is written to `to`. */
+/* The identity that the other end sees: the length of what is written to `to`. */
 static uint8_t own_identity(const struct conn_set *s, uint8_t *to)
 {
     const struct option_values *o = &s->pipes.opt;
@@ -454,7 +454,7 @@ static void detach(struct pipe *p)
     bool waited = false;
     mutex_lock(&names->lock);
     if (list_linked(&l->waiting) && l->end[1].queue.len == 0) {
-        waited = true; /* nothing to be left for who will bind */
+        waited = true; /* nothing to be left for a later bind */
         list_remove(&l->waiting);
     }
     mutex_unlock(&names->lock);
@@ -754,7 +754,8 @@ static int inproc_bind(struct conn_set *s, const char *name)
         return rc == -EEXIST ? -EADDRINUSE : rc;
     }
     snapshot(entry, s);
-    /* Those who connected before, one at a time: a leaving socket takes its link off the list. */
+    /* Sockets that connected before, one at a time: a leaving socket takes its link off the list.
+     */
     for (;;) {
         struct inproc_wait *wait = map_get(&names->pending, name, strlen(name));
         struct list *n = wait ? list_pop_front(&wait->links) : NULL;
@@ -810,7 +811,7 @@ void inproc_unbind_all(struct conn_set *s)
     mutex_unlock(&names->lock);
 }
 
-/* Joins those who wait for the name. inproc_lock held. */
+/* Puts the link on the list of those that wait for the name. names->lock held. */
 static int wait_for_name(struct inproc_names *names, struct inproc_link *l)
 {
     size_t len = strlen(l->name);

@@ -62,8 +62,8 @@ static int make_wildcard(struct endpoint *ep, struct address *a)
     return ipc_parse(a, dir, true, false, detail);
 }
 
-/* -EADDRINUSE if somebody answers on the path, 0 if not: a file that nobody serves is left over
- * from the dead. Another error if that cannot be found out now. */
+/* -EADDRINUSE if a process answers on the path, 0 if not: a file that no process serves is left
+ * over from one that died. Another error if that cannot be found out now. */
 static int find_server(const struct net_addr *addr)
 {
     int fd = net_socket(AF_UNIX, SOCK_STREAM);
@@ -75,7 +75,7 @@ static int find_server(const struct net_addr *addr)
 }
 
 /* Whether what lies at the path may go: 0, or -EADDRINUSE with a detail. An empty file is what
- * mkstemp leaves of who chose a name that way. */
+ * mkstemp leaves where a name was chosen that way. */
 static int may_take_over(const struct address *a, bool steal)
 {
     struct stat st;
@@ -142,7 +142,7 @@ static int ipc_connect(struct endpoint *ep, struct address *a, int which, bool *
         return fd;
     int rc = net_connect(fd, &a->at[which]);
     if (rc < 0) {
-        ep->io.fd = fd; /* to be told and closed by the caller */
+        ep->io.fd = fd; /* to be reported and closed by the caller */
         return rc;
     }
     *connected = rc == 1;

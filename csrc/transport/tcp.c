@@ -234,7 +234,7 @@ static int tcp_connect(struct endpoint *ep, struct address *a, int which, bool *
         rc = net_connect(fd, to);
     }
     if (rc < 0) {
-        ep->io.fd = fd; /* to be told and closed by the caller */
+        ep->io.fd = fd; /* to be reported and closed by the caller */
         return rc;
     }
     *connected = rc == 1;
