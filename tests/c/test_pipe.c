@@ -277,7 +277,8 @@ TEST(half_of_the_cap_has_to_be_free_before_a_reader_is_told)
     arrives(f, "12345");
     arrives(f, "12345");
     CHECK(pipe_in_full(f->pipe));
-    budget_add(&b, 5); /* another socket's */
+    CHECK(s->shortage.urgent); /* no caller may look after a connection */
+    budget_add(&b, 5);         /* another socket's */
     reads(f, "12345");
     CHECK(!atomic_load(&s->reactor.mailbox));
     budget_give(&b, 4);
@@ -362,6 +363,31 @@ TEST(a_message_that_fits_exactly_goes_and_one_byte_more_does_not)
     CHECK_STR(peer_hears(f), "1234");
     CHECK_EQ(writes(f, "more than ten bytes"), 0);
     CHECK_EQ(writes(f, "1"), -EAGAIN);
+    fake_end(s);
+}
+
+TEST(the_limit_of_a_socket_is_that_of_its_pipes)
+{
+    struct pipe_set *s = fake_socket(&notes);
+    s->opt.sndhwm_bytes = 4;
+    struct fake *f = fake_peer(s);
+    CHECK_EQ(writes(f, "1234"), 0);
+    CHECK_EQ(writes(f, "5"), -EAGAIN);
+    fake_end(s);
+}
+
+TEST(half_a_message_is_nothing_to_read)
+{
+    struct pipe_set *s = fake_socket(&notes);
+    struct fake *f = fake_peer(s);
+    struct msg m;
+    CHECK_EQ(msg_init_copy(&m, "half", 4), 0);
+    m.flags = PART_MORE;
+    CHECK_EQ(msgring_push(&f->pipe->in, &m), 0);
+    forget();
+    pipe_arrived(f->pipe, 0);
+    CHECK_EQ(told.readable, 0);
+    CHECK_EQ(f->pipe->msgs_in, 0);
     fake_end(s);
 }
 
