@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* PAIR: one peer at a time. What a former peer sent is read before what its successor sends. */
+/* PAIR: one peer at a time. What the previous peer sent is read before what the next one sends. */
 #include <errno.h>
 
 #include "pattern/patterns.h"

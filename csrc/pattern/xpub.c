@@ -156,7 +156,7 @@ static bool tells_all(const struct xpub *me)
     return me->manual || me->verbose_add || me->verbose_cancel;
 }
 
-/* Whether the program has so much still to hear of that pipe, or of those that are gone, that it is
+/* Whether so much is still to be reported of that pipe, or of those that are gone, that it is
  * read no further. */
 static bool has_enough(const struct xpub *me, const struct xpub_pipe *xp)
 {

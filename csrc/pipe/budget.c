@@ -34,7 +34,7 @@ static void wake_all(struct budget *b)
 void budget_set_cap(struct budget *b, int64_t cap)
 {
     atomic_store(&b->cap, cap ? cap : INT64_MAX);
-    wake_all(b); /* what they wait for was reckoned with the former one */
+    wake_all(b); /* they wait for room under the previous cap */
 }
 
 bool budget_take(struct budget *b, uint64_t n)

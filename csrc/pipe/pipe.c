@@ -230,12 +230,12 @@ void pipe_disown(struct pipe *p, bool unwanted)
 /* Its counters move on to the socket. */
 static void count_closed(struct pipe *p)
 {
-    struct closed_totals *gone = &p->set->closed_totals;
-    gone->msgs_in += p->msgs_in;
-    gone->msgs_out += p->msgs_out;
-    gone->bytes_in += p->bytes_in;
-    gone->bytes_out += p->bytes_out;
-    gone->reconnects += p->connections ? p->connections - 1 : 0;
+    struct closed_totals *totals = &p->set->closed_totals;
+    totals->msgs_in += p->msgs_in;
+    totals->msgs_out += p->msgs_out;
+    totals->bytes_in += p->bytes_in;
+    totals->bytes_out += p->bytes_out;
+    totals->reconnects += p->connections ? p->connections - 1 : 0;
 }
 
 void pipe_free(struct pipe *p)

@@ -81,7 +81,7 @@ struct pipe {
     bool copies;  /* not direct, raw, conflate or bounded: small messages are copied into `out` */
     bool watched; /* direct, hung up, paused or counted: taking from `in` calls pipe_took */
 
-    /* Statistics, see inspect.c. Whole messages; those still queued have been counted. */
+    /* Statistics, see socket/stats.h. Whole messages; those still queued have been counted. */
     uint64_t msgs_in, msgs_out, drops;
     uint64_t bytes_in, bytes_out; /* of connections that ended */
     int64_t since;                /* Unix time of the present connection, ns */

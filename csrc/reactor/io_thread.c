@@ -260,7 +260,7 @@ static void handle_deadline(struct io_thread *d, struct reactor *r, uint64_t now
         return;
     }
     if (r->polling) {
-        /* The caller runs the timers itself; we come back in case it is gone by then. */
+        /* The caller runs the timers itself; this thread comes back in case it has left by then. */
         uint64_t next = timers_next(r);
         if (next < now + LEASE_MIN_NS)
             next = now + LEASE_MIN_NS;

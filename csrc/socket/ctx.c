@@ -388,7 +388,7 @@ void ctx_forget(struct fmq_ctx *ctx, struct fmq_socket *s)
 {
     mutex_lock(&ctx->lock);
     list_remove(&s->in_ctx);
-    inspect_add(s, &ctx->gone); /* no thread is inside any more: its lock is not needed */
+    stats_add(s, &ctx->closed_totals); /* no thread is inside any more: its lock is not needed */
     mutex_unlock(&ctx->lock);
 }
 

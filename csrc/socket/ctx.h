@@ -48,7 +48,7 @@ struct fmq_ctx {
 
     struct budget budget; /* MAX_QUEUED_BYTES */
 
-    struct fmq_socket_stats gone; /* what sockets that are no more have counted */
+    struct fmq_socket_stats closed_totals; /* what sockets that were closed have counted */
 };
 
 int ctx_start_io_threads(struct fmq_ctx *ctx); /* lock held */

@@ -67,7 +67,7 @@ static uint32_t descriptors(const struct fmq_socket *s)
     return n;
 }
 
-void inspect_add(struct fmq_socket *s, struct fmq_socket_stats *out)
+void stats_add(struct fmq_socket *s, struct fmq_socket_stats *out)
 {
     struct fmq_counters *count = &out->count;
     count->msgs_sent += s->net.pipes.closed_totals.msgs_out;
@@ -99,7 +99,7 @@ int fmq_stats(fmq_socket *s, struct fmq_socket_stats *out)
     int rc = reactor_enter(socket_reactor(s));
     if (rc)
         return rc;
-    inspect_add(s, out);
+    stats_add(s, out);
     int64_t topics;
     bool any = s->net.pipes.ops->getopt &&
                s->net.pipes.ops->getopt(&s->net.pipes, OPT_TOPICS_COUNT, &topics) == 0;
@@ -115,15 +115,15 @@ int fmq_ctx_stats(fmq_ctx *ctx, struct fmq_context_stats *out)
         return -FMQ_EFORKED;
     struct fmq_socket_stats sum = {0};
     mutex_lock(&ctx->lock);
-    add_counters(&sum.count, &ctx->gone.count);
-    sum.send_waits = ctx->gone.send_waits;
+    add_counters(&sum.count, &ctx->closed_totals.count);
+    sum.send_waits = ctx->closed_totals.send_waits;
     LIST_FOR(it, &ctx->sockets)
     {
         struct fmq_socket *s = LIST_ENTRY(it, struct fmq_socket, in_ctx);
         mutex_lock(&s->net.pipes.reactor.lock);
         if (s != ctx->zap) {
             out->sockets += !s->net.pipes.reactor.finished;
-            inspect_add(s, &sum);
+            stats_add(s, &sum);
         } else if (!s->net.pipes.reactor
                         .finished) { /* the program does not know of it, but the system does */
             out->descriptors += descriptors(s);

@@ -5,7 +5,8 @@
  * batch of them has arrived, bytes once a system call. What is asked for is summed up then.
  *
  * When a connection ends its counters move on to its pipe, when a pipe ends to the socket
- * (socket->gone), when a socket ends to the context (ctx->gone). So sums never go down.
+ * (pipe_set.closed_totals), when a socket ends to the context (ctx->closed_totals). So sums never
+ * go down.
  */
 #ifndef SOCKET_STATS_H
 #define SOCKET_STATS_H
@@ -13,6 +14,6 @@
 #include "socket/socket.h"
 
 /* Adds what a socket has counted to `out`; its lock is held. */
-void inspect_add(struct fmq_socket *s, struct fmq_socket_stats *out);
+void stats_add(struct fmq_socket *s, struct fmq_socket_stats *out);
 
 #endif
