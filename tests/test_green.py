@@ -44,3 +44,12 @@ def test_the_names_of_pyzmq_are_there() -> None:
         "assert callable(g.device) and g.REQ == 3"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_all_that_zmq_exports_is_exported_by_green() -> None:
+    asked = "import fastmq, fastmq.green as g; print(g.__all__ == fastmq.__all__)"
+    asked += "; print([name for name in g.__all__ if not hasattr(g, name)])"
+    done = subprocess.run(
+        [sys.executable, "-c", asked], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout.split() == ["True", "[]"], done.stdout + done.stderr

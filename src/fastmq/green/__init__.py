@@ -2,6 +2,7 @@
 """fastmq for gevent: `import fastmq.green as zmq`. What waits lets other greenlets run."""
 
 from fastmq import *  # noqa: F403
+from fastmq import __all__ as __all__
 
 # They are in the line above, but mypy does not see them there: it does not follow `__all__ +=`.
 from fastmq.constants import *  # noqa: F403  # pyright: ignore[reportGeneralTypeIssues]
