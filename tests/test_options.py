@@ -200,6 +200,14 @@ def test_on_off_options_take_any_number_from_0_up_as_in_libzmq(plain, name):
             assert sock.getsockopt(option(name)) == 1
 
 
+@pytest.mark.parametrize("name", ["INVERT_MATCHING", "ZAP_ENFORCE_DOMAIN", "MULTICAST_LOOP"])
+def test_on_off_options_that_libzmq_takes_negative_numbers_for_take_them_here(plain, name):
+    sock = plain(P)
+    for value, then in ((-1, 1), (0, 0), (-1 - MAX, 1)):
+        sock.setsockopt(option(name), value)
+        assert sock.getsockopt(option(name)) == then
+
+
 def test_any_number_but_0_switches_on(make, name):
     router = make(zmq.ROUTER)
     router.setsockopt(zmq.ROUTER_MANDATORY, 5)

@@ -566,3 +566,43 @@ def test_a_number_that_now_means_another_file_can_be_registered_again():
     assert poller.poll(8000) == [(number, zmq.POLLIN)]
     for fd in {r, w, number}:
         os.close(fd)
+
+
+def test_a_member_is_told_by_the_name_it_has_whoever_shares_its_descriptor_and_leaves():
+    read, write = os.pipe()
+    try:
+        with open(read, "rb", closefd=False) as file:
+            poller = zmq.Poller()
+            os.write(write, b"x")
+            poller.register(file, zmq.POLLIN)
+            assert poller.poll(1000) == [(read, zmq.POLLIN)]
+            poller.register(read, zmq.POLLIN)
+            assert poller.poll(1000) == [(read, zmq.POLLIN)] * 2
+            poller.unregister(file)  # the first of the two
+            assert poller.poll(1000) == [(read, zmq.POLLIN)]
+            poller.unregister(read)
+            assert poller.poll(0) == []
+            poller.register(file, zmq.POLLIN)
+            assert poller.poll(1000) == [(read, zmq.POLLIN)]
+    finally:
+        os.close(read)
+        os.close(write)
+
+
+@pytest.mark.parametrize("flags", [-1, -2])
+def test_flags_with_all_bits_set_watch_for_everything(make, flags):
+    sock = make(zmq.DEALER)
+    poller = zmq.Poller()
+    poller.register(sock, flags)
+    poller.register(sock, flags)  # again: changes it
+    assert poller.poll(0) == []
+
+
+@pytest.mark.parametrize("timeout", ["1", b"1", bytearray(b"1"), object()])
+def test_a_timeout_is_a_number(make, timeout):
+    sock = make(zmq.PULL)
+    poller = zmq.Poller()
+    poller.register(sock, zmq.POLLIN)
+    for wait in (sock.poll, poller.poll):
+        with pytest.raises(TypeError):
+            wait(timeout)

@@ -257,6 +257,12 @@ void fmq_pollset_free(fmq_pollset *p)
     mem_free(p);
 }
 
+/* Bits that mean nothing are left out: callers may set all. */
+static int known_events(int events)
+{
+    return events & (FMQ_POLLIN | FMQ_POLLOUT | FMQ_POLLERR | FMQ_POLLPRI);
+}
+
 static struct item *item_new(struct fmq_pollset *p, const void *key, size_t key_len, int events,
                              void *data, int *err)
 {
@@ -283,6 +289,7 @@ static struct item *item_new(struct fmq_pollset *p, const void *key, size_t key_
 
 int fmq_pollset_add(fmq_pollset *p, fmq_socket *s, int events, void *data)
 {
+    events = known_events(events);
     struct reactor *r = reactor_of(s);
     if (r->fork_generation != fork_generation || p->fork_generation != fork_generation)
         return -FMQ_EFORKED;
@@ -324,6 +331,7 @@ static struct item *find_socket(struct fmq_pollset *p, struct reactor *r)
 
 int fmq_pollset_modify(fmq_pollset *p, fmq_socket *s, int events)
 {
+    events = known_events(events);
     struct reactor *r = reactor_of(s);
     if (p->fork_generation != fork_generation)
         return -FMQ_EFORKED;
@@ -362,6 +370,7 @@ static uint32_t to_poller(int events)
 
 int fmq_pollset_add_fd(fmq_pollset *p, int fd, int events, void *data)
 {
+    events = known_events(events);
     if (p->fork_generation != fork_generation)
         return -FMQ_EFORKED;
     if (fd < 0)
@@ -389,6 +398,7 @@ int fmq_pollset_add_fd(fmq_pollset *p, int fd, int events, void *data)
 
 int fmq_pollset_modify_fd(fmq_pollset *p, int fd, int events)
 {
+    events = known_events(events);
     if (p->fork_generation != fork_generation)
         return -FMQ_EFORKED;
     int rc = -EINVAL;

@@ -302,6 +302,8 @@ cdef int as_timeout(object timeout) except -2:
     if timeout is None:
         return -1
     try:
+        if isinstance(timeout, (str, bytes, bytearray)):
+            raise TypeError  # int() would read them
         ms = int(timeout)
     except (TypeError, ValueError):
         raise TypeError(
@@ -1961,6 +1963,7 @@ cdef class PollSet:
     cdef dict members      # target -> its keys
     cdef dict targets      # serial of a target's first key -> target
     cdef dict firsts       # target -> that serial
+    cdef dict singles      # that serial -> the key, where a target has one alone
     cdef size_t serial
 
     def __cinit__(self):
@@ -1969,6 +1972,7 @@ cdef class PollSet:
         self.members = {}
         self.targets = {}
         self.firsts = {}
+        self.singles = {}
         rc = fmq_pollset_new(&self.p)
         if rc < 0:
             fail(rc)
@@ -1983,7 +1987,7 @@ cdef class PollSet:
             return fmq_pollset_modify(self.p, (<_SocketHandle>target).s, events)
         return fmq_pollset_modify_fd(self.p, target, events)
 
-    cdef int wanted(self, object target) except -1:
+    cdef int wanted(self, object target) except? -1:
         """The events that the keys of a target want."""
         cdef int events = 0
         for key in self.members[target]:
@@ -2013,10 +2017,12 @@ cdef class PollSet:
             self.entries[key] = (self.serial, target, events)
             if target in self.members:
                 self.members[target].append(key)
+                self.singles.pop(self.firsts[target], None)
             else:
                 self.members[target] = [key]
                 self.targets[self.serial] = target
                 self.firsts[target] = self.serial
+                self.singles[self.serial] = key
 
     def modify(self, key, int events):
         """Changes what a key is watched for. KeyError: it is not in the set."""
@@ -2037,9 +2043,13 @@ cdef class PollSet:
             keys.remove(key)
             if keys:
                 self.change(target, self.wanted(target))
+                if len(keys) == 1:
+                    self.singles[self.firsts[target]] = keys[0]
                 return
+            serial = self.firsts.pop(target)
             del self.members[target]
-            del self.targets[self.firsts.pop(target)]
+            del self.targets[serial]
+            self.singles.pop(serial, None)
             if isinstance(target, _SocketHandle):
                 fmq_pollset_remove(self.p, (<_SocketHandle>target).s)
             else:
@@ -2089,6 +2099,10 @@ cdef class PollSet:
                 ms = interrupted(deadline, ms)
             if rc < 0:
                 fail(rc)
+            if rc == 1:  # what nearly every program waits for
+                only = self.singles.get(<size_t>v[0].data)
+                if only is not None:
+                    return [(only, v[0].events)]
             with cython.critical_section(self):
                 out = self.found(v, rc)
         finally:
