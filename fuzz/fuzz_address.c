@@ -10,7 +10,7 @@
 #include "fastmq.h"
 #include "fuzz.h"
 #include "net/transport_ops.h"
-#include "socket/socket.h"
+#include "socket/registry.h"
 
 #define DETAIL_SIZE 200
 

@@ -48,7 +48,7 @@ CIRCLES: dict[str, list[set[str]]] = {
     "net": [{"conn", "conn_set", "endpoint"}],
     "reactor": [{"io", "io_thread", "loop", "mailbox", "notify", "poll", "reactor", "timer"}],
     "socket": [
-        {"api", "close", "ctx", "monitor", "options", "registry", "socket", "stats", "zap"},
+        {"api", "close", "ctx", "monitor", "options", "socket", "stats", "zap"},
     ],
 }
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Sending and receiving as fastmq.h describes it: waiting, partial messages, batches. */
+#include "socket/api.h"
+
 #include <string.h>
 
 #include "base/alloc.h"
@@ -7,6 +9,7 @@
 #include "net/endpoint.h"
 #include "reactor/notify.h"
 #include "socket/ctx.h"
+#include "socket/registry.h"
 #include "socket/socket.h"
 
 #define RAW_PARTS 2

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The end of a socket: closing, LINGER, the end of its context. */
+#include "socket/close.h"
+
 #include <errno.h>
 
 #include "base/alloc.h"

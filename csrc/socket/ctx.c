@@ -14,6 +14,8 @@
 #include "os/random.h"
 #include "reactor/decref_queue.h"
 #include "reactor/io_thread.h"
+#include "socket/close.h"
+#include "socket/registry.h"
 #include "socket/socket.h"
 #include "socket/stats.h"
 #include "transport/inproc.h"

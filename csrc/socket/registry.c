@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* The one file that names every pattern and every transport. */
+#include "socket/registry.h"
+
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/error.h"
 #include "net/transport_ops.h"
 #include "pattern/patterns.h"
-#include "socket/socket.h"
+#include "pipe/pattern_ops.h"
 #include "transport/inproc.h"
 #include "transport/stream.h"
 

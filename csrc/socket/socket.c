@@ -4,9 +4,12 @@
 #include "base/alloc.h"
 #include "net/flush.h"
 #include "reactor/io_thread.h"
+#include "socket/api.h"
+#include "socket/close.h"
 #include "socket/ctx.h"
 #include "socket/monitor.h"
 #include "socket/options.h"
+#include "socket/registry.h"
 #include "socket/zap.h"
 
 /* ---- what stands below asks ---- */

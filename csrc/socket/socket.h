@@ -50,33 +50,7 @@ static inline struct fmq_socket *socket_of(struct reactor *r)
 int socket_new(struct fmq_ctx *ctx, const struct pattern_ops *ops, bool internal,
                struct fmq_socket **out);
 
-/* FMQ_POLLIN and FMQ_POLLOUT as every thread sees them. Lock held. */
-int socket_readiness(struct fmq_socket *s);
-/* As the calling thread sees them: what it has begun to send it may go on with. Lock held. */
-int socket_events(struct fmq_socket *s);
-
-/* Context shutdown. */
-void socket_terminate(struct fmq_socket *s);
-/* A new LINGER for a socket that was closed already. */
-void socket_relinger(struct fmq_socket *s, int linger_ms);
-/* reactor_ops.finish. */
-bool socket_try_finish(struct reactor *r);
-/* Messages that wait to be sent. Lock held. */
-uint64_t socket_pending(struct fmq_socket *s);
 /* Drops one reference to the memory; the last frees it. No lock held. */
 void socket_drop_owner(struct fmq_socket *s);
-/* timer.fire of linger_timer. */
-void socket_linger_over(struct timer *t, uint64_t now);
-
-/* ---- registry.c: the one file that names every pattern and every transport ---- */
-
-struct transport_ops;
-
-/* NULL: no such type. */
-const struct pattern_ops *pattern_find(int type);
-/* Splits "scheme://rest" and looks the scheme up. -EINVAL with a detail, -EPROTONOSUPPORT. */
-int transport_of(const char *endpoint, const struct transport_ops **transport, const char **rest);
-/* Whether there is such a transport. */
-bool transport_exists(const char *scheme);
 
 #endif
