@@ -59,7 +59,7 @@ def test_destroy_ends_what_waits_with_context_terminated(wait):
 
     thread = threading.Thread(target=loop)
     thread.start()
-    # Until it waits: a driving thread is the only sign, and none that a program sees.
+    # Until it waits: a polling thread is the only sign, and none that a program sees.
     time.sleep(0.1)
     ctx.destroy(linger=0)
     thread.join(8)
