@@ -11,8 +11,10 @@ What fails with pyzmq's wheel, too:
   often aborts the process. Here it ends as it should, and has a test
 """
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -86,6 +88,7 @@ def start(python, tmp_path, *command):
         text=True,
         env=environment(python, tmp_path),
         cwd=tmp_path,
+        start_new_session=True,  # ended together with its children
     )
 
 
@@ -93,12 +96,18 @@ def program(python, tmp_path, name, *arguments):
     return start(python, tmp_path, str(PROGRAMS / name), *arguments)
 
 
+def end_group(process):
+    """Ends a program and what it started: children that live on would hold its pipes open."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
 def result(process, timeout=80):
     """What the program printed; it must succeed."""
     try:
         out, err = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
-        process.kill()
+        end_group(process)
         out, err = process.communicate()
         pytest.fail(f"not done within {timeout} s: {out}\n{err}")
     assert process.returncode == 0, f"{out}\n{err}"
@@ -160,7 +169,7 @@ def test_an_asyncio_rpc_library_runs_on_fastmq(python, tmp_path):
             assert result(process) == "zmq fastmq.asyncio fastmq.asyncio\n"
     finally:
         for process in (client, server):
-            process.kill()
+            end_group(process)
             process.communicate()
 
 

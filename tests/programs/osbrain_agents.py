@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Agents of osBrain, processes of their own, push, publish and ask each other."""
 
+import os
+import tempfile
 import time
+
+# Where its agents have their ipc endpoints: a path in a test's directory would be too long.
+os.environ["XDG_RUNTIME_DIR"] = tempfile.mkdtemp()
 
 import osbrain
 import Pyro4
@@ -28,6 +33,13 @@ def main() -> None:
     # The answers to broadcasts, which nobody here asks with, stay on this machine.
     Pyro4.config.NS_BCHOST, Pyro4.config.NS_BCPORT = "127.0.0.1", 0
     server = run_nameserver()
+    try:
+        talk()
+    finally:
+        server.shutdown(timeout=30)
+
+
+def talk() -> None:
     alice = run_agent("alice")
     bob = run_agent("bob")
     bob.set_attr(kept=[])
@@ -56,7 +68,6 @@ def main() -> None:
     alice.set_method(zmq_module)
     module = alice.zmq_module()
     alice.close_all(linger=0.0)
-    server.shutdown(timeout=30)
     print(zmq.__name__, module, len(pushed))
 
 
