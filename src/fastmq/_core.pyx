@@ -37,7 +37,7 @@ from fastmq._engine cimport *
 
 import os
 import threading
-from sys import modules
+import sys
 import warnings
 from operator import index
 from threading import Event
@@ -432,9 +432,12 @@ cdef int own_copy(msg *m) noexcept:
     return msg_own(m)
 
 
+cdef object loaded_modules = sys.modules
+
+
 cdef Py_ssize_t default_threshold() except -1:
     """COPY_THRESHOLD of the package, which a program may set."""
-    package = modules.get(shown_name)
+    package = loaded_modules.get(shown_name)
     return COPY_THRESHOLD if package is None else vars(package).get("COPY_THRESHOLD", COPY_THRESHOLD)
 
 

@@ -12,7 +12,7 @@ from ..constants import PAIR, Event
 if TYPE_CHECKING:
     from asyncio import Future
 
-    from ..socket import Socket
+    from .. import socket as sockets  # by this name documentation finds one Socket, not six
 
 
 class _MonitorMessage(TypedDict):
@@ -37,13 +37,13 @@ async def _parse_awaited(msg: Awaitable[Sequence[Any]]) -> _MonitorMessage:
 
 
 @overload
-def recv_monitor_message(socket: Socket[bytes], flags: int = 0) -> _MonitorMessage: ...
+def recv_monitor_message(socket: sockets.Socket[bytes], flags: int = 0) -> _MonitorMessage: ...
 @overload
 def recv_monitor_message(
-    socket: Socket[Future[Any]], flags: int = 0
+    socket: sockets.Socket[Future[Any]], flags: int = 0
 ) -> Awaitable[_MonitorMessage]: ...
 def recv_monitor_message(
-    socket: Socket[Any], flags: int = 0
+    socket: sockets.Socket[Any], flags: int = 0
 ) -> _MonitorMessage | Awaitable[_MonitorMessage]:
     """Receives and parses one event; of an asynchronous socket, an awaitable of it.
 
