@@ -10,6 +10,7 @@
 #include "os/poller.h"
 #include "os/thread.h"
 #include "os/wakeup.h"
+#include "reactor/poll.h"
 #include "reactor/reactor.h"
 
 /* A caller that wrote so lately is in the middle of it and will write the rest. It is left to that

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Polling by the calling thread: waiting, spinning, reading. The rules are in reactor.h. */
+#include "reactor/poll.h"
+
 #include "fastmq.h"
 #include "reactor/io_thread.h"
 #include "reactor/reactor.h"

@@ -17,6 +17,7 @@
 #include "base/map.h"
 #include "fastmq.h"
 #include "reactor/notify.h"
+#include "reactor/poll.h"
 #include "reactor/reactor.h"
 
 #define BATCH 64

@@ -180,18 +180,6 @@ static inline void reactor_leave(struct reactor *r)
 /* From now on every call answers `code`, and the threads inside come out. Lock held. */
 void reactor_stop(struct reactor *r, int code);
 
-/* ---- polling: poll.c ---- */
-
-/*
- * Waits, with the lock held, until something changed, polling where no other thread does: 0, or
- * -EAGAIN when `deadline` (clock_now time) passed, -EINTR, or the stop code. Releases the lock and
- * takes it again. With deadline 0 it only looks at the network once.
- */
-int reactor_wait(struct reactor *r, uint64_t deadline);
-/* One pass of polling without waiting; for the I/O thread. `fired`: the poller says that something
- * is there, but not what. Lock held. */
-void reactor_poll_once(struct reactor *r, bool fired);
-
 /* ---- for other threads ---- */
 
 /* Wakes the thread that sleeps in the poller, if one does. */

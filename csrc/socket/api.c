@@ -8,6 +8,7 @@
 #include "net/conn.h"
 #include "net/endpoint.h"
 #include "reactor/notify.h"
+#include "reactor/poll.h"
 #include "socket/ctx.h"
 #include "socket/registry.h"
 #include "socket/socket.h"

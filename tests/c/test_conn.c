@@ -10,6 +10,7 @@
 #include "net/conn.h"
 #include "net/flush.h"
 #include "pipe/pattern_ops.h"
+#include "reactor/poll.h"
 
 /* ---- a pattern with one peer, and what stands on the connections ---- */
 

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* Polling: waiting in a reactor's poller and reading. reactor.h says which threads do so. */
+#ifndef REACTOR_POLL_H
+#define REACTOR_POLL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct reactor;
+
+/*
+ * Waits, with the lock held, until something changed, polling where no other thread does: 0, or
+ * -EAGAIN when `deadline` (clock_now time) passed, -EINTR, or the stop code. Releases the lock and
+ * takes it again. With deadline 0 it only looks at the network once.
+ */
+int reactor_wait(struct reactor *r, uint64_t deadline);
+/* One pass of polling without waiting; for the I/O thread. `fired`: the poller says that something
+ * is there, but not what. Lock held. */
+void reactor_poll_once(struct reactor *r, bool fired);
+
+#endif
