@@ -1258,3 +1258,74 @@ def test_a_sender_at_its_mark_wakes_the_loop_once_a_piece(
     loop.close()
     reader.join()
     assert loop.calls < count * pieces
+
+
+# ---- receives that state or type do not allow yet ----
+
+
+@pytest.mark.parametrize("verb", ["recv", "recv_multipart", "recv_string", "recv_into"])
+@in_loops
+async def test_a_req_may_wait_for_its_reply_before_it_asks(verb: str, pair: Any) -> None:
+    req, rep = pair(zmq.REQ, zmq.REP)
+    room = bytearray(5)
+    waiting = asyncio.ensure_future(getattr(req, verb)(*[room] * (verb == "recv_into")))
+    second = asyncio.ensure_future(req.recv())
+    await turns()
+    await soon(req.send(b"first"))
+    await soon(rep.send(await soon(rep.recv())))
+    wanted = {"recv_multipart": [b"first"], "recv_string": "first", "recv_into": 5}
+    assert await soon(waiting) == wanted.get(verb, b"first")
+    await turns()
+    assert not second.done()
+    await soon(req.send(b"second"))
+    await soon(rep.send(await soon(rep.recv())))
+    assert await soon(second) == b"second"
+
+
+@in_loops
+async def test_a_rep_may_wait_for_the_next_request_before_it_replies(amake: Make) -> None:
+    rep = amake(zmq.REP)
+    rep.bind(name := f"inproc://{unique('early')}")
+    askers = [amake(zmq.REQ) for _ in range(2)]
+    for n, asker in enumerate(askers):
+        asker.connect(name)
+        await soon(asker.send(b"%d" % n))
+    first = await soon(rep.recv())
+    waiting = asyncio.ensure_future(rep.recv())
+    await turns()
+    assert not waiting.done()
+    await soon(rep.send(first))
+    assert {first, await soon(waiting)} == {b"0", b"1"}
+
+
+@in_loops
+async def test_a_cancelled_wait_gives_way_to_the_one_behind_it(pair: Any) -> None:
+    req, rep = pair(zmq.REQ, zmq.REP)
+    waits = [asyncio.ensure_future(req.recv()) for _ in range(2)]
+    await turns()
+    waits[0].cancel()
+    await soon(req.send(b"q"))
+    await soon(rep.send(await soon(rep.recv())))
+    assert await soon(waits[1]) == b"q"
+    assert waits[0].cancelled()
+
+
+@pytest.mark.parametrize("kind", ["REQ", "PUSH", "PUB"])
+@in_loops
+async def test_a_forbidden_receive_ends_with_its_time(kind: str, amake: Make) -> None:
+    sock = amake(getattr(zmq, kind))
+    error = zmq.EFSM if kind == "REQ" else zmq.ENOTSUP
+    for ms in (0, 5):
+        sock.rcvtimeo = ms
+        with pytest.raises(zmq.Again):
+            await soon(sock.recv())
+    with raises_errno(error):
+        await soon(sock.recv(zmq.DONTWAIT))
+    sock.rcvtimeo = -1
+    waiting = asyncio.ensure_future(sock.recv())
+    await turns()
+    assert not waiting.done()
+    assert await soon(sock.poll(0)) == 0
+    sock.close()
+    with pytest.raises(asyncio.CancelledError):
+        await soon(waiting)

@@ -12,8 +12,6 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from fastmq import Errno
-
 from . import script
 from .driver import ROOT
 
@@ -34,26 +32,13 @@ def outcomes(module: str, seeds: list[int], timeout: float = 300) -> dict[int, l
     return {int(seed): rows for seed, rows in json.loads(done.stdout.splitlines()[-1]).items()}
 
 
-def refused(ours: str, theirs: str) -> bool:
-    """Whether both did not receive where the type or the state of the socket does not allow it:
-    fastmq says so, pyzmq waits."""
-    what, _, came = ours.partition(": ")
-    if "recv" not in what:
-        return False
-    for error in (f"ZMQError {int(Errno.EFSM)}", f"ZMQError {int(Errno.ENOTSUP)}"):
-        for waited in ("nothing came", "Again 11"):
-            if came.replace(error, waited) == theirs.partition(": ")[2]:
-                return True
-    return came.replace("False", "True", 1) == theirs.partition(": ")[2]
-
-
 def first_difference(ours: list[str], theirs: list[str]) -> tuple[int, str, str] | None:
     """The number of the outcome that differs, and what it was. Where pyzmq hangs ends what is
     defined."""
     for n, (mine, other) in enumerate(itertools.zip_longest(ours, theirs, fillvalue="nothing")):
         if other.endswith(script.HANGS):
             return None
-        if mine != other and not refused(mine, other):
+        if mine != other:
             return n, mine, other
     return None
 

@@ -398,7 +398,7 @@ cdef class _LoopWaiters:
                     self.leaves(w)
                     w.failure(e)
                 continue
-            if rc == -EAGAIN:
+            if may_come(w, rc):
                 break
             look = False
             if w.place is None:  # it was ended while other threads ran

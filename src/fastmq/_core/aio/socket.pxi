@@ -87,7 +87,7 @@ cdef class AsyncSocket(Socket):
                     return passing_in(loop, value, w)
                 self.completions += 1
                 return finished_in(loop, value)
-            if rc != -EAGAIN:
+            if not may_come(w, rc):
                 return failed_in(loop, receive_error(w, rc))
         ms = limit_of(w.flags, timeout, fmq_rcvtimeo(self.s))
         if ms == 0:

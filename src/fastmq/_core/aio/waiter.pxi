@@ -169,6 +169,12 @@ cdef object receive_error(_Waiter w, int rc):
     return error_of(rc)
 
 
+cdef inline bint may_come(_Waiter w, int rc) noexcept:
+    """Whether a receive that got nothing waits. It also does where the socket's state or type does
+    not allow it: another task's send may be what it waits for."""
+    return rc == -EAGAIN or (rc < 0 and (rc == -FMQ_EFSM or rc == -ENOTSUP) and not w.flags & 1)
+
+
 cdef bint is_again(object error):
     return isinstance(error, errors.Again)
 
