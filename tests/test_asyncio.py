@@ -1329,3 +1329,22 @@ async def test_a_forbidden_receive_ends_with_its_time(kind: str, amake: Make) ->
     sock.close()
     with pytest.raises(asyncio.CancelledError):
         await soon(waiting)
+
+
+@in_loops
+async def test_what_comes_while_a_receive_is_too_early_is_read(amake: Make) -> None:
+    """A question drops what came before it: also what came while a receive waited."""
+    router, req = amake(zmq.ROUTER, router_mandatory=1), amake(zmq.REQ, routing_id=b"q")
+    req.connect(f"tcp://127.0.0.1:{router.bind_to_random_port('tcp://127.0.0.1')}")
+    early = asyncio.ensure_future(req.recv())
+    while True:
+        try:
+            await soon(router.send_multipart([b"q", b"", b"stale"]))
+            break
+        except zmq.ZMQError:
+            await asyncio.sleep(0.001)
+    await asyncio.sleep(0.05)
+    await soon(req.send(b"question"))
+    assert (await soon(router.recv_multipart()))[2] == b"question"
+    await soon(router.send_multipart([b"q", b"", b"answer"]))
+    assert await soon(early) == b"answer"

@@ -399,6 +399,8 @@ cdef class _LoopWaiters:
                     w.failure(e)
                 continue
             if may_come(w, rc):
+                if rc != -EAGAIN:  # nobody has looked at what the loop was called for
+                    self.waits.events()
                 break
             look = False
             if w.place is None:  # it was ended while other threads ran
