@@ -834,6 +834,29 @@ async def test_awaits_that_complete_at_once_let_other_tasks_run(amake: Make, ver
     await makes_progress(push, pull, lambda: VERBS[verb](push, pull))
 
 
+FAILURES: dict[str, Callable[[Any, Any], Any]] = {
+    "recv DONTWAIT": lambda push, pull: pull.recv(zmq.DONTWAIT),
+    "recv_multipart DONTWAIT": lambda push, pull: pull.recv_multipart(zmq.DONTWAIT),
+    "recv_string DONTWAIT": lambda push, pull: pull.recv_string(zmq.DONTWAIT),
+    "send DONTWAIT": lambda push, pull: push.send(b"x", zmq.DONTWAIT),
+    "send_multipart DONTWAIT": lambda push, pull: push.send_multipart([b"x", b"y"], zmq.DONTWAIT),
+}
+
+
+@pytest.mark.parametrize("verb", FAILURES)
+@in_loops
+async def test_awaits_that_fail_at_once_let_other_tasks_run(amake: Make, verb: str) -> None:
+    full, empty = amake(zmq.PUSH), amake(zmq.PULL)  # without a peer
+    push, pull = amake(zmq.PUSH), amake(zmq.PULL)
+    join(push, pull)
+
+    async def step() -> None:
+        with pytest.raises(zmq.ZMQError):
+            await FAILURES[verb](full, empty)
+
+    await makes_progress(push, pull, step)
+
+
 @pytest.mark.parametrize("timeout", [None, 0, 1000])
 @in_loops
 async def test_polls_always_let_other_tasks_run(amake: Make, timeout: Any) -> None:

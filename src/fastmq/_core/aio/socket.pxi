@@ -59,6 +59,13 @@ cdef class AsyncSocket(Socket):
         self.completions += 1
         return True
 
+    cdef object failed(self, object loop, object error):
+        """A Future of what failed at once: awaiting failures starves nobody either."""
+        if not self.may_complete():
+            return failing_in(loop, error)
+        self.completions += 1
+        return failed_in(loop, error)
+
     # -- receiving --
 
     cdef object receive(self, _Waiter w, object timeout):
@@ -71,7 +78,7 @@ cdef class AsyncSocket(Socket):
         if self.s is NULL:
             unusable()
         if fmq_closed(self.s):
-            return failed_in(loop, receive_error(w, -ENOTSOCK))
+            return self.failed(loop, receive_error(w, -ENOTSOCK))
         waits = self.join()
         place = waits.place_in(loop)
         w.socket = self
@@ -80,7 +87,7 @@ cdef class AsyncSocket(Socket):
             try:
                 value = self.probe(waits, w, &rc)
             except Exception as e:
-                return failed_in(loop, e)
+                return self.failed(loop, e)
             if rc >= 0:
                 if w.keeps:
                     w.let_go()
@@ -88,10 +95,10 @@ cdef class AsyncSocket(Socket):
                 self.completions += 1
                 return finished_in(loop, value)
             if not may_come(w, rc):
-                return failed_in(loop, receive_error(w, rc))
+                return self.failed(loop, receive_error(w, rc))
         ms = limit_of(w.flags, timeout, fmq_rcvtimeo(self.s))
         if ms == 0:
-            return failed_in(loop, make_error(-EAGAIN))
+            return self.failed(loop, make_error(-EAGAIN))
         return self.wait(place, w, ms, FMQ_POLLIN)
 
     cdef object probe(self, _SocketWaiters waits, _Waiter w, int *rc):
@@ -258,7 +265,7 @@ cdef class AsyncSocket(Socket):
         if self.s is NULL:
             unusable()
         if fmq_closed(self.s):
-            return failed_in(loop, error_of(-ENOTSOCK))
+            return self.failed(loop, error_of(-ENOTSOCK))
         waits = self.join()
         place = waits.place_in(loop)
         w.socket = self
@@ -270,17 +277,17 @@ cdef class AsyncSocket(Socket):
                 value = self.send_now(w)
             except Exception as e:
                 if not is_again(e) or w.flags & 1:
-                    return failed_in(loop, e)
+                    return self.failed(loop, e)
             else:
                 if not self.may_complete():
                     return passing_in(loop, value, None)
                 self.completions += 1
                 return finished_in(loop, value)
         elif w.flags & 1:
-            return failed_in(loop, make_error(-EAGAIN))
+            return self.failed(loop, make_error(-EAGAIN))
         ms = fmq_sndtimeo(self.s) if timeout is None else as_timeout(timeout)
         if ms == 0:
-            return failed_in(loop, make_error(-EAGAIN))
+            return self.failed(loop, make_error(-EAGAIN))
         future = self.wait(place, w, ms, FMQ_POLLOUT)
         if place.senders.count == 1 or waits.addresses:
             place.serve_senders()
@@ -404,7 +411,7 @@ cdef class AsyncSocket(Socket):
         waits = self.join()
         events = waits.events()
         if events < 0:
-            return failed_in(loop, error_of(events))
+            return self.failed(loop, error_of(events))
         if ms == 0:
             return passing_in(loop, events & flags, None)
         future = Pending(loop=loop)

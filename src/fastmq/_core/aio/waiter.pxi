@@ -149,6 +149,14 @@ cdef object passing_in(object loop, object value, _Waiter w):
     return future
 
 
+cdef object failing_in(object loop, object error):
+    """A failed Future whose await goes through the loop."""
+    future = Passing(loop=loop)
+    future.waiter = nothing_taken
+    future.set_exception(error)
+    return future
+
+
 def passing(loop, value):
     """A finished Future whose await lets other tasks run."""
     return passing_in(loop, value, None)
