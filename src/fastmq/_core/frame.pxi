@@ -1,0 +1,316 @@
+# SPDX-License-Identifier: MIT
+# Part of _core.pyx: messages: what goes into the engine and what comes out; Frame.
+
+
+cdef object take_bytes(msg *m):
+    """The message's bytes as an object; the message is consumed. An object that came by reference
+    is handed on itself."""
+    cdef void *owner
+    cdef size_t size = msg_size(m)
+    if m.kind == MSG_OBJECT:
+        owner = core_owner(m)
+        if PyBytes_CheckExact(<object>owner) and <size_t>PyBytes_GET_SIZE(<object>owner) == size:
+            whole = <object>owner
+            Py_DECREF(whole)  # the message's reference: `whole` holds its own
+            return whole
+    try:
+        return PyBytes_FromStringAndSize(<const char *>msg_data(m), <Py_ssize_t>size)
+    finally:
+        msg_drop(m)
+
+
+cdef object not_bytes(object data, str name):
+    if isinstance(data, str):
+        return TypeError(f"{name} must be bytes-like, not str; use send_string() or encode it")
+    return TypeError(f"{name} must be bytes-like, not {type(data).__name__}")
+
+
+cdef object hold(msg *m, object data, bint track):
+    """Makes m a reference to the buffer of `data`, kept alive until the engine is done. Returns the
+    event that is set then, or None."""
+    cdef _Held h = _Held()
+    cdef int rc
+    PyObject_GetBuffer(data, &h.buf, PyBUF_ANY_CONTIGUOUS)
+    h.held = True
+    if track:
+        h.event = Event()
+    rc = msg_init_foreign(m, h.buf.buf, <size_t>h.buf.len, release_held, <void *>h)
+    if rc < 0:
+        fail(rc)
+    Py_INCREF(h)
+    return h.event
+
+
+cdef object build(msg *m, object data, bint copy, bint track, Py_ssize_t threshold, str name):
+    """One part from what the caller gave: on success m is to be sent or dropped. Bytes are
+    borrowed, see msg_own. Returns what a tracker has to watch: an Event, a tracked Frame, or
+    None."""
+    cdef Py_buffer buf
+    cdef Frame frame
+    cdef int rc
+    if PyBytes_Check(data):
+        if track and not copy and PyBytes_GET_SIZE(data) >= threshold:
+            return hold(m, data, True)
+        msg_init_borrowed(m, PyBytes_AS_STRING(data), <size_t>PyBytes_GET_SIZE(data), <void *>data)
+        return None
+    if isinstance(data, Frame):
+        frame = <Frame>data
+        rc = msg_dup(m, &frame.m)
+        if rc < 0:
+            fail(rc)
+        m.flags = 0
+        if track and frame.tracker is None:
+            msg_drop(m)
+            raise ValueError("Not a tracked message")
+        return frame if track else None
+    if isinstance(data, str):
+        raise not_bytes(data, name)
+    try:
+        PyObject_GetBuffer(data, &buf, PyBUF_ANY_CONTIGUOUS)
+    except TypeError:
+        raise not_bytes(data, name) from None
+    try:
+        if not copy and buf.len >= threshold:
+            return hold(m, data, track)
+        rc = msg_init_copy(m, buf.buf, <size_t>buf.len)
+        if rc < 0:
+            fail(rc)
+        return None
+    finally:
+        PyBuffer_Release(&buf)
+
+
+cdef inline object finished_tracker():
+    return done_tracker
+
+
+cdef object tracker_of(list watched):
+    finished = finished_tracker()
+    return tracker_class(*watched) if watched else finished
+
+
+cdef int own_copy(msg *m) noexcept:
+    """As msg_own, but what is borrowed is copied, not referenced."""
+    if m.kind == MSG_BORROWED:
+        m.flags |= PART_NOREF
+    return msg_own(m)
+
+
+cdef object loaded_modules = sys.modules
+
+
+cdef Py_ssize_t default_threshold() except -1:
+    """COPY_THRESHOLD of the package, which a program may set."""
+    package = loaded_modules.get(shown_name)
+    return COPY_THRESHOLD if package is None else vars(package).get("COPY_THRESHOLD", COPY_THRESHOLD)
+
+
+@cython.freelist(32)
+cdef class Frame:
+    """One part of a message, with its memory and what is known about where it came from.
+
+    data: bytes-like; kept by reference when copy is False, or by default from copy_threshold bytes
+        on. track: .tracker then tells when the engine is done with the memory.
+    """
+
+    cdef msg m
+    cdef meta *props
+    cdef object content      # the bytes, once they were asked for
+    cdef object view         # a weak reference to the buffer, once it was asked for
+    cdef public object tracker
+    cdef public object tracker_event
+    cdef public bint more  # further parts of the message follow
+    cdef str group_name
+    cdef Py_ssize_t exports  # buffers of it that are in use
+    cdef object __weakref__
+
+    def __cinit__(self):
+        msg_init(&self.m)
+
+    def __init__(self, data=None, track=False, copy=None, copy_threshold=None):
+        cdef Py_ssize_t threshold = default_threshold() if copy_threshold is None else copy_threshold
+        cdef msg fresh
+        cdef int rc
+        if data is None:
+            data = b""
+        if isinstance(data, str):
+            raise TypeError("data must be bytes-like, not str: encode it first")
+        if copy is None:
+            copy = memoryview(data).nbytes < threshold
+        if track and not copy:
+            self.tracker_event = hold(&fresh, data, True)
+            finished_tracker()
+            self.tracker = tracker_class(self.tracker_event)
+        else:
+            build(&fresh, data, copy, False, threshold, "data")
+            rc = own_copy(&fresh) if copy else msg_own(&fresh)
+            if rc < 0:
+                fail(rc)
+            if track:
+                self.tracker = finished_tracker()
+        with cython.critical_section(self):
+            if self.exports > 0:
+                msg_drop(&fresh)
+                raise BufferError("the frame cannot be made anew: a buffer of it is in use")
+            msg_drop(&self.m)
+            self.m = fresh
+            self.content = None
+            self.view = None
+
+    def __dealloc__(self):
+        msg_drop(&self.m)
+        meta_unref(self.props)
+
+    def __getbuffer__(self, Py_buffer *buffer, int flags):
+        with cython.critical_section(self):
+            PyBuffer_FillInfo(buffer, self, <void *>msg_data(&self.m),
+                              <Py_ssize_t>msg_size(&self.m), not msg_is_sole(&self.m), flags)
+            self.exports += 1
+
+    def __releasebuffer__(self, Py_buffer *buffer):
+        with cython.critical_section(self):
+            self.exports -= 1
+
+    def __len__(self):
+        return <Py_ssize_t>msg_size(&self.m)
+
+    def __bytes__(self):
+        return self.bytes
+
+    def __repr__(self):
+        cdef Py_ssize_t size = <Py_ssize_t>msg_size(&self.m)
+        cdef bytes start = <bytes>PyBytes_FromStringAndSize(
+            <const char *>msg_data(&self.m), size if size <= 16 else 12)
+        more = "" if size <= 16 else f"...{size_text(size)}"
+        return f"<{shown_class(type(self))}({start!r}{more})>"
+
+    def __copy__(self):
+        return self.fast_copy()
+
+    def fast_copy(self):
+        """Another Frame over the same memory."""
+        cdef Frame other = Frame.__new__(type(self))
+        cdef msg m
+        cdef int rc = msg_dup(&m, &self.m)
+        if rc < 0:
+            fail(rc)
+        other.m = m
+        other.props = self.props
+        if other.props is not NULL:
+            meta_ref(other.props)
+        with cython.critical_section(self):
+            other.content = self.content
+        other.tracker = self.tracker
+        other.tracker_event = self.tracker_event
+        other.more = self.more
+        other.group_name = self.group_name
+        return other
+
+    @property
+    def buffer(self):
+        """A memoryview of the content, which keeps the frame alive; the same one as long as there
+        is one. Writable where the memory is the frame's alone, as of all that came over tcp or ipc;
+        read-only where others may see it: a bytes object, what inproc hands on, a frame's copies."""
+        with cython.critical_section(self):
+            found = self.view() if self.view is not None else None
+            if found is None:
+                found = memoryview(self)
+                self.view = weak_reference(found)
+            return found
+
+    @property
+    def bytes(self):
+        """The content as bytes: copied when first asked for, the same object from then on."""
+        with cython.critical_section(self):
+            if self.content is None:
+                self.content = PyBytes_FromStringAndSize(
+                    <const char *>msg_data(&self.m), <Py_ssize_t>msg_size(&self.m))
+            return self.content
+
+    @property
+    def routing_id(self):
+        """Number of the peer, on SERVER and PEER sockets; 0 otherwise."""
+        return self.m.routing_id
+
+    @routing_id.setter
+    def routing_id(self, value):
+        self.set("routing_id", value)
+
+    @property
+    def group(self):
+        """Group of a RADIO or DISH message; empty otherwise."""
+        return self.group_name or ""
+
+    @group.setter
+    def group(self, value):
+        self.set("group", value)
+
+    def get(self, option):
+        """A MessageOption's number, or by name: a property of the connection the frame came from
+        ("Peer-Address", "Socket-Type", "User-Id", "Routing-Id", "X-...") as str, "routing_id"
+        or "group". ZMQError(EINVAL) when there is none."""
+        cdef const uint8_t *value = NULL
+        cdef size_t size = 0
+        if isinstance(option, int):
+            if option == MESSAGE_MORE:
+                return int(self.more)
+            if option == MESSAGE_SRCFD:
+                return -1
+            if option == MESSAGE_SHARED:
+                return int(self.m.kind != MSG_INLINE)
+            raise make_error(-EINVAL, f"{option} is no MessageOption")
+        if isinstance(option, bytes):
+            option = option.decode()
+        if not isinstance(option, str):
+            raise TypeError(f"option must be int or str, not {type(option).__name__}")
+        if option == "routing_id":
+            return self.m.routing_id
+        if option == "group":
+            return self.group
+        name = option.encode()
+        if self.props is NULL or meta_get(self.props, name, &value, &size) < 0:
+            raise make_error(-EINVAL, f"the frame has no property {option!r}")
+        return PyBytes_FromStringAndSize(<const char *>value, <Py_ssize_t>size).decode(
+            "utf-8", "replace")
+
+    def set(self, option, value):
+        """Sets "routing_id" (a positive int) or "group" (str of at most 255 bytes)."""
+        if option == "routing_id":
+            if not isinstance(value, int):
+                raise TypeError(f"routing_id must be int, not {type(value).__name__}")
+            if not 0 < value < 2**32:
+                raise make_error(-EINVAL, "routing_id must be between 1 and 4294967295")
+            self.m.routing_id = value
+        elif option == "group":
+            if isinstance(value, bytes):
+                value = value.decode()
+            if not isinstance(value, str):
+                raise TypeError(f"group must be str, not {type(value).__name__}")
+            if len(value.encode()) > 255:
+                raise make_error(-EINVAL, "group must have at most 255 bytes")
+            self.group_name = value
+        else:
+            raise make_error(-EINVAL, f"{option!r} of a frame cannot be set")
+
+    def __getitem__(self, key):
+        return self.get(key)
+
+    def __reduce__(self):
+        raise TypeError("a Frame cannot be pickled: send its bytes")
+
+
+cdef Frame take_frame(msg *m, meta *props, bint track):
+    """The message as a Frame; message and metadata reference are consumed."""
+    cdef Frame frame
+    cdef int rc = msg_detach(m)
+    if rc < 0:
+        msg_drop(m)
+        meta_unref(props)
+        fail(rc)
+    frame = Frame.__new__(Frame)
+    frame.m = m[0]
+    frame.props = props
+    frame.more = (m.flags & PART_MORE) != 0
+    if track:
+        frame.tracker = finished_tracker()
+    return frame

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+# Part of _core.pyx: what concerns the library as a whole.
+
+
+def strerror(int errno):
+    """Text for an error number, ZeroMQ's own included."""
+    cdef bytes text = fmq_strerror(errno)
+    return text.decode("utf-8", "replace")
+
+
+def zmq_errno():
+    """Number of the last error that a call of this module raised; 0 when there was none."""
+    return last_errno
+
+
+def has(capability):
+    """Whether the engine has a transport or mechanism: "ipc", "inproc", "curve", "draft" ..."""
+    if not isinstance(capability, (str, bytes)):
+        raise TypeError(f"capability must be str, not {type(capability).__name__}")
+    cdef bytes name = capability.encode() if isinstance(capability, str) else capability
+    return have_crypto() if name == b"curve" else fmq_has(name) > 0
+
+
+def poller_name():
+    """What waits for descriptors: "epoll", "kqueue" or "poll"."""
+    cdef bytes name = fmq_poller_name()
+    return name.decode()
+
+
+def package_name():
+    """What texts call the package: "fastmq", or "zmq" while fastmq.compat is installed."""
+    return shown_name
+
+
+def set_package_name(str name not None):
+    """Sets package_name()."""
+    global shown_name
+    shown_name = name
+
+
+def shown_class(cls):
+    """How a repr names a class: the package's own ones by the name under which programs find them;
+    a class may name itself, by `_repr_cls` in its body."""
+    cdef str name
+    given = cls.__dict__.get("_repr_cls")
+    if isinstance(given, str):
+        return given
+    package, _, module = cls.__module__.partition(".")
+    if package != "fastmq":
+        return f"{cls.__module__}.{cls.__name__}"
+    if module == "green.core":
+        module = "green"
+    elif module in ("_core", "context", "frame", "socket"):
+        module = ""
+    name = "Socket" if module == "" and issubclass(cls, Socket) else cls.__name__
+    return ".".join(part for part in (shown_name, module, name) if part)
+
+
+cdef str size_text(Py_ssize_t size):
+    """A number of bytes in its largest whole unit."""
+    if size >= 1_000_000_000:
+        return f"{size // 1_000_000_000}GB"
+    if size >= 1024 * 1024:
+        return f"{size // 1_000_000}MB"
+    if size >= 1000:
+        return f"{size // 1000}kB"
+    return f"{size}B"
+
+
+def open_fds():
+    """Descriptors that the engine holds now."""
+    return fmq_open_fds()
+
+
+def live_blocks():
+    """Allocations of the engine that are alive; 0 unless built with FASTMQ_DEBUG."""
+    return fmq_live_blocks()
