@@ -857,6 +857,27 @@ async def test_awaits_that_fail_at_once_let_other_tasks_run(amake: Make, verb: s
     await makes_progress(push, pull, step)
 
 
+@in_loops
+async def test_timers_and_other_sockets_are_heard_beside_awaits_that_complete_at_once(
+    amake: Make,
+) -> None:
+    """No other task is ready to run: the loop finds them in its next turn only."""
+    push, pull = amake(zmq.PUSH, sndhwm=0), amake(zmq.PULL, rcvhwm=0)
+    join(push, pull)
+    left, right = amake(zmq.PUSH), amake(zmq.PULL)
+    join(left, right)
+    for _ in range(3):
+        fired: list[bool] = []
+        asyncio.get_running_loop().call_later(0.005, fired.append, True)
+        other = asyncio.ensure_future(right.recv())
+        await turns()
+        assert not other.done()
+        await left.send(b"x")
+        while not (fired and other.done()):
+            await push.send(b"x")
+            await pull.recv()
+
+
 @pytest.mark.parametrize("timeout", [None, 0, 1000])
 @in_loops
 async def test_polls_always_let_other_tasks_run(amake: Make, timeout: Any) -> None:

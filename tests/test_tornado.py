@@ -4,7 +4,7 @@
 import asyncio
 import importlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -412,3 +412,125 @@ def test_deprecated_modules_warn() -> None:
     with pytest.warns(DeprecationWarning):
         module.install()
     assert submodule("eventloop").IOLoop is tornado_ioloop.IOLoop
+
+
+CAP = 10_000
+"""Bytes that may be queued in the context of these streams."""
+
+
+@pytest.fixture
+def capped(accounting: None) -> Iterator[Any]:
+    made: list[Any] = []
+    with zmq.Context() as context:
+        context.max_queued_bytes = CAP
+
+        def new(kind: int, **options: Any) -> Any:
+            made.append(context.socket(kind, linger=0, **options))
+            return made[-1]
+
+        yield new
+        for sock in made:
+            sock.close()
+
+
+def room_in_bytes(make: Any) -> tuple[Any, Any, list[Any], Callable[[], Any]]:
+    push, pull = make(zmq.PUSH), make(zmq.PULL)
+    push.set(zmq.SocketOption.SNDHWM_BYTES, 1000)
+    pull.set(zmq.SocketOption.RCVHWM_BYTES, 1000)
+    pull.bind("inproc://" + unique("bytes"))
+    push.connect(pull.last_endpoint)
+    return push, pull, [b"f" * 300], lambda: pull.recv_multipart(zmq.DONTWAIT)
+
+
+def room_in_the_context(make: Any) -> tuple[Any, Any, list[Any], Callable[[], Any]]:
+    push, pull = make(zmq.PUSH, sndhwm=0), make(zmq.PULL, rcvhwm=0)
+    assert push.context.max_queued_bytes == CAP
+    pull.bind("inproc://" + unique("queued"))
+    push.connect(pull.last_endpoint)
+    return push, pull, [b"f" * 3000], lambda: pull.recv_multipart(zmq.DONTWAIT)
+
+
+def room_of_one_peer(make: Any) -> tuple[Any, Any, list[Any], Callable[[], Any]]:
+    router = make(zmq.ROUTER, router_mandatory=1, sndhwm=2)
+    router.bind("inproc://" + unique("peer"))
+    peers = []
+    for name in (b"A", b"B"):  # there is always room for B: the socket is always writable
+        peers.append(make(zmq.DEALER, routing_id=name, rcvhwm=2))
+        peers[-1].connect(router.last_endpoint)
+        peers[-1].send(b"here")
+        router.recv_multipart()
+    return router, peers[0], [b"A", b"f"], lambda: [b"A", *peers[0].recv_multipart(zmq.DONTWAIT)]
+
+
+@fastmq_only("pyzmq's stream blocks its loop")
+@pytest.mark.parametrize("room", [room_in_bytes, room_in_the_context, room_of_one_peer])
+def test_a_stream_never_blocks_its_loop_where_a_writable_socket_has_no_room(
+    capped: Any, room: Callable[[Any], Any]
+) -> None:
+    """The message that has no room stays the first, and is sent when there is some."""
+    socket, peer, filler, receive = room(capped)
+    socket.sndtimeo = int(SOON * 4000)  # a send that may wait would hold up the loop for as long
+
+    async def main() -> None:
+        sender = zmqstream.ZMQStream(socket)
+        sent: list[Any] = []
+        failed: list[Any] = []
+
+        def on_send(parts: Any, status: Any) -> None:
+            sent.append(parts[-1])
+            if isinstance(status, Exception):
+                failed.append(status)
+
+        sender.on_send(on_send)
+        wanted = [b"%d:" % i + filler[-1] for i in range(100)]
+        for data in wanted:
+            sender.send_multipart([*filler[:-1], data])
+        assert sender.flush(zmq.POLLOUT) < len(wanted)  # it returns
+        await until("the first message waits", lambda: sender._blocked or not socket.poll(0, 2))
+        before = len(sent)
+        await turns(50)
+        assert sender.sending() and before <= len(sent) < len(wanted)
+        got: list[Any] = []
+
+        def receive_one() -> bool:
+            if peer.poll(0):
+                got.append(receive()[-1])
+            return len(got) == len(wanted)
+
+        await until("all came", receive_one)
+        await until("all are sent", lambda: not sender.sending())
+        assert got == wanted == sent and not failed
+        sender.close()
+
+    run(main())
+
+
+@fastmq_only("pyzmq's stream blocks its loop")
+def test_a_stream_never_blocks_its_loop_when_another_sender_took_the_room(pair: Any) -> None:
+    """Between the loop's word that there is room and the send."""
+    pull, push = pair(zmq.PULL, zmq.PUSH, hwm=2)
+    push.sndtimeo = int(SOON * 4000)
+
+    async def main() -> None:
+        sender = zmqstream.ZMQStream(push)
+        other: list[bytes] = []
+        sender.send(b"of the stream")
+        # The loop has been told that there is room; the stream sends in its next turn.
+        with pytest.raises(zmq.Again):
+            while True:
+                push.send(b"other %d" % len(other), zmq.DONTWAIT)
+                other.append(b"other %d" % len(other))
+        await turns(50)
+        assert sender.sending()
+        got: list[bytes] = []
+
+        def receive_one() -> bool:
+            if pull.poll(0):
+                got.append(pull.recv())
+            return len(got) > len(other)
+
+        await until("all came", receive_one)
+        assert got == [*other, b"of the stream"] and not sender.sending()
+        sender.close()
+
+    run(main())

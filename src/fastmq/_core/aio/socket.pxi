@@ -16,6 +16,7 @@ cdef class AsyncSocket(Socket):
     cdef bint own_messages     # the class has a recv_multipart of its own
     cdef unsigned completions  # verbs that were done at once in a turn of the loop
     cdef uint64_t turn         # which
+    cdef bint missed           # the last recv found nothing at once, and so may the next
 
     cdef _SocketWaiters join(self):
         cdef _SocketWaiters waits
@@ -33,11 +34,11 @@ cdef class AsyncSocket(Socket):
 
     # -- what is done at once --
 
-    cdef inline bint may_complete(self):
+    cdef inline bint may_complete(self) except -1:
         """Whether awaiting what is done at once need not go through the loop."""
         return self.completions % CLOCK_EVERY != 0 or self.may_go_on()
 
-    cdef bint may_go_on(self):
+    cdef bint may_go_on(self) except -1:
         cdef uint64_t now = core_now_ns()
         if now - core_turn.look > TURN_GAP_NS:
             core_turn.start = now
@@ -48,7 +49,10 @@ cdef class AsyncSocket(Socket):
             self.completions = 0
         core_turn.done += self.completions + 1
         if self.completions >= TURN_COMPLETIONS:
-            return False
+            if now - core_turn.start > LONELY_TURN_NS:
+                return False
+            if self.completions % TURN_COMPLETIONS == 0 and others_ready():
+                return False
         # Time counts only where it is spent on such completions.
         return core_turn.done < CLOCK_EVERY or now - core_turn.start <= TURN_NS
 
@@ -89,6 +93,7 @@ cdef class AsyncSocket(Socket):
             except Exception as e:
                 return self.failed(loop, e)
             if rc >= 0:
+                self.missed = False
                 if w.keeps:
                     w.let_go()
                     return passing_in(loop, value, w)
@@ -152,13 +157,14 @@ cdef class AsyncSocket(Socket):
             drain()
         if self.waits is None:
             self.join()
-        if copy and self.waits.receiving == 0 and self.may_complete():
+        if copy and not self.missed and self.waits.receiving == 0 and self.may_complete():
             future = Future_()  # first: without a loop no message is taken
             rc = fmq_try_recv_part(self.s, &m, NULL)
             if rc >= 0:
                 self.completions += 1
                 future.set_result(take_bytes(&m))
                 return future
+            self.missed = True
         w = _Waiter.__new__(_Waiter)
         w.kind = TAKE_PART
         w.flags = flags
