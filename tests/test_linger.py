@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
+import socket as pysocket
 import threading
 
 import pytest
 from helpers import WAIT_MS, eventually, last_endpoint, raises_errno, recv
 from target import fastmq_only, zmq
+from wire import Listener
 
 streams = pytest.mark.parametrize("endpoint", ["tcp", "ipc"], indirect=True)
 
@@ -233,3 +235,46 @@ def test_a_lingering_disconnect_goes_on_after_close(tcp_address):
         assert pull.recv() == b"%d" % i + body
     pull.close()
     ctx.term(timeout=WAIT_MS)
+
+
+@streams
+@pytest.mark.parametrize("linger", [-1, 20_000])
+def test_unread_messages_cost_the_peer_none_of_what_was_sent(apart, endpoint, linger):
+    """The kernel answers unread input with a reset when its descriptor is closed."""
+    for _ in range(8):
+        a, b = apart.socket(0, zmq.PAIR), apart.socket(1, zmq.PAIR)
+        a.sndhwm = a.rcvhwm = 1
+        endpoint.connect(b, endpoint.bind(a))
+        a.send(b"hello")
+        assert recv(b) == b"hello"
+        for _ in range(200):
+            b.send(bytes(3000))
+
+        def sends(sock=a):
+            for n in range(15):
+                sock.send(b"%02d" % n + bytes(70_000))
+            sock.close(linger)
+
+        sender = threading.Thread(target=sends)
+        sender.start()
+        assert [recv(b)[:2] for _ in range(15)] == [b"%02d" % n for n in range(15)]
+        sender.join()
+        b.close(0)
+
+
+@fastmq_only("closes at its own pace")
+def test_a_peer_that_stops_reading_holds_no_close_up(apart):
+    """What the kernel has is waited for as long as the peer takes of it."""
+    sock = apart.socket(0, zmq.PAIR)
+    sock.rcvhwm, sock.sndbuf = 1, 1_000_000
+    with Listener() as listener:
+        listener.sock.setsockopt(pysocket.SOL_SOCKET, pysocket.SO_RCVBUF, 4096)
+        sock.connect(listener.address)
+        with listener.accept() as wire:
+            wire.handshake("PAIR")
+            for _ in range(50):
+                wire.send_message(bytes(3000))
+            sock.send(bytes(300_000))
+            eventually("all in the kernel", lambda: sock.stats().bytes_sent > 300_000)
+            sock.close(-1)
+            apart[0].term(timeout=WAIT_MS)

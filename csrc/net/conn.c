@@ -19,6 +19,13 @@
 #define OOM_BACKOFF_NS (10 * NS_PER_MS)
 /* Signs of life to a peer that is not read come no more often, however fast its PINGs came. */
 #define REASSURE_MIN_NS (5 * NS_PER_MS)
+/* Input that is dropped in one go. */
+#define DRAIN_ROUNDS 8
+/* Between two looks at what the peer's kernel has taken: nothing tells of that. */
+#define DRAIN_LOOK_NS NS_PER_MS
+/* How long a peer may take nothing of what the kernel has for it. Nobody waits for the program at
+ * the other end: this is for the network, whose lost packets are sent again after 200 ms. */
+#define DRAIN_STUCK_NS NS_PER_S
 /* How long a large message that was begun may wait for memory. */
 #define SHORT_OF_MEMORY_NS NS_PER_S
 /* Between two looks at the clock while spinning. */
@@ -33,6 +40,12 @@ static void read_pending(struct conn *c);
 static struct conn *conn_of(struct link *l)
 {
     return LIST_ENTRY(l, struct conn, link);
+}
+
+/* It is over: nothing but its descriptor is left, if that. */
+static bool gone(const struct conn *c)
+{
+    return c->io.dead || c->draining;
 }
 
 static struct outq *out_of(struct conn *c)
@@ -115,7 +128,7 @@ static void update_lone(struct conn_set *s)
     if (r->conn_count == 1 && !list_empty(&s->conns)) {
         struct conn *c = LIST_ENTRY(s->conns.next, struct conn, in_set);
         r->lone_blocked = conn_waits_to_write(c);
-        r->lone_readable = c->peer.ready && !paused(c) && !c->io.dead && !r->lone_blocked;
+        r->lone_readable = c->peer.ready && !paused(c) && !gone(c) && !r->lone_blocked;
     }
 }
 
@@ -124,7 +137,7 @@ static void update_lone(struct conn_set *s)
 static void back_off(struct conn *c)
 {
     struct conn_set *s = c->set;
-    if (c->io.dead || c->oom_backoff)
+    if (gone(c) || c->oom_backoff)
         return;
     c->oom_backoff = true;
     c->oom_until = clock_now() + OOM_BACKOFF_NS;
@@ -192,6 +205,98 @@ static void count_closed(struct conn *c)
     c->remote_name = NULL;
 }
 
+/*
+ * A kernel answers input that nobody reads with a reset, when a descriptor is closed and after
+ * that, and drops what it has sent and the peer has not acknowledged. So a connection that sent all
+ * it had goes on for a while where some of that is not acknowledged: no more is sent, what comes is
+ * dropped, until the peer's kernel has all, or the peer ends too, or takes nothing for long, or
+ * LINGER is over. Most peers end as soon as they have read the end of the stream.
+ */
+
+static void drained(struct conn *c)
+{
+    struct conn_set *s = c->set;
+    timer_cancel(conn_set_reactor(s), &c->timer);
+    list_remove(&c->in_set);
+    c->draining = false;
+    io_free_later(conn_set_reactor(s), &c->io);
+    s->pipes.reactor.work |= WORK_CLOSE;
+}
+
+void conn_drop(struct conn *c)
+{
+    drained(c);
+}
+
+/* Drops what has come. False: the peer's end, or an error. */
+static bool drop_input(struct conn *c)
+{
+    uint8_t dropped[16384];
+    for (int i = 0; i < DRAIN_ROUNDS; i++) {
+        ssize_t n = net_recv(c->io.fd, dropped, sizeof(dropped));
+        if (n == -EAGAIN)
+            return true;
+        if (n <= 0)
+            return false;
+    }
+    return true; /* the poller tells of the rest */
+}
+
+static void drain_ready(struct io *io, uint32_t events)
+{
+    struct conn *c = LIST_ENTRY(io, struct conn, io);
+    (void)events;
+    if (!drop_input(c))
+        drained(c);
+}
+
+static void drain_timer(struct timer *t, uint64_t now)
+{
+    struct conn *c = LIST_ENTRY(t, struct conn, timer);
+    int unacked = net_unacked(c->io.fd);
+    if (unacked != c->unacked) {
+        c->unacked = unacked;
+        c->drain_until = now + DRAIN_STUCK_NS;
+    }
+    if (unacked <= 0 || now >= c->drain_until || now >= c->drain_limit)
+        drained(c);
+    else
+        timer_set(conn_set_reactor(c->set), &c->timer, now + DRAIN_LOOK_NS);
+}
+
+/* Whether the descriptor must not be closed yet. */
+static bool must_drain(const struct conn *c, enum conn_end how)
+{
+    const struct conn_set *s = c->set;
+    if (how != CONN_END_CLOSED || !c->was_ready || c->stream || c->half_closed || !c->bytes_out)
+        return false;
+    if (s->linger_until == 0 || (!s->pipes.reactor.closed && s->pipes.opt.linger == 0) ||
+        atomic_load_explicit(&s->pipes.reactor.broken, memory_order_relaxed))
+        return false;
+    return !conn_pending(c) && net_unacked(c->io.fd) > 0;
+}
+
+/* All but the descriptor is gone. False: no memory to wait for it. */
+static bool drain(struct conn *c)
+{
+    struct conn_set *s = c->set;
+    uint64_t now = clock_now();
+    c->io.ready = drain_ready;
+    if (io_watch(conn_set_reactor(s), &c->io, POLLER_IN))
+        return false;
+    stream_end_writing(c->stream, c->io.fd);
+    c->draining = true;
+    list_push_back(&s->draining, &c->in_set);
+    c->unacked = -1;
+    c->drain_until = now + DRAIN_STUCK_NS;
+    c->drain_limit = CLOCK_NEVER;
+    if (!s->pipes.reactor.closed && s->pipes.opt.linger > 0)
+        c->drain_limit = now + (uint64_t)s->pipes.opt.linger * NS_PER_MS;
+    timer_init(&c->timer, drain_timer);
+    timer_set(conn_set_reactor(s), &c->timer, now);
+    return true;
+}
+
 static void end_now(struct conn *c, enum conn_end how, int error)
 {
     struct conn_set *s = c->set;
@@ -201,6 +306,7 @@ static void end_now(struct conn *c, enum conn_end how, int error)
     bool lost = how == CONN_END_LOST || c->peer.failure == PEER_FAIL_TIMEOUT ||
                 c->peer.failure == PEER_FAIL_NO_DETAIL;
     bool wrong = false, fresh = false;
+    bool draining = must_drain(c, how);
 
     tell_end(c, how, error);
     c->set->listener->cancel(c);
@@ -213,7 +319,8 @@ static void end_now(struct conn *c, enum conn_end how, int error)
     list_remove(&c->in_set);
     list_remove(&c->in_endpoint);
     s->pipes.reactor.conn_count--;
-    io_free_later(conn_set_reactor(s), &c->io);
+    if (!draining || !drain(c))
+        io_free_later(conn_set_reactor(s), &c->io);
     count_closed(c);
     c->pipe = NULL;
     c->endpoint = NULL;
@@ -257,7 +364,7 @@ static void end_now(struct conn *c, enum conn_end how, int error)
 
 void conn_end(struct conn *c, enum conn_end how, int error)
 {
-    if (c->io.dead)
+    if (gone(c))
         return;
     if (c->link.writing) {
         if (c->end_wanted == CONN_END_NONE) {
@@ -315,7 +422,7 @@ static bool is_read_on(struct conn *c)
 void conn_write(struct conn *c)
 {
     struct conn_set *s = c->set;
-    if (c->link.writing || c->io.dead || c->half_closed)
+    if (c->link.writing || gone(c) || c->half_closed)
         return;
     c->link.flush_pending = false;
     for (;;) {
@@ -392,7 +499,7 @@ static void go_on(struct conn *c)
     if (!c->was_ready) /* heartbeats count from now on, however long the answer took */
         peer_recv_done(&c->peer, 0, clock_now());
     process(c);
-    if (c->io.dead)
+    if (gone(c))
         return;
     watch(c);
     if (!paused(c))
@@ -401,13 +508,13 @@ static void go_on(struct conn *c)
 
 bool conn_flush(struct conn *c, bool flush)
 {
-    if (c->io.dead)
+    if (gone(c))
         return false;
     if (c->resume && !c->reading) { /* else the thread that reads goes on with it */
         go_on(c);
         if (c->stream)
             read_pending(c);
-        if (c->io.dead)
+        if (gone(c))
             return false;
     }
     if (c->link.writing || c->link.blocked)
@@ -419,7 +526,7 @@ bool conn_flush(struct conn *c, bool flush)
         if (c->stream)
             read_pending(c); /* a write may have met what the peer sent */
     }
-    return c->resume && !c->reading && !c->io.dead;
+    return c->resume && !c->reading && !gone(c);
 }
 
 void conn_resume(struct conn *c)
@@ -515,7 +622,7 @@ static void authenticate(struct conn *c)
 void conn_auth_done(struct conn *c, enum conn_auth_result result, uint32_t code,
                     struct meta *metadata)
 {
-    if (c->io.dead || c->end_wanted != CONN_END_NONE || !peer_auth_pending(&c->peer))
+    if (gone(c) || c->end_wanted != CONN_END_NONE || !peer_auth_pending(&c->peer))
         return;
     switch (result) {
     case CONN_AUTH_OK:
@@ -645,12 +752,12 @@ static void process(struct conn *c)
         }
     }
     if (p) {
-        if (!c->io.dead)
+        if (!gone(c))
             keep_warm(c);
         pipe_account(p);
         pipe_arrived(p, before);
     }
-    if (c->io.dead) /* its time was up when reading was paused */
+    if (gone(c)) /* its time was up when reading was paused */
         return;
     /* A PING with a TTL sets a deadline that the timer does not know of yet. */
     uint64_t ttl = c->peer.heartbeat.ttl_deadline;
@@ -687,7 +794,7 @@ static bool recv_buf(struct conn *c, uint8_t **buf, size_t *len)
 /* The result of a read of n bytes. */
 static void received(struct conn *c, ssize_t n)
 {
-    if (c->io.dead)
+    if (gone(c))
         return;
     if (n > 0) {
         c->bytes_in += (uint64_t)n;
@@ -698,7 +805,7 @@ static void received(struct conn *c, ssize_t n)
     else if (n > 0)
         process(c);
     /* Paused, it sees the end again when reading goes on. */
-    if (n <= 0 && n != -EAGAIN && !c->io.dead && !paused(c))
+    if (n <= 0 && n != -EAGAIN && !gone(c) && !paused(c))
         conn_end(c, CONN_END_LOST, n == 0 ? 0 : (int)-n);
 }
 
@@ -720,7 +827,7 @@ static void read_once(struct conn *c)
 /* What the stream holds and its descriptor does not show. */
 static void read_pending(struct conn *c)
 {
-    for (int i = 0; stream_pending(c->stream) && !c->io.dead && !c->reading && !paused(c); i++) {
+    for (int i = 0; stream_pending(c->stream) && !gone(c) && !c->reading && !paused(c); i++) {
         if (i == READ_ROUNDS) { /* others have their turn; conn_flush goes on with it */
             conn_resume(c);
             return;
@@ -736,7 +843,7 @@ static void conn_ready(struct io *io, uint32_t events)
         events |= POLLER_IN | (c->link.blocked ? POLLER_OUT : 0);
     if (events & POLLER_OUT) {
         conn_write(c);
-        if (c->io.dead)
+        if (gone(c))
             return;
     }
     if (!(events & (POLLER_IN | POLLER_ERR)))
@@ -762,7 +869,7 @@ bool conn_spin(struct conn *c, uint64_t until)
     struct conn_set *s = c->set;
     uint8_t *buf;
     size_t len;
-    if (c->reading || paused(c) || c->io.dead || !recv_buf(c, &buf, &len))
+    if (c->reading || paused(c) || gone(c) || !recv_buf(c, &buf, &len))
         return false;
     c->reading = true;
     mutex_unlock(&s->pipes.reactor.lock);
@@ -967,7 +1074,7 @@ struct conn *conn_new(struct conn_set *s, struct endpoint *ep, int fd, struct st
     c->link.flush_pending = true;
     want_flush(c);
     tick(c, now);
-    if (c->peer.cfg.raw && !c->io.dead)
+    if (c->peer.cfg.raw && !gone(c))
         process(c); /* READY comes without any bytes */
     return c;
 }

@@ -42,7 +42,7 @@ struct conn {
     struct conn_set *set;
     struct endpoint *endpoint; /* the listener or connecter it came from; NULL once that is gone */
     struct pipe *pipe;         /* NULL before READY on a bound socket */
-    struct list in_set;        /* set->conns */
+    struct list in_set;        /* set->conns, or set->draining */
     struct list in_endpoint;
     struct list flush_node; /* reactor->flush_list */
     struct list warm;
@@ -55,12 +55,16 @@ struct conn {
     bool oom_backoff;   /* without memory, or a place in the poller: rests until oom_until */
     bool reading;
     bool half_closed;         /* the peer reads no more: what it sent is read, then it ends */
+    bool draining;            /* ended by us; only the descriptor is left, see conn.c */
     enum conn_end end_wanted; /* close as soon as no thread is in a system call on it */
     int end_error;
     struct zap_request *zap; /* the question about the peer that waits for an answer */
     bool input_waits;        /* for the answer: the peer has sent more, so its end is not seen */
     uint64_t oom_until;
     uint64_t short_since; /* no memory to read into since then; 0: there is */
+    uint64_t drain_until; /* when nothing of it is acknowledged before */
+    uint64_t drain_limit; /* LINGER of a socket that lives on */
+    int unacked;          /* bytes, at the last look */
     uint64_t bytes_in, bytes_out;
     int64_t since; /* Unix time, ns */
     char *local_name;
@@ -99,6 +103,8 @@ bool conn_flush(struct conn *c, bool flush);
 bool conn_spin(struct conn *c, uint64_t until);
 /* Ends the connection, at once or when the thread in a system call on it returns. */
 void conn_end(struct conn *c, enum conn_end how, int error);
+/* Closes the descriptor of one of set->draining. */
+void conn_drop(struct conn *c);
 /* The program reads no more: nothing is left to do for a peer that does not either. */
 void conn_stop_reading(struct conn *c);
 void conn_write(struct conn *c);

@@ -10,6 +10,7 @@ void conn_set_init(struct conn_set *s, const struct conn_listener *listener)
     s->linger_until = CLOCK_NEVER;
     list_init(&s->endpoints);
     list_init(&s->conns);
+    list_init(&s->draining);
     list_init(&s->warm);
 }
 
@@ -48,6 +49,8 @@ bool conn_set_lingers(struct conn_set *s)
     if (s->linger_until == 0 ||
         atomic_load_explicit(&conn_set_reactor(s)->broken, memory_order_relaxed))
         return false;
+    if (!list_empty(&s->draining))
+        return true;
     LIST_FOR(n, &s->pipes.list)
     {
         struct pipe *p = LIST_ENTRY(n, struct pipe, in_set);
@@ -71,6 +74,8 @@ void conn_set_end(struct conn_set *s)
     endpoint_close(LIST_ENTRY(n, struct endpoint, in_set), true);
     while (!list_empty(&s->conns))
         conn_end(LIST_ENTRY(s->conns.next, struct conn, in_set), CONN_END_CLOSED, 0);
+    while (!list_empty(&s->draining))
+        conn_drop(LIST_ENTRY(s->draining.next, struct conn, in_set));
     LIST_FOR_SAFE(n, &s->endpoints)
     endpoint_settled(LIST_ENTRY(n, struct endpoint, in_set));
     LIST_FOR_SAFE(n, &s->pipes.list)

@@ -35,6 +35,7 @@ struct conn_set {
     struct inproc_names *inproc_names; /* of the context */
     struct list endpoints;             /* endpoint.in_set */
     struct list conns;                 /* conn.in_set */
+    struct list draining;              /* conn.in_set: ended, but for their descriptors */
     struct list warm;                  /* connections that keep buffers, most recent last */
     unsigned warm_count;
     /* The flush policy, see flush.h. */

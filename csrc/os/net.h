@@ -68,6 +68,9 @@ bool net_is_loopback(const struct net_addr *a);
 ssize_t net_recv(int fd, void *buf, size_t len);
 /* What net_recv would answer for one byte, which stays where it is. */
 int net_pending(int fd);
+/* Bytes that were sent and that the peer's system has not acknowledged; 0 where this system cannot
+ * tell. */
+int net_unacked(int fd);
 ssize_t net_send(int fd, const void *buf, size_t len);
 ssize_t net_sendv(int fd, const struct iovec *iov, int count);
 

@@ -17,8 +17,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/un.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <linux/sockios.h>
+#endif
 
 #include "os/fdset.h"
 #include "os/sys.h"
@@ -309,6 +313,30 @@ int net_pending(int fd)
         n = SYS(RECV, recv(fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK));
     } while (n < 0 && errno == EINTR);
     return (int)(n < 0 ? io_error() : n);
+}
+
+int net_unacked(int fd)
+{
+    int n = 0;
+#if defined(SIOCOUTQ)
+    int domain = AF_UNSPEC;
+    socklen_t len = sizeof(domain);
+    if (SYS(UNACKED, ioctl(fd, SIOCOUTQ, &n)))
+        return 0;
+    /* What goes through a unix socket is the peer's at once. */
+    if (n && getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_UNIX)
+        return 0;
+#elif defined(SO_NWRITE)
+    socklen_t len = sizeof(n);
+    if (SYS(UNACKED, getsockopt(fd, SOL_SOCKET, SO_NWRITE, &n, &len)))
+        return 0;
+#elif defined(FIONWRITE)
+    if (SYS(UNACKED, ioctl(fd, FIONWRITE, &n)))
+        return 0;
+#else
+    (void)fd;
+#endif
+    return n;
 }
 
 ssize_t net_send(int fd, const void *buf, size_t len)

@@ -19,6 +19,7 @@
     X(SETSOCKOPT, ENOMEM)                                                                          \
     X(RECV, ECONNRESET, EAGAIN, EINTR, ETIMEDOUT)                                                  \
     X(SEND, EPIPE, EAGAIN, ENOBUFS, ECONNRESET, EINTR)                                             \
+    X(UNACKED, EINVAL)                                                                             \
     X(EPOLL_CREATE, EMFILE, ENOMEM)                                                                \
     X(EPOLL_ADD, ENOSPC, ENOMEM)                                                                   \
     X(WAIT, EINTR) /* epoll_wait */                                                                \

@@ -182,9 +182,12 @@ static void close_end(struct end *e)
         uint64_t when = now + latency();
         if (when < peer->stalled_until)
             when = peer->stalled_until;
+        bool unread = e->in && e->in->at <= now;
+        if (unread && sim_chance(500)) /* what has not arrived goes with it */
+            reset_end(peer, when);
         for (struct segment *g = peer->in; g; g = g->next) /* after all that was sent */
             when = g->at > when ? g->at : when;
-        if (e->in && e->in->at <= now)
+        if (unread)
             reset_end(peer, when); /* it had not read everything */
         else if (when < peer->fin_at)
             peer->fin_at = when;
@@ -666,6 +669,22 @@ int net_pending(int fd)
         return -ECONNRESET;
     }
     return was_reset(e) || at_eof(e) ? 0 : -EAGAIN;
+}
+
+int net_unacked(int fd)
+{
+    sim_spend(300);
+    struct entry *f = at(fd);
+    if (f->kind != STREAM)
+        return 0;
+    const struct end *e = f->end, *there = e->peer;
+    uint64_t now = sim_now();
+    size_t n = 0;
+    if (there && !was_reset(e)) {
+        for (const struct segment *g = there->in; g; g = g->next)
+            n += g->at > now ? g->to - g->from : 0;
+    }
+    return (int)n;
 }
 
 ssize_t net_send(int fd, const void *buf, size_t len)

@@ -374,12 +374,8 @@ class Draw:
             actor.socket, rng.randrange(0, 20), flow.name, rng.choice(("loop", "thread", "shadow"))
         )
         plan.closings.append(closing)
-        socket = plan.sockets[actor.socket]
-        # The kernel resets a connection that is closed with input unread, and what a PAIR has sent
-        # may go with it.
-        reset = socket.type == "PAIR" and socket.transport != "inproc"
         for other in plan.actors:
-            if other.socket == actor.socket and (other.role == "receive" or reset):
+            if other.socket == actor.socket and other.role == "receive":
                 plan.flows[other.flow].lossy = True
 
 
