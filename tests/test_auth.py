@@ -368,6 +368,26 @@ def test_destroying_the_context_ends_the_thread_in_silence(monkeypatch):
     assert told == []
 
 
+@fastmq_only("pyzmq's thread watches its sockets otherwise")
+def test_a_context_that_ends_before_the_thread_watches_ends_it_in_silence(monkeypatch):
+    told = []
+    ctx = zmq.Context()
+
+    class LatePoller(zmq.Poller):
+        def register(self, socket, flags=zmq.POLLIN):
+            ctx.destroy(linger=0)
+            super().register(socket, flags)
+
+    monkeypatch.setattr(threading, "excepthook", told.append)
+    monkeypatch.setattr("fastmq.auth.thread.Poller", LatePoller)
+    one = ThreadAuthenticator(ctx)
+    one.start()
+    one.thread.join(5)
+    assert not one.thread.is_alive()
+    one.stop()
+    assert told == []
+
+
 @needs_curve
 def test_the_user_id_of_a_key(authenticator, make):
     server, client = Keys(), Keys()
@@ -861,6 +881,7 @@ def test_the_old_name_for_tornado_warns():
 @fastmq_only("pyzmq leaves descriptors open")
 def test_an_authenticator_starts_before_tornados_loop(ctx, make):
     ioloop = pytest.importorskip("tornado.ioloop")
+    asyncio.set_event_loop(None)  # else tornado's look at the present one makes one, which stays
     loop = ioloop.IOLoop()
     one = AsyncioAuthenticator(ctx)
 

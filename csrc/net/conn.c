@@ -42,10 +42,9 @@ static struct conn *conn_of(struct link *l)
     return LIST_ENTRY(l, struct conn, link);
 }
 
-/* It is over: nothing but its descriptor is left, if that. */
 static bool gone(const struct conn *c)
 {
-    return c->io.dead || c->draining;
+    return c->over;
 }
 
 static struct outq *out_of(struct conn *c)
@@ -218,7 +217,6 @@ static void drained(struct conn *c)
     struct conn_set *s = c->set;
     timer_cancel(conn_set_reactor(s), &c->timer);
     list_remove(&c->in_set);
-    c->draining = false;
     io_free_later(conn_set_reactor(s), &c->io);
     s->pipes.reactor.work |= WORK_CLOSE;
 }
@@ -285,7 +283,6 @@ static bool drain(struct conn *c)
     if (io_watch(conn_set_reactor(s), &c->io, POLLER_IN))
         return false;
     stream_end_writing(c->stream, c->io.fd);
-    c->draining = true;
     list_push_back(&s->draining, &c->in_set);
     c->unacked = -1;
     c->drain_until = now + DRAIN_STUCK_NS;
@@ -319,6 +316,7 @@ static void end_now(struct conn *c, enum conn_end how, int error)
     list_remove(&c->in_set);
     list_remove(&c->in_endpoint);
     s->pipes.reactor.conn_count--;
+    c->over = true;
     if (!draining || !drain(c))
         io_free_later(conn_set_reactor(s), &c->io);
     count_closed(c);

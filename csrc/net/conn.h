@@ -49,13 +49,13 @@ struct conn {
     struct timer timer;
     struct peer peer;
     struct outq no_out; /* stands in for the pipe's queue while there is no pipe: always empty */
+    bool over;          /* ended: nothing but its descriptor is left, if that */
     bool bound;         /* accepted, not connected */
     bool was_ready;     /* the handshake was completed */
     bool resume;        /* received bytes wait to be decoded */
     bool oom_backoff;   /* without memory, or a place in the poller: rests until oom_until */
     bool reading;
     bool half_closed;         /* the peer reads no more: what it sent is read, then it ends */
-    bool draining;            /* ended by us; only the descriptor is left, see conn.c */
     enum conn_end end_wanted; /* close as soon as no thread is in a system call on it */
     int end_error;
     struct zap_request *zap; /* the question about the peer that waits for an answer */

@@ -35,16 +35,30 @@ class AuthenticationThread(Thread):
     def run(self) -> None:
         requests = self.authenticator.zap_socket
         poller = Poller()
-        poller.register(self.pipe, constants.POLLIN)
-        poller.register(requests, constants.POLLIN)
         try:
-            while self._serve(poller, requests):
-                pass
+            if self._watch(poller, requests):
+                while self._serve(poller, requests):
+                    pass
         finally:
             self.pipe.close()
             Authenticator.stop(self.authenticator)
             if self._loop is not None:
                 self._loop.close()
+
+    def _watch(self, poller: Poller, requests: Any) -> bool:
+        """Registers both sockets; whether they are still there."""
+        while True:
+            try:
+                poller.register(self.pipe, constants.POLLIN)
+                poller.register(requests, constants.POLLIN)
+                return True
+            except BaseException as error:
+                if has_ended(error, requests, self.pipe):
+                    return False
+                # Without descriptors, say: peers wait until there are some again.
+                with contextlib.suppress(BaseException):
+                    self.authenticator._log_failure(error)
+                time.sleep(PAUSE_S)
 
     def _serve(self, poller: Poller, requests: Any) -> bool:
         """Waits for a request and answers it; whether to go on."""
