@@ -75,13 +75,14 @@ def number(n: int) -> Kinds:
         "enum": enum.IntEnum("Number", {"N": n}).N,  # type: ignore[attr-defined]
         "__index__": Index(n),
         "__int__": Int(n),
-        "Fraction": fractions.Fraction(n),
         "Decimal": decimal.Decimal(n),
         "str": str(n),
         "bytes": str(n).encode(),
         "None": None,
         "complex": complex(n),
     }
+    if hasattr(fractions.Fraction, "__int__"):  # from Python 3.11 on
+        kinds["Fraction"] = fractions.Fraction(n)
     if np is not None:
         kinds |= {"np.int64": np.int64(n), "np.uint8": np.uint8(n), "np.float64": np.float64(n)}
     return kinds

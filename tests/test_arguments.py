@@ -62,7 +62,7 @@ def test_what_pyzmq_takes_is_taken_with_the_same_result() -> None:
         f"{call} <- {kind}: {found[call][kind]}, and not {result}"
         for call, row in expected.items()
         for kind, result in row.items()
-        if kind in found[call]  # numpy may be missing
+        if kind in found[call]  # numpy may be missing, and what another Python has
         and found[call][kind] != result
         and f"{call} <- {kind}" not in ALLOWED
     ]
@@ -73,8 +73,12 @@ def test_the_record_is_what_pyzmq_does() -> None:
     if importlib.util.find_spec("zmq") is None or importlib.util.find_spec("numpy") is None:
         pytest.skip("pyzmq or numpy is not installed")
     expected: Results = json.loads(RECORDED.read_text(encoding="utf-8"))
-    found = taken(results("zmq"))
-    assert found == expected, "run python tests/test_arguments.py, and look at what changed"
+    all_found = results("zmq")
+    known = {  # a Fraction is no whole number before Python 3.11
+        call: {kind: result for kind, result in row.items() if kind in all_found[call]}
+        for call, row in expected.items()
+    }
+    assert taken(all_found) == known, "run python tests/test_arguments.py, and look at what changed"
 
 
 if __name__ == "__main__":
