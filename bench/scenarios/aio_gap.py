@@ -69,7 +69,8 @@ def client(zmq: Any, task: Task) -> Any:
                     received += 1
 
             async def tick(seconds: float) -> list[float]:
-                gaps, clock = [], time.perf_counter
+                gaps: list[float] = []
+                clock = time.perf_counter
                 last = clock()
                 end = last + seconds
                 while last < end or not gaps:
