@@ -22,7 +22,7 @@ BUILD_INPUTS := pyproject.toml setup.py $(shell find csrc src \
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-all test-c test-py test-fast pyzmq-suite test-asan bench soak budget ctest tsan sim \
-        random coverage mutation cross corpora fuzz lint format types workflows docs dist-check clean
+        random coverage coverage-c mutation cross corpora fuzz lint format types workflows docs dist-check clean
 .DELETE_ON_ERROR:
 
 help: ## these lines
@@ -80,6 +80,11 @@ tsan: ## the engine's C tests under the thread sanitizer
 
 # The simulator's worlds reach the same code each time: a few are enough here.
 # Whether the tests pass is for other commands to say.
+coverage-c: ## what the C tests alone reach of the engine, against the floor
+	find build/c-cov -name '*.gcda' -delete 2>/dev/null || true
+	-SEEDS=60 $(MAKE) -j $(CORES) -C tests/c check MODES=cov
+	$(PYTHON) tools/coverage.py --engine $(COVERAGE_ARGS)
+
 coverage: $(VENV)/.coverage ## what the C tests and pytest reach, against the floor (COVERAGE_ARGS=--record raises it)
 	find build/c-cov -name '*.gcda' -delete 2>/dev/null || true
 	-SEEDS=60 $(MAKE) -j $(CORES) -C tests/c check MODES=cov
