@@ -878,14 +878,16 @@ int inproc_connect(struct conn_set *s, struct pipe *p, const char *name, bool on
         return -ENOMEM;
     l->end[0].link = l->end[1].link = l;
     bool connected = false;
+    /* Once it waits for the name, the link is told of the pairing by the one that binds. */
+    bool mismatched = false;
     int bound_type = -1;
     mutex_lock(&names->lock);
     struct bound_name *entry = map_get(&names->bound, name, strlen(name));
     if (entry) {
         struct conn_set *bound = entry->set;
         bound_type = bound->pipes.type;
-        l->mismatched = !types_match(s->pipes.type, bound_type);
-        if (l->mismatched && only_bound) {
+        l->mismatched = mismatched = !types_match(s->pipes.type, bound_type);
+        if (mismatched && only_bound) {
             rc = -FMQ_ENOCOMPATPROTO;
         } else {
             connected = true;
@@ -929,7 +931,7 @@ int inproc_connect(struct conn_set *s, struct pipe *p, const char *name, bool on
     p->peer_type = bound_type;
     pipe_set_limits(p);
     rc = connected ? pipe_connected(p) : 0;
-    if (rc == 0 && l->mismatched) {
+    if (rc == 0 && mismatched) {
         report_mismatch(s, 0, l);
         describe_mismatch(s->pipes.type, bound_type, l->uri);
         rc = 1;

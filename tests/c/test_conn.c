@@ -205,7 +205,7 @@ static void shake_hands(struct world *w)
             return;
         step(w);
     }
-    CHECK(!"the handshake ended");
+    CHECK_STR("the handshake", "ended");
 }
 
 static uint8_t byte_of(uint32_t number, size_t at)
