@@ -128,8 +128,14 @@ def accounting() -> Iterator[None]:
         pytest.fail(
             f"{e}; left over: {leaked()}, engine: {engine_before} before, {open_engine_fds()} now"
         )
-    extra = [t.name for t in set(threading.enumerate()) - threads_before if t.is_alive()]
-    assert not extra, f"threads left running: {extra}"
+
+    def running() -> list[str]:
+        return [t.name for t in set(threading.enumerate()) - threads_before if t.is_alive()]
+
+    try:
+        eventually("threads ended", lambda: not running(), 3)
+    except pytest.fail.Exception as e:
+        pytest.fail(f"{e}; left running: {running()}")
 
 
 @pytest.fixture

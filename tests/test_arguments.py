@@ -72,6 +72,8 @@ def test_what_pyzmq_takes_is_taken_with_the_same_result() -> None:
 def test_the_record_is_what_pyzmq_does() -> None:
     if importlib.util.find_spec("zmq") is None or importlib.util.find_spec("numpy") is None:
         pytest.skip("pyzmq or numpy is not installed")
+    if sys.version_info[:2] != (3, 11):
+        pytest.skip("recorded with Python 3.11: pyzmq's wheels for others take a little less")
     expected: Results = json.loads(RECORDED.read_text(encoding="utf-8"))
     all_found = results("zmq")
     known = {  # a Fraction is no whole number before Python 3.11
