@@ -1,81 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * XPUB and PUB: publish to the peers that subscribed.
- *
- * Subscriptions come as commands or as messages and take effect when they arrive, whether or not
- * the program receives. They are reported to an XPUB's program, in the order of arrival with
- * the messages that subscribers send (struct note). A pipe is read ahead only as far as its RCVHWM
- * allows; beyond that its messages stay where they are, and push back.
- *
- * What a program does not receive must not pile up. A topic that came and went need not
- * be reported: with RCVHWM notices waiting, such pairs cancel each other out, so that there are
- * never many more than topics. Where each single request is reported (XPUB_VERBOSE, XPUB_MANUAL)
- * none can be left out. There a subscriber is read no further while more notices of it wait than it
- * has subscriptions and RCVHWM together, and no subscriber is while RCVHWM notices wait of peers
- * that left.
- *
- * With XPUB_MANUAL nothing takes effect by itself: the program decides, for the pipe it last
- * received from.
- *
- * A publisher that connects keeps the subscriptions over a lost connection, so that what it
- * publishes in the meantime is queued. The subscriber repeats them; what it has not repeated by the
- * time the next connection is lost is dropped (member.round).
- */
+/* XPUB and PUB: publish to the peers that subscribed. The rules are in xpub_state.h. */
 #include <errno.h>
 
 #include "base/alloc.h"
 #include "pattern/patterns.h"
 #include "pattern/pubsub.h"
-#include "pattern/route.h"
-#include "pattern/topics.h"
+#include "pattern/xpub_notes.h"
+#include "pattern/xpub_state.h"
+#include "pattern/xpub_subscriptions.h"
 #include "pipe/option_ids.h"
 #include "pipe/pattern_ops.h"
-#include "pipe/pipe_set.h"
 #include "wire/peer_state.h"
-
-struct xpub {
-    struct topics topics; /* in effect */
-    struct topics asked;  /* XPUB_MANUAL: what subscribers asked for */
-    struct fanout out;
-    struct fairq in;            /* pipes that could not be read empty */
-    struct list notes;          /* for the program */
-    uint32_t notices;           /* notes that are not of the user */
-    uint32_t orphans;           /* notes of pipes that are gone */
-    bool any_rx_paused;         /* pipes may be paused for has_enough */
-    bool orphans_stop;          /* some of them because of the orphans */
-    uint32_t max_subscriptions; /* a peer; 0: no limit */
-    struct pipe *last; /* XPUB_MANUAL: the program last received from it; NULL: gone, or none */
-    uint64_t sending;  /* number of the message being matched */
-    struct msg welcome;
-    bool has_welcome;
-    bool verbose_add, verbose_cancel;
-    bool manual, last_value;
-    bool nodrop, only_first;
-};
-
-struct xpub_pipe {
-    struct subscriber topics;
-    struct subscriber asked;
-    struct pipe *pipe;
-    struct list notes; /* note.of_pipe */
-    uint64_t matched;  /* xpub.sending of the last message that it matched */
-    uint32_t held;     /* user messages among the notes */
-    struct parts kept; /* a message that there was no memory to work through */
-    uint32_t notices;  /* the others among them */
-    uint8_t round;
-    bool reading; /* reading may make more readable, and call back */
-};
-
-struct note {
-    struct list node;
-    struct list of_pipe;
-    struct xpub_pipe *from; /* NULL: gone */
-    struct topic *topic; /* whose coming it reports, while the topic lasts and is reported once */
-    bool user;
-    uint32_t len;
-    uint64_t bytes; /* of a user's message, as long as its pipe holds it */
-    struct msg v[];
-};
 
 static int xpub_init(struct pipe_set *s)
 {
@@ -86,131 +21,6 @@ static int xpub_init(struct pipe_set *s)
     fairq_init(&me->in);
     list_init(&me->notes);
     return 0;
-}
-
-/* ---- notes ---- */
-
-/* A note with room for n parts; NULL: no memory. */
-static struct note *note_new(struct xpub_pipe *from, uint32_t n, bool user)
-{
-    struct note *note = mem_alloc(sizeof(*note) + n * sizeof(note->v[0]));
-    if (!note)
-        return NULL;
-    list_init(&note->node);
-    list_init(&note->of_pipe);
-    note->from = from;
-    note->topic = NULL;
-    note->user = user;
-    note->bytes = 0;
-    note->len = 0;
-    return note;
-}
-
-/* One that was never posted. */
-static void note_discard(struct note *note)
-{
-    for (uint32_t i = 0; i < note->len; i++)
-        msg_drop(&note->v[i]);
-    mem_free(note);
-}
-
-static void note_free(struct xpub *me, struct note *note)
-{
-    me->notices -= !note->user;
-    if (!note->from) {
-        me->orphans--;
-    } else if (note->user) {
-        note->from->held--;
-        pipe_hold(note->from->pipe, -(int64_t)note->bytes);
-    } else {
-        note->from->notices--;
-    }
-    if (note->topic)
-        note->topic->note = NULL;
-    list_remove(&note->node);
-    list_remove(&note->of_pipe);
-    note_discard(note);
-}
-
-static void note_post(struct xpub *me, struct note *note)
-{
-    list_push_back(&me->notes, &note->node);
-    me->notices += !note->user;
-    if (!note->from) {
-        me->orphans++;
-        return;
-    }
-    list_push_back(&note->from->notes, &note->of_pipe);
-    if (note->user) {
-        note->from->held++;
-        note->bytes = parts_size(note->v, note->len);
-        pipe_hold(note->from->pipe, (int64_t)note->bytes);
-    } else {
-        note->from->notices++;
-    }
-}
-
-/* Whether the program wants to hear of every request. */
-static bool tells_all(const struct xpub *me)
-{
-    return me->manual || me->verbose_add || me->verbose_cancel;
-}
-
-/* Whether so much is still to be reported of that pipe, or of those that are gone, that it is
- * read no further. */
-static bool has_enough(const struct xpub *me, const struct xpub_pipe *xp)
-{
-    uint64_t hwm = xp->pipe->in_hwm;
-    if (!hwm || !tells_all(me))
-        return false;
-    return me->orphans >= hwm || xp->notices >= hwm + xp->topics.count + xp->asked.count;
-}
-
-static void hold_up(struct xpub *me, struct pipe *p)
-{
-    pipe_rx_pause(p, true);
-    me->any_rx_paused = true;
-    me->orphans_stop |= p->in_hwm && me->orphans >= p->in_hwm;
-}
-
-/* Pipes that were paused go on, where the reason is gone. */
-static void go_on(struct xpub *me)
-{
-    if (!me->any_rx_paused)
-        return;
-    me->any_rx_paused = me->orphans_stop = false;
-    LIST_FOR(it, &me->out.pipes)
-    {
-        struct pipe *p = LIST_ENTRY(it, struct pipe, out_node);
-        if (p->rx_paused && has_enough(me, p->state))
-            hold_up(me, p);
-        else
-            pipe_rx_pause(p, false);
-    }
-}
-
-/* The same after a note of `p` was received (NULL: of a pipe that is gone). Not all pipes are
- * looked at for every note: peers decide how many there are of both. */
-static void go_on_after(struct xpub *me, struct pipe *p, uint32_t hwm)
-{
-    if (p && p->rx_paused && !has_enough(me, p->state))
-        pipe_rx_pause(p, false);
-    else if (!p && me->orphans_stop && (!hwm || me->orphans < hwm))
-        go_on(me);
-}
-
-static struct note *note_subscription(struct xpub_pipe *from, const void *topic, size_t len,
-                                      bool add)
-{
-    struct note *note = note_new(from, 1, false);
-    if (!note)
-        return NULL;
-    if (msg_init_subscription(&note->v[0], topic, len, add)) {
-        note_discard(note);
-        return NULL;
-    }
-    note->len = 1;
-    return note;
 }
 
 static void xpub_fini(struct pipe_set *s)
@@ -226,118 +36,6 @@ static void xpub_fini(struct pipe_set *s)
         msg_drop(&me->welcome);
 }
 
-/* ---- subscriptions ---- */
-
-/* True when that topic would be one too many of this peer. What an earlier connection left and the
- * present one has not repeated does not count. */
-static bool beyond_limit(const struct xpub *me, const struct topics *table, struct subscriber *who,
-                         const struct xpub_pipe *xp, const void *topic, size_t len)
-{
-    if (!me->max_subscriptions || who->current < me->max_subscriptions)
-        return false;
-    const struct member *m = topics_find(table, who, topic, len);
-    return !m || m->round != xp->round;
-}
-
-static int join(struct topics *table, struct subscriber *who, const struct xpub_pipe *xp,
-                const void *topic, size_t len, struct member **out)
-{
-    int change = topics_add(table, who, topic, len, out);
-    if (change < 0)
-        return change;
-    who->current += change > TOPICS_SAME || (*out)->round != xp->round;
-    (*out)->round = xp->round;
-    return change;
-}
-
-/* Ends a membership. True when the program need not hear of it: it has not yet received that the
- * topic came, and will not. */
-static bool leave(struct pipe_set *s, struct topics *table, struct xpub_pipe *xp, struct member *m)
-{
-    struct xpub *me = s->state;
-    bool unreported = false;
-    if (member_alone(m) && m->topic->note) {
-        struct note *note = m->topic->note;
-        uint32_t hwm = (uint32_t)s->opt.rcvhwm;
-        unreported = hwm && me->notices >= hwm && !tells_all(me);
-        if (unreported) {
-            note_free(me, note);
-        } else {
-            note->topic = NULL;
-            m->topic->note = NULL;
-        }
-    }
-    m->subscriber->current -= m->round == xp->round;
-    topics_drop(table, m);
-    return unreported;
-}
-
-/* 0, -ENOMEM: then nothing changed; -EDQUOT: beyond MAX_SUBSCRIPTIONS. */
-static int change_subscription(struct pipe_set *s, struct xpub_pipe *xp, const void *topic,
-                               size_t len, bool add)
-{
-    struct xpub *me = s->state;
-    struct topics *table = me->manual ? &me->asked : &me->topics;
-    struct subscriber *who = me->manual ? &xp->asked : &xp->topics;
-    struct note *note = NULL;
-    if (add && beyond_limit(me, table, who, xp, topic, len))
-        return -EDQUOT;
-    if (s->type == FMQ_XPUB) {
-        /* Made beforehand, so that what was done need not be undone for want of memory. */
-        note = note_subscription(xp, topic, len, add);
-        if (!note)
-            return -ENOMEM;
-    }
-    int change = TOPICS_SAME;
-    bool unreported = false;
-    struct member *m = NULL;
-    if (add) {
-        change = join(table, who, xp, topic, len, &m);
-    } else if ((m = topics_find(table, who, topic, len))) {
-        change = member_alone(m) ? TOPICS_EDGE : TOPICS_OTHER;
-        unreported = leave(s, table, xp, m);
-    }
-    if (change > TOPICS_SAME && !me->manual)
-        pipe_set_notify(s); /* a thread may wait for subscribers */
-    bool report = change >= 0 && (me->manual || change == TOPICS_EDGE ||
-                                  (add ? me->verbose_add : me->verbose_cancel));
-    if (note && report && !unreported) {
-        note_post(me, note);
-        if (add && !tells_all(me)) {
-            note->topic = m->topic;
-            m->topic->note = note;
-        }
-        if (has_enough(me, xp))
-            hold_up(me, xp->pipe);
-    } else if (note) {
-        note_discard(note);
-    }
-    return change < 0 ? change : 0;
-}
-
-/* Ends the subscriptions of a pipe, of all rounds or of those before the present one, and (report)
- * reports them to the program as if the peer had cancelled them. from: NULL when the pipe is going.
- */
-static void end_subscriptions(struct pipe_set *s, struct xpub_pipe *xp, struct topics *table,
-                              struct subscriber *of, bool all, bool report, struct xpub_pipe *from)
-{
-    struct xpub *me = s->state;
-    LIST_FOR_SAFE(it, &of->members)
-    {
-        struct member *m = LIST_ENTRY(it, struct member, of_subscriber);
-        if (!all && m->round == xp->round)
-            continue;
-        struct note *note = NULL;
-        if (report && s->type == FMQ_XPUB && (me->manual || me->verbose_cancel || member_alone(m)))
-            note = note_subscription(from, m->topic->name, m->topic->len, false);
-        bool unreported = leave(s, table, xp, m);
-        if (note && !unreported)
-            note_post(me, note);
-        else if (note)
-            note_discard(note);
-    }
-}
-
 /* ---- what subscribers send ---- */
 
 static int xpub_take_subscription(void *arg, const void *topic, size_t len, bool add)
@@ -345,7 +43,7 @@ static int xpub_take_subscription(void *arg, const void *topic, size_t len, bool
     struct xpub_pipe *xp = arg;
     if (xp->pipe->hung_up || xp->pipe->close_wanted)
         return 0;
-    return change_subscription(xp->pipe->set, xp, topic, len, add);
+    return xpub_change(xp->pipe->set, xp, topic, len, add);
 }
 
 /* Works through one message: subscriptions take effect, the rest is the program's. */
@@ -378,7 +76,7 @@ static int digest(struct pipe_set *s, struct xpub_pipe *xp, struct parts *m)
 static bool may_read(const struct xpub *me, const struct xpub_pipe *xp)
 {
     return pipe_can_read(xp->pipe) && (!xp->pipe->in_hwm || xp->held < xp->pipe->in_hwm) &&
-           pipe_may_hold(xp->pipe) && !has_enough(me, xp);
+           pipe_may_hold(xp->pipe) && !xpub_has_enough(me, xp);
 }
 
 /* Reads as far as allowed; what stays makes the pipe wait in `in`. */
@@ -438,8 +136,8 @@ static int xpub_attach(struct pipe_set *s, struct pipe *p)
 static int xpub_connected(struct pipe_set *s, struct pipe *p)
 {
     struct xpub *me = s->state;
-    if (has_enough(me, p->state))
-        hold_up(me, p);
+    if (xpub_has_enough(me, p->state))
+        xpub_hold_up(me, p);
     if (!me->has_welcome)
         return 0;
     return pipe_write_control(p, msg_data(&me->welcome), msg_size(&me->welcome));
@@ -449,8 +147,8 @@ static void xpub_lost(struct pipe_set *s, struct pipe *p)
 {
     struct xpub *me = s->state;
     struct xpub_pipe *xp = p->state;
-    end_subscriptions(s, xp, &me->topics, &xp->topics, false, !me->manual, xp);
-    end_subscriptions(s, xp, &me->asked, &xp->asked, false, true, xp);
+    xpub_end(s, xp, &me->topics, &xp->topics, false, !me->manual, xp);
+    xpub_end(s, xp, &me->asked, &xp->asked, false, true, xp);
     xp->round++;
     xp->topics.current = xp->asked.current = 0;
 }
@@ -459,8 +157,8 @@ static void xpub_hangup(struct pipe_set *s, struct pipe *p)
 {
     struct xpub *me = s->state;
     struct xpub_pipe *xp = p->state;
-    end_subscriptions(s, xp, &me->topics, &xp->topics, true, !me->manual, NULL);
-    end_subscriptions(s, xp, &me->asked, &xp->asked, true, true, NULL);
+    xpub_end(s, xp, &me->topics, &xp->topics, true, !me->manual, NULL);
+    xpub_end(s, xp, &me->asked, &xp->asked, true, true, NULL);
     fanout_remove(&me->out, p);
     if (me->last == p)
         me->last = NULL;
@@ -498,7 +196,7 @@ static void xpub_command(struct pipe_set *s, struct pipe *p, enum peer_event_kin
     read_ahead(s, p); /* what came before it */
     if (p->close_wanted)
         return;
-    int rc = change_subscription(s, p->state, data, len, kind == PEER_EV_SUBSCRIBE);
+    int rc = xpub_change(s, p->state, data, len, kind == PEER_EV_SUBSCRIBE);
     if (rc == -EDQUOT)
         route_violation(p, PROTO_TOO_MANY_SUBSCRIPTIONS);
     else if (rc)
@@ -586,7 +284,7 @@ static int xpub_recv(struct pipe_set *s, struct parts *out, struct pipe **from)
     if (me->manual)
         me->last = p && !p->hung_up ? p : NULL;
     note_free(me, note);
-    go_on_after(me, p, (uint32_t)s->opt.rcvhwm);
+    xpub_go_on_after(me, p, (uint32_t)s->opt.rcvhwm);
     if (p && list_linked(&p->in_node))
         read_ahead(s, p);
     return 0;
@@ -631,27 +329,6 @@ static int set_welcome(struct xpub *me, const void *value, size_t len)
     return 0;
 }
 
-/* XPUB_MANUAL: the program's decision about whom it last received from. */
-static int decide(struct pipe_set *s, const void *topic, size_t len, bool add)
-{
-    struct xpub *me = s->state;
-    if (!me->manual)
-        return -EINVAL;
-    if (!me->last)
-        return 0; /* the subscriber is gone: nothing to decide */
-    struct xpub_pipe *xp = me->last->state;
-    struct member *m = NULL;
-    pipe_set_notify(s);
-    if (!add) {
-        m = topics_find(&me->topics, &xp->topics, topic, len);
-        if (m)
-            leave(s, &me->topics, xp, m);
-        return 0;
-    }
-    int rc = join(&me->topics, &xp->topics, xp, topic, len, &m);
-    return rc < 0 ? rc : 0;
-}
-
 static int set_option(struct pipe_set *s, int option, int64_t num, const void *value, size_t len)
 {
     struct xpub *me = s->state;
@@ -682,9 +359,9 @@ static int set_option(struct pipe_set *s, int option, int64_t num, const void *v
     case OPT_XPUB_WELCOME_MSG:
         return set_welcome(me, value, len);
     case OPT_SUBSCRIBE:
-        return decide(s, value, len, true);
+        return xpub_decide(s, value, len, true);
     case OPT_UNSUBSCRIBE:
-        return decide(s, value, len, false);
+        return xpub_decide(s, value, len, false);
     default:
         return -EINVAL;
     }
@@ -695,9 +372,9 @@ static int xpub_setopt(struct pipe_set *s, int option, int64_t num, const void *
     struct xpub *me = s->state;
     int rc = set_option(s, option, num, value, len);
     if (option != OPT_SUBSCRIBE && option != OPT_UNSUBSCRIBE)
-        go_on(me); /* fewer notices may be wanted */
+        xpub_go_on(me); /* fewer notices may be wanted */
     else if (me->last)
-        go_on_after(me, me->last, 0);
+        xpub_go_on_after(me, me->last, 0);
     return rc;
 }
 

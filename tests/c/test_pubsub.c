@@ -5,6 +5,8 @@
 #include "pattern/route.c"
 #include "pattern/topics.c"
 #include "pattern/xpub.c"
+#include "pattern/xpub_notes.c"
+#include "pattern/xpub_subscriptions.c"
 #include "pattern/xsub.c"
 
 static int64_t topics_count(struct pipe_set *s)

@@ -15,6 +15,8 @@
 #include "pattern/router.c"
 #include "pattern/topics.c"
 #include "pattern/xpub.c"
+#include "pattern/xpub_notes.c"
+#include "pattern/xpub_subscriptions.c"
 #include "pattern/xsub.c"
 
 /* ---- counting ---- */
