@@ -47,9 +47,6 @@ PUBLIC = {"fastmq.h", "include/fastmq.h"}
 CIRCLES: dict[str, list[set[str]]] = {
     "net": [{"conn", "conn_set", "endpoint"}],
     "reactor": [{"io", "io_thread", "loop", "mailbox", "notify", "poll", "reactor", "timer"}],
-    "socket": [
-        {"api", "close", "ctx", "monitor", "options", "socket", "stats", "zap"},
-    ],
 }
 
 FILES = sorted(p for p in CSRC.rglob("*.[ch]"))

@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* The end of a socket: closing, LINGER, the end of its context. */
 #include "socket/close.h"
 
 #include <errno.h>
 
-#include "base/alloc.h"
 #include "net/conn.h"
 #include "net/endpoint.h"
 #include "net/flush.h"
-#include "pipe/budget.h"
-#include "reactor/io_thread.h"
 #include "socket/ctx.h"
-#include "socket/monitor.h"
 #include "socket/socket.h"
 #include "transport/inproc.h"
 
@@ -52,12 +47,6 @@ void socket_relinger(struct fmq_socket *s, int linger_ms)
     reactor_leave(socket_reactor(s));
 }
 
-static void partials_fini(struct fmq_socket *s)
-{
-    rx_fini(&s->rx);
-    tx_drop(&s->tx_begun, true, NULL);
-}
-
 /* Lets the other threads out first, so that descriptors and addresses are free when close returns.
  * All of them were woken, and each that comes out wakes those that wait. Lock held. */
 static void wait_for_others(struct reactor *r)
@@ -87,7 +76,7 @@ int fmq_close(fmq_socket *s)
     s->net.pipes.reactor.closed = true;
     reactor_stop(socket_reactor(s), atomic_load(&s->ctx->ending) ? FMQ_ETERM : ENOTSOCK);
     inproc_unbind_all(&s->net); /* under the lock: no thread can bind another name any more */
-    partials_fini(s);
+    socket_drop_partials(s);
     if (s->net.pipes.opt.linger >= 0) {
         s->net.linger_until = clock_now() + (uint64_t)s->net.pipes.opt.linger * NS_PER_MS;
         timer_set(socket_reactor(s), &s->linger_timer, s->net.linger_until);
@@ -106,44 +95,4 @@ int fmq_close(fmq_socket *s)
     s->net.pipes.reactor.work |= WORK_CLOSE | WORK_REAP;
     reactor_leave(socket_reactor(s));
     return 0;
-}
-
-uint64_t socket_pending(struct fmq_socket *s)
-{
-    uint64_t total = 0;
-    LIST_FOR(n, &s->net.pipes.list)
-    {
-        struct pipe *p = LIST_ENTRY(n, struct pipe, in_set);
-        if (!p->direct)
-            total += pipe_out_msgs(p);
-    }
-    return total;
-}
-
-bool socket_try_finish(struct reactor *r)
-{
-    struct fmq_socket *s = socket_of(r);
-    struct pipe_set *pipes = &s->net.pipes;
-    if (r->finished)
-        return true;
-    if (r->polling || r->waiters || conn_set_lingers(&s->net) || conn_set_writes(&s->net))
-        return false;
-    r->finished = true;
-    conn_set_end(&s->net);
-    if (reactor_has_mail(r))
-        mailbox_run(r);
-    timer_cancel(r, &s->linger_timer);
-    monitor_stop(s);
-    if (pipes->ops->fini)
-        pipes->ops->fini(pipes);
-    partials_fini(s);
-    conn_set_reap(&s->net);
-    if (atomic_load(&r->watchers))
-        notify_update(r); /* they find out that it is closed */
-    if (pipes->budget)
-        budget_leave(pipes->budget, pipes);
-    if (r->io_thread)
-        io_thread_remove(r->io_thread, r);
-    ctx_socket_finished(s->ctx);
-    return true;
 }

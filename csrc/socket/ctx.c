@@ -1,25 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "socket/ctx.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/map.h"
-#include "os/clock.h"
+#include "base/error.h"
 #include "os/fork.h"
-#include "os/net.h"
-#include "os/poller.h"
-#include "os/random.h"
-#include "reactor/decref_queue.h"
 #include "reactor/io_thread.h"
-#include "socket/close.h"
-#include "socket/registry.h"
-#include "socket/socket.h"
-#include "socket/stats.h"
-#include "transport/inproc.h"
-#include "wire/crypto.h"
 
 #define OPT_IO_THREADS 1
 #define OPT_MAX_SOCKETS 2
@@ -40,44 +28,6 @@
 #define SOCKET_LIMIT 65535
 #define DEFAULT_MAX_SOCKETS 1023
 #define MSG_T_SIZE 64 /* what libzmq's callers expect to read */
-
-/* Ending a context returns this often to let the host run signal handlers. */
-#define HANDLERS_NS (50 * NS_PER_MS)
-
-static void before_fork(void)
-{
-    decref_queue_fork_prepare();
-    net_fork_prepare();
-}
-
-static void forked_parent(void)
-{
-    net_fork_parent();
-    decref_queue_fork_done();
-}
-
-static void forked_child(void)
-{
-    net_close_all_after_fork();
-    decref_queue_fork_done();
-}
-
-static pthread_once_t setup_once = PTHREAD_ONCE_INIT;
-
-static void setup(void)
-{
-    uint64_t seed;
-    random_bytes(&seed, sizeof(seed));
-    map_seed(seed);
-    clock_setup();
-    fork_handlers(before_fork, forked_parent, forked_child);
-}
-
-int fmq_setup(void)
-{
-    pthread_once(&setup_once, setup);
-    return 0;
-}
 
 int fmq_ctx_new(fmq_ctx **out)
 {
@@ -314,96 +264,6 @@ void ctx_socket_finished(struct fmq_ctx *ctx)
     mutex_unlock(&ctx->ended_lock);
 }
 
-void fmq_ctx_ending(fmq_ctx *ctx)
-{
-    atomic_store(&ctx->ending, true);
-}
-
-int fmq_ctx_shutdown(fmq_ctx *ctx)
-{
-    if (fmq_ctx_forked(ctx))
-        return 0;
-    mutex_lock(&ctx->lock);
-    ctx->stopping = true;
-    LIST_FOR(n, &ctx->sockets)
-    socket_terminate(LIST_ENTRY(n, struct fmq_socket, in_ctx));
-    mutex_unlock(&ctx->lock);
-    return 0;
-}
-
-/* The internal socket ends when it is the last: no socket is left whose peers it asks about. */
-static bool end_zap(struct fmq_ctx *ctx)
-{
-    mutex_lock(&ctx->lock);
-    struct fmq_socket *zap = atomic_load(&ctx->alive) == 1 ? ctx->zap : NULL;
-    if (zap)
-        ctx->zap = NULL;
-    mutex_unlock(&ctx->lock);
-    if (zap)
-        fmq_socket_free(zap);
-    return zap;
-}
-
-/* Until fewer sockets are alive: true, or false when the time is over. */
-static bool wait_for_fewer(struct fmq_ctx *ctx, int alive, uint64_t until)
-{
-    bool fewer;
-    mutex_lock(&ctx->ended_lock);
-    while (!(fewer = atomic_load(&ctx->alive) < alive)) {
-        uint64_t now = clock_now();
-        if (now >= until)
-            break;
-        cond_wait(&ctx->ended, &ctx->ended_lock, (int64_t)(until - now));
-    }
-    mutex_unlock(&ctx->ended_lock);
-    return fewer;
-}
-
-int fmq_ctx_term(fmq_ctx *ctx, int timeout_ms)
-{
-    if (fmq_ctx_forked(ctx))
-        return 0;
-    fmq_ctx_shutdown(ctx);
-    uint64_t deadline =
-        timeout_ms < 0 ? CLOCK_NEVER : clock_now() + (uint64_t)timeout_ms * NS_PER_MS;
-    uint64_t handlers = clock_now() + HANDLERS_NS;
-    uint64_t until = deadline < handlers ? deadline : handlers;
-    for (int alive; (alive = atomic_load(&ctx->alive)) > 0;) {
-        if (!end_zap(ctx) && !wait_for_fewer(ctx, alive, until))
-            return clock_now() >= deadline ? -EAGAIN : -EINTR;
-    }
-    mutex_lock(&ctx->lock);
-    bool mine = !ctx->joined;
-    ctx->joined = true;
-    int count = mine ? ctx->thread_count : 0;
-    if (mine)
-        ctx->thread_count = 0;
-    mutex_unlock(&ctx->lock);
-    for (int i = 0; i < count; i++)
-        io_thread_destroy(ctx->threads[i]);
-    if (mine)
-        resolver_stop(&ctx->resolver);
-    return 0;
-}
-
-void ctx_forget(struct fmq_ctx *ctx, struct fmq_socket *s)
-{
-    mutex_lock(&ctx->lock);
-    list_remove(&s->in_ctx);
-    stats_add(s, &ctx->closed_totals); /* no thread is inside any more: its lock is not needed */
-    mutex_unlock(&ctx->lock);
-}
-
-void fmq_ctx_linger(fmq_ctx *ctx, int linger_ms)
-{
-    if (fmq_ctx_forked(ctx) || linger_ms < 0)
-        return;
-    mutex_lock(&ctx->lock);
-    LIST_FOR(n, &ctx->sockets)
-    socket_relinger(LIST_ENTRY(n, struct fmq_socket, in_ctx), linger_ms);
-    mutex_unlock(&ctx->lock);
-}
-
 void ctx_ref(struct fmq_ctx *ctx)
 {
     atomic_fetch_add_explicit(&ctx->refs, 1, memory_order_relaxed);
@@ -428,63 +288,4 @@ void ctx_unref(struct fmq_ctx *ctx)
 void fmq_ctx_free(fmq_ctx *ctx)
 {
     ctx_unref(ctx);
-}
-
-int fmq_ctx_pending(fmq_ctx *ctx, struct fmq_pending *rows, int max)
-{
-    int count = 0;
-    if (fmq_ctx_forked(ctx))
-        return 0;
-    mutex_lock(&ctx->lock);
-    LIST_FOR(n, &ctx->sockets)
-    {
-        struct fmq_socket *s = LIST_ENTRY(n, struct fmq_socket, in_ctx);
-        if (s == ctx->zap)
-            continue;
-        mutex_lock(&s->net.pipes.reactor.lock);
-        if (!s->net.pipes.reactor.finished) {
-            if (count < max) {
-                rows[count].type = s->net.pipes.type;
-                rows[count].open = !s->net.pipes.reactor.closed;
-                rows[count].messages = socket_pending(s);
-                rows[count].linger = s->net.pipes.opt.linger;
-                snprintf(rows[count].endpoint, sizeof(rows[count].endpoint), "%.127s",
-                         s->net.last_endpoint);
-            }
-            count++;
-        }
-        mutex_unlock(&s->net.pipes.reactor.lock);
-    }
-    mutex_unlock(&ctx->lock);
-    return count;
-}
-
-const char *fmq_strerror(int err)
-{
-    return error_text(err);
-}
-
-const char *fmq_last_detail(void)
-{
-    return detail_text();
-}
-
-long fmq_open_fds(void)
-{
-    return net_fd_count();
-}
-
-long fmq_live_blocks(void)
-{
-    return mem_live();
-}
-
-const char *fmq_poller_name(void)
-{
-    return poller_name();
-}
-
-int fmq_has(const char *capability)
-{
-    return transport_exists(capability) || (strcmp(capability, "curve") == 0 && crypto_get());
 }

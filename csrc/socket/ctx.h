@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* A context: what its sockets share, its options, its I/O threads. How it ends: ctx_end.c. */
 #ifndef SOCKET_CTX_H
 #define SOCKET_CTX_H
 
@@ -54,8 +55,6 @@ struct fmq_ctx {
 int ctx_start_io_threads(struct fmq_ctx *ctx); /* lock held */
 /* The socket's lock is held. */
 void ctx_socket_finished(struct fmq_ctx *ctx);
-/* Takes a socket off the registry before its memory goes. */
-void ctx_forget(struct fmq_ctx *ctx, struct fmq_socket *s);
 /* A socket's memory may stay longer than the program's handle of the context: a loop holds it. */
 void ctx_ref(struct fmq_ctx *ctx);
 void ctx_unref(struct fmq_ctx *ctx);

@@ -2,7 +2,7 @@
 /* CURVE's keys for the host: making them, and their printable form. */
 #include "base/error.h"
 #include "base/z85.h"
-#include "socket/options.h"
+#include "fastmq.h"
 #include "wire/crypto.h"
 
 int fmq_z85_encode(char *out, const void *data, size_t size)

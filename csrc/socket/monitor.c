@@ -1,21 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "socket/monitor.h"
 
+#include <errno.h>
 #include <string.h>
 
-#include "base/alloc.h"
+#include "fastmq.h"
 #include "net/endpoint.h"
 #include "net/events.h"
+#include "pipe/pipe.h"
 #include "socket/socket.h"
-
-#define EVENT_MASK_V1 0xFFFFu
-
-struct monitor {
-    fmq_socket *out; /* internal; taken after the watched socket's lock, never before */
-    uint64_t events;
-    int version;
-    bool stopped;
-};
 
 static bool put(struct msg *parts, uint32_t *n, const void *data, size_t len)
 {
@@ -65,8 +58,8 @@ static void emit_v2(struct monitor *m, uint64_t event, const uint64_t *values, u
 void monitor_emit(struct fmq_socket *s, bool bound, uint32_t event, uint64_t value,
                   const char *local, const char *remote)
 {
-    struct monitor *m = s->monitor;
-    if (!m || m->stopped || !(m->events & event))
+    struct monitor *m = &s->monitor;
+    if (!m->out || m->stopped || !(m->events & event))
         return;
     if (m->version == 1)
         emit_v1(m, event, value, bound ? local : remote);
@@ -74,110 +67,33 @@ void monitor_emit(struct fmq_socket *s, bool bound, uint32_t event, uint64_t val
         emit_v2(m, event, &value, 1, local, remote);
 }
 
+int monitor_emit_stats(struct fmq_socket *s)
+{
+    struct monitor *m = &s->monitor;
+    if (!m->out || m->stopped || m->version != 2 || !(m->events & EVENT_PIPES_STATS))
+        return -EINVAL;
+    if (list_empty(&s->net.pipes.list))
+        return -EAGAIN;
+    LIST_FOR(n, &s->net.pipes.list)
+    {
+        struct pipe *p = LIST_ENTRY(n, struct pipe, in_set);
+        uint64_t values[2] = {pipe_out_msgs(p), p->in.msgs};
+        const char *local = "", *remote = "";
+        if (p->link)
+            p->link->ops->names(p, &local, &remote);
+        else if (p->endpoint)
+            remote = p->endpoint->name;
+        emit_v2(m, EVENT_PIPES_STATS, values, 2, local, remote);
+    }
+    return 0;
+}
+
 void monitor_stop(struct fmq_socket *s)
 {
-    struct monitor *m = s->monitor;
-    if (!m || m->stopped)
+    struct monitor *m = &s->monitor;
+    if (!m->out || m->stopped)
         return;
     monitor_emit(s, true, EVENT_MONITOR_STOPPED, 0, "", "");
     m->stopped = true;
     fmq_close(m->out);
-}
-
-/* Needs no lock of `s` held: the registry's comes first. */
-void monitor_free(struct monitor *m)
-{
-    if (!m)
-        return;
-    fmq_socket_free(m->out);
-    mem_free(m);
-}
-
-static int monitor_new(fmq_socket *s, const char *endpoint, uint64_t events, int version, int type,
-                       struct monitor **out)
-{
-    if (strncmp(endpoint, "inproc://", 9) != 0) {
-        detail_set("a monitor's endpoint must be inproc://..., not '%.100s'", endpoint);
-        return -EPROTONOSUPPORT;
-    }
-    if ((version != 1 && version != 2) || (version == 1 && (events & ~(uint64_t)EVENT_MASK_V1)))
-        return -EINVAL;
-    if (type != FMQ_PAIR && (version == 1 || (type != FMQ_PUB && type != FMQ_PUSH)))
-        return -EINVAL;
-    struct monitor *m = mem_zalloc(sizeof(*m));
-    if (!m)
-        return -ENOMEM;
-    m->events = events;
-    m->version = version;
-    int rc = fmq_socket_new(s->ctx, type, &m->out);
-    if (rc) {
-        mem_free(m);
-        return rc;
-    }
-    fmq_set_int(m->out, 17, 0); /* LINGER */
-    rc = fmq_bind(m->out, endpoint);
-    if (rc < 0) {
-        monitor_free(m);
-        return rc;
-    }
-    *out = m;
-    return 0;
-}
-
-int fmq_monitor(fmq_socket *s, const char *endpoint, uint64_t events, int version, int type)
-{
-    detail_clear();
-    struct monitor *fresh = NULL;
-    int rc = reactor_enter(socket_reactor(s));
-    if (rc)
-        return rc;
-    /* The old one ends first, so that the same endpoint can be bound anew. */
-    struct monitor *old = s->monitor;
-    monitor_stop(s);
-    s->monitor = NULL;
-    reactor_leave(socket_reactor(s));
-    monitor_free(old);
-    if (!endpoint)
-        return 0;
-    rc = monitor_new(s, endpoint, events, version, type, &fresh);
-    if (rc)
-        return rc;
-    rc = reactor_enter(socket_reactor(s));
-    if (rc) {
-        monitor_free(fresh);
-        return rc;
-    }
-    old = s->monitor;
-    monitor_stop(s);
-    s->monitor = fresh;
-    reactor_leave(socket_reactor(s));
-    monitor_free(old);
-    return 0;
-}
-
-int fmq_monitor_stats(fmq_socket *s)
-{
-    int rc = reactor_enter(socket_reactor(s));
-    if (rc)
-        return rc;
-    struct monitor *m = s->monitor;
-    if (!m || m->stopped || m->version != 2 || !(m->events & EVENT_PIPES_STATS)) {
-        rc = -EINVAL;
-    } else if (list_empty(&s->net.pipes.list)) {
-        rc = -EAGAIN;
-    } else {
-        LIST_FOR(n, &s->net.pipes.list)
-        {
-            struct pipe *p = LIST_ENTRY(n, struct pipe, in_set);
-            uint64_t values[2] = {pipe_out_msgs(p), p->in.msgs};
-            const char *local = "", *remote = "";
-            if (p->link)
-                p->link->ops->names(p, &local, &remote);
-            else if (p->endpoint)
-                remote = p->endpoint->name;
-            emit_v2(m, EVENT_PIPES_STATS, values, 2, local, remote);
-        }
-    }
-    reactor_leave(socket_reactor(s));
-    return rc;
 }

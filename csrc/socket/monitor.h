@@ -14,10 +14,10 @@ struct fmq_socket;
  * (its HWM) is dropped. */
 void monitor_emit(struct fmq_socket *s, bool bound, uint32_t event, uint64_t value,
                   const char *local, const char *remote);
+/* One PIPES_STATS event for each pipe. -EINVAL: no monitor is to get them, -EAGAIN: no pipe. Lock
+ * of `s` held. */
+int monitor_emit_stats(struct fmq_socket *s);
 /* Sends MONITOR_STOPPED and ends the monitor. */
 void monitor_stop(struct fmq_socket *s);
-struct monitor;
-/* After monitor_stop, with no lock held. NULL is allowed. */
-void monitor_free(struct monitor *m);
 
 #endif

@@ -1,164 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "socket/socket.h"
 
-#include "base/alloc.h"
-#include "net/flush.h"
-#include "reactor/io_thread.h"
-#include "socket/api.h"
-#include "socket/close.h"
-#include "socket/ctx.h"
-#include "socket/monitor.h"
-#include "socket/options.h"
-#include "socket/registry.h"
-#include "socket/zap.h"
-
-/* ---- what stands below asks ---- */
-
-static void reap(struct reactor *r)
+int socket_cannot(struct fmq_socket *s, const char *verb)
 {
-    conn_set_reap(conn_set_of(r));
+    detail_set("a %s socket cannot %s", s->net.pipes.ops->name, verb);
+    return -ENOTSUP;
 }
 
-static int events(struct reactor *r)
+void socket_drop_partials(struct fmq_socket *s)
 {
-    return socket_events(socket_of(r));
-}
-
-static int shared_events(struct reactor *r)
-{
-    return socket_readiness(socket_of(r));
-}
-
-static void released(struct reactor *r)
-{
-    socket_drop_owner(socket_of(r));
-}
-
-static const struct reactor_ops socket_ops = {
-    .flush = flush_run,
-    .reap = reap,
-    .finish = socket_try_finish,
-    .read_lone = conn_set_read_lone,
-    .events = events,
-    .shared_events = shared_events,
-    .released = released,
-};
-
-static void event(struct conn_set *s, bool bound, uint32_t event, uint64_t value, const char *local,
-                  const char *remote)
-{
-    monitor_emit(socket_of(conn_set_reactor(s)), bound, event, value, local, remote);
-}
-
-static const struct conn_listener socket_listener = {
-    .event = event,
-    .authenticate = zap_ask,
-    .cancel = zap_cancel,
-};
-
-/* ---- life ---- */
-
-void socket_drop_owner(struct fmq_socket *s)
-{
-    if (atomic_fetch_sub_explicit(&s->owners, 1, memory_order_acq_rel) != 1)
-        return;
-    struct fmq_ctx *ctx = s->ctx;
-    ctx_forget(ctx, s);
-    monitor_free(s->monitor);
-    options_fini(&s->net.pipes.opt);
-    reactor_fini(socket_reactor(s));
-    mem_free(s->net.pipes.state);
-    mem_free(s);
-    ctx_unref(ctx);
-}
-
-int fmq_socket_new(fmq_ctx *ctx, int type, fmq_socket **out)
-{
-    detail_clear();
-    if (ctx->fork_generation != fork_generation)
-        return -FMQ_EFORKED;
-    const struct pattern_ops *ops = pattern_find(type);
-    if (!ops) {
-        detail_set("socket type %d is not known", type);
-        return -EINVAL;
-    }
-    return socket_new(ctx, ops, false, out);
-}
-
-int socket_new(struct fmq_ctx *ctx, const struct pattern_ops *ops, bool internal,
-               struct fmq_socket **out)
-{
-    struct fmq_socket *s = mem_zalloc(sizeof(*s));
-    if (!s)
-        return -ENOMEM;
-    struct reactor *r = socket_reactor(s);
-    struct pipe_set *pipes = &s->net.pipes;
-    s->ctx = ctx;
-    ctx_ref(ctx);
-    atomic_init(&s->owners, 2); /* the program's handle and the descriptors */
-    options_init(&pipes->opt);
-    rx_init(&s->rx);
-    list_init(&s->tx_begun);
-    list_init(&s->in_ctx);
-    timer_init(&s->linger_timer, socket_linger_over);
-    int rc = reactor_init(r, &socket_ops);
-    pipe_set_init(pipes, ops, ctx->pool);
-    conn_set_init(&s->net, &socket_listener);
-    s->net.resolver = &ctx->resolver;
-    s->net.inproc_names = &ctx->inproc_names;
-    r->fork_generation = ctx->fork_generation;
-    r->spin_us = pipes->opt.spin_us;
-    if (rc)
-        goto fail;
-    if (ops->state_size && !(pipes->state = mem_zalloc(ops->state_size))) {
-        rc = -ENOMEM;
-        goto fail;
-    }
-
-    mutex_lock(&ctx->lock);
-    if (ctx->stopping)
-        rc = -FMQ_ETERM;
-    else if (internal && ctx->zap)
-        rc = -EEXIST;
-    else if (!internal && atomic_load(&ctx->alive) - (ctx->zap ? 1 : 0) >= ctx->max_sockets)
-        rc = -EMFILE;
-    else
-        rc = ctx_start_io_threads(ctx);
-    if (rc) {
-        mutex_unlock(&ctx->lock);
-        goto fail;
-    }
-    pipes->opt.ipv6 = ctx->ipv6;
-    pipes->budget = ctx->budget.on && !internal ? &ctx->budget : NULL;
-    if (!ctx->blocky)
-        pipes->opt.linger = 0;
-    if (ops->init)
-        rc = ops->init(pipes);
-    if (rc) {
-        mutex_unlock(&ctx->lock);
-        goto fail;
-    }
-    if (ctx->thread_count) {
-        r->io_thread = ctx->threads[ctx->next_io_thread++ % (unsigned)ctx->thread_count];
-        rc = io_thread_add(r->io_thread, r);
-        if (rc) {
-            mutex_unlock(&ctx->lock);
-            if (ops->fini)
-                ops->fini(pipes);
-            goto fail;
-        }
-    }
-    list_push_back(&ctx->sockets, &s->in_ctx);
-    atomic_fetch_add(&ctx->alive, 1);
-    if (internal)
-        ctx->zap = s;
-    mutex_unlock(&ctx->lock);
-    *out = s;
-    return 0;
-fail:
-    atomic_store(&s->owners, 1);
-    reactor_unref(r);
-    return rc;
+    rx_fini(&s->rx);
+    tx_drop(&s->tx_begun, true, NULL);
 }
 
 bool fmq_closed(const fmq_socket *s)
@@ -172,12 +24,12 @@ int fmq_socket_type(const fmq_socket *s)
     return s->net.pipes.type;
 }
 
-void fmq_socket_free(fmq_socket *s)
+int fmq_sndtimeo(const fmq_socket *s)
 {
-    if (s->net.pipes.reactor.fork_generation != fork_generation) {
-        /* The descriptors went at fork and locks may be in any state: the memory is given up. */
-        return;
-    }
-    fmq_close(s);
-    socket_drop_owner(s);
+    return __atomic_load_n(&s->net.pipes.opt.sndtimeo, __ATOMIC_RELAXED);
+}
+
+int fmq_rcvtimeo(const fmq_socket *s)
+{
+    return __atomic_load_n(&s->net.pipes.opt.rcvtimeo, __ATOMIC_RELAXED);
 }

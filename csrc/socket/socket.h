@@ -18,7 +18,15 @@
 #include "socket/partial.h"
 
 struct fmq_ctx;
-struct monitor;
+
+/* Where the events of a socket go, see socket/monitor.h. */
+struct monitor {
+    struct fmq_socket *out; /* internal, NULL: there is none; its lock is taken after the watched
+                             * socket's, never before */
+    uint64_t events;
+    int version;
+    bool stopped;
+};
 
 struct fmq_socket {
     struct conn_set net; /* first: see reactor_of */
@@ -30,7 +38,7 @@ struct fmq_socket {
     struct list tx_begun; /* tx_message.node, one a thread at most */
     uint64_t send_waits;
     struct timer linger_timer;
-    struct monitor *monitor;
+    struct monitor monitor;
 };
 
 _Static_assert(offsetof(struct fmq_socket, net.pipes.reactor) == 0, "reactor_of");
@@ -45,12 +53,9 @@ static inline struct fmq_socket *socket_of(struct reactor *r)
     return (struct fmq_socket *)r;
 }
 
-/* fmq_socket_new for a pattern's table. `internal`: the context's own socket (zap.h), one at most
- * (-EEXIST), which MAX_SOCKETS does not count. */
-int socket_new(struct fmq_ctx *ctx, const struct pattern_ops *ops, bool internal,
-               struct fmq_socket **out);
-
-/* Drops one reference to the memory; the last frees it. No lock held. */
-void socket_drop_owner(struct fmq_socket *s);
+/* -ENOTSUP, with a detail: the type does not `verb` ("send", "receive"). */
+int socket_cannot(struct fmq_socket *s, const char *verb);
+/* Drops what was sent or received only in part. Lock held. */
+void socket_drop_partials(struct fmq_socket *s);
 
 #endif

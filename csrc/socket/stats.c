@@ -214,3 +214,47 @@ int fmq_peers(fmq_socket *s, struct fmq_peer *rows, int max)
     reactor_leave(socket_reactor(s));
     return count;
 }
+
+/* ---- what keeps a context from ending ---- */
+
+/* Messages that wait to be sent. Lock held. */
+static uint64_t unsent(struct fmq_socket *s)
+{
+    uint64_t total = 0;
+    LIST_FOR(n, &s->net.pipes.list)
+    {
+        struct pipe *p = LIST_ENTRY(n, struct pipe, in_set);
+        if (!p->direct)
+            total += pipe_out_msgs(p);
+    }
+    return total;
+}
+
+int fmq_ctx_pending(fmq_ctx *ctx, struct fmq_pending *rows, int max)
+{
+    int count = 0;
+    if (fmq_ctx_forked(ctx))
+        return 0;
+    mutex_lock(&ctx->lock);
+    LIST_FOR(n, &ctx->sockets)
+    {
+        struct fmq_socket *s = LIST_ENTRY(n, struct fmq_socket, in_ctx);
+        if (s == ctx->zap)
+            continue;
+        mutex_lock(&s->net.pipes.reactor.lock);
+        if (!s->net.pipes.reactor.finished) {
+            if (count < max) {
+                rows[count].type = s->net.pipes.type;
+                rows[count].open = !s->net.pipes.reactor.closed;
+                rows[count].messages = unsent(s);
+                rows[count].linger = s->net.pipes.opt.linger;
+                snprintf(rows[count].endpoint, sizeof(rows[count].endpoint), "%.127s",
+                         s->net.last_endpoint);
+            }
+            count++;
+        }
+        mutex_unlock(&s->net.pipes.reactor.lock);
+    }
+    mutex_unlock(&ctx->lock);
+    return count;
+}

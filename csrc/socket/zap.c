@@ -185,7 +185,7 @@ static void zap_hangup(struct pipe_set *z, struct pipe *p)
     request_unref(r);
 }
 
-static const struct pattern_ops zap_ops = {
+const struct pattern_ops zap_pattern = {
     .type = FMQ_DEALER, /* so that inproc lets it talk to a handler: REP, ROUTER, DEALER */
     .name = "ZAP",
     .pipe_size = sizeof(struct zap_pipe),
@@ -197,22 +197,6 @@ static const struct pattern_ops zap_ops = {
     .writable = zap_writable,
     .events = zap_events,
 };
-
-int zap_prepare(struct fmq_socket *s, int option)
-{
-    if (option != OPT_PLAIN_SERVER && option != OPT_CURVE_SERVER && option != OPT_ZAP_DOMAIN)
-        return 0;
-    if (!s->net.pipes.reactor.io_thread || s->net.pipes.reactor.fork_generation != fork_generation)
-        return 0; /* no network, no peers to ask about */
-    mutex_lock(&s->ctx->lock);
-    bool have = s->ctx->zap;
-    mutex_unlock(&s->ctx->lock);
-    if (have)
-        return 0;
-    struct fmq_socket *z;
-    int rc = socket_new(s->ctx, &zap_ops, true, &z);
-    return rc == -EEXIST ? 0 : rc;
-}
 
 /* ---- asking ---- */
 
@@ -312,7 +296,7 @@ int zap_ask(struct conn *c)
         return -EFAULT;
     if (!inproc_is_bound(&ctx->inproc_names, HANDLER))
         return plain || sec->enforce_domain ? -EFAULT : 1;
-    /* Made before the option that leads here was set (zap_prepare). */
+    /* Made before the option that leads here was set (zap_socket_prepare). */
     struct fmq_socket *z = ctx->zap;
     if (!z)
         return -EFAULT;

@@ -14,8 +14,7 @@
 #include <stdint.h>
 
 struct conn;
-struct fmq_socket;
-struct option_values;
+struct pattern_ops;
 struct zap_request;
 
 /* Protocol error codes of libzmq's monitor. */
@@ -26,9 +25,8 @@ struct zap_request;
 #define PROTO_ZAP_INVALID_STATUS_CODE 0x20000004
 #define PROTO_ZAP_INVALID_METADATA 0x20000005
 
-/* Makes the internal socket if setting this option may lead to questions. No lock held. 0 or a
- * negative errno. */
-int zap_prepare(struct fmq_socket *s, int option);
+/* The pattern of the internal socket (zap_socket.h). */
+extern const struct pattern_ops zap_pattern;
 
 /*
  * Asks about the peer of c (peer_credentials). 1: no authenticator is asked, let it in; 0: asked,

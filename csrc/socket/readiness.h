@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What a socket is ready for. */
-#ifndef SOCKET_API_H
-#define SOCKET_API_H
+#ifndef SOCKET_READINESS_H
+#define SOCKET_READINESS_H
 
 struct fmq_socket;
 

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/* Endpoints as the program names them, and the peers behind them. */
+#include "base/error.h"
+#include "fastmq.h"
+#include "net/endpoint.h"
+#include "pipe/pattern_ops.h"
+#include "socket/registry.h"
+#include "socket/socket.h"
+
+typedef int endpoint_verb(struct conn_set *s, const struct transport_ops *tr, const char *text,
+                          const char *rest);
+
+static int endpoint_call(fmq_socket *s, const char *text, endpoint_verb *verb)
+{
+    const struct transport_ops *tr;
+    const char *rest;
+    detail_clear();
+    int rc = reactor_enter(socket_reactor(s));
+    if (rc)
+        return rc;
+    rc = transport_of(text, &tr, &rest);
+    if (rc == 0)
+        rc = verb(&s->net, tr, text, rest);
+    reactor_leave(socket_reactor(s));
+    return rc;
+}
+
+int fmq_bind(fmq_socket *s, const char *endpoint)
+{
+    return endpoint_call(s, endpoint, endpoint_bind);
+}
+
+int fmq_connect(fmq_socket *s, const char *endpoint)
+{
+    return endpoint_call(s, endpoint, endpoint_connect);
+}
+
+int fmq_unbind(fmq_socket *s, const char *endpoint)
+{
+    return endpoint_call(s, endpoint, endpoint_end);
+}
+
+int fmq_disconnect(fmq_socket *s, const char *endpoint)
+{
+    return endpoint_call(s, endpoint, endpoint_end);
+}
+
+int fmq_peer_state(fmq_socket *s, const void *id, size_t len)
+{
+    int rc = reactor_enter(socket_reactor(s));
+    if (rc)
+        return rc;
+    rc = s->net.pipes.ops->peer_state ? s->net.pipes.ops->peer_state(&s->net.pipes, id, len)
+                                      : -ENOTSUP;
+    reactor_leave(socket_reactor(s));
+    return rc;
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+#include "socket/option_table.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/secret.h"
+#include "pipe/option_values.h"
+
+#define KIND_INT FMQ_OPT_INT
+#define KIND_INT64 FMQ_OPT_INT64
+#define KIND_UINT64 FMQ_OPT_UINT64
+#define KIND_BOOL FMQ_OPT_BOOL
+#define KIND_BYTES FMQ_OPT_BYTES
+#define KIND_STRING FMQ_OPT_STRING
+#define KIND_FD FMQ_OPT_FD
+#define ACCESS_G FMQ_OPT_GET
+#define ACCESS_S FMQ_OPT_SET
+#define ACCESS_GS (FMQ_OPT_GET | FMQ_OPT_SET)
+#define PLACE_FIELD(field)                                                                         \
+    offsetof(struct option_values, field), sizeof(((struct option_values *)0)->field)
+#define PLACE_SOCKET(field) 0, 0
+#define PLACE_PATTERN(field) 0, 0
+#define PLACE_ABSENT(field) 0, 0
+
+static const struct option_row rows[] = {
+#define OPT(id, name, kind, access, min, max, def, home, field)                                    \
+    {{id, #name, KIND_##kind, ACCESS_##access, min, max}, HOME_##home, def, PLACE_##home(field)},
+#include "pipe/options.def"
+#undef OPT
+};
+
+#define ROW_COUNT (sizeof(rows) / sizeof(rows[0]))
+
+const struct option_row *option_find(int id)
+{
+    for (size_t i = 0; i < ROW_COUNT; i++)
+        if (rows[i].info.id == id)
+            return &rows[i];
+    return NULL;
+}
+
+const struct fmq_option_info *fmq_option_at(int index)
+{
+    return index >= 0 && (size_t)index < ROW_COUNT ? &rows[index].info : NULL;
+}
+
+const struct fmq_option_info *fmq_option_find(int id)
+{
+    const struct option_row *r = option_find(id);
+    return r ? &r->info : NULL;
+}
+
+void option_store(struct option_values *o, const struct option_row *r, int64_t value)
+{
+    /* Atomic since timeouts are read without the lock. */
+    if (r->size == sizeof(int))
+        __atomic_store_n((int *)((char *)o + r->offset), (int)value, __ATOMIC_RELAXED);
+    else
+        *(int64_t *)((char *)o + r->offset) = value;
+}
+
+int64_t option_load(const struct option_values *o, const struct option_row *r)
+{
+    if (r->size == sizeof(int))
+        return *(const int *)((const char *)o + r->offset);
+    return *(const int64_t *)((const char *)o + r->offset);
+}
+
+void options_init(struct option_values *o)
+{
+    memset(o, 0, sizeof(*o));
+    for (size_t i = 0; i < ROW_COUNT; i++)
+        if (rows[i].home == HOME_FIELD)
+            option_store(o, &rows[i], rows[i].fallback);
+    const char *spin = getenv("FASTMQ_SPIN_US");
+    if (spin && spin[0]) {
+        int value = atoi(spin);
+        if (value >= 0 && value <= 1000000)
+            o->spin_us = value;
+    }
+}
+
+void options_fini(struct option_values *o)
+{
+    mem_free(o->metadata.data);
+    mem_free(o->hello_msg.data);
+    mem_free(o->disconnect_msg.data);
+    mem_free(o->hiccup_msg.data);
+    mem_free(o->accept_filters);
+    mem_free(o->ipc_pids);
+    mem_free(o->ipc_uids);
+    mem_free(o->ipc_gids);
+    secret_wipe(o->plain_password, sizeof(o->plain_password));
+    secret_wipe(o->curve_secret, sizeof(o->curve_secret));
+}

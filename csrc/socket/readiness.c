@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+#include "socket/readiness.h"
+
+#include "base/error.h"
+#include "fastmq.h"
+#include "pipe/pattern_ops.h"
+#include "reactor/notify.h"
+#include "reactor/poll.h"
+#include "socket/attempt.h"
+#include "socket/partial.h"
+#include "socket/socket.h"
+
+int socket_readiness(struct fmq_socket *s)
+{
+    const struct pattern_ops *ops = s->net.pipes.ops;
+    int events = ops->events(&s->net.pipes);
+    if (!rx_open(&s->rx))
+        return events;
+    if (ops->send_over && !ops->send_over(&s->net.pipes))
+        events &= ~FMQ_POLLOUT;
+    return events | FMQ_POLLIN;
+}
+
+int socket_events(struct fmq_socket *s)
+{
+    return socket_readiness(s) | (tx_find(&s->tx_begun) ? FMQ_POLLOUT : 0);
+}
+
+int fmq_events(fmq_socket *s)
+{
+    int rc = reactor_enter(socket_reactor(s));
+    if (rc)
+        return rc;
+    rc = reactor_wait(socket_reactor(s), 0);
+    if (rc == 0 || rc == -EAGAIN || rc == -EINTR)
+        rc = socket_events(s);
+    if (rc >= 0)
+        notify_reported(socket_reactor(s), rc);
+    reactor_leave(socket_reactor(s));
+    return rc;
+}
+
+int fmq_poll_one(fmq_socket *s, int events, int timeout_ms)
+{
+    uint64_t deadline = deadline_of(timeout_ms);
+    int rc = reactor_enter(socket_reactor(s));
+    if (rc)
+        return rc;
+    bool last = false;
+    for (;;) {
+        rc = socket_events(s) & events;
+        if (rc || last)
+            break;
+        int wait = reactor_wait(socket_reactor(s), deadline);
+        if (wait == -EAGAIN) {
+            last = true;
+        } else if (wait) {
+            rc = wait;
+            break;
+        }
+    }
+    reactor_leave(socket_reactor(s));
+    return rc;
+}
+
+int fmq_wait_subscribers(fmq_socket *s, const void *topic, size_t len, uint32_t n, int timeout_ms)
+{
+    uint64_t deadline = deadline_of(timeout_ms);
+    detail_clear();
+    int rc = reactor_enter(socket_reactor(s));
+    if (rc)
+        return rc;
+    if (!s->net.pipes.ops->subscribers) {
+        detail_set("a %s socket has no subscribers", s->net.pipes.ops->name);
+        rc = -ENOTSUP;
+    }
+    for (bool last = false; rc == 0;) {
+        int count = s->net.pipes.ops->subscribers(&s->net.pipes, topic, len);
+        if ((uint32_t)count >= n || last) {
+            rc = (uint32_t)count >= n ? count : -EAGAIN;
+            break;
+        }
+        int wait = reactor_wait(socket_reactor(s), deadline);
+        if (wait == -EAGAIN)
+            last = true;
+        else
+            rc = wait;
+    }
+    reactor_leave(socket_reactor(s));
+    return rc;
+}
