@@ -11,6 +11,9 @@
 #include "net/security.h"
 #include "os/net.h"
 #include "pipe/pattern_ops.h"
+#include "pipe/pipe_in.h"
+#include "pipe/pipe_life.h"
+#include "pipe/pipe_out.h"
 
 #define IOV_MAX_PIECES 64
 /* Connections of one socket that may keep their buffers while nothing moves. */

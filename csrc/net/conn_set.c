@@ -3,6 +3,8 @@
 
 #include "net/conn.h"
 #include "net/endpoint.h"
+#include "pipe/pipe_life.h"
+#include "pipe/pipe_out.h"
 
 void conn_set_init(struct conn_set *s, const struct conn_listener *listener)
 {

@@ -14,6 +14,8 @@
 #include "os/net.h"
 #include "os/random.h"
 #include "pipe/pattern_ops.h"
+#include "pipe/pipe_life.h"
+#include "pipe/pipe_out.h"
 
 /* Wrong answers in a row that double the wait each: sixteen times RECONNECT_IVL at most. */
 #define WRONG_MAX 5

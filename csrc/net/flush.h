@@ -2,7 +2,7 @@
 /*
  * The flush policy: when what is queued on connections is written. A socket that has been quiet
  * writes at once; else what is queued waits for the caller's next wait, for much of it to come
- * together (flush_is_due, pipe.h), or for the I/O thread's next tick.
+ * together (flush_is_due, pipe_out.h), or for the I/O thread's next tick.
  */
 #ifndef NET_FLUSH_H
 #define NET_FLUSH_H

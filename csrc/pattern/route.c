@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "pipe/pattern_ops.h"
+#include "pipe/pipe_life.h"
 #include "pipe/pipe_set.h"
 
 void route_drop(struct pipe_set *s, struct pipe *p, struct parts *m)

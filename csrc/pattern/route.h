@@ -17,6 +17,8 @@
 #include "base/list.h"
 #include "msg/msg.h"
 #include "pipe/pipe.h"
+#include "pipe/pipe_in.h"
+#include "pipe/pipe_out.h"
 #include "pipe/pipe_set.h"
 
 static inline void route_attach(struct pipe *p)
@@ -190,7 +192,7 @@ static inline void fanout_aim(struct fanout *f, struct pipe *p)
 }
 
 void fanout_aim_all(struct fanout *f);
-/* Whether every target has room for so many bytes; PIPE_ANY as in pipe.h. */
+/* Whether every target has room for so many bytes; PIPE_ANY as in pipe_out.h. */
 bool fanout_all_writable(struct fanout *f, uint64_t size);
 /* Whether all of them have, together too. Then it is theirs until fanout_send. */
 bool fanout_reserve(struct fanout *f, uint64_t size);

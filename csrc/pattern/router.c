@@ -15,6 +15,7 @@
 #include "pattern/route.h"
 #include "pipe/option_ids.h"
 #include "pipe/pattern_ops.h"
+#include "pipe/pipe_life.h"
 #include "pipe/pipe_set.h"
 
 #define NOTIFY_CONNECT 1

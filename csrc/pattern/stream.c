@@ -8,6 +8,7 @@
 #include "pattern/route.h"
 #include "pipe/option_ids.h"
 #include "pipe/pattern_ops.h"
+#include "pipe/pipe_life.h"
 #include "pipe/pipe_set.h"
 
 struct stream {

@@ -10,6 +10,7 @@
 #include "pattern/xpub_subscriptions.h"
 #include "pipe/option_ids.h"
 #include "pipe/pattern_ops.h"
+#include "pipe/pipe_life.h"
 #include "wire/peer_state.h"
 
 static int xpub_init(struct pipe_set *s)

@@ -4,9 +4,9 @@
  *
  * A message counts from when a socket takes it, to send it or from the network, until it is handed
  * to the kernel or received by the program. A sender takes the room first, but for one message of
- * each pipe: where nothing is queued it needs none (pipe.c). A thread that reads from the network
- * adds what came, and stops reading at the cap. So the cap is exceeded by what one message a pipe
- * holds each way, at most.
+ * each pipe: where nothing is queued it needs none (pipe_out.c). A thread that reads from the
+ * network adds what came, and stops reading at the cap. So the cap is exceeded by what one message
+ * a pipe holds each way, at most.
  *
  * Room comes back in another socket than the one that waits for it, perhaps on another thread. A
  * thread that found none puts its socket on `waiters`, sets the level at which it is to be notified

@@ -91,154 +91,21 @@ struct pipe {
     char *remote_name;            /* of the last connection, once that has ended */
 };
 
-/* So much in the queue is written at once whatever the time: 64 KiB of small messages, which the
- * processor's cache still holds, or 192 KiB of larger ones, of which fewer, longer writes are
- * cheaper (13 % at 1 KiB). */
-#define FLUSH_BYTES ((size_t)64 << 10)
-#define FLUSH_BYTES_MAX ((size_t)192 << 10)
-#define FLUSH_MSGS 256u
-
-static inline bool flush_is_due(const struct outq *q)
-{
-    return q->bytes >= FLUSH_BYTES && (q->msgs >= FLUSH_MSGS || q->bytes >= FLUSH_BYTES_MAX);
-}
-
 /* n messages that were written to the pipe, or would have been, are thrown away. */
 void pipe_count_drops(struct pipe *p, uint64_t n);
-
-/* As a size: is the pipe writable, for a message not known yet? After a refusal: for that one,
- * so that a thread that waits for readiness and sends again is not woken in vain. */
-#define PIPE_ANY UINT64_MAX
-
-/* Room for one more message of so many bytes now? When not, the pattern's `writable` will be called
- * later. */
-static inline bool pipe_can_write(struct pipe *p, uint64_t size);
-/* Makes the pipe wait for room for `size` bytes as if pipe_can_write had refused them. */
-void pipe_refuse(struct pipe *p, uint64_t size);
-/* For a message of `size` bytes that goes to all n pipes of one socket or to none: takes what
- * they need from the context's budget for the writes that follow. False: it is not there, and those
- * that need some wait for all of it. pipe_reserve_end gives back what the writes left. */
-bool pipe_reserve(struct pipe *const *pipes, uint32_t n, uint64_t size);
-void pipe_reserve_end(struct pipe_set *s);
-/* As pipe_write for one part that the caller lends, `object` as in msg_init_borrowed. Only after
- * pipe_can_write; -EAGAIN all the same when another socket was faster to use the context's room. */
-int pipe_write_bytes(struct pipe *p, const void *data, size_t size, void *object);
-/*
- * Queues one whole message of n parts. Consumes them on success. -EAGAIN at the HWM or when hung
- * up, -ENOMEM; the parts then stay the caller's. The core writes it out when the pattern has
- * returned.
- */
-int pipe_write(struct pipe *p, struct msg *parts, uint32_t n);
-/* As pipe_write for bytes by copy, whatever the HWM (subscriptions, greetings, probes must not be
- * lost). */
-int pipe_write_control(struct pipe *p, const void *data, size_t len);
-/* A subscription or its end, as this peer's protocol version wants it (stream); for inproc and old
- * peers an 01/00 message. Not bound by the HWM. Only when p->ready. */
-int pipe_put_subscription(struct pipe *p, const void *topic, size_t len, bool add);
-
-/* Fan-out of a message that was framed once, where pipe_takes_spans. 0, -EAGAIN, -ENOMEM. */
-int pipe_write_span(struct pipe *p, const struct outspan *span);
-static inline bool pipe_takes_spans(const struct pipe *p)
-{
-    return p->spans;
-}
-
-/* Fan-out: writes copies that share the parts' memory; `parts` stays the caller's (never BORROWED
- * afterwards). 0, -EAGAIN, -ENOMEM. */
-int pipe_write_shared(struct pipe *p, struct msg *parts, uint32_t n);
-
-/* The common case of pipe_can_write; false: ask that. */
-static inline bool pipe_has_plain_room(const struct pipe *p)
-{
-    return p->plain && (p->out.msgs < p->out_hwm || !p->out_hwm);
-}
-bool pipe_can_write_slow(struct pipe *p, uint64_t size);
-static inline bool pipe_can_write(struct pipe *p, uint64_t size)
-{
-    return pipe_has_plain_room(p) || pipe_can_write_slow(p, size);
-}
-
-/* After a message of n parts was taken from `in`, where it is watched. */
-void pipe_took(struct pipe *p, const struct msg *parts, uint32_t n);
-/* The pattern keeps so many bytes for the program that it has read, or (negative) no more. */
-void pipe_hold(struct pipe *p, int64_t bytes);
-/* Whether the pattern may read ahead more than it holds. */
-bool pipe_may_hold(struct pipe *p);
-
-static inline bool pipe_can_read(const struct pipe *p)
-{
-    return p->in.msgs > 0;
-}
-
-/*
- * Appends the oldest whole message to `out`. Only when pipe_can_read. -ENOMEM leaves it queued. May
- * make more received bytes available, so look at pipe_can_read again afterwards.
- */
-int pipe_read(struct pipe *p, struct parts *out);
-/* As pipe_read for the first part of the message, if it is its only one; else false. */
-static inline bool pipe_read_single(struct pipe *p, struct msg *out)
-{
-    if (msgring_peek(&p->in)->flags & PART_MORE)
-        return false;
-    msgring_pop(&p->in, out);
-    /* A caller that reads many sockets in turn comes back when it is in the cache. */
-    __builtin_prefetch(msgring_peek(&p->in)->u.x.data);
-    if (p->watched)
-        pipe_took(p, out, 1);
-    return true;
-}
-/* Drops the oldest whole message. */
-void pipe_skip(struct pipe *p);
-/* Puts a message made here in front of the reader (DISCONNECT_MSG, notifications): a single part.
- * Calls `readable` if need be. */
-int pipe_inject(struct pipe *p, const void *data, size_t len);
-
-/*
- * For a pattern that takes messages and commands before the program receives: `pause` when it
- * holds enough of this peer, whose connection is then read no further, whatever its HWM. Its
- * `command` may still be called for what is being decoded. Not for inproc, whose messages wait in
- * `in`.
- */
-void pipe_rx_pause(struct pipe *p, bool pause);
-
-/* Ends the pipe from the pattern's side (ROUTER_HANDOVER, PAIR): the connection is closed, the
- * pattern gets hangup and later detach; never from within attach. */
-void pipe_close(struct pipe *p);
-
-/* The pipe could not keep a request of its peer: the connection is given up as if the network had
- * lost it, and a connecting side, here or there, makes it anew. Not over inproc. */
-void pipe_lose(struct pipe *p);
-
-/* True while something that was sent has not reached the kernel: encrypted or re-encoded bytes lie
- * in the connection and count no more in `out`. */
-bool pipe_unsent(const struct pipe *p);
-/* Statistics and queue depth. */
-uint32_t pipe_out_msgs(const struct pipe *p);
-uint64_t pipe_out_bytes(const struct pipe *p);
-uint64_t pipe_in_bytes(const struct pipe *p);
-
-/* ---- for what moves the messages: links, endpoints, the socket ---- */
-
-/* Makes a pipe and attaches it; NULL with *err set. Owned by the socket. */
-struct pipe *pipe_new(struct pipe_set *s, int *err);
-int pipe_attach(struct pipe *p);
-int pipe_connected(struct pipe *p);
-void pipe_lost(struct pipe *p);
-/* hangup: detaches at once when nothing is left to read. */
-void pipe_hangup(struct pipe *p);
-/* Before the program ends it (close, disconnect, unbind): the pattern does not report it.
- * `unwanted`: what it has not read goes, too. */
-void pipe_disown(struct pipe *p, bool unwanted);
-void pipe_free(struct pipe *p);
-void pipe_arrived(struct pipe *p, uint32_t msgs_before); /* after pushing to p->in */
-/* `in` holds a message for the program and is at a limit in bytes: no more is to be decoded. */
-bool pipe_in_full(struct pipe *p);
-/* Brings the context's budget up to date after the queues changed. */
-void pipe_account(struct pipe *p);
-/* The socket's limits, the budget or the link changed. */
-void pipe_set_limits(struct pipe *p);
 /* What pipe.plain and its neighbours follow from changed. */
 void pipe_update(struct pipe *p);
+/* The socket's limits, the budget or the link changed. */
+void pipe_set_limits(struct pipe *p);
+/* Brings the context's budget up to date after the queues changed. */
+void pipe_account_slow(struct pipe *p);
+static inline void pipe_account(struct pipe *p)
+{
+    if (p->budget)
+        pipe_account_slow(p);
+}
+/* It may be done: the socket looks whether it can be freed. */
+void pipe_queue_reap(struct pipe *p);
 static inline void pipe_pause(struct pipe *p, bool paused)
 {
     p->paused = paused;
@@ -250,8 +117,5 @@ static inline void pipe_room_made(struct pipe *p)
     if (p->paused && p->link && !p->direct)
         p->link->ops->resume(p->link);
 }
-/* Throws away what is queued to be sent. */
-void pipe_discard(struct pipe *p);
-void pipe_drained(struct pipe *p); /* there may be room: calls `writable` if owed */
 
 #endif

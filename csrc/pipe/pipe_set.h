@@ -52,9 +52,6 @@ static inline struct pipe_set *pipe_set_of(struct reactor *r)
     return (struct pipe_set *)r;
 }
 
-/* reactor_init has been called. */
-void pipe_set_init(struct pipe_set *s, const struct pattern_ops *ops, struct pool *pool);
-
 /* Readiness may have changed: waiters look again. */
 static inline void pipe_set_notify(struct pipe_set *s)
 {

@@ -4,17 +4,6 @@
 #include "base/error.h"
 #include "reactor/poll.h"
 
-int attempt_once(struct fmq_socket *s, struct attempt *a)
-{
-    int rc = reactor_try_enter(socket_reactor(s));
-    if (rc)
-        return rc;
-    rc = a->run(s, a);
-    note_refused(s, rc, a->sends);
-    reactor_leave(socket_reactor(s));
-    return rc;
-}
-
 int attempt_until(struct fmq_socket *s, struct attempt *a, int timeout_ms)
 {
     uint64_t deadline = 0;

@@ -23,8 +23,6 @@ struct attempt {
     bool counts; /* sending: it is to be counted when it has to wait */
 };
 
-/* Once, without waiting for the lock. */
-int attempt_once(struct fmq_socket *s, struct attempt *a);
 /* Until it succeeds, fails, or the time is over. */
 int attempt_until(struct fmq_socket *s, struct attempt *a, int timeout_ms);
 
@@ -43,6 +41,18 @@ static inline void note_refused(struct fmq_socket *s, int rc, bool sends)
     struct reactor *r = socket_reactor(s);
     if (rc == -EAGAIN && (sends || r->notify.waits_out))
         notify_refused(r, sends);
+}
+
+/* Once, without waiting for the lock. */
+static inline int attempt_once(struct fmq_socket *s, struct attempt *a)
+{
+    int rc = reactor_try_enter(socket_reactor(s));
+    if (rc)
+        return rc;
+    rc = a->run(s, a);
+    note_refused(s, rc, a->sends);
+    reactor_leave(socket_reactor(s));
+    return rc;
 }
 
 #endif

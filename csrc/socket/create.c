@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "net/flush.h"
+#include "pipe/pipe_life.h"
 #include "reactor/io_thread.h"
 #include "socket/close.h"
 #include "socket/ctx.h"

@@ -8,6 +8,7 @@
 #include "net/endpoint.h"
 #include "net/events.h"
 #include "pipe/pipe.h"
+#include "pipe/pipe_out.h"
 #include "socket/socket.h"
 
 static bool put(struct msg *parts, uint32_t *n, const void *data, size_t len)

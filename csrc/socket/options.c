@@ -8,6 +8,7 @@
 #include "pipe/option_ids.h"
 #include "pipe/pattern_ops.h"
 #include "pipe/pipe.h"
+#include "pipe/pipe_out.h"
 #include "reactor/notify.h"
 #include "socket/option_security.h"
 #include "socket/option_special.h"

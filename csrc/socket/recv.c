@@ -3,6 +3,7 @@
 #include "fastmq.h"
 #include "pipe/pattern_ops.h"
 #include "pipe/pipe.h"
+#include "pipe/pipe_in.h"
 #include "socket/attempt.h"
 #include "socket/partial.h"
 #include "socket/socket.h"

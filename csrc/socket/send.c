@@ -5,6 +5,7 @@
 #include "fastmq.h"
 #include "pipe/pattern_ops.h"
 #include "pipe/pipe.h"
+#include "pipe/pipe_out.h"
 #include "socket/attempt.h"
 #include "socket/partial.h"
 #include "socket/socket.h"

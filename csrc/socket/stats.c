@@ -7,6 +7,8 @@
 #include "net/conn.h"
 #include "net/endpoint.h"
 #include "pipe/option_ids.h"
+#include "pipe/pipe_in.h"
+#include "pipe/pipe_out.h"
 #include "reactor/io_thread.h"
 #include "reactor/notify.h"
 #include "socket/ctx.h"

@@ -20,6 +20,9 @@
 #include "net/events.h"
 #include "pipe/budget.h"
 #include "pipe/pattern_ops.h"
+#include "pipe/pipe_in.h"
+#include "pipe/pipe_life.h"
+#include "pipe/pipe_out.h"
 #include "wire/peer.h"
 #include "wire/types.h"
 

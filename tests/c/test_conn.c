@@ -10,6 +10,9 @@
 #include "net/conn.h"
 #include "net/flush.h"
 #include "pipe/pattern_ops.h"
+#include "pipe/pipe_in.h"
+#include "pipe/pipe_life.h"
+#include "pipe/pipe_out.h"
 #include "reactor/poll.h"
 
 /* ---- a pattern with one peer, and what stands on the connections ---- */

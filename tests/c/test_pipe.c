@@ -7,6 +7,9 @@
 #include "fakelink.h"
 
 #include "pipe/budget.h"
+#include "pipe/pipe_in.h"
+#include "pipe/pipe_life.h"
+#include "pipe/pipe_out.h"
 
 /* What the pattern was told, since `forget`. */
 static struct {

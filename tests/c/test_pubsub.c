@@ -8,6 +8,7 @@
 #include "pattern/xpub_notes.c"
 #include "pattern/xpub_subscriptions.c"
 #include "pattern/xsub.c"
+#include "pipe/pipe_in.h"
 
 static int64_t topics_count(struct pipe_set *s)
 {

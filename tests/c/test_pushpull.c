@@ -7,6 +7,7 @@
 #include "pattern/pushpull.c"
 #include "pattern/route.c"
 #include "pipe/option_ids.h"
+#include "pipe/pipe_in.h"
 
 /* ---- PUSH ---- */
 

@@ -4,6 +4,7 @@
 
 #include "pattern/reqrep.c"
 #include "pattern/route.c"
+#include "pipe/pipe_in.h"
 
 /* ---- REQ ---- */
 

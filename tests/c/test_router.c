@@ -5,6 +5,7 @@
 #include "pattern/ids.c"
 #include "pattern/route.c"
 #include "pattern/router.c"
+#include "pipe/pipe_in.h"
 
 /* The id that comes with the next message, and the message's other parts. */
 static const char *gets_from(struct pipe_set *s, struct id *id)

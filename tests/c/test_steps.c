@@ -18,6 +18,7 @@
 #include "pattern/xpub_notes.c"
 #include "pattern/xpub_subscriptions.c"
 #include "pattern/xsub.c"
+#include "pipe/pipe_in.h"
 
 /* ---- counting ---- */
 
