@@ -97,7 +97,7 @@ def test_a_socket_may_be_closed_whenever_the_loop_is_called(
 ) -> None:
     """Another thread closes it while a method of the loop runs, the first time or a later one."""
     if os.environ.get("FASTMQ_POLLER") == "poll" and (point, verb) == ("call_later", "poll"):
-        pytest.skip("where loops have no hub the loop is given a descriptor that is gone")
+        pytest.skip("where loops have no adapter the loop is given a descriptor that is gone")
     program = f"""
     import asyncio, threading
     import fastmq, fastmq.asyncio
@@ -484,7 +484,9 @@ async def test_what_came_back_keeps_its_order(amake: Make) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
-@pytest.mark.skipif(os.environ.get("FASTMQ_POLLER") == "poll", reason="without hubs it cannot yet")
+@pytest.mark.skipif(
+    os.environ.get("FASTMQ_POLLER") == "poll", reason="without adapters it cannot yet"
+)
 @pytest.mark.parametrize("kind", ["asyncio", "gevent"])
 def test_a_child_waits_in_its_parents_loop(kind: str) -> None:
     """With a context of its own."""

@@ -222,7 +222,7 @@ def test_a_socket_closed_elsewhere_with_a_message_to_come_closes_the_stream(
 def test_an_ioloop_that_closes_all_closes_the_sockets_of_its_streams(make: Any) -> None:
     """As programs rely on that end their context afterwards."""
     if os.environ.get("FASTMQ_POLLER") == "poll":
-        pytest.skip("where loops have no hub the descriptors stay until they are collected")
+        pytest.skip("where loops have no adapter the descriptors stay until they are collected")
     loop = tornado_ioloop.IOLoop(make_current=False)
     sockets = [make(zmq.PULL) for _ in range(3)]
     streams = [zmqstream.ZMQStream(sock, loop) for sock in sockets]

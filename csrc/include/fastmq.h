@@ -61,7 +61,7 @@ enum {
 typedef struct fmq_ctx fmq_ctx;
 typedef struct fmq_socket fmq_socket;
 typedef struct fmq_pollset fmq_pollset;
-typedef struct fmq_hub fmq_hub;
+typedef struct fmq_loop fmq_loop;
 
 /* ---- library ---- */
 
@@ -276,18 +276,18 @@ int fmq_watch_came(fmq_socket *s);
 
 /*
  * A loop adapter, for an event loop with many sockets: one descriptor for all of them.
- * fmq_hub_watch is to an fmq_hub what fmq_watch is to a descriptor, with `data` to tell the socket
- * by; -EBUSY: the socket is in another one, where fmq_watch still serves. When the hub's descriptor
- * is readable, fmq_hub_wait gives those sockets that are worth a call each (fmq_watch_came and what
- * follows), possibly one of them twice, without waiting: how many, up to max. The calls on one hub,
- * and those of fmq_hub_watch on its sockets, must not overlap. -ENOTSUP: pollers have no descriptor
- * here.
+ * fmq_loop_watch is to a fmq_loop what fmq_watch is to a descriptor, with `data` to tell the socket
+ * by; -EBUSY: the socket is in another one, where fmq_watch still serves. When the adapter's
+ * descriptor is readable, fmq_loop_wait gives those sockets that are worth a call each
+ * (fmq_watch_came and what follows), possibly one of them twice, without waiting: how many, up to
+ * max. The calls on one adapter, and those of fmq_loop_watch on its sockets, must not overlap.
+ * -ENOTSUP: pollers have no descriptor here.
  */
-int fmq_hub_new(fmq_hub **out);
-void fmq_hub_free(fmq_hub *h); /* what is still in it leaves */
-int fmq_hub_fd(const fmq_hub *h);
-int fmq_hub_watch(fmq_hub *h, fmq_socket *s, int events, void *data);
-int fmq_hub_wait(fmq_hub *h, void **ready, int max);
+int fmq_loop_new(fmq_loop **out);
+void fmq_loop_free(fmq_loop *h); /* what is still in it leaves */
+int fmq_loop_fd(const fmq_loop *h);
+int fmq_loop_watch(fmq_loop *h, fmq_socket *s, int events, void *data);
+int fmq_loop_wait(fmq_loop *h, void **ready, int max);
 
 /* Event messages go to a PAIR bound at `endpoint` ("inproc://..."), NULL stops. version 1 or 2.
  * `type` of the monitor socket: FMQ_PAIR, or for version 2 also FMQ_PUB, FMQ_PUSH. */

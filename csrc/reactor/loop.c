@@ -7,9 +7,9 @@
 #include "reactor/notify.h"
 #include "reactor/reactor.h"
 
-#define HUB_BATCH 128
+#define LOOP_BATCH 128
 
-struct fmq_hub {
+struct fmq_loop {
     struct mutex lock;
     struct poller *poller;
     struct wakeup wake;
@@ -17,24 +17,24 @@ struct fmq_hub {
     struct list posted;  /* notifier.loop_node */
     bool signalled;      /* `wake` is readable; under `lock` */
     unsigned fork_generation;
-    struct fmq_hub *next; /* while it is unused */
+    struct fmq_loop *next; /* while it is unused */
 };
 
-static _Atomic(struct fmq_hub *) unused;
+static _Atomic(struct fmq_loop *) unused;
 
-static void put_back(struct fmq_hub *h)
+static void put_back(struct fmq_loop *h)
 {
-    struct fmq_hub *head = atomic_load(&unused);
+    struct fmq_loop *head = atomic_load(&unused);
     do
         h->next = head;
     while (!atomic_compare_exchange_weak(&unused, &head, h));
 }
 
 /* Takes the whole list for a moment, which is safe without a lock. */
-static struct fmq_hub *take_unused(void)
+static struct fmq_loop *take_unused(void)
 {
-    struct fmq_hub *found = NULL;
-    for (struct fmq_hub *h = atomic_exchange(&unused, NULL), *next; h; h = next) {
+    struct fmq_loop *found = NULL;
+    for (struct fmq_loop *h = atomic_exchange(&unused, NULL), *next; h; h = next) {
         next = h->next;
         if (found)
             put_back(h);
@@ -44,9 +44,9 @@ static struct fmq_hub *take_unused(void)
     return found;
 }
 
-int fmq_hub_new(fmq_hub **out)
+int fmq_loop_new(fmq_loop **out)
 {
-    struct fmq_hub *h = take_unused();
+    struct fmq_loop *h = take_unused();
     if (!h) {
         h = calloc(1, sizeof(*h)); /* not counted as in use: it is never given back */
         if (!h)
@@ -78,9 +78,9 @@ int fmq_hub_new(fmq_hub **out)
     return 0;
 }
 
-static int watch(struct fmq_hub *h, struct reactor *r, int events, void *data);
+static int watch(struct fmq_loop *h, struct reactor *r, int events, void *data);
 
-void fmq_hub_free(fmq_hub *h)
+void fmq_loop_free(fmq_loop *h)
 {
     if (h->fork_generation != fork_generation)
         return; /* its descriptors went at fork */
@@ -97,7 +97,7 @@ void fmq_hub_free(fmq_hub *h)
     put_back(h);
 }
 
-int fmq_hub_fd(const fmq_hub *h)
+int fmq_loop_fd(const fmq_loop *h)
 {
     return poller_fd(h->poller);
 }
@@ -105,7 +105,7 @@ int fmq_hub_fd(const fmq_hub *h)
 void loop_post(struct reactor *r)
 {
     struct notifier *w = &r->notify;
-    struct fmq_hub *h = atomic_load(&w->loop);
+    struct fmq_loop *h = atomic_load(&w->loop);
     if (!h)
         return;
     mutex_lock(&h->lock);
@@ -140,7 +140,7 @@ static void take_post(struct notifier *w)
     atomic_store_explicit(&w->posted, false, memory_order_relaxed);
 }
 
-static int join(struct fmq_hub *h, struct reactor *r, void *data)
+static int join(struct fmq_loop *h, struct reactor *r, void *data)
 {
     int rc = r->closed ? -ENOTSOCK : poller_add_child(h->poller, r->poller, POLLER_IN, r);
     if (rc)
@@ -152,7 +152,7 @@ static int join(struct fmq_hub *h, struct reactor *r, void *data)
     return notify_add(r, 0); /* after that: it runs the mail for which nothing was posted */
 }
 
-static void part(struct fmq_hub *h, struct reactor *r)
+static void part(struct fmq_loop *h, struct reactor *r)
 {
     poller_del_child(h->poller, r->poller);
     list_remove(&r->notify.loop_member);
@@ -166,13 +166,13 @@ static void part(struct fmq_hub *h, struct reactor *r)
         mailbox_run(r);
 }
 
-static int watch(struct fmq_hub *h, struct reactor *r, int events, void *data)
+static int watch(struct fmq_loop *h, struct reactor *r, int events, void *data)
 {
     struct notifier *w = &r->notify;
     if (r->fork_generation != fork_generation || h->fork_generation != fork_generation)
         return -FMQ_EFORKED;
     mutex_lock(&r->lock);
-    struct fmq_hub *in = atomic_load(&w->loop);
+    struct fmq_loop *in = atomic_load(&w->loop);
     bool hidden = (w->loop_events & events & FMQ_POLLCHANGE) &&
                   w->loop_seen != atomic_load_explicit(&r->changes, memory_order_relaxed);
     int rc = in && in != h ? -EBUSY : 0;
@@ -194,19 +194,19 @@ static int watch(struct fmq_hub *h, struct reactor *r, int events, void *data)
     return rc == 0 && hidden ? 1 : rc;
 }
 
-int fmq_hub_watch(fmq_hub *h, fmq_socket *s, int events, void *data)
+int fmq_loop_watch(fmq_loop *h, fmq_socket *s, int events, void *data)
 {
     return watch(h, reactor_of(s), events, data);
 }
 
-int fmq_hub_wait(fmq_hub *h, void **ready, int max)
+int fmq_loop_wait(fmq_loop *h, void **ready, int max)
 {
-    struct poller_event events[HUB_BATCH];
+    struct poller_event events[LOOP_BATCH];
     if (h->fork_generation != fork_generation)
         return -FMQ_EFORKED;
     int count = 0;
     bool woken = false;
-    int n = poller_wait(h->poller, events, max < HUB_BATCH ? max : HUB_BATCH, 0);
+    int n = poller_wait(h->poller, events, max < LOOP_BATCH ? max : LOOP_BATCH, 0);
     if (n < 0 && !poller_may_retry(n)) {
         LIST_FOR(it, &h->sockets)
         reactor_break(

@@ -16,7 +16,7 @@
 #include "base/list.h"
 #include "os/wakeup.h"
 
-struct fmq_hub;
+struct fmq_loop;
 struct poller;
 struct reactor;
 
@@ -32,12 +32,12 @@ struct notifier {
     int own_events;
     unsigned own_seen; /* reactor->changes when FMQ_POLLCHANGE was asked for */
     /* See loop.h. */
-    _Atomic(struct fmq_hub *) loop; /* changed with the reactor's and the loop's lock */
+    _Atomic(struct fmq_loop *) loop; /* changed with the reactor's and the loop's lock */
     void *loop_data;
     int loop_events;
     unsigned loop_seen;
-    struct list loop_member; /* fmq_hub.sockets */
-    struct list loop_node;   /* fmq_hub.posted */
+    struct list loop_member; /* fmq_loop.sockets */
+    struct list loop_node;   /* fmq_loop.posted */
     atomic_bool posted;      /* loop_node is linked */
 };
 

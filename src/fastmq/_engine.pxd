@@ -176,13 +176,13 @@ cdef extern from "fastmq.h" nogil:
     int fmq_poll_one(fmq_socket *s, int events, int timeout_ms)
     int fmq_watch(fmq_socket *s, int events, int *fd)
     int fmq_watch_came(fmq_socket *s)
-    ctypedef struct fmq_hub:
+    ctypedef struct fmq_loop:
         pass
-    int fmq_hub_new(fmq_hub **out)
-    void fmq_hub_free(fmq_hub *h)
-    int fmq_hub_fd(const fmq_hub *h)
-    int fmq_hub_watch(fmq_hub *h, fmq_socket *s, int events, void *data)
-    int fmq_hub_wait(fmq_hub *h, void **ready, int max)
+    int fmq_loop_new(fmq_loop **out)
+    void fmq_loop_free(fmq_loop *h)
+    int fmq_loop_fd(const fmq_loop *h)
+    int fmq_loop_watch(fmq_loop *h, fmq_socket *s, int events, void *data)
+    int fmq_loop_wait(fmq_loop *h, void **ready, int max)
     int fmq_monitor(fmq_socket *s, const char *endpoint, uint64_t events, int version, int type)
     int fmq_monitor_stats(fmq_socket *s)
     int fmq_peer_state(fmq_socket *s, const void *id, size_t len)

@@ -128,18 +128,19 @@ static void choose_waiting(struct worker *t)
             fmq_pollset_free(t->set);
     } else if (t->waiting != IN_CALLS) {
         rc = poller_create(&t->loop);
-        if (rc == 0 && t->waiting == IN_HUB) {
-            rc = fmq_hub_new(&t->hub);
-            world.hubs++; /* even if it lacks a descriptor */
-            if (rc == 0 && (rc = poller_add(t->loop, fmq_hub_fd(t->hub), POLLER_IN, t)) != 0)
-                fmq_hub_free(t->hub);
+        if (rc == 0 && t->waiting == IN_ADAPTER) {
+            rc = fmq_loop_new(&t->adapter);
+            world.adapters++; /* even if it lacks a descriptor */
+            if (rc == 0 && (rc = poller_add(t->loop, fmq_loop_fd(t->adapter), POLLER_IN, t)) != 0)
+                fmq_loop_free(t->adapter);
             if (rc)
                 poller_destroy(t->loop);
         }
     }
     if (rc)
         t->waiting = IN_CALLS;
-    static const char *const names[] = {"in calls", "in a poll set", "on a descriptor", "in a hub"};
+    static const char *const names[] = {"in calls", "in a poll set", "on a descriptor",
+                                        "in a loop adapter"};
     sim_say("waits %s", names[t->waiting]);
 }
 
@@ -149,15 +150,15 @@ static void end_waiting(struct worker *t)
     int fd;
     if (t->waiting == IN_POLLSET)
         fmq_pollset_free(t->set);
-    if (t->waiting == IN_HUB) {
-        poller_del(t->loop, fmq_hub_fd(t->hub));
-        fmq_hub_free(t->hub);
+    if (t->waiting == IN_ADAPTER) {
+        poller_del(t->loop, fmq_loop_fd(t->adapter));
+        fmq_loop_free(t->adapter);
     }
     if (t->waiting == ON_DESCRIPTOR && t->watched >= 0) {
         poller_del(t->loop, t->watched);
         fmq_watch(s, 0, &fd);
     }
-    if (t->waiting == ON_DESCRIPTOR || t->waiting == IN_HUB)
+    if (t->waiting == ON_DESCRIPTOR || t->waiting == IN_ADAPTER)
         poller_destroy(t->loop);
 }
 
@@ -168,8 +169,8 @@ static int wait_in_loop(struct worker *t, int timeout_ms)
     struct poller_event event;
     void *ready[4];
     int fd, rc;
-    if (t->waiting == IN_HUB) {
-        rc = fmq_hub_watch(t->hub, s, FMQ_POLLIN, t);
+    if (t->waiting == IN_ADAPTER) {
+        rc = fmq_loop_watch(t->adapter, s, FMQ_POLLIN, t);
     } else {
         rc = fmq_watch(s, FMQ_POLLIN, &fd);
         if (rc == 0 && t->watched < 0) {
@@ -184,7 +185,7 @@ static int wait_in_loop(struct worker *t, int timeout_ms)
     rc = poller_wait(t->loop, &event, 1, (int64_t)timeout_ms * (int64_t)NS_PER_MS);
     if (rc <= 0)
         return rc;
-    if (t->waiting == IN_HUB && (rc = fmq_hub_wait(t->hub, ready, 4)) <= 0)
+    if (t->waiting == IN_ADAPTER && (rc = fmq_loop_wait(t->adapter, ready, 4)) <= 0)
         return rc ? rc : -EINTR;
     fmq_watch_came(s);
     return 1;

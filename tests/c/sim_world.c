@@ -623,5 +623,5 @@ uint64_t sim_world_run(uint64_t seed, bool verbose)
         end_context(i);
     if (mem_live() != live)
         sim_fail("%ld allocations are left over", mem_live() - live);
-    return sim_end(world.hubs);
+    return sim_end(world.adapters);
 }

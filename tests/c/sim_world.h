@@ -111,14 +111,14 @@ struct scene {
 };
 
 /* How a thread waits for messages. */
-enum waiting { IN_CALLS, IN_POLLSET, ON_DESCRIPTOR, IN_HUB };
+enum waiting { IN_CALLS, IN_POLLSET, ON_DESCRIPTOR, IN_ADAPTER };
 
 struct worker { /* a thread of the program */
     struct member *member;
     enum waiting waiting;
     fmq_pollset *set;
-    fmq_hub *hub;
-    struct poller *loop; /* an event loop's: holds the hub, or the socket's descriptor */
+    fmq_loop *adapter;
+    struct poller *loop; /* an event loop's: holds the adapter, or the socket's descriptor */
     int watched;         /* that descriptor; -1: none yet */
     unsigned source;
     struct thread thread;
@@ -132,8 +132,8 @@ struct world {
     bool healed;
     bool over; /* everybody is done */
     uint64_t salt;
-    long hubs;  /* made: they keep their lock for the next */
-    bool large; /* some messages are */
+    long adapters; /* made: they keep their lock for the next */
+    bool large;    /* some messages are */
     fmq_ctx *contexts[CONTEXTS_MAX];
     unsigned context_count;
     struct scene scenes[SCENES_MAX];

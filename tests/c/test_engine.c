@@ -1204,13 +1204,13 @@ TEST(an_event_loop_is_told_of_any_change_on_demand)
     eng_end(ctx);
 }
 
-/* Waits for the hub to tell of `data`, as a loop does that serves whatever it is told. */
-static int told(fmq_hub *h, fmq_socket *s, void *data)
+/* Waits for the adapter to tell of `data`, as a loop does that serves whatever it is told. */
+static int told(fmq_loop *h, fmq_socket *s, void *data)
 {
     uint64_t until = eng_until(ENG_WAIT_MS);
-    while (readable(fmq_hub_fd(h), eng_left(until))) {
+    while (readable(fmq_loop_fd(h), eng_left(until))) {
         void *ready[4];
-        int n = fmq_hub_wait(h, ready, 4);
+        int n = fmq_loop_wait(h, ready, 4);
         for (int i = 0; i < n; i++)
             if (ready[i] == data)
                 return 1;
@@ -1221,22 +1221,22 @@ static int told(fmq_hub *h, fmq_socket *s, void *data)
 }
 
 /* A loop that looks after all its sockets has nothing more to do. */
-static int hub_rests(fmq_hub *h, fmq_socket **sockets, int count)
+static int adapter_rests(fmq_loop *h, fmq_socket **sockets, int count)
 {
     uint64_t until = eng_until(ENG_WAIT_MS);
-    while (readable(fmq_hub_fd(h), 0) && eng_left(until)) {
+    while (readable(fmq_loop_fd(h), 0) && eng_left(until)) {
         void *ready[4];
-        if (fmq_hub_wait(h, ready, 4) < 0)
+        if (fmq_loop_wait(h, ready, 4) < 0)
             return 0;
         for (int i = 0; i < count; i++) {
             eng_must(fmq_watch_came(sockets[i]), "came");
             eng_must(fmq_events(sockets[i]), "events");
         }
     }
-    return !readable(fmq_hub_fd(h), 0);
+    return !readable(fmq_loop_fd(h), 0);
 }
 
-static void hub_shows(const char *transport)
+static void adapter_shows(const char *transport)
 {
     fmq_ctx *ctx = eng_ctx();
     fmq_socket *push = eng_socket(ctx, FMQ_PUSH), *pull = eng_socket(ctx, FMQ_PULL);
@@ -1245,57 +1245,57 @@ static void hub_shows(const char *transport)
     eng_set(pull, ENG_RCVHWM, 2);
     struct eng_name name = eng_bind(pull, transport);
     eng_connect(push, &name);
-    fmq_hub *h, *other;
-    eng_must(fmq_hub_new(&h), "hub");
-    eng_must(fmq_hub_new(&other), "hub");
+    fmq_loop *h, *other;
+    eng_must(fmq_loop_new(&h), "adapter");
+    eng_must(fmq_loop_new(&other), "adapter");
 
-    eng_must(fmq_hub_watch(h, pull, FMQ_POLLIN, pull), "watch");
-    CHECK_EQ(fmq_hub_watch(other, pull, FMQ_POLLIN, pull), -EBUSY);
-    CHECK(hub_rests(h, &pull, 1));
+    eng_must(fmq_loop_watch(h, pull, FMQ_POLLIN, pull), "watch");
+    CHECK_EQ(fmq_loop_watch(other, pull, FMQ_POLLIN, pull), -EBUSY);
+    CHECK(adapter_rests(h, &pull, 1));
     eng_send(push, "1");
     CHECK(told(h, pull, pull));
     /* Told again for as long as it lasts, when the socket was used and left ready. */
     eng_must(fmq_events(pull), "events");
     CHECK(told(h, pull, pull));
     eng_expect(pull, "1");
-    CHECK(hub_rests(h, &pull, 1));
+    CHECK(adapter_rests(h, &pull, 1));
 
     eng_send(push, "2");
     eng_expect(pull, "2");
-    eng_must(fmq_hub_watch(h, push, FMQ_POLLCHANGE, push), "watch");
-    CHECK(hub_rests(h, both, 2));
+    eng_must(fmq_loop_watch(h, push, FMQ_POLLCHANGE, push), "watch");
+    CHECK(adapter_rests(h, both, 2));
 
-    /* A hub may go first: another one takes the sockets. */
-    fmq_hub_free(h);
-    eng_must(fmq_hub_watch(other, pull, FMQ_POLLIN, pull), "watch");
-    CHECK(hub_rests(other, &pull, 1));
+    /* A loop adapter may go first: another one takes the sockets. */
+    fmq_loop_free(h);
+    eng_must(fmq_loop_watch(other, pull, FMQ_POLLIN, pull), "watch");
+    CHECK(adapter_rests(other, &pull, 1));
     eng_send(push, "3");
     CHECK(told(other, pull, pull));
     eng_expect(pull, "3");
 
     /* Its end is told; then nobody may come. */
-    CHECK(hub_rests(other, &pull, 1));
+    CHECK(adapter_rests(other, &pull, 1));
     eng_must(fmq_close(pull), "close");
-    CHECK(readable(fmq_hub_fd(other), ENG_WAIT_MS));
+    CHECK(readable(fmq_loop_fd(other), ENG_WAIT_MS));
     void *ready[4];
-    CHECK(fmq_hub_wait(other, ready, 4) >= 1 && ready[0] == pull);
-    eng_must(fmq_hub_watch(other, pull, 0, NULL), "unwatch");
-    eng_must(fmq_hub_watch(other, pull, 0, NULL), "unwatch twice");
-    CHECK_EQ(fmq_hub_watch(other, pull, FMQ_POLLIN, pull), -ENOTSOCK);
-    fmq_hub_free(other);
+    CHECK(fmq_loop_wait(other, ready, 4) >= 1 && ready[0] == pull);
+    eng_must(fmq_loop_watch(other, pull, 0, NULL), "unwatch");
+    eng_must(fmq_loop_watch(other, pull, 0, NULL), "unwatch twice");
+    CHECK_EQ(fmq_loop_watch(other, pull, FMQ_POLLIN, pull), -ENOTSOCK);
+    fmq_loop_free(other);
     fmq_socket_free(pull);
     eng_close(push);
     eng_end(ctx);
 }
 
-TEST(a_hub_tells_an_event_loop_which_sockets_are_ready)
+TEST(a_loop_adapter_tells_an_event_loop_which_sockets_are_ready)
 {
-    fmq_hub *h;
-    if (fmq_hub_new(&h) == -ENOTSUP)
+    fmq_loop *h;
+    if (fmq_loop_new(&h) == -ENOTSUP)
         return; /* pollers without descriptors */
-    fmq_hub_free(h);
-    hub_shows("tcp");
-    hub_shows("inproc");
+    fmq_loop_free(h);
+    adapter_shows("tcp");
+    adapter_shows("inproc");
 }
 
 /* ---- looks that do not wait ---- */
@@ -1335,7 +1335,7 @@ static int from_newcomer(const struct parts *p)
 }
 
 /* However much one peer sends, another gets in: `rounds` looks later at most. */
-static void newcomer_gets_in(fmq_hub *h, int rounds)
+static void newcomer_gets_in(fmq_loop *h, int rounds)
 {
     fmq_ctx *ctx = eng_ctx();
     fmq_socket *router = eng_socket(ctx, FMQ_ROUTER);
@@ -1345,7 +1345,7 @@ static void newcomer_gets_in(fmq_hub *h, int rounds)
     eng_send(busy, "first");
     eng_expect_from(router, "first", 1);
     if (h)
-        eng_must(fmq_hub_watch(h, router, FMQ_POLLIN, router), "watch");
+        eng_must(fmq_loop_watch(h, router, FMQ_POLLIN, router), "watch");
     eng_connect(newcomer, &name);
     eng_send(newcomer, "new");
     for (int in = 0, round = 0; !in; round++) {
@@ -1364,7 +1364,7 @@ static void newcomer_gets_in(fmq_hub *h, int rounds)
         }
     }
     if (h)
-        eng_must(fmq_hub_watch(h, router, 0, NULL), "unwatch");
+        eng_must(fmq_loop_watch(h, router, 0, NULL), "unwatch");
     eng_close(busy);
     eng_close(newcomer);
     eng_close(router);
@@ -1374,11 +1374,11 @@ static void newcomer_gets_in(fmq_hub *h, int rounds)
 TEST(a_busy_peer_keeps_nobody_out)
 {
     newcomer_gets_in(NULL, 500);
-    fmq_hub *h;
-    if (fmq_hub_new(&h) == -ENOTSUP)
+    fmq_loop *h;
+    if (fmq_loop_new(&h) == -ENOTSUP)
         return; /* pollers without descriptors */
     newcomer_gets_in(h, 500);
-    fmq_hub_free(h);
+    fmq_loop_free(h);
 }
 
 static void run_proxy(void *arg)
@@ -1389,18 +1389,18 @@ static void run_proxy(void *arg)
     while (r->rc == -EINTR);
 }
 
-TEST(a_hub_may_outlive_the_context_of_its_sockets)
+TEST(a_loop_adapter_may_outlive_the_context_of_its_sockets)
 {
-    fmq_hub *h;
-    if (fmq_hub_new(&h) == -ENOTSUP)
+    fmq_loop *h;
+    if (fmq_loop_new(&h) == -ENOTSUP)
         return; /* pollers without descriptors */
     fmq_ctx *ctx = eng_ctx();
     fmq_socket *s = eng_socket(ctx, FMQ_PULL);
-    eng_must(fmq_hub_watch(h, s, FMQ_POLLIN, s), "watch");
+    eng_must(fmq_loop_watch(h, s, FMQ_POLLIN, s), "watch");
     eng_close(s);
     eng_must(fmq_ctx_term(ctx, ENG_WAIT_MS), "term");
     fmq_ctx_free(ctx); /* what holds the socket's memory holds this */
-    fmq_hub_free(h);
+    fmq_loop_free(h);
 }
 
 TEST(a_proxy_forwards_both_ways_obeys_and_ends)

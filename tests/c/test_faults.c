@@ -857,7 +857,7 @@ static bool readable(int fd, int ms)
     return poll(&p, 1, ms) == 1;
 }
 
-/* FD, fmq_watch and a hub, one after the other, show that a message came. */
+/* FD, fmq_watch and a loop adapter, one after the other, show that a message came. */
 static void event_loop(void)
 {
     fmq_ctx *ctx = step_ctx();
@@ -865,11 +865,11 @@ static void event_loop(void)
     struct eng_name name = step_bind(b, setup.transport);
     STEP(fmq_connect(a, name.text));
     struct stream st = {.from = a, .to = b};
-    bool hubs = strcmp(fmq_poller_name(), "poll") != 0;
-    fmq_hub *hub = NULL;
-    if (hubs)
-        STEP(fmq_hub_new(&hub));
-    for (int way = 0; way < (hubs ? 3 : 2); way++) {
+    bool adapters = strcmp(fmq_poller_name(), "poll") != 0;
+    fmq_loop *adapter = NULL;
+    if (adapters)
+        STEP(fmq_loop_new(&adapter));
+    for (int way = 0; way < (adapters ? 3 : 2); way++) {
         int64_t number = -1;
         int fd = -1, rc, tries = 0;
         if (way == 0) {
@@ -880,8 +880,8 @@ static void event_loop(void)
             STEP(fmq_watch(b, FMQ_POLLIN | FMQ_POLLOUT, &fd));
             STEP(fmq_watch(b, FMQ_POLLIN, &fd));
         } else {
-            STEP(fmq_hub_watch(hub, b, FMQ_POLLIN, b));
-            fd = fmq_hub_fd(hub);
+            STEP(fmq_loop_watch(adapter, b, FMQ_POLLIN, b));
+            fd = fmq_loop_fd(adapter);
         }
         uint64_t until = fault_until();
         for (bool seen = false; !seen;) {
@@ -892,14 +892,14 @@ static void event_loop(void)
             while (!seen && readable(fd, 300)) {
                 void *ready[4];
                 if (way == 2) {
-                    while ((rc = fmq_hub_wait(hub, ready, 4)) < 0)
-                        must_be_excused(rc, &tries, "hub_wait");
+                    while ((rc = fmq_loop_wait(adapter, ready, 4)) < 0)
+                        must_be_excused(rc, &tries, "loop_wait");
                 }
                 while ((rc = fmq_events(b)) < 0)
                     must_be_excused(rc, &tries, "events");
                 seen = rc & FMQ_POLLIN;
                 if (way == 2 && !seen)
-                    STEP(fmq_hub_watch(hub, b, FMQ_POLLIN, b));
+                    STEP(fmq_loop_watch(adapter, b, FMQ_POLLIN, b));
                 CHECK(eng_left(until));
             }
         }
@@ -909,8 +909,8 @@ static void event_loop(void)
     }
     fault_end();
     get_through(&st, SMALL);
-    if (hubs)
-        fmq_hub_free(hub);
+    if (adapters)
+        fmq_loop_free(adapter);
     eng_close(a);
     eng_close(b);
     eng_end(ctx);
@@ -1370,16 +1370,16 @@ TEST(a_poll_set_whose_poller_was_closed_says_so)
     eng_end(ctx);
 }
 
-TEST(a_hub_whose_poller_was_closed_says_so)
+TEST(a_loop_adapter_whose_poller_was_closed_says_so)
 {
-    fmq_hub *h;
+    fmq_loop *h;
     void *ready[1];
-    if (fmq_hub_new(&h) == -ENOTSUP)
+    if (fmq_loop_new(&h) == -ENOTSUP)
         return; /* pollers without descriptors */
     sys_fail_call(SYS_POLLER_LOST, 1, 0, 0);
-    CHECK_EQ(fmq_hub_wait(h, ready, 1), -FMQ_EBROKEN);
+    CHECK_EQ(fmq_loop_wait(h, ready, 1), -FMQ_EBROKEN);
     sys_fail_call(SYS_POLLER_LOST, 0, 0, 0);
-    fmq_hub_free(h);
+    fmq_loop_free(h);
 }
 
 TEST(a_wake_up_that_was_closed_does_not_keep_the_context_from_ending)

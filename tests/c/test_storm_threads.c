@@ -453,21 +453,22 @@ static void run_judge(void *arg)
     }
 }
 
-/* An event loop: half of the sockets through a hub, the others through descriptors of their own. */
+/* An event loop: half of the sockets through a loop adapter, the others through descriptors of
+ * their own. */
 static void run_loop(void *arg)
 {
     struct world *w = arg;
     struct dice d = own_dice(w);
-    fmq_hub *hub;
+    fmq_loop *adapter;
     int fds[2 * PAIRS];
-    eng_must(fmq_hub_new(&hub), "hub_new");
+    eng_must(fmq_loop_new(&adapter), "loop_new");
     for (int i = 0; i < 2 * PAIRS; i++)
         fds[i] = -1;
     while (!atomic_load(&w->stop)) {
         int i = (int)roll(&d, 2 * PAIRS), events = (int)roll(&d, 4) | (roll(&d, 4) ? 0 : 16);
         fmq_socket *s = w->s[i];
         if (i % 2) {
-            TRY(fmq_hub_watch(hub, s, events, s));
+            TRY(fmq_loop_watch(adapter, s, events, s));
         } else {
             int fd = -1, rc = fmq_watch(s, events, &fd);
             sane(rc, "watch");
@@ -476,7 +477,7 @@ static void run_loop(void *arg)
         }
         struct pollfd look[2 * PAIRS + 1];
         nfds_t n = 0;
-        look[n++] = (struct pollfd){.fd = fmq_hub_fd(hub), .events = POLLIN};
+        look[n++] = (struct pollfd){.fd = fmq_loop_fd(adapter), .events = POLLIN};
         for (int k = 0; k < 2 * PAIRS; k++)
             if (fds[k] >= 0)
                 look[n++] = (struct pollfd){.fd = fds[k], .events = POLLIN};
@@ -484,14 +485,14 @@ static void run_loop(void *arg)
         for (nfds_t k = 0; k < n; k++)
             CHECK(!(look[k].revents & POLLNVAL));
         void *ready[8];
-        int count = fmq_hub_wait(hub, ready, 8);
-        sane(count, "hub_wait");
+        int count = fmq_loop_wait(adapter, ready, 8);
+        sane(count, "loop_wait");
         for (int k = 0; k < count; k++) {
             TRY(fmq_watch_came(ready[k]));
             do_recv(&d, ready[k]);
         }
     }
-    fmq_hub_free(hub);
+    fmq_loop_free(adapter);
     for (int i = 0; i < 2 * PAIRS; i += 2) {
         int fd;
         TRY(fmq_watch(w->s[i], 0, &fd));

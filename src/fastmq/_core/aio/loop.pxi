@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 # Included by _core.pyx: who waits for a socket, and the event loop's part in it.
 #
-# Who waits for a socket in one loop are its _LoopWaiters, which only the thread that runs the loop
-# touches. While there are any, the socket is in the loop's hub (fmq_hub_watch), whose descriptor
-# the loop watches; where that is not possible, the loop watches the descriptor that fmq_watch
-# gives. When the loop is told of the socket everything is served that can be, in order. The socket
-# stays in the hub while somebody waits and leaves it when it is told of for nobody, so that a
-# socket in steady use costs no system call for it.
+# What waits for a socket in one loop are its _LoopWaiters, which only the thread that runs the loop
+# touches. While there are any, the socket is in the loop's adapter (fmq_loop_watch), whose
+# descriptor the loop watches; where that is not possible, the loop watches the descriptor that
+# fmq_watch gives. When the socket is reported to the loop everything is served that can be, in
+# order. The socket stays in the adapter while somebody waits and leaves it when it is reported for
+# nobody, so that a socket in steady use costs no system call for it.
 #
 # The _SocketWaiters belong to the socket's handle and are shared by all objects over it and by all
 # loops: they have a critical section.
@@ -14,8 +14,8 @@
 cdef enum:
     # Fewer places than this in a queue may belong to waiters that have left.
     CROWD = 64
-    # Sockets that a hub tells of at once.
-    HUB_BATCH = 64
+    # Sockets that a loop adapter reports at once.
+    ADAPTER_BATCH = 64
 
 
 @cython.final
@@ -60,12 +60,12 @@ cdef _Queue new_queue():
 # ---- what a loop watches ----
 
 @cython.final
-cdef class _Hub:
+cdef class _LoopAdapter:
     """What a loop watches for all its sockets. Called by the loop when its descriptor is readable.
     It lives while _LoopWaiters of its loop refer to it."""
 
     cdef object __weakref__
-    cdef fmq_hub *hub
+    cdef fmq_loop *handle
     cdef int fd
     cdef unsigned long generation  # of the process: its descriptors end at a fork
     cdef object loop
@@ -73,22 +73,22 @@ cdef class _Hub:
     cdef bint watched  # by the loop, while there are members
 
     def __dealloc__(self):
-        if self.hub is not NULL:
-            fmq_hub_free(self.hub)
+        if self.handle is not NULL:
+            fmq_loop_free(self.handle)
 
     def __call__(self):
-        cdef void *ready[HUB_BATCH]
+        cdef void *ready[ADAPTER_BATCH]
         cdef _LoopWaiters place
         cdef list batch
-        cdef int n = HUB_BATCH
+        cdef int n = ADAPTER_BATCH
         cdef int i
         error = None
         if self.generation != fork_generation:  # the loop watches another file by that number
             self.unwatch()
             return
         turn_begins()
-        while n == HUB_BATCH and not turn_spent():
-            n = fmq_hub_wait(self.hub, ready, HUB_BATCH)
+        while n == ADAPTER_BATCH and not turn_spent():
+            n = fmq_loop_wait(self.handle, ready, ADAPTER_BATCH)
             if n == -FMQ_EBROKEN:
                 self.unwatch()
                 for place in list(self.members):
@@ -101,7 +101,7 @@ cdef class _Hub:
                 batch.append(<object>ready[i])
                 Py_DECREF(<object>ready[i])
             for place in batch:
-                if place.hub is not self or not place.in_hub:
+                if place.adapter is not self or not place.in_adapter:
                     continue
                 try:
                     if turn_spent():  # it is told of this once
@@ -115,13 +115,13 @@ cdef class _Hub:
 
     cdef int want(self, _LoopWaiters place, int events) except? -1:
         """Has the socket of a place watched. False if that is not possible here."""
-        cdef int rc = fmq_hub_watch(self.hub, place.waits.s, events, <void *>place)
+        cdef int rc = fmq_loop_watch(self.handle, place.waits.s, events, <void *>place)
         if rc == -EBUSY:
             return False
         if rc < 0:
             fail(rc)
-        if not place.in_hub:
-            place.in_hub = True
+        if not place.in_adapter:
+            place.in_adapter = True
             self.members.add(place)
             if not self.watched:
                 self.watched = True
@@ -129,16 +129,16 @@ cdef class _Hub:
                     watch_fd(self.loop, self.fd, self)
                 except BaseException:
                     self.watched = False
-                    if place.in_hub:
+                    if place.in_adapter:
                         self.forget(place)
                     raise
-        if rc > 0 and place.in_hub:  # a change that has not been told, and now will not be
+        if rc > 0 and place.in_adapter:  # a change that has not been told, and now will not be
             place.again()
         return True
 
     cdef int forget(self, _LoopWaiters place) except -1:
-        fmq_hub_watch(self.hub, place.waits.s, 0, NULL)
-        place.in_hub = False
+        fmq_loop_watch(self.handle, place.waits.s, 0, NULL)
+        place.in_adapter = False
         self.members.discard(place)
         if not self.members:
             self.unwatch()
@@ -159,22 +159,22 @@ cdef int watch_fd(object loop, int fd, object callback) except -1:
     return 0
 
 
-cdef _Hub hub_of(object loop):
-    """The hub of a loop, or None where the system has none."""
-    cdef _Hub hub = hubs.get(id(loop))
-    if hub is not None and hub.loop is loop:
-        if hub.generation == fork_generation:
-            return hub
-        hub.unwatch()  # the parent's; before its number is another descriptor's
-    hub = _Hub()
-    if fmq_hub_new(&hub.hub) < 0:
+cdef _LoopAdapter adapter_of(object loop):
+    """The adapter of a loop, or None where the system has none."""
+    cdef _LoopAdapter adapter = adapters.get(id(loop))
+    if adapter is not None and adapter.loop is loop:
+        if adapter.generation == fork_generation:
+            return adapter
+        adapter.unwatch()  # the parent's; before its number is another descriptor's
+    adapter = _LoopAdapter()
+    if fmq_loop_new(&adapter.handle) < 0:
         return None
-    hub.fd = fmq_hub_fd(hub.hub)
-    hub.generation = fork_generation
-    hub.loop = loop
-    hub.members = set()
-    hubs[id(loop)] = hub
-    return hub
+    adapter.fd = fmq_loop_fd(adapter.handle)
+    adapter.generation = fork_generation
+    adapter.loop = loop
+    adapter.members = set()
+    adapters[id(loop)] = adapter
+    return adapter
 
 
 # ---- who waits in one loop ----
@@ -182,12 +182,12 @@ cdef _Hub hub_of(object loop):
 @cython.final
 cdef class _LoopWaiters:
     """Those who wait for one socket in one event loop. Called by the loop when the socket's
-    descriptor is readable or there is more to do, served by the hub otherwise."""
+    descriptor is readable or there is more to do, served by the adapter otherwise."""
 
     cdef _SocketWaiters waits
     cdef object loop
-    cdef _Hub hub          # of its loop, once it has watched
-    cdef bint in_hub       # the loop watches through it, else by fd
+    cdef _LoopAdapter adapter          # of its loop, once it has watched
+    cdef bint in_adapter       # the loop watches through it, else by fd
     cdef int fd
     cdef int wanted        # FMQ_POLL* that the engine shows for it; 0: not with the loop
     cdef bint called       # the loop will call it in the turn after this:
@@ -226,10 +226,10 @@ cdef class _LoopWaiters:
             return 0
         self.wanted = events
         try:
-            if before == 0 and (self.hub is None or self.hub.generation != fork_generation):
-                self.hub = hub_of(self.loop)
-            if self.in_hub or (before == 0 and self.hub is not None):
-                if self.hub.want(self, events):
+            if before == 0 and (self.adapter is None or self.adapter.generation != fork_generation):
+                self.adapter = adapter_of(self.loop)
+            if self.in_adapter or (before == 0 and self.adapter is not None):
+                if self.adapter.want(self, events):
                     return 0
             self.fd = self.waits.watch(self.fd)
             if before == 0:
@@ -237,7 +237,7 @@ cdef class _LoopWaiters:
         except BaseException:
             if self.wanted == events:
                 self.wanted = before
-                if not self.in_hub:
+                if not self.in_adapter:
                     self.waits.watch(self.fd)
             raise
         return 0
@@ -248,8 +248,8 @@ cdef class _LoopWaiters:
         try:
             if before == 0:
                 pass
-            elif self.in_hub:
-                self.hub.forget(self)
+            elif self.in_adapter:
+                self.adapter.forget(self)
             else:
                 try:
                     if not self.loop.is_closed():
@@ -616,7 +616,7 @@ cdef class _SocketWaiters:
         return 0
 
     cdef int watch(self, int fd) except? -1:
-        """Tells the engine what the places want that are in no hub. The descriptor, or fd if
+        """Tells the engine what the places want that are in no adapter. The descriptor, or fd if
         nothing is wanted."""
         cdef _LoopWaiters place
         cdef list others
@@ -625,7 +625,7 @@ cdef class _SocketWaiters:
         with cython.critical_section(self):
             others = list(self.places)
             for place in others:
-                if not place.in_hub:
+                if not place.in_adapter:
                     events |= place.wanted
             rc = fmq_watch(self.s, events, &fd)
         if rc < 0 and events:

@@ -20,7 +20,7 @@ cdef object Ordered = None         # collections.OrderedDict
 cdef object NoContext = None       # contextvars.Context: called, an empty one
 cdef object copy_context = None    # contextvars.copy_context
 cdef object next_message = None    # a coroutine: what __anext__ gives by the class's recv_multipart
-cdef object hubs = None            # WeakValueDictionary: id of a loop -> _Hub
+cdef object adapters = None            # WeakValueDictionary: id of a loop -> _LoopAdapter
 
 cdef enum:
     TAKE_PART
@@ -35,13 +35,13 @@ cdef enum:
 def set_asyncio(names):
     """Gives this module what it needs of asyncio, which it does not import by itself."""
     global Future_, Pending, Passing, Cancelled, running_loop, fallback_loop
-    global deque, Ordered, NoContext, copy_context, next_message, hubs
+    global deque, Ordered, NoContext, copy_context, next_message, adapters
     deque, Ordered = names["deque"], names["OrderedDict"]
     NoContext, copy_context = names["Context"], names["copy_context"]
     running_loop, fallback_loop = names["running_loop"], names["no_loop"]
     Pending, Passing, Cancelled = names["Pending"], names["Passing"], names["CancelledError"]
     next_message = names["next_message"]
-    hubs = WeakValueDictionary()
+    adapters = WeakValueDictionary()
     Future_ = names["Future"]  # last: whoever finds it finds the others
 
 
@@ -51,7 +51,7 @@ def set_asyncio(names):
 # would keep everything else of the loop from running. After so many completions of a socket in one
 # turn of the loop, or when the turn has lasted so long, the next verb is done at once all the same,
 # but awaiting its Future takes a turn. What serves waiters stops after that time, too, and goes on
-# in the next turn. A turn begins when the loop calls a hub, or lets the first task run that has
+# in the next turn. A turn begins when the loop calls its adapter, or lets the first task run that has
 # awaited such a Future. All of this belongs to the thread that runs the loop.
 #
 # A turn costs as much as eight verbs. While the loop has nobody else to run, as far as it can be
