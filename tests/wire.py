@@ -24,6 +24,14 @@ TYPE_IDS = {
     "PUSH": 8,
     "XPUB": 9,
     "XSUB": 10,
+    "SERVER": 12,
+    "CLIENT": 13,
+    "RADIO": 14,
+    "DISH": 15,
+    "GATHER": 16,
+    "SCATTER": 17,
+    "PEER": 19,
+    "CHANNEL": 20,
 }
 
 

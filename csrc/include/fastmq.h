@@ -44,7 +44,16 @@ enum {
     FMQ_XPUB = 9,
     FMQ_XSUB = 10,
     FMQ_STREAM = 11,
-    FMQ_TYPE_COUNT = 12
+    FMQ_SERVER = 12,
+    FMQ_CLIENT = 13,
+    FMQ_RADIO = 14,
+    FMQ_DISH = 15,
+    FMQ_GATHER = 16,
+    FMQ_SCATTER = 17,
+    FMQ_DGRAM = 18,
+    FMQ_PEER = 19,
+    FMQ_CHANNEL = 20,
+    FMQ_TYPE_COUNT = 21
 };
 
 /* Flags of send and recv. */
@@ -168,6 +177,26 @@ int fmq_disconnect(fmq_socket *s, const char *endpoint);
 /* Text naming what was wrong with the calling thread's last failed call that has such a text (bind,
  * connect, options); "" otherwise. */
 const char *fmq_last_detail(void);
+
+/* PEER: connects, and *id is the routing id by which messages reach that peer, at once and after
+ * each reconnection. -ENOTSUP on other types, -EFAULT with IMMEDIATE; else as fmq_connect. */
+int fmq_connect_peer(fmq_socket *s, const char *endpoint, uint32_t *id);
+/* SERVER, PEER: ends the connection to that peer, as fmq_disconnect ends one: what is queued for it
+ * is sent within LINGER, what it sent and was not received is dropped. -EHOSTUNREACH: no peer has
+ * that id, -ENOTSUP on other types. */
+int fmq_disconnect_peer(fmq_socket *s, uint32_t id);
+/* DISH: receives what is sent to that group, or no more. -EINVAL: longer than GROUP_MAX, joined
+ * already, not joined; -ENOTSUP on other types. */
+int fmq_join(fmq_socket *s, const void *group, size_t len);
+int fmq_leave(fmq_socket *s, const void *group, size_t len);
+
+/* What the type's messages are addressed by beside their parts. */
+enum fmq_addressing {
+    FMQ_BY_NOTHING,
+    FMQ_BY_ROUTING_ID, /* SERVER, PEER: msg.routing_id, sent and received */
+    FMQ_BY_GROUP       /* RADIO, DISH: msg_group, sent and received */
+};
+enum fmq_addressing fmq_addressing(const fmq_socket *s);
 
 /* Options. Integer options take int64_t here whatever their width; blobs and strings take bytes. */
 enum fmq_opt_kind {

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -128,6 +129,13 @@ int msg_init_foreign(struct msg *m, void *data, size_t size,
     return 0;
 }
 
+/* Apart from the others, which it would make slower. */
+__attribute__((noinline)) static void drop_grouped(struct msg *m)
+{
+    msg_leave_group(m);
+    msg_drop(m);
+}
+
 void msg_drop_slow(struct msg *m)
 {
     switch (m->kind) {
@@ -139,6 +147,9 @@ void msg_drop_slow(struct msg *m)
         break;
     case MSG_OBJECT:
         object_release(m->u.x.owner);
+        break;
+    case MSG_GROUPED:
+        drop_grouped(m);
         break;
     default:
         break;
@@ -174,9 +185,81 @@ int msg_own(struct msg *m)
     return 0;
 }
 
+/* ---- groups ---- */
+
+struct grouped {
+    struct msg body;
+    uint8_t len;
+    uint8_t name[GROUP_MAX]; /* only `len` of it are there */
+};
+
+static const struct grouped *grouped_of(const struct msg *m)
+{
+    return m->u.x.owner;
+}
+
+int msg_join_group(struct msg *m, const void *name, size_t len)
+{
+    assert(len <= GROUP_MAX);
+    int rc = msg_own(m);
+    if (rc)
+        return rc;
+    struct grouped *g = mem_alloc(offsetof(struct grouped, name) + len);
+    if (!g)
+        return -ENOMEM;
+    g->len = (uint8_t)len;
+    if (len)
+        memcpy(g->name, name, len); /* before the old group goes: it may be that one's */
+    msg_leave_group(m);
+    g->body = *m;
+    m->u.x.data = msg_data(&g->body);
+    m->u.x.size = msg_size(&g->body);
+    m->u.x.owner = g;
+    m->kind = MSG_GROUPED;
+    m->inl_len = 0;
+    return 0;
+}
+
+const uint8_t *msg_group(const struct msg *m, size_t *len)
+{
+    *len = 0;
+    if (m->kind != MSG_GROUPED)
+        return NULL;
+    const struct grouped *g = grouped_of(m);
+    *len = g->len;
+    return g->name;
+}
+
+void msg_leave_group(struct msg *m)
+{
+    if (m->kind != MSG_GROUPED)
+        return;
+    struct grouped *g = m->u.x.owner;
+    g->body.flags = m->flags;
+    g->body.routing_id = m->routing_id;
+    *m = g->body;
+    mem_free(g);
+}
+
+static int dup_grouped(struct msg *dst, struct msg *src)
+{
+    struct grouped *g = src->u.x.owner;
+    int rc = msg_dup(dst, &g->body);
+    if (rc)
+        return rc;
+    dst->flags = src->flags;
+    dst->routing_id = src->routing_id;
+    rc = msg_join_group(dst, g->name, g->len);
+    if (rc)
+        msg_drop(dst);
+    return rc;
+}
+
 int msg_dup(struct msg *dst, struct msg *src)
 {
     assert(src->kind != MSG_BORROWED);
+    if (src->kind == MSG_GROUPED)
+        return dup_grouped(dst, src);
     if (src->kind == MSG_OBJECT) {
         /* The host's own count may need the host's lock; a blob's never does. */
         struct blob *b =
@@ -194,8 +277,18 @@ int msg_dup(struct msg *dst, struct msg *src)
     return 0;
 }
 
+static int detach_grouped(struct msg *m)
+{
+    struct grouped *g = m->u.x.owner;
+    int rc = msg_detach(&g->body);
+    m->u.x.data = msg_data(&g->body);
+    return rc;
+}
+
 int msg_detach(struct msg *m)
 {
+    if (m->kind == MSG_GROUPED)
+        return detach_grouped(m);
     if (m->kind != MSG_SLICE)
         return 0;
     struct chunk *c = m->u.x.owner;

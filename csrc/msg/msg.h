@@ -8,6 +8,7 @@
  *   OBJECT    in an object of the host language; the msg owns one reference, dropped through
  *             the hook set with msg_set_object_hooks
  *   BORROWED  in the caller's memory, valid for the current call only: msg_own before storing
+ *   GROUPED   in another message, which has a group beside it (RADIO, DISH); see msg_join_group
  *
  * A struct msg that was moved from must be treated as uninitialised (or msg_init again).
  */
@@ -24,7 +25,7 @@
 
 #define MSG_INLINE_MAX 24
 
-enum msg_kind { MSG_INLINE, MSG_SLICE, MSG_BLOB, MSG_OBJECT, MSG_BORROWED };
+enum msg_kind { MSG_INLINE, MSG_SLICE, MSG_BLOB, MSG_OBJECT, MSG_BORROWED, MSG_GROUPED };
 
 #define PART_MORE 1u    /* further parts of the same message follow */
 #define PART_COMMAND 4u /* same bit as on the wire; never on messages that patterns see */
@@ -36,10 +37,11 @@ struct msg {
         struct {
             const uint8_t *data;
             size_t size;
-            void *owner; /* SLICE: struct chunk, BLOB: struct blob, OBJECT/BORROWED: the object */
+            void *owner; /* SLICE: struct chunk, BLOB: struct blob, OBJECT/BORROWED: the object,
+                          * GROUPED: struct grouped */
         } x;
     } u;
-    uint32_t routing_id; /* SERVER, PEER; 0 otherwise */
+    uint32_t routing_id; /* SERVER, PEER: the peer it came from or goes to; 0 otherwise */
     uint8_t kind;
     uint8_t flags;
     uint8_t inl_len;
@@ -162,6 +164,20 @@ int msg_dup(struct msg *dst, struct msg *src);
 /* Copies a SLICE out of its chunk, so that it does not keep a large chunk alive. 0 or -ENOMEM
  * (unchanged). */
 int msg_detach(struct msg *m);
+
+/* ---- groups (RADIO, DISH) ---- */
+
+/* A group's name has at most so many bytes; any bytes. */
+#define GROUP_MAX 255
+
+/* Puts the message into a group: it becomes GROUPED, and is otherwise as before; a group that it
+ * had goes. 0 or -ENOMEM (unchanged, but for what msg_own does). */
+int msg_join_group(struct msg *m, const void *name, size_t len);
+/* The group's name and *len; NULL and 0: it has none. Valid as long as the message is GROUPED. */
+const uint8_t *msg_group(const struct msg *m, size_t *len);
+/* Takes the message out of its group again: `m` is what msg_join_group was given, the name is lost.
+ * Harmless on messages without one. */
+void msg_leave_group(struct msg *m);
 
 /* ---- vectors of parts: a whole message, or several with MORE telling their ends ---- */
 

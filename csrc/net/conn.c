@@ -385,6 +385,23 @@ void conn_stop_reading(struct conn *c)
         conn_end(c, CONN_END_LOST, EPIPE);
 }
 
+void conn_close(struct link *l, bool now)
+{
+    struct conn *c = conn_of(l);
+    conn_stop_reading(c);
+    if (c->io.dead)
+        return;
+    list_remove(&c->in_endpoint);
+    if (!now && conn_pending(c)) {
+        pipe_hangup(c->pipe);
+        c->endpoint = NULL;
+        return;
+    }
+    conn_end(c, CONN_END_CLOSED, 0);
+    if (!c->io.dead)
+        c->endpoint = NULL;
+}
+
 bool conn_pending(const struct conn *c)
 {
     /* Once ready, the peer's own queue holds nothing but messages in another form. */
@@ -570,6 +587,7 @@ static int on_ready(struct conn *c)
         p->identity_len = peer->remote.identity_len;
     }
     p->peer_type = peer->remote.type;
+    p->misfit = false;
     meta_unref(p->meta);
     p->meta = peer->remote.meta;
     if (p->meta)
@@ -757,6 +775,11 @@ static void process(struct conn *c)
             keep_warm(c);
         pipe_account(p);
         pipe_arrived(p, before);
+    }
+    if (p && p->misfit && !c->misfit_reported) { /* once a connection: there may be many */
+        c->misfit_reported = true;
+        conn_set_event(s, c->bound, EVENT_PROTOCOL_VIOLATION, PROTO_WRONG_PARTS, c->local_name,
+                       c->remote_name);
     }
     if (gone(c)) /* its time was up when reading was paused */
         return;

@@ -55,6 +55,7 @@ struct conn {
     bool resume;        /* received bytes wait to be decoded */
     bool oom_backoff;   /* without memory, or a place in the poller: rests until oom_until */
     bool reading;
+    bool misfit_reported;     /* the monitor knows that the peer sends what the pattern has not */
     bool half_closed;         /* the peer reads no more: what it sent is read, then it ends */
     enum conn_end end_wanted; /* close as soon as no thread is in a system call on it */
     int end_error;
@@ -103,6 +104,8 @@ bool conn_flush(struct conn *c, bool flush);
 bool conn_spin(struct conn *c, uint64_t until);
 /* Ends the connection, at once or when the thread in a system call on it returns. */
 void conn_end(struct conn *c, enum conn_end how, int error);
+/* The program ends an accepted connection: what is queued goes out before, unless `now`. */
+void conn_close(struct link *l, bool now);
 /* Closes the descriptor of one of set->draining. */
 void conn_drop(struct conn *c);
 /* The program reads no more: nothing is left to do for a peer that does not either. */

@@ -568,20 +568,7 @@ void endpoint_close(struct endpoint *ep, bool now)
             struct conn *c = LIST_ENTRY(n, struct conn, in_endpoint);
             if (c->pipe)
                 c->pipe->ended_here = true;
-            conn_stop_reading(c);
-            if (c->io.dead)
-                continue;
-            /* What is queued on accepted connections goes out within LINGER. */
-            if (!now && conn_pending(c)) {
-                pipe_hangup(c->pipe);
-                list_remove(&c->in_endpoint);
-                c->endpoint = NULL;
-            } else {
-                list_remove(&c->in_endpoint);
-                conn_end(c, CONN_END_CLOSED, 0);
-                if (!c->io.dead)
-                    c->endpoint = NULL;
-            }
+            conn_close(&c->link, now);
         }
         discard(ep);
         return;
@@ -633,4 +620,17 @@ int endpoint_end(struct conn_set *s, const struct transport_ops *tr, const char 
         rc = 0;
     }
     return rc;
+}
+
+void endpoint_end_peer(struct pipe *p)
+{
+    struct conn_set *s = conn_set_of(&p->set->reactor);
+    bool now = s->pipes.opt.linger == 0;
+    pipe_disown(p, true);
+    if (p->endpoint)
+        endpoint_close(p->endpoint, now);
+    else if (p->direct || !p->link)
+        pipe_hangup(p);
+    else
+        conn_close(p->link, now);
 }

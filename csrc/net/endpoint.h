@@ -77,6 +77,9 @@ int endpoint_connect(struct conn_set *s, const struct transport_ops *tr, const c
  * Of a connecter the program wants nothing more, also nothing that is received and unread. */
 int endpoint_end(struct conn_set *s, const struct transport_ops *tr, const char *text,
                  const char *rest);
+/* The program ends the connection to one peer, whichever side made it, as endpoint_end does. The
+ * pipe may be freed by it. */
+void endpoint_end_peer(struct pipe *p);
 /* The connection of a connecter ended; `shaken`: after its handshake; `wrong`: for a wrong answer,
  * which makes the waits longer. */
 void endpoint_conn_lost(struct endpoint *ep, bool shaken, bool retry, bool wrong);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* DEALER: out to its peers in turn, in from its peers in turn, no rules between the two. */
+/* DEALER: out to its peers in turn, in from its peers in turn, no rules between the two. CLIENT is
+ * the same with messages of a single part. */
 #include <errno.h>
 
 #include "pattern/patterns.h"
@@ -89,28 +90,31 @@ static int dealer_setopt(struct pipe_set *s, int option, int64_t num, const void
     return 0;
 }
 
-const struct pattern_ops pattern_dealer = {
-    .type = FMQ_DEALER,
-    .name = "DEALER",
-    .state_size = sizeof(struct dealer),
-    .sends = true,
-    .receives = true,
-    .dedup_connect = true,
-    .says_hello = true,
-    .hears_hiccup = true,
-    .init = dealer_init,
-    .fini = dealer_fini,
-    .attach = dealer_attach,
-    .connected = dealer_connected,
-    .hangup = route_forget,
-    .detach = route_leave,
-    .readable = dealer_readable,
-    .writable = dealer_writable,
-    .send_check = dealer_send_check,
-    .select_tx = dealer_select_tx,
-    .select_rx = dealer_select_rx,
-    .send = route_send,
-    .recv = route_recv,
-    .events = dealer_events,
-    .setopt = dealer_setopt,
-};
+#define DEALER_OPS(number, text, ...)                                                              \
+    {.type = (number),                                                                             \
+     .name = (text),                                                                               \
+     .state_size = sizeof(struct dealer),                                                          \
+     .sends = true,                                                                                \
+     .receives = true,                                                                             \
+     .says_hello = true,                                                                           \
+     .hears_hiccup = true,                                                                         \
+     .init = dealer_init,                                                                          \
+     .fini = dealer_fini,                                                                          \
+     .attach = dealer_attach,                                                                      \
+     .connected = dealer_connected,                                                                \
+     .hangup = route_forget,                                                                       \
+     .detach = route_leave,                                                                        \
+     .readable = dealer_readable,                                                                  \
+     .writable = dealer_writable,                                                                  \
+     .send_check = dealer_send_check,                                                              \
+     .select_tx = dealer_select_tx,                                                                \
+     .select_rx = dealer_select_rx,                                                                \
+     .send = route_send,                                                                           \
+     .recv = route_recv,                                                                           \
+     .events = dealer_events,                                                                      \
+     __VA_ARGS__}
+
+const struct pattern_ops pattern_dealer =
+    DEALER_OPS(FMQ_DEALER, "DEALER", .dedup_connect = true, .setopt = dealer_setopt);
+const struct pattern_ops pattern_client =
+    DEALER_OPS(FMQ_CLIENT, "CLIENT", .single = true, .frames = 1);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* PAIR: one peer at a time. What the previous peer sent is read before what the next one sends. */
+/* PAIR: one peer at a time. What the previous peer sent is read before what the next one sends.
+ * CHANNEL is the same with messages of a single part. */
 #include <errno.h>
 
 #include "pattern/patterns.h"
@@ -84,23 +85,27 @@ static int pair_events(struct pipe_set *s)
     return (fairq_next(&me->in) ? FMQ_POLLIN : 0) | (pair_select_tx(s, PIPE_ANY) ? FMQ_POLLOUT : 0);
 }
 
-const struct pattern_ops pattern_pair = {
-    .type = FMQ_PAIR,
-    .name = "PAIR",
-    .state_size = sizeof(struct pair),
-    .sends = true,
-    .receives = true,
-    .init = pair_init,
-    .fini = pair_fini,
-    .attach = pair_attach,
-    .hangup = pair_hangup,
-    .detach = pair_detach,
-    .readable = pair_readable,
-    .writable = pair_writable,
-    .send_check = pair_send_check,
-    .select_tx = pair_select_tx,
-    .select_rx = pair_select_rx,
-    .send = route_send,
-    .recv = route_recv,
-    .events = pair_events,
-};
+#define PAIR_OPS(number, text, ...)                                                                \
+    {.type = (number),                                                                             \
+     .name = (text),                                                                               \
+     .state_size = sizeof(struct pair),                                                            \
+     .sends = true,                                                                                \
+     .receives = true,                                                                             \
+     .init = pair_init,                                                                            \
+     .fini = pair_fini,                                                                            \
+     .attach = pair_attach,                                                                        \
+     .hangup = pair_hangup,                                                                        \
+     .detach = pair_detach,                                                                        \
+     .readable = pair_readable,                                                                    \
+     .writable = pair_writable,                                                                    \
+     .send_check = pair_send_check,                                                                \
+     .select_tx = pair_select_tx,                                                                  \
+     .select_rx = pair_select_rx,                                                                  \
+     .send = route_send,                                                                           \
+     .recv = route_recv,                                                                           \
+     .events = pair_events,                                                                        \
+     __VA_ARGS__}
+
+const struct pattern_ops pattern_pair = PAIR_OPS(FMQ_PAIR, "PAIR", .single = false);
+const struct pattern_ops pattern_channel =
+    PAIR_OPS(FMQ_CHANNEL, "CHANNEL", .single = true, .frames = 1);

@@ -17,5 +17,11 @@ extern const struct pattern_ops pattern_push;
 extern const struct pattern_ops pattern_xpub;
 extern const struct pattern_ops pattern_xsub;
 extern const struct pattern_ops pattern_stream;
+extern const struct pattern_ops pattern_server;
+extern const struct pattern_ops pattern_client;
+extern const struct pattern_ops pattern_gather;
+extern const struct pattern_ops pattern_scatter;
+extern const struct pattern_ops pattern_peer;
+extern const struct pattern_ops pattern_channel;
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* PUSH deals messages out to its peers in turn; PULL takes them from its peers in turn. */
+/* PUSH deals messages out to its peers in turn; PULL takes them from its peers in turn. SCATTER and
+ * GATHER are the same with messages of a single part. */
 #include <errno.h>
 
 #include "pattern/patterns.h"
@@ -121,38 +122,45 @@ static int no_send(struct pipe_set *s, struct parts *m)
     return -ENOTSUP;
 }
 
-const struct pattern_ops pattern_push = {
-    .type = FMQ_PUSH,
-    .name = "PUSH",
-    .state_size = sizeof(struct push),
-    .sends = true,
-    .init = push_init,
-    .fini = push_fini,
-    .attach = push_attach,
-    .hangup = route_forget,
-    .detach = route_leave,
-    .readable = push_readable,
-    .writable = push_writable,
-    .send_check = push_send_check,
-    .select_tx = push_select_tx,
-    .send = route_send,
-    .recv = route_no_recv,
-    .events = push_events,
-};
+#define PUSH_OPS(number, text, ...)                                                                \
+    {.type = (number),                                                                             \
+     .name = (text),                                                                               \
+     .state_size = sizeof(struct push),                                                            \
+     .sends = true,                                                                                \
+     .init = push_init,                                                                            \
+     .fini = push_fini,                                                                            \
+     .attach = push_attach,                                                                        \
+     .hangup = route_forget,                                                                       \
+     .detach = route_leave,                                                                        \
+     .readable = push_readable,                                                                    \
+     .writable = push_writable,                                                                    \
+     .send_check = push_send_check,                                                                \
+     .select_tx = push_select_tx,                                                                  \
+     .send = route_send,                                                                           \
+     .recv = route_no_recv,                                                                        \
+     .events = push_events,                                                                        \
+     __VA_ARGS__}
 
-const struct pattern_ops pattern_pull = {
-    .type = FMQ_PULL,
-    .name = "PULL",
-    .state_size = sizeof(struct pull),
-    .receives = true,
-    .init = pull_init,
-    .fini = pull_fini,
-    .attach = pull_attach,
-    .detach = route_leave,
-    .readable = pull_readable,
-    .writable = pull_writable,
-    .send = no_send,
-    .select_rx = pull_select_rx,
-    .recv = route_recv,
-    .events = pull_events,
-};
+#define PULL_OPS(number, text, ...)                                                                \
+    {.type = (number),                                                                             \
+     .name = (text),                                                                               \
+     .state_size = sizeof(struct pull),                                                            \
+     .receives = true,                                                                             \
+     .init = pull_init,                                                                            \
+     .fini = pull_fini,                                                                            \
+     .attach = pull_attach,                                                                        \
+     .detach = route_leave,                                                                        \
+     .readable = pull_readable,                                                                    \
+     .writable = pull_writable,                                                                    \
+     .send = no_send,                                                                              \
+     .select_rx = pull_select_rx,                                                                  \
+     .recv = route_recv,                                                                           \
+     .events = pull_events,                                                                        \
+     __VA_ARGS__}
+
+const struct pattern_ops pattern_push = PUSH_OPS(FMQ_PUSH, "PUSH", .single = false);
+const struct pattern_ops pattern_pull = PULL_OPS(FMQ_PULL, "PULL", .single = false);
+const struct pattern_ops pattern_scatter =
+    PUSH_OPS(FMQ_SCATTER, "SCATTER", .single = true, .frames = 1);
+const struct pattern_ops pattern_gather =
+    PULL_OPS(FMQ_GATHER, "GATHER", .single = true, .frames = 1);

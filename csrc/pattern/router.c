@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #include "base/alloc.h"
+#include "base/error.h"
 #include "pattern/ids.h"
 #include "pattern/patterns.h"
 #include "pattern/route.h"
@@ -255,8 +256,10 @@ static int router_send(struct pipe_set *s, struct parts *m)
         route_drop(s, NULL, m);
         return 0;
     }
-    if (me->raw && m->len > 2)
+    if (me->raw && m->len > 2) {
+        detail_set("with ROUTER_RAW a message is a routing id and one part");
         return -EINVAL;
+    }
     if (me->raw && msg_size(&m->v[1]) == 0) {
         p->ended_here = true;
         pipe_close(p);

@@ -3,6 +3,7 @@
  * went. */
 #include <errno.h>
 
+#include "base/error.h"
 #include "pattern/ids.h"
 #include "pattern/patterns.h"
 #include "pattern/route.h"
@@ -134,8 +135,10 @@ static int stream_send(struct pipe_set *s, struct parts *m)
         route_drop(s, NULL, m);
         return 0;
     }
-    if (m->len > 2)
+    if (m->len > 2) {
+        detail_set("a message of a STREAM socket is a routing id and one part");
         return -EINVAL;
+    }
     struct pipe *p = ids_find(&me->ids, &m->v[0]);
     if (!p)
         return -EHOSTUNREACH;

@@ -30,7 +30,12 @@ struct pattern_ops {
     size_t pipe_size;  /* zeroed before attach; pipe->state. 0: none */
     bool sends;        /* false: send answers -ENOTSUP before the pattern is asked */
     bool receives;
-    bool raw;           /* connections speak no ZMTP (STREAM) */
+    bool raw;    /* connections speak no ZMTP (STREAM) */
+    bool single; /* the program's messages have one part: SNDMORE is -EINVAL */
+    /* So many frames has every message between peers: 1 for a single part, 2 for [group, body].
+     * Others that arrive are dropped before the pattern sees them, and counted; 0: any number. */
+    uint8_t frames;
+    enum fmq_addressing addressing;
     bool dedup_connect; /* a second connect to the same endpoint does nothing */
     /* Which of the messages that come with a connection's beginning and end the type has. */
     bool says_hello, hears_disconnect, hears_hiccup;
@@ -100,6 +105,15 @@ struct pattern_ops {
     /* ROUTER: POLLIN and POLLOUT of the peer with that id; -EHOSTUNREACH: no such peer; -ENOTSUP.
      * NULL: -ENOTSUP. */
     int (*peer_state)(struct pipe_set *s, const void *id, size_t len);
+    /* PEER: the routing id of the pipe that was attached last. NULL: fmq_connect_peer is -ENOTSUP.
+     */
+    uint32_t (*last_peer)(struct pipe_set *s);
+    /* SERVER, PEER: the pipe with that routing id; NULL: there is none. NULL: no pipe of the type
+     * has one. */
+    struct pipe *(*peer)(struct pipe_set *s, uint32_t id);
+    /* DISH: see fmq_join, fmq_leave; len <= GROUP_MAX. NULL: -ENOTSUP. */
+    int (*join)(struct pipe_set *s, const void *group, size_t len);
+    int (*leave)(struct pipe_set *s, const void *group, size_t len);
     /* PUB, XPUB: how many peers a message of that topic would reach, see fmq_wait_subscribers.
      * NULL: -ENOTSUP. When that may have changed, the pattern or the pipe calls reactor_notify. */
     int (*subscribers)(struct pipe_set *s, const void *topic, size_t len);

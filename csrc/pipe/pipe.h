@@ -75,6 +75,8 @@ struct pipe {
     bool conflate;     /* keep the newest message only, each way */
     bool raw;
     bool lose_wanted; /* pipe_lose was called, as close_wanted */
+    bool rx_skip;     /* the end of a message whose beginning was dropped is still to come */
+    bool misfit;      /* its peer has sent a message with another number of frames */
     /* What follows from the others, so that there is one question to ask (pipe_update). */
     bool plain;   /* not hung up, close_wanted, direct or bounded: out_hwm alone limits it */
     bool spans;   /* not direct, raw or conflate: takes messages that were framed once for many */

@@ -2,9 +2,62 @@
 #include "pipe/pipe_in.h"
 
 #include "pipe/budget.h"
+#include "pipe/misfits.h"
 #include "pipe/pattern_ops.h"
 
-void pipe_arrived(struct pipe *p, uint32_t msgs_before)
+/* Reading goes on at half of each limit, so that it is not stopped and begun for every message. */
+static bool may_resume(struct pipe *p)
+{
+    if (p->in.msgs == 0)
+        return true;
+    if (p->in_hwm && p->in.msgs > p->in_hwm / 2)
+        return false;
+    if (p->in_max && p->in_bytes + p->held > p->in_max / 2)
+        return false;
+    return !p->budget || budget_fits(p->budget, 1);
+}
+
+static void resume(struct pipe *p)
+{
+    if (p->paused && p->link && may_resume(p))
+        p->link->ops->resume(p->link);
+}
+
+/* n messages of so many bytes were taken out of `in` again. */
+static void undo_arrival(struct pipe *p, uint32_t n, uint64_t bytes)
+{
+    if (p->direct) {
+        for (; n; n--, bytes = 0)
+            p->link->ops->taken(p, bytes);
+        return;
+    }
+    if (p->counted) {
+        p->in_bytes -= bytes;
+        pipe_account(p);
+    }
+    resume(p);
+}
+
+/* Never inline: it is called by functions that are called for every message. */
+__attribute__((noinline)) static void drop_misfits(struct pipe *p, uint32_t before)
+{
+    while (p->in.len != p->in.msgs * p->set->ops->frames || p->rx_skip) {
+        uint64_t bytes = 0;
+        uint32_t whole = p->in.msgs;
+        uint32_t dropped = pipe_take_out_misfits(p, before, &bytes);
+        if (dropped) {
+            p->misfit = true;
+            p->msgs_in += dropped;
+            pipe_count_drops(p, dropped);
+        }
+        undo_arrival(p, whole - p->in.msgs, bytes);
+        if (!p->direct || p->in.msgs)
+            return;
+        p->link->ops->refill(p); /* it has to learn that `in` is empty, if it is */
+    }
+}
+
+static inline void arrived(struct pipe *p, uint32_t msgs_before)
 {
     struct pipe_set *s = p->set;
     if (p->in.msgs <= msgs_before)
@@ -13,6 +66,20 @@ void pipe_arrived(struct pipe *p, uint32_t msgs_before)
     if (msgs_before == 0 && p->attached)
         s->ops->readable(s, p);
     pipe_set_notify(s);
+}
+
+static void arrived_in_frames(struct pipe *p, uint32_t msgs_before)
+{
+    drop_misfits(p, msgs_before);
+    arrived(p, msgs_before);
+}
+
+void pipe_arrived(struct pipe *p, uint32_t msgs_before)
+{
+    if (p->set->ops->frames)
+        arrived_in_frames(p, msgs_before);
+    else
+        arrived(p, msgs_before);
 }
 
 bool pipe_in_full(struct pipe *p)
@@ -30,18 +97,6 @@ bool pipe_in_full(struct pipe *p)
     return !budget_fits(p->budget, 1);
 }
 
-/* Reading goes on at half of each limit, so that it is not stopped and begun for every message. */
-static bool may_resume(struct pipe *p)
-{
-    if (p->in.msgs == 0)
-        return true;
-    if (p->in_hwm && p->in.msgs > p->in_hwm / 2)
-        return false;
-    if (p->in_max && p->in_bytes + p->held > p->in_max / 2)
-        return false;
-    return !p->budget || budget_fits(p->budget, 1);
-}
-
 /* Reports room to the link that fills `in`. */
 static void made_room(struct pipe *p, uint64_t bytes)
 {
@@ -49,6 +104,8 @@ static void made_room(struct pipe *p, uint64_t bytes)
         p->link->ops->taken(p, bytes);
         if (p->in.msgs == 0) {
             p->link->ops->refill(p);
+            if (p->set->ops->frames)
+                drop_misfits(p, 0);
             p->msgs_in += p->in.msgs;
         }
     } else {
@@ -56,8 +113,7 @@ static void made_room(struct pipe *p, uint64_t bytes)
             p->in_bytes -= bytes;
             pipe_account(p);
         }
-        if (p->paused && p->link && may_resume(p))
-            p->link->ops->resume(p->link);
+        resume(p);
     }
     if (p->in.msgs == 0 && p->hung_up)
         pipe_queue_reap(p);

@@ -56,7 +56,9 @@ uint64_t pipe_in_bytes(const struct pipe *p);
 
 /* ---- for what moves the messages ---- */
 
-void pipe_arrived(struct pipe *p, uint32_t msgs_before); /* after pushing to p->in */
+/* After pushing to p->in, which held so many whole messages before. Where all of the pattern's
+ * messages have the same number of frames, those that have not are dropped. */
+void pipe_arrived(struct pipe *p, uint32_t msgs_before);
 /* `in` holds a message for the program and is at a limit in bytes: no more is to be decoded. */
 bool pipe_in_full(struct pipe *p);
 

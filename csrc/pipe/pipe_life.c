@@ -68,6 +68,7 @@ struct pipe *pipe_new(struct pipe_set *s, int *err)
 static void rollback(struct pipe *p)
 {
     msgring_rollback(&p->in);
+    p->rx_skip = false;
     if (p->counted && !p->direct)
         p->in_bytes = msgring_bytes(&p->in);
     pipe_account(p);

@@ -20,7 +20,8 @@ struct cmd {
 /* Posts a command; any thread, no lock needed. `urgent`: it has to run soon even if no thread is in
  * a call on the reactor. */
 void mailbox_post(struct reactor *r, struct cmd *cmd, bool urgent);
-/* Runs the commands that were posted, in their order. Lock held. */
-void mailbox_run(struct reactor *r);
+/* Runs the commands that were posted, in their order. Lock held. Never inline: it is called seldom,
+ * and by functions that are called for every message. */
+__attribute__((noinline)) void mailbox_run(struct reactor *r);
 
 #endif

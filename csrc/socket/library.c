@@ -78,5 +78,6 @@ const char *fmq_poller_name(void)
 
 int fmq_has(const char *capability)
 {
-    return transport_exists(capability) || (strcmp(capability, "curve") == 0 && crypto_get());
+    return transport_exists(capability) || strcmp(capability, "draft") == 0 ||
+           (strcmp(capability, "curve") == 0 && crypto_get());
 }

@@ -87,9 +87,8 @@ static int get_special(struct fmq_socket *s, int id, int64_t *value)
     case OPT_CURVE_SERVER:
         *value = s->net.pipes.opt.mechanism == PEER_MECH_CURVE && s->net.pipes.opt.as_server;
         return 0;
-    case OPT_THREAD_SAFE: /* as libzmq says for these types: programs infer more than safety from it
-                           */
-        *value = 0;
+    case OPT_THREAD_SAFE: /* as libzmq says: programs infer more than safety from it */
+        *value = s->net.pipes.ops->single;
         return 0;
     default:
         return -EINVAL;

@@ -16,9 +16,10 @@
 const struct pattern_ops *pattern_find(int type)
 {
     static const struct pattern_ops *const patterns[] = {
-        &pattern_pair, &pattern_pub,    &pattern_sub,    &pattern_req,
-        &pattern_rep,  &pattern_dealer, &pattern_router, &pattern_pull,
-        &pattern_push, &pattern_xpub,   &pattern_xsub,   &pattern_stream,
+        &pattern_pair,    &pattern_pub,    &pattern_sub,     &pattern_req,    &pattern_rep,
+        &pattern_dealer,  &pattern_router, &pattern_pull,    &pattern_push,   &pattern_xpub,
+        &pattern_xsub,    &pattern_stream, &pattern_server,  &pattern_client, &pattern_gather,
+        &pattern_scatter, &pattern_peer,   &pattern_channel,
     };
     for (size_t i = 0; i < sizeof(patterns) / sizeof(patterns[0]); i++) {
         if (patterns[i]->type == type)

@@ -2,6 +2,7 @@
 /* Sending: whole messages, parts of them, and what a thread has begun. */
 #include <string.h>
 
+#include "base/error.h"
 #include "fastmq.h"
 #include "pipe/pattern_ops.h"
 #include "pipe/pipe.h"
@@ -68,11 +69,20 @@ static int send_partial(struct fmq_socket *s, struct tx_message *p, struct msg *
     return rc;
 }
 
+static int several_parts(const struct pattern_ops *ops)
+{
+    detail_set("a message of a %s socket has one part: SNDMORE and further parts are not for it",
+               ops->name);
+    return -EINVAL;
+}
+
 static int send_locked(struct fmq_socket *s, struct msg *parts, uint32_t n, bool more)
 {
-    if (!s->net.pipes.ops->sends)
-        return socket_cannot(s, "send");
     const struct pattern_ops *ops = s->net.pipes.ops;
+    if (!ops->sends)
+        return socket_cannot(s, "send");
+    if (ops->single && (more || n > 1))
+        return several_parts(ops);
     bool unread = rx_open(&s->rx) && ops->send_over;
     if (unread && !ops->send_over(&s->net.pipes))
         return -FMQ_EFSM;

@@ -53,6 +53,8 @@ enum peer_failure {
 #define PROTO_ZMTP_MECHANISM_MISMATCH 0x11000002
 /* fastmq's own: it went beyond MAX_SUBSCRIPTIONS. */
 #define PROTO_TOO_MANY_SUBSCRIPTIONS 0x70000001
+/* fastmq's own: it sends messages in several parts to a type whose messages have one. */
+#define PROTO_WRONG_PARTS 0x70000002
 
 /* The numbers of ZeroMQ's MECHANISM option. */
 enum peer_mechanism { PEER_MECH_NULL = 0, PEER_MECH_PLAIN = 1, PEER_MECH_CURVE = 2 };

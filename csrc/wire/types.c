@@ -30,6 +30,15 @@ static const struct row types[FMQ_TYPE_COUNT] = {
     [FMQ_XPUB] = {"XPUB", BIT(FMQ_SUB) | BIT(FMQ_XSUB), PUBLISHER | V1_GETS_ALL},
     [FMQ_XSUB] = {"XSUB", BIT(FMQ_PUB) | BIT(FMQ_XPUB), 0},
     [FMQ_STREAM] = {"STREAM", 0, 0}, /* speaks no ZMTP */
+    [FMQ_SERVER] = {"SERVER", BIT(FMQ_CLIENT), 0},
+    [FMQ_CLIENT] = {"CLIENT", BIT(FMQ_SERVER), 0},
+    [FMQ_RADIO] = {"RADIO", BIT(FMQ_DISH), 0},
+    [FMQ_DISH] = {"DISH", BIT(FMQ_RADIO), 0},
+    [FMQ_GATHER] = {"GATHER", BIT(FMQ_SCATTER), 0},
+    [FMQ_SCATTER] = {"SCATTER", BIT(FMQ_GATHER), 0},
+    [FMQ_DGRAM] = {"DGRAM", 0, 0}, /* speaks no ZMTP */
+    [FMQ_PEER] = {"PEER", BIT(FMQ_PEER), 0},
+    [FMQ_CHANNEL] = {"CHANNEL", BIT(FMQ_CHANNEL), 0},
 };
 
 static const struct row *row_of(int type)

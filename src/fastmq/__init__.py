@@ -44,14 +44,20 @@ from .frame import _FINISHED_TRACKER, Frame, Message, MessageTracker
 from .poll import Poller, select, zmq_poll
 from .proxy import device, proxy, proxy_steerable
 from .socket import (
+    Channel,
+    Client,
     Dealer,
+    Gather,
     Pair,
+    PeerSocket,
     Pub,
     Pull,
     Push,
     Rep,
     Req,
     Router,
+    Scatter,
+    Server,
     Socket,
     Stream,
     Sub,
@@ -61,8 +67,8 @@ from .socket import (
 from .stats import ContextStats, Peer, PeerState, SocketStats
 from .stopwatch import Stopwatch
 
-DRAFT_API = False
-PYZMQ_DRAFT_API = False
+DRAFT_API = True
+PYZMQ_DRAFT_API = True
 IPC_PATH_MAX_LEN = 107
 
 SyncSocket = Socket[bytes]
@@ -147,5 +153,11 @@ __all__ = [
     "zmq_poll",
     "zmq_version",
     "zmq_version_info",
+    "Channel",
+    "Client",
+    "Gather",
+    "PeerSocket",
+    "Scatter",
+    "Server",
 ]
 __all__ += constants.__all__

@@ -15,7 +15,9 @@ cdef extern from "fastmq.h" nogil:
         MSG_BLOB
         MSG_OBJECT
         MSG_BORROWED
+        MSG_GROUPED
         MSG_INLINE_MAX
+        GROUP_MAX
 
     const unsigned PART_MORE
     const unsigned PART_NOREF
@@ -47,6 +49,9 @@ cdef extern from "fastmq.h" nogil:
     bint msg_is_sole(const msg *m)
     int msg_dup(msg *dst, msg *src)
     int msg_detach(msg *m)
+    int msg_join_group(msg *m, const void *name, size_t len)
+    const uint8_t *msg_group(const msg *m, size_t *len)
+    void msg_leave_group(msg *m)
     void parts_init(parts *p)
     void parts_fini(parts *p)
     void parts_clear(parts *p)
@@ -64,6 +69,15 @@ cdef extern from "fastmq.h" nogil:
     const int FMQ_EBROKEN
     const int FMQ_ROUTER
     const int FMQ_STREAM
+    const int FMQ_SERVER
+    const int FMQ_CLIENT
+    const int FMQ_RADIO
+    const int FMQ_DISH
+    const int FMQ_GATHER
+    const int FMQ_SCATTER
+    const int FMQ_DGRAM
+    const int FMQ_PEER
+    const int FMQ_CHANNEL
     const int FMQ_DONTWAIT
     const int FMQ_SNDMORE
     const int FMQ_VERSION_MAJOR
@@ -125,6 +139,16 @@ cdef extern from "fastmq.h" nogil:
     int fmq_connect(fmq_socket *s, const char *endpoint)
     int fmq_unbind(fmq_socket *s, const char *endpoint)
     int fmq_disconnect(fmq_socket *s, const char *endpoint)
+    int fmq_connect_peer(fmq_socket *s, const char *endpoint, uint32_t *id)
+    int fmq_disconnect_peer(fmq_socket *s, uint32_t id)
+    int fmq_join(fmq_socket *s, const void *group, size_t len)
+    int fmq_leave(fmq_socket *s, const void *group, size_t len)
+
+    enum fmq_addressing_kind "fmq_addressing":
+        FMQ_BY_NOTHING
+        FMQ_BY_ROUTING_ID
+        FMQ_BY_GROUP
+    int fmq_addressing(const fmq_socket *s)
     const char *fmq_last_detail()
 
     enum fmq_opt_kind:

@@ -282,6 +282,48 @@ class Context(_core.Context, Generic[_SocketT]):
     ) -> _types.Stream: ...
     @overload
     def socket(
+        self: Context[Socket[bytes]],
+        socket_type: Literal[SocketType.SERVER],
+        socket_class: None = None,
+        **kwargs: Any,
+    ) -> _types.Server: ...
+    @overload
+    def socket(
+        self: Context[Socket[bytes]],
+        socket_type: Literal[SocketType.CLIENT],
+        socket_class: None = None,
+        **kwargs: Any,
+    ) -> _types.Client: ...
+    @overload
+    def socket(
+        self: Context[Socket[bytes]],
+        socket_type: Literal[SocketType.GATHER],
+        socket_class: None = None,
+        **kwargs: Any,
+    ) -> _types.Gather: ...
+    @overload
+    def socket(
+        self: Context[Socket[bytes]],
+        socket_type: Literal[SocketType.SCATTER],
+        socket_class: None = None,
+        **kwargs: Any,
+    ) -> _types.Scatter: ...
+    @overload
+    def socket(
+        self: Context[Socket[bytes]],
+        socket_type: Literal[SocketType.PEER],
+        socket_class: None = None,
+        **kwargs: Any,
+    ) -> _types.PeerSocket: ...
+    @overload
+    def socket(
+        self: Context[Socket[bytes]],
+        socket_type: Literal[SocketType.CHANNEL],
+        socket_class: None = None,
+        **kwargs: Any,
+    ) -> _types.Channel: ...
+    @overload
+    def socket(
         self, socket_type: int, socket_class: Callable[..., _MadeT], **kwargs: Any
     ) -> _MadeT: ...
     @overload

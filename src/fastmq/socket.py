@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar
 
 from . import _core
 from ._attributes import is_annotated, plain
-from .constants import Errno, Event, SocketOption, SocketType
+from .constants import Event, SocketOption, SocketType
 from .error import ZMQBindError, ZMQError
 from .options import SocketOptions
 from .poll import Poller
@@ -294,14 +294,6 @@ class Socket(_core.Socket, SocketOptions, Generic[_ReturnT]):
         """SUB: takes back one subscribe to the same topic."""
         self.set(SocketOption.UNSUBSCRIBE, topic.encode() if isinstance(topic, str) else topic)
 
-    def join(self, group: str | bytes) -> NoReturn:
-        """DISH: no such socket yet, always ZMQError(ENOTSUP)."""
-        raise ZMQError(Errno.ENOTSUP, "Operation not supported: only DISH sockets join groups")
-
-    def leave(self, group: str | bytes) -> NoReturn:
-        """DISH: no such socket yet, always ZMQError(ENOTSUP)."""
-        raise ZMQError(Errno.ENOTSUP, "Operation not supported: only DISH sockets leave groups")
-
     # -- monitoring --
 
     def get_monitor_socket(self, events: int | None = None, addr: str | None = None) -> Any:
@@ -456,21 +448,44 @@ if TYPE_CHECKING:
     class _NoPeerState(Socket[bytes]):
         def peer_state(self, peer: Buffer) -> NoReturn: ...
 
-    class _BothWays(_NoTopics, _NoSubscribers, _NoPeerState): ...
+    class _NoGroups(Socket[bytes]):
+        def join(self, group: str | bytes) -> NoReturn: ...
+        def leave(self, group: str | bytes) -> NoReturn: ...
+
+    class _NoConnectPeer(Socket[bytes]):
+        def connect_peer(self, addr: str | bytes) -> NoReturn: ...
+
+    class _NoRoutingIds(_NoConnectPeer):
+        def disconnect_peer(self, routing_id: int) -> NoReturn: ...
+
+    # Of the verbs beside sending and receiving: none, and those of one kind.
+
+    class _BothWays(_NoTopics, _NoSubscribers, _NoPeerState, _NoGroups, _NoRoutingIds): ...
+
+    class _PublishesBothWays(_NoPeerState, _NoGroups, _NoRoutingIds): ...
+
+    class _Routes(_NoTopics, _NoSubscribers, _NoGroups, _NoRoutingIds): ...
+
+    class _Serves(_NoTopics, _NoSubscribers, _NoPeerState, _NoGroups, _NoConnectPeer): ...
+
+    class _NumbersPeers(_NoTopics, _NoSubscribers, _NoPeerState, _NoGroups): ...
+
+    class _JoinsBothWays(_NoTopics, _NoSubscribers, _NoPeerState, _NoRoutingIds): ...
 
     class _OnlySends(_BothWays, _NoRecv): ...
 
     class _OnlyReceives(_BothWays, _NoSend): ...
 
-    class _Publishes(_NoRecv, _NoTopics, _NoPeerState): ...
+    class _Publishes(_NoRecv, _NoTopics, _NoPeerState, _NoGroups, _NoRoutingIds): ...
 
-    class _Subscribes(_NoSend, _NoSubscribers, _NoPeerState): ...
+    class _Subscribes(_NoSend, _NoSubscribers, _NoPeerState, _NoGroups, _NoRoutingIds): ...
 
-    class _Routes(_NoTopics, _NoSubscribers): ...
+    class _Joins(_JoinsBothWays, _NoSend): ...
 
 else:
     _BothWays = _OnlySends = _OnlyReceives = Socket
-    _Publishes = _Subscribes = _Routes = _NoPeerState = Socket
+    _Publishes = _PublishesBothWays = _Subscribes = _Routes = Socket
+    _Serves = _NumbersPeers = _Joins = Socket
 
 
 class Pair(_BothWays):
@@ -563,7 +578,7 @@ class Push(_OnlySends):
     _type = SocketType.PUSH
 
 
-class XPub(_NoPeerState):
+class XPub(_PublishesBothWays):
     """A PUB that receives its peers' subscriptions: a byte 1 (or 0: unsubscribed) and the topic.
 
     Peers: SUB, XSUB. XPUB_VERBOSE, XPUB_VERBOSER, XPUB_MANUAL, XPUB_NODROP and XPUB_WELCOME_MSG
@@ -592,6 +607,65 @@ class Stream(_BothWays):
     _type = SocketType.STREAM
 
 
+class Server(_Serves):
+    """Receives fairly from all peers, and sends to the peer whose routing id a message has.
+
+    Peers: CLIENT. The routing id is a number beside the message: recv(copy=False) gives a Frame
+    with .routing_id, send(reply, routing_id=...) or send(frame) answers. A message has one part.
+    Sending to an unknown id raises ZMQError(EHOSTUNREACH), to a full peer it waits.
+    """
+
+    _type = SocketType.SERVER
+
+
+class Client(_BothWays):
+    """Sends round robin to its peers and receives fairly from all, in any order.
+
+    Peers: SERVER. A message has one part. send waits when no peer has room.
+    """
+
+    _type = SocketType.CLIENT
+
+
+class Gather(_OnlyReceives):
+    """Receives fairly from all peers.
+
+    Peers: SCATTER. A message has one part. Sending raises ZMQError(ENOTSUP).
+    """
+
+    _type = SocketType.GATHER
+
+
+class Scatter(_OnlySends):
+    """Sends each message to one peer, round robin among those with room.
+
+    Peers: GATHER. A message has one part. send waits when no peer has room. Receiving raises
+    ZMQError(ENOTSUP).
+    """
+
+    _type = SocketType.SCATTER
+
+
+class PeerSocket(_NumbersPeers):
+    """A SERVER among equals: each end may connect, and connect_peer returns the routing id of the
+    peer.
+
+    Peers: PEER. Otherwise as Server. (fastmq.Peer is what Socket.peers() returns.)
+    """
+
+    _type = SocketType.PEER
+
+
+class Channel(_BothWays):
+    """Exactly one peer, both ways, as Pair, with messages of one part.
+
+    Peers: CHANNEL. A bound CHANNEL refuses a second peer. send waits when the peer is absent or
+    its queue is full.
+    """
+
+    _type = SocketType.CHANNEL
+
+
 _core.set_library_verbs(Socket)
 
 SOCKET_CLASSES: dict[int, type[Socket[Any]]] = {
@@ -607,17 +681,29 @@ SOCKET_CLASSES: dict[int, type[Socket[Any]]] = {
     SocketType.XPUB: XPub,
     SocketType.XSUB: XSub,
     SocketType.STREAM: Stream,
+    SocketType.SERVER: Server,
+    SocketType.CLIENT: Client,
+    SocketType.GATHER: Gather,
+    SocketType.SCATTER: Scatter,
+    SocketType.PEER: PeerSocket,
+    SocketType.CHANNEL: Channel,
 }
 
 __all__ = [
+    "Channel",
+    "Client",
     "Dealer",
+    "Gather",
     "Pair",
+    "PeerSocket",
     "Pub",
     "Pull",
     "Push",
     "Rep",
     "Req",
     "Router",
+    "Scatter",
+    "Server",
     "Socket",
     "Stream",
     "Sub",

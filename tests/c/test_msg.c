@@ -259,3 +259,103 @@ TEST(ring_counts_whole_messages_and_rolls_back_unfinished_ones)
     msgring_trim(&r);
     CHECK(!r.v);
 }
+
+/* ---- groups ---- */
+
+static void check_group(const struct msg *m, const char *group, const void *body, size_t size)
+{
+    size_t len;
+    const uint8_t *name = msg_group(m, &len);
+    CHECK(name);
+    CHECK_EQ(len, strlen(group));
+    CHECK_MEM(name, group, len);
+    CHECK_EQ(msg_size(m), size);
+    CHECK_MEM(msg_data(m), body, size);
+}
+
+TEST(a_message_of_any_kind_joins_a_group_and_leaves_it_as_it_was)
+{
+    uint8_t d[300];
+    fill(d, sizeof(d));
+    for (size_t n = 0; n <= sizeof(d); n += 25) {
+        struct msg m, other;
+        size_t len;
+        CHECK_EQ(msg_init_copy(&m, d, n), 0);
+        uint8_t kind = m.kind;
+        CHECK(!msg_group(&m, &len));
+        CHECK_EQ(len, 0);
+        CHECK_EQ(msg_join_group(&m, "sports", 6), 0);
+        check_group(&m, "sports", d, n);
+        m.flags |= PART_MORE;
+        m.routing_id = 7;
+        CHECK_EQ(msg_dup(&other, &m), 0);
+        CHECK_EQ(msg_join_group(&m, "", 0), 0);
+        check_group(&m, "", d, n);
+        msg_leave_group(&m);
+        CHECK_EQ(m.kind, kind);
+        CHECK_EQ(m.flags, PART_MORE);
+        CHECK_EQ(m.routing_id, 7);
+        CHECK_EQ(msg_size(&m), n);
+        CHECK_MEM(msg_data(&m), d, n);
+        msg_leave_group(&m); /* harmless */
+        msg_drop(&m);
+        check_group(&other, "sports", d, n);
+        CHECK_EQ(other.flags, PART_MORE);
+        msg_drop(&other);
+    }
+}
+
+TEST(the_bytes_of_a_grouped_message_may_be_borrowed_lent_or_in_a_chunk)
+{
+    uint8_t d[100];
+    fill(d, sizeof(d));
+    struct msg m, other;
+    msg_init_borrowed(&m, d, sizeof(d), NULL);
+    CHECK_EQ(msg_join_group(&m, "g", 1), 0); /* copies */
+    check_group(&m, "g", d, sizeof(d));
+    CHECK(msg_data(&m) != d);
+    msg_drop(&m);
+
+    released = 0;
+    CHECK_EQ(msg_init_foreign(&m, d, sizeof(d), on_release, &released), 0);
+    CHECK_EQ(msg_join_group(&m, "g", 1), 0);
+    CHECK(m.lent);
+    CHECK_EQ(msg_data(&m), (const uint8_t *)d);
+    CHECK_EQ(msg_dup(&other, &m), 0);
+    msg_drop(&m);
+    CHECK_EQ(released, 0);
+    msg_drop(&other);
+    CHECK_EQ(released, 1);
+
+    struct pool *pool;
+    CHECK_EQ(pool_create(&pool), 0);
+    struct chunk *c = chunk_get(pool, CHUNK_SMALL);
+    CHECK(c);
+    memcpy(c->data, d, sizeof(d));
+    msg_init_slice(&m, c, c->data, sizeof(d));
+    CHECK_EQ(msg_join_group(&m, "g", 1), 0);
+    CHECK_EQ(msg_detach(&m), 0); /* the chunk goes here */
+    check_group(&m, "g", d, sizeof(d));
+    msg_drop(&m);
+    pool_release(pool);
+}
+
+#ifdef FMQ_DEBUG
+TEST(without_memory_a_message_keeps_the_group_it_has)
+{
+    struct msg m, other;
+    CHECK_EQ(msg_init_copy(&m, "body", 4), 0);
+    mem_fail_at(1);
+    CHECK_EQ(msg_join_group(&m, "g", 1), -ENOMEM);
+    CHECK_EQ(m.kind, MSG_INLINE);
+    mem_fail_at(0);
+    CHECK_EQ(msg_join_group(&m, "g", 1), 0);
+    mem_fail_at(1);
+    CHECK_EQ(msg_join_group(&m, "h", 1), -ENOMEM);
+    mem_fail_at(1);
+    CHECK_EQ(msg_dup(&other, &m), -ENOMEM);
+    mem_fail_at(0);
+    check_group(&m, "g", "body", 4);
+    msg_drop(&m);
+}
+#endif

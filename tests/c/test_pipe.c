@@ -714,3 +714,111 @@ TEST(a_pipe_is_written_out_early_once_enough_is_queued)
     CHECK(s->reactor.work & WORK_FLUSH);
     fake_end(s);
 }
+
+/* ---- messages with another number of frames than the pattern's ---- */
+
+/* Frames as a connection puts them: "a" "b+" "c": b is the beginning of a message. */
+static void frames_arrive(struct fake *f, const char *text)
+{
+    struct pipe *p = f->pipe;
+    uint32_t before = p->in.msgs;
+    for (const char *at = text; *at; at += at[1] == '+' ? 2 : 1) {
+        struct msg m;
+        CHECK_EQ(msg_init_copy(&m, at, 1), 0);
+        m.flags = at[1] == '+' ? PART_MORE : 0;
+        CHECK_EQ(msgring_push(&p->in, &m), 0);
+        if (p->counted)
+            p->in_bytes++;
+    }
+    pipe_account(p);
+    pipe_arrived(p, before);
+}
+
+static const char *all_read(struct fake *f)
+{
+    static char text[256];
+    text[0] = 0;
+    while (pipe_can_read(f->pipe)) {
+        struct parts m;
+        parts_init(&m);
+        CHECK_EQ(pipe_read(f->pipe, &m), 0);
+        for (uint32_t i = 0; i < m.len; i++)
+            part_to_text(text, sizeof(text), &m.v[i], i + 1 < m.len);
+        strcat(text, " ");
+        parts_fini(&m);
+    }
+    return text;
+}
+
+static struct pattern_ops with_frames(uint8_t n)
+{
+    struct pattern_ops ops = notes;
+    ops.frames = n;
+    return ops;
+}
+
+TEST(only_messages_of_the_pattern_s_number_of_frames_are_kept)
+{
+    static const struct {
+        uint8_t frames;
+        const char *pieces[5]; /* what arrives at a time */
+        const char *kept;
+        unsigned drops;
+    } cases[] = {
+        {1, {"abc"}, "a b c ", 0},
+        {1, {"a+b"}, "", 1},
+        {1, {"a", "b+c", "d"}, "a d ", 1},
+        {1, {"xa+b+cyd+ez"}, "x y z ", 2},
+        {1, {"a+", "b+", "c", "d"}, "d ", 1},    /* in pieces */
+        {1, {"a+", "bc+", "d+", "ef"}, "f ", 2}, /* the end of one, the beginning of the next */
+        {2, {"a+bc+d"}, "a|b c|d ", 0},
+        {2, {"a+", "bc+", "d"}, "a|b c|d ", 0},
+        {2, {"a", "b+c", "d"}, "b|c ", 2},
+        {2, {"a+b+", "c", "d+e"}, "d|e ", 1},
+        {2, {"a+b+c+d+", "e+f", "g+", "h+", "i"}, "", 2},
+        {2, {"a+bc+d+ef+", "g"}, "a|b f|g ", 1},
+        {0, {"a+b+c", "d"}, "a|b|c d ", 0},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct pattern_ops ops = with_frames(cases[i].frames);
+        struct pipe_set *s = fake_socket(&ops);
+        s->opt.rcvhwm_bytes = 1000;
+        struct fake *f = fake_peer(s);
+        for (unsigned k = 0; k < 5 && cases[i].pieces[k]; k++)
+            frames_arrive(f, cases[i].pieces[k]);
+        CHECK_EQ(f->pipe->misfit, cases[i].drops > 0);
+        CHECK_EQ(f->pipe->drops, cases[i].drops);
+        CHECK_EQ(s->drops, cases[i].drops);
+        CHECK_STR(all_read(f), cases[i].kept);
+        CHECK_EQ(f->pipe->in.len, 0);
+        CHECK_EQ(f->pipe->in_bytes, 0);
+        fake_end(s);
+    }
+}
+
+TEST(a_pipe_that_was_paused_by_messages_that_are_dropped_is_read_again)
+{
+    struct pattern_ops ops = with_frames(1);
+    struct pipe_set *s = fake_socket(&ops);
+    struct fake *f = fake_peer(s);
+    f->pipe->in_hwm = 2;
+    pipe_pause(f->pipe, true); /* as a connection does at the mark */
+    frames_arrive(f, "a+bc+d");
+    CHECK_EQ(f->resumed, 1);
+    CHECK(!pipe_can_read(f->pipe));
+    fake_end(s);
+}
+
+TEST(the_rest_of_a_dropped_message_is_not_awaited_after_a_loss)
+{
+    struct pattern_ops ops = with_frames(1);
+    struct pipe_set *s = fake_socket(&ops);
+    struct fake *f = fake_peer(s);
+    frames_arrive(f, "a+");
+    fake_lose(f);
+    CHECK_EQ(fake_connect(f), 0);
+    frames_arrive(f, "b");
+    CHECK_STR(all_read(f), "b ");
+    CHECK_EQ(f->pipe->drops, 1);
+    fake_end(s);
+}

@@ -45,6 +45,13 @@ cdef int fail(int rc) except -1:
     raise make_error(rc)
 
 
+cdef int fail_send(int rc) except -1:
+    """As fail, of a send: the engine has just said what of the message the type does not take."""
+    if rc == -EINVAL:
+        return fail_detail(rc, None)
+    return fail(rc)
+
+
 cdef str option_name(object option):
     """A constant as its name, any other number as it is."""
     return getattr(option, "name", None) or repr(option)

@@ -41,6 +41,36 @@ cdef object hold(msg *m, object data, bint track):
     return h.event
 
 
+cdef uint32_t as_routing_id(object value) except? 0:
+    if not isinstance(value, int):
+        raise TypeError(f"routing_id must be int, not {type(value).__name__}")
+    if not 0 < value < 2**32:
+        raise make_error(-EINVAL, f"routing_id must be between 1 and 4294967295, not {value}")
+    return <uint32_t>value
+
+
+cdef bytes group_bytes(object name):
+    """A group's name as it is on the wire. Bytes that are no UTF-8 come and go as surrogates."""
+    if isinstance(name, str):
+        name = name.encode("utf-8", "surrogateescape")
+    elif not isinstance(name, bytes):
+        raise TypeError(f"group must be str or bytes, not {type(name).__name__}")
+    if len(name) > GROUP_MAX:
+        raise make_error(-EINVAL, f"group must have at most {GROUP_MAX} bytes, not {len(name)}")
+    return name
+
+
+cdef str group_text(bytes name):
+    return name.decode("utf-8", "surrogateescape")
+
+
+cdef int join_group(msg *m, bytes name) except -1:
+    cdef int rc = msg_join_group(m, PyBytes_AS_STRING(name), <size_t>PyBytes_GET_SIZE(name))
+    if rc < 0:
+        fail(rc)
+    return 0
+
+
 cdef object build(msg *m, object data, bint copy, bint track, Py_ssize_t threshold, str name):
     """One part from what the caller gave: on success m is to be sent or dropped. Bytes are
     borrowed, see msg_own. Returns what a tracker has to watch: an Event, a tracked Frame, or
@@ -59,6 +89,7 @@ cdef object build(msg *m, object data, bint copy, bint track, Py_ssize_t thresho
         if rc < 0:
             fail(rc)
         m.flags = 0
+        m.routing_id = 0  # Socket.address has it, where it counts
         if track and frame.tracker is None:
             msg_drop(m)
             raise ValueError("Not a tracked message")
@@ -274,21 +305,12 @@ cdef class Frame:
             "utf-8", "replace")
 
     def set(self, option, value):
-        """Sets "routing_id" (a positive int) or "group" (str of at most 255 bytes)."""
+        """Sets "routing_id" (int, 1 to 4294967295) or "group" (str or bytes, at most 255 bytes):
+        where SERVER and PEER, or RADIO, send the frame to."""
         if option == "routing_id":
-            if not isinstance(value, int):
-                raise TypeError(f"routing_id must be int, not {type(value).__name__}")
-            if not 0 < value < 2**32:
-                raise make_error(-EINVAL, "routing_id must be between 1 and 4294967295")
-            self.m.routing_id = value
+            self.m.routing_id = as_routing_id(value)
         elif option == "group":
-            if isinstance(value, bytes):
-                value = value.decode()
-            if not isinstance(value, str):
-                raise TypeError(f"group must be str, not {type(value).__name__}")
-            if len(value.encode()) > 255:
-                raise make_error(-EINVAL, "group must have at most 255 bytes")
-            self.group_name = value
+            self.group_name = group_text(group_bytes(value))
         else:
             raise make_error(-EINVAL, f"{option!r} of a frame cannot be set")
 
@@ -302,12 +324,21 @@ cdef class Frame:
 cdef Frame take_frame(msg *m, meta *props, bint track):
     """The message as a Frame; message and metadata reference are consumed."""
     cdef Frame frame
+    cdef const uint8_t *name
+    cdef size_t size
     cdef int rc = msg_detach(m)
     if rc < 0:
         msg_drop(m)
         meta_unref(props)
         fail(rc)
     frame = Frame.__new__(Frame)
+    if m.kind == MSG_GROUPED:
+        name = msg_group(m, &size)
+        try:
+            frame.group_name = group_text(
+                PyBytes_FromStringAndSize(<const char *>name, <Py_ssize_t>size))
+        finally:
+            msg_leave_group(m)
     frame.m = m[0]
     frame.props = props
     frame.more = (m.flags & PART_MORE) != 0

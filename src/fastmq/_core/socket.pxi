@@ -419,11 +419,11 @@ cdef class Socket:
             if rc >= 0:
                 return 0
             if rc != -EBUSY and (rc != -EAGAIN or flags & FLAG_DONTWAIT):
-                fail(rc)
+                fail_send(rc)
         for i in range(n):
             rc = msg_own(&v[i])
             if rc < 0:
-                fail(rc)
+                fail_send(rc)
         ms = limit_of(flags, timeout, fmq_sndtimeo(self.s))
         deadline = deadline_of(ms)
         while True:
@@ -438,7 +438,28 @@ cdef class Socket:
             again = True
             ms = interrupted(deadline, ms)
         if rc < 0:
-            fail(rc)
+            fail_send(rc)
+        return 0
+
+    cdef int address(self, msg *m, object data, object routing_id, object group) except -1:
+        """Says to whom the message goes, on types that say so beside its parts: what the caller
+        gave, or else what the Frame has that it is made of."""
+        cdef int by = fmq_addressing(self.s)
+        cdef Frame frame = <Frame>data if isinstance(data, Frame) else None
+        if routing_id is not None:
+            if by != FMQ_BY_ROUTING_ID:
+                raise make_error(-ENOTSUP, "Operation not supported: only SERVER and PEER sockets "
+                                           "send to routing ids beside the message")
+            m.routing_id = as_routing_id(routing_id)
+        elif by == FMQ_BY_ROUTING_ID and frame is not None:
+            m.routing_id = frame.m.routing_id
+        if group is not None:
+            if by != FMQ_BY_GROUP:
+                raise make_error(-ENOTSUP, "Operation not supported: only RADIO sockets send to "
+                                           "groups")
+            join_group(m, group_bytes(group))
+        elif by == FMQ_BY_GROUP and frame is not None and frame.group_name:
+            join_group(m, group_bytes(frame.group_name))
         return 0
 
     cdef object send_one(self, object data, int flags, bint copy, bint track, object routing_id,
@@ -446,16 +467,8 @@ cdef class Socket:
         cdef msg m
         watched = build(&m, data, copy, track and not copy, self.threshold, name)
         try:
-            if routing_id is not None:
-                if not isinstance(routing_id, int) or not 0 < routing_id < 2**32:
-                    raise make_error(-EINVAL, "routing_id must be between 1 and 4294967295")
-                m.routing_id = routing_id
-            if routing_id is not None:
-                raise make_error(-ENOTSUP, "Operation not supported: this socket type has no "
-                                           "routing ids beside the message")
-            if group is not None:
-                raise make_error(-ENOTSUP, "Operation not supported: only RADIO sockets send to "
-                                           "groups")
+            if routing_id is not None or group is not None or isinstance(data, Frame):
+                self.address(&m, data, routing_id, group)
             self.transmit(&m, 1, flags, timeout, msg_size(&m) > BIG)
         except BaseException:
             msg_drop(&m)
@@ -493,7 +506,7 @@ cdef class Socket:
                         note_begun(self.handle)
                     return None if copy else finished_tracker()
                 if rc != -EBUSY and (rc != -EAGAIN or flags & FLAG_DONTWAIT):
-                    fail(rc)
+                    fail_send(rc)
         return self.send_one(data, flags, copy, track, routing_id, group, timeout, "data")
 
     def send_multipart(self, msg_parts, int flags=0, bint copy=True, bint track=False, *,
@@ -542,6 +555,8 @@ cdef class Socket:
                         watched.append(w)
                 total += msg_size(&v[done])
                 done += 1
+            if n == 1 and isinstance(msg_parts[0], Frame):
+                self.address(&v[0], msg_parts[0], None, None)
             self.transmit(v, <uint32_t>done, flags, timeout, total > BIG)
             sent = True
         finally:
@@ -618,7 +633,7 @@ cdef class Socket:
                                     pass
                             continue
                         if rc != -EBUSY and (rc != -EAGAIN or flags & FLAG_DONTWAIT):
-                            fail(rc)
+                            fail_send(rc)
                 if timeout is not None:
                     left = deadline - core_now_ms() if total > 0 else total
                     limit = left if left > 0 or total < 0 else 0
@@ -899,6 +914,67 @@ cdef class Socket:
         if rc < 0:
             fail(rc)
         return rc
+
+    def connect_peer(self, addr):
+        """PEER: connects to addr and returns the routing id of that peer, which holds over
+        reconnections and may be sent to at once.
+
+        ZMQError: EFAULT with IMMEDIATE set, ENOTSUP on other types, and what connect raises."""
+        cdef bytes a = address_bytes(addr)
+        cdef const char *p = a
+        cdef uint32_t number = 0
+        cdef int rc
+        if self.s is NULL:
+            unusable()
+        with nogil:
+            rc = fmq_connect_peer(self.s, p, &number)
+        if rc < 0:
+            fail_detail(rc, f"addr={addr!r}")
+        if rc > 0:
+            warnings.warn(
+                fmq_last_detail().decode("utf-8", "replace"), RuntimeWarning, stacklevel=2
+            )
+        return number
+
+    def disconnect_peer(self, routing_id):
+        """SERVER and PEER: ends the connection to the peer of that routing id. What is queued for
+        it is sent within LINGER, what it sent and was not received is dropped.
+
+        ZMQError: EHOSTUNREACH if there is no such peer, ENOTSUP on other types."""
+        cdef uint32_t number = as_routing_id(routing_id)
+        cdef int rc
+        if self.s is NULL:
+            unusable()
+        with nogil:
+            rc = fmq_disconnect_peer(self.s, number)
+        if rc < 0:
+            fail_detail(rc, f"routing_id={number}")
+
+    def join(self, group):
+        """DISH: receives what is sent to the group (str, or bytes, of at most 255 bytes).
+
+        ZMQError: EINVAL if it is too long or was joined already, ENOTSUP on other types."""
+        self.change_group(fmq_join, group)
+
+    def leave(self, group):
+        """DISH: receives no more of what is sent to the group.
+
+        ZMQError: EINVAL if it was not joined, ENOTSUP on other types."""
+        self.change_group(fmq_leave, group)
+
+    cdef int change_group(self, int (*call)(fmq_socket *, const void *, size_t) noexcept nogil,
+                          object group) except -1:
+        cdef bytes name = group_bytes(group)
+        cdef const char *p = name
+        cdef size_t size = <size_t>len(name)
+        cdef int rc
+        if self.s is NULL:
+            unusable()
+        with nogil:
+            rc = call(self.s, p, size)
+        if rc < 0:
+            fail_detail(rc, f"group={group!r}")
+        return 0
 
     def peer_state(self, peer):
         """ROUTER: what the peer of that routing id is ready for, POLLIN | POLLOUT.

@@ -20,7 +20,7 @@ from ..proxy import proxy, proxy_steerable
 
 Message = Frame
 IPC_PATH_MAX_LEN = 107
-PYZMQ_DRAFT_API = False
+PYZMQ_DRAFT_API = True
 
 __all__ = [
     "IPC_PATH_MAX_LEN",

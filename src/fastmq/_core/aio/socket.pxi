@@ -388,7 +388,7 @@ cdef class AsyncSocket(Socket):
                         sent += 1
                         continue
                     if rc != -EBUSY:
-                        fail(rc)
+                        fail_send(rc)
                 try:
                     if isinstance(item, (list, tuple)):
                         Socket.send_multipart(self, item, 1)
