@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Values of the options whose home is FIELD, and of those that need memory. Table: options.def. */
+/* Values of the options whose home is FIELD or IGNORED, and of those that need memory. Table:
+ * options.def. */
 #ifndef PIPE_OPTION_VALUES_H
 #define PIPE_OPTION_VALUES_H
 
@@ -25,18 +26,25 @@ struct cidr {
     unsigned bits;
 };
 
-struct option_values {
+/* Taken and read back for programs that set them, and without effect. */
+struct ignored_values {
     uint64_t affinity;
+    int rate, recovery_ivl, multicast_hops, multicast_maxtpdu, multicast_loop;
+    int in_batch_size, out_batch_size, loopback_fastpath;
+};
+
+struct option_values {
     int64_t maxmsgsize, sndhwm_bytes, rcvhwm_bytes;
-    int rate, recovery_ivl, sndbuf, rcvbuf, linger, reconnect_ivl, backlog, reconnect_ivl_max;
-    int sndhwm, rcvhwm, multicast_hops, rcvtimeo, sndtimeo;
+    int sndbuf, rcvbuf, linger, reconnect_ivl, backlog, reconnect_ivl_max;
+    int sndhwm, rcvhwm, rcvtimeo, sndtimeo;
     int tcp_keepalive, tcp_keepalive_cnt, tcp_keepalive_idle, tcp_keepalive_intvl;
     int immediate, ipv6, mechanism, conflate, tos, handshake_ivl, invert_matching;
     int heartbeat_ivl, heartbeat_ttl, heartbeat_timeout, connect_timeout, tcp_maxrt;
-    int multicast_maxtpdu, use_fd, loopback_fastpath, multicast_loop;
-    int in_batch_size, out_batch_size, reconnect_stop, priority, busy_poll;
+    int use_fd, reconnect_stop, priority, busy_poll;
     int spin_us, max_parts, ipc_steal;
     int zap_enforce_domain;
+
+    struct ignored_values ignored;
 
     uint8_t routing_id[255];
     uint8_t routing_id_len;

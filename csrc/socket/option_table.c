@@ -20,6 +20,9 @@
 #define ACCESS_GS (FMQ_OPT_GET | FMQ_OPT_SET)
 #define PLACE_FIELD(field)                                                                         \
     offsetof(struct option_values, field), sizeof(((struct option_values *)0)->field)
+#define PLACE_IGNORED(field)                                                                       \
+    offsetof(struct option_values, ignored.field),                                                 \
+        sizeof(((struct option_values *)0)->ignored.field)
 #define PLACE_SOCKET(field) 0, 0
 #define PLACE_PATTERN(field) 0, 0
 #define PLACE_ABSENT(field) 0, 0
@@ -52,6 +55,11 @@ const struct fmq_option_info *fmq_option_find(int id)
     return r ? &r->info : NULL;
 }
 
+bool option_is_stored(const struct option_row *r)
+{
+    return r->home == HOME_FIELD || r->home == HOME_IGNORED;
+}
+
 void option_store(struct option_values *o, const struct option_row *r, int64_t value)
 {
     /* Atomic since timeouts are read without the lock. */
@@ -72,7 +80,7 @@ void options_init(struct option_values *o)
 {
     memset(o, 0, sizeof(*o));
     for (size_t i = 0; i < ROW_COUNT; i++)
-        if (rows[i].home == HOME_FIELD)
+        if (option_is_stored(&rows[i]))
             option_store(o, &rows[i], rows[i].fallback);
     const char *spin = getenv("FASTMQ_SPIN_US");
     if (spin && spin[0]) {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* The table of pipe/options.def, and the values of those whose home is FIELD. */
+/* The table of pipe/options.def, and the values of those whose home is FIELD or IGNORED. */
 #ifndef SOCKET_OPTION_TABLE_H
 #define SOCKET_OPTION_TABLE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -10,7 +11,7 @@
 
 struct option_values;
 
-enum option_home { HOME_FIELD, HOME_SOCKET, HOME_PATTERN, HOME_ABSENT };
+enum option_home { HOME_FIELD, HOME_IGNORED, HOME_SOCKET, HOME_PATTERN, HOME_ABSENT };
 
 struct option_row {
     struct fmq_option_info info;
@@ -22,7 +23,8 @@ struct option_row {
 
 /* NULL: there is no such option. */
 const struct option_row *option_find(int id);
-/* For rows whose home is FIELD. */
+/* Whether the value lies in struct option_values; for those rows, option_store and option_load. */
+bool option_is_stored(const struct option_row *r);
 void option_store(struct option_values *o, const struct option_row *r, int64_t value);
 int64_t option_load(const struct option_values *o, const struct option_row *r);
 

@@ -168,6 +168,7 @@ int fmq_set_int(fmq_socket *s, int option, int64_t value)
     if (rc)
         return rc;
     switch (r->home) {
+    case HOME_IGNORED:
     case HOME_FIELD:
         option_store(&s->net.pipes.opt, r, value);
         socket_reactor(s)->spin_us = s->net.pipes.opt.spin_us;
@@ -244,6 +245,7 @@ int fmq_get_int(fmq_socket *s, int option, int64_t *value)
     if (rc)
         return rc;
     switch (r->home) {
+    case HOME_IGNORED:
     case HOME_FIELD:
         *value = option_load(&s->net.pipes.opt, r);
         break;

@@ -61,23 +61,30 @@ void rx_fini(struct rx *r)
     message_init(&r->open);
 }
 
+/* Empty again, with memory for the next message. */
+static void spare_only(struct parts *p)
+{
+    p->len = 0;
+    if (p->cap > SPARE_PARTS) {
+        parts_fini(p);
+        parts_init(p);
+    }
+}
+
 /* All its parts are elsewhere: the next one that waits is open. */
 static void rx_done(struct rx *r)
 {
     struct rx_message *m = &r->open;
     struct list *n = list_pop_front(&r->waiting);
-    m->parts.len = 0;
     m->next = 0;
     m->begun = false;
     m->number = RX_NEVER;
     meta_unref(m->meta);
     m->meta = NULL;
-    if (n || m->parts.cap > SPARE_PARTS) {
-        parts_fini(&m->parts);
-        parts_init(&m->parts);
-    }
+    spare_only(&m->parts);
     if (n) {
         struct rx_message *next = LIST_ENTRY(n, struct rx_message, node);
+        parts_fini(&m->parts);
         message_move(m, next);
         mem_free(next);
     }
@@ -87,8 +94,8 @@ bool rx_begin(struct rx *r, struct msg *out, struct meta *meta)
 {
     struct rx_message *m = &r->open;
     *out = m->parts.v[0];
-    if (m->parts.len == 1) {
-        rx_done(r);
+    if (m->parts.len == 1) { /* it never was open, so nothing else of it was set, and none waits */
+        spare_only(&m->parts);
         return false;
     }
     m->next = 1;

@@ -51,8 +51,8 @@ def set_asyncio(names):
 # would keep everything else of the loop from running. After so many completions of a socket in one
 # turn of the loop, or when the turn has lasted so long, the next verb is done at once all the same,
 # but awaiting its Future takes a turn. What serves waiters stops after that time, too, and goes on
-# in the next turn. A turn begins when the loop calls its adapter, or lets the first task run that has
-# awaited such a Future. All of this belongs to the thread that runs the loop.
+# in the next turn. A turn begins when the loop calls its adapter, or lets the first task run that
+# has awaited such a Future. All of this belongs to the thread that runs the loop.
 #
 # A turn costs as much as eight verbs. While the loop has nobody else to run, as far as it can be
 # asked, the completions go on for LONELY_TURN_NS: what its timers and its selector have waits no
