@@ -49,7 +49,7 @@ test-py: $(VENV)/.test ## all of pytest
 	$(BIN)/python $(PYTEST) $(PYTEST_ARGS)
 
 pyzmq-suite: $(VENV)/.installed ## pyzmq's own tests, with fastmq as zmq, beside pyzmq itself
-	$(BIN)/python tests/pyzmq_suite/run.py $(SUITE_ARGS)
+	$(BIN)/python tests/compat/pyzmq_suite/run.py $(SUITE_ARGS)
 
 test-fast: $(VENV)/.test ## pytest without the slow tests
 	$(BIN)/python $(PYTEST) -m "not slow" $(PYTEST_ARGS)

@@ -406,7 +406,7 @@ def build(tests: list[str], jobs: int) -> list[Program]:
     subprocess.run(command, env=environment, check=False, stdout=subprocess.DEVNULL)
     programs = []
     for test in tests:
-        path = OUT / f"build/c-{MODE}" / Path(test).with_suffix("")
+        path = OUT / f"build/c-{MODE}" / Path(test).stem
         if path.exists():
             programs.append(Program(path))
         else:

@@ -13,15 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import target
 from helpers import WAIT_MS
 from target import MODULE
 
-TESTS = Path(__file__).resolve().parent.parent
+SUPPORT = Path(target.__file__).parent
 
 # The process dies with the one that made it, whatever becomes of that.
 PRELUDE = f"""
 import ctypes, itertools, json, os, sys, threading, time
-sys.path.insert(0, {str(TESTS)!r})
+sys.path.insert(0, {str(SUPPORT)!r})
 if sys.platform.startswith("linux"):
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(1, 9, 0, 0, 0)

@@ -6,9 +6,10 @@ import subprocess
 import sys
 
 import pytest
+from target import fastmq_only
+
 from random_loops import differential, driver, faults, kinds, plan, script
 from random_loops.ledger import Broken, Flow, Shape
-from target import fastmq_only
 
 pytestmark = [
     fastmq_only("waits with timeouts, sockets of several threads, cancellation that loses nothing"),

@@ -10,7 +10,7 @@ import pytest
 
 import fastmq
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("csrc", "src", "tests", "bench", "fuzz", "tools", "docs")
 ENDINGS = {".c", ".h", ".def", ".py", ".pyi", ".pyx", ".pxd", ".pxi"}
 MADE = {"_build", "build", "corpus", "results"}
@@ -37,6 +37,17 @@ def test_every_header_is_included():
     for path in (ROOT / "csrc").rglob("*.[hd]*"):
         name = path.relative_to(ROOT / "csrc").as_posix().removeprefix("include/")
         assert f'include "{name}"' in text or f'extern from "{name}"' in text, name
+
+
+def test_every_test_lies_in_the_folder_of_what_it_tests():
+    loose = [*(ROOT / "tests").glob("test_*"), *(ROOT / "tests/c").glob("test_*")]
+    assert not loose
+
+
+def test_no_two_files_of_tests_have_the_same_name():
+    """They are imported by their names alone."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert len(names) > 60 and len(set(names)) == len(names), sorted(names)
 
 
 def test_every_file_tells_its_licence():

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import target
 from helpers import WAIT_MS, free_port, recv, run_python
 from target import MODULE, fastmq_only, zmq
 
@@ -47,8 +48,8 @@ def program(body, linger="", **fields):
 
 
 def start(code, *args, options=()):
-    tests = str(Path(__file__).parent)
-    text = f"import sys; sys.path.insert(0, {tests!r})\nfrom target import zmq\n{code}"
+    support = str(Path(target.__file__).parent)
+    text = f"import sys; sys.path.insert(0, {support!r})\nfrom target import zmq\n{code}"
     return subprocess.Popen(
         [sys.executable, *options, "-c", text, *args],
         stderr=subprocess.PIPE,

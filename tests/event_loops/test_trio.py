@@ -14,7 +14,7 @@ from target import fastmq_only, zmq
 pytestmark = fastmq_only("libzmq's descriptor is not level-triggered")
 
 SOON = 8
-GUIDE = Path(__file__).parent.parent / "docs" / "guide" / "asyncio.md"
+GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "asyncio.md"
 
 
 def recipe(name: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import fastmq
 from fastmq import _core
 from fastmq.options import BytesOption, IntOption, SocketOptions
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_options_py_is_what_the_generator_writes() -> None:

@@ -13,7 +13,7 @@ import pytest
 from helpers import eventually
 from target import IS_FASTMQ, zmq
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 pytestmark = pytest.mark.skipif(not IS_FASTMQ, reason="fastmq's own examples")
 

@@ -34,7 +34,7 @@ def subscribed(place):
 
 @pytest.mark.parametrize("kind", ["PUB", "XPUB"])
 def test_a_message_of_very_many_subscriptions_stops_nobody(scene, kind):
-    """Each part costs the same, however many there are (tests/c/test_steps.c counts it)."""
+    """Each part costs the same, however many there are (tests/c/engine/test_steps.c counts it)."""
     place = scene(kind, maxmsgparts=200_000)
     parts = b"".join(wire.frame(b"\1topic %06d" % (i % 100), wire.MORE) for i in range(200_000 - 1))
     with place.healthy.busy():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The types that type checkers see: tests/typing/ says in comments what each expression is."""
+"""The types that type checkers see: samples/ says in comments what each expression is."""
 
 import importlib.util
 import json
@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from target import IS_FASTMQ
 
-ROOT = Path(__file__).resolve().parent.parent
-FILES = sorted((ROOT / "tests/typing").glob("*.py"))
+ROOT = Path(__file__).resolve().parents[2]
+FILES = sorted((ROOT / "tests/typing/samples").glob("*.py"))
 
 Found = dict[tuple[str, int], str]
 

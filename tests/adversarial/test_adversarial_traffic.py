@@ -124,7 +124,7 @@ def test_nobody_guesses_the_name_that_a_router_made_up_for_another(scene, versio
 
 
 def test_the_end_of_a_frame_may_come_byte_by_byte(scene):
-    """It is not moved for each of them (tests/c/test_steps.c counts it)."""
+    """It is not moved for each of them (tests/c/engine/test_steps.c counts it)."""
     place = scene("PULL", "NULL", "tcp")
     body = bytes(range(256)) * 240
     with place.healthy.busy():

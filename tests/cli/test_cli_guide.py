@@ -19,7 +19,7 @@ from fastmq.cli import main
 # Several interpreters start in each test.
 pytestmark = [fastmq_only("no such commands"), pytest.mark.deadline(120)]
 
-GUIDE = Path(__file__).resolve().parent.parent / "docs" / "guide" / "cli.md"
+GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guide" / "cli.md"
 SESSIONS = re.findall(r"```sh\n(.*?)```\n\n```text\n(.*?)```", GUIDE.read_text(), re.DOTALL)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 CSRC = ROOT / "csrc"
 
 # room -> the rooms below it (its own is always allowed)
@@ -101,6 +101,31 @@ def test_the_picture_of_the_rooms_shows_these_arrows(monkeypatch):
     assert shown.pop("_core") == set(BELOW) - {"include"}
     assert shown == {name: BELOW[name] - {"include"} for name in shown}
     assert set(shown) == set(BELOW) - {"include"}
+
+
+C_TESTS = sorted((ROOT / "tests/c").glob("**/test_*.c"))
+
+
+@pytest.mark.parametrize("path", C_TESTS, ids=lambda p: str(p.relative_to(ROOT / "tests/c")))
+def test_a_c_test_links_its_own_room_and_those_below_it(path):
+    room = path.relative_to(ROOT / "tests/c").parts[0]
+    line = re.search(r"^// needs: (.*)$", path.read_text(), re.MULTILINE)
+    assert line, f"{path.name} does not say which rooms it links"
+    needs = set(line[1].split())
+    if room == "sim":
+        assert needs == {"sim"}
+    elif room == "engine":  # rooms together
+        assert needs <= {"engine", *BELOW} and len(needs) >= 1
+    elif needs == {"engine"}:
+        assert room == "socket", f"{path.name} links all rooms: it belongs into engine/"
+    else:
+        allowed = BELOW[room] | {room}
+        assert needs <= allowed, f"{path.name} of {room} links {sorted(needs - allowed)}"
+
+
+def test_no_two_c_tests_have_the_same_name():
+    names = [path.name for path in C_TESTS]
+    assert len(names) > 30 and len(set(names)) == len(names), sorted(names)
 
 
 def symbols(objects: list[Path], kind: str) -> set[str]:

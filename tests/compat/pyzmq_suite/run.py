@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Runs the tests of pyzmq's source distribution with fastmq in place of zmq, beside pyzmq itself.
 
-    python tests/pyzmq_suite/run.py [-v] [file ...]        # files as test_socket, all by default
+    python tests/compat/pyzmq_suite/run.py [-v] [file ...]   # files as test_socket, all by default
 
 Each file is run twice, a process each: with pyzmq's wheel, and with `import zmq` being fastmq
 through fastmq.compat. What passes with pyzmq has to pass with fastmq, but for left_out.txt. A test
@@ -22,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from xml.etree import ElementTree
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "support"))
 
 import environments
 

@@ -23,7 +23,7 @@ from pathlib import Path
 import fastmq
 import fastmq.compat
 
-BUILD = Path(__file__).resolve().parent.parent / "build"
+BUILD = Path(__file__).resolve().parents[2] / "build"
 PYZMQ = f"pyzmq=={fastmq.pyzmq_version()}"
 
 

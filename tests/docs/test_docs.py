@@ -37,7 +37,7 @@ import pytest
 from helpers import free_port
 from target import IS_FASTMQ, zmq
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 
 pytestmark = [

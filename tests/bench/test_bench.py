@@ -19,7 +19,7 @@ from fastmq.cli import measure, plots, suite, worker
 
 pytestmark = fastmq_only("no such tools")
 
-BENCH = Path(__file__).resolve().parent.parent / "bench"
+BENCH = Path(__file__).resolve().parents[2] / "bench"
 SCENARIOS = [*measure.load(), *measure.load(BENCH / "scenarios")]
 NAMES = [scenario.name for scenario in SCENARIOS]
 RAW_SOCKET = str(BENCH / "peers" / "raw_socket.py")

@@ -2,7 +2,7 @@
 """Every kind of argument that pyzmq takes is taken, with the same result.
 
 What pyzmq 27.3 gives is recorded in arguments.json, for the calls that it does not refuse;
-`python tests/test_arguments.py` records it anew.
+`python tests/compat/test_arguments.py` records it anew.
 """
 
 import importlib.util
@@ -80,7 +80,7 @@ def test_the_record_is_what_pyzmq_does() -> None:
         call: {kind: result for kind, result in row.items() if kind in all_found[call]}
         for call, row in expected.items()
     }
-    assert taken(all_found) == known, "run python tests/test_arguments.py, and look at what changed"
+    assert taken(all_found) == known, f"run python {__file__}, and look at what changed"
 
 
 if __name__ == "__main__":

@@ -259,8 +259,8 @@ HANDSHAKE_FAILURES = (0x0800, 0x2000, 0x4000)
 
 def run_python(code: str, *args: str, timeout: float = 20) -> subprocess.CompletedProcess[str]:
     """Runs `code` in a fresh interpreter where `zmq` is the module under test."""
-    tests = str(Path(__file__).parent)
-    program = f"import sys; sys.path.insert(0, {tests!r})\nfrom target import zmq\n{code}"
+    support = str(Path(__file__).parent)
+    program = f"import sys; sys.path.insert(0, {support!r})\nfrom target import zmq\n{code}"
     env = dict(os.environ, FASTMQ_TEST_MODULE=MODULE)
     try:
         return subprocess.run(

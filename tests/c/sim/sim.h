@@ -3,10 +3,12 @@
  * The world that the engine runs in under simulation: threads, time, descriptors and the network,
  * all in memory and all ruled by one seed. The files:
  *
- *   sim_include/   os/thread.h and stdatomic.h, which the engine is compiled against
- *   sim_fiber.c    fibers for threads, mutexes, condition variables, time, random numbers, the
- * trace sim_net.c      os/net.h and os/wakeup.h: descriptors, streams, listeners, and what goes
- * wrong there sim_poller.c   os/poller.h test_sim.c     what programs do on it, and what must hold
+ *   include/       os/thread.h and stdatomic.h, which the engine is compiled against
+ *   sim_fiber.c    os/thread.h as fibers: mutexes, condition variables, time, chance, the trace
+ *   sim_net.c      os/net.h and os/wakeup.h: descriptors, streams, listeners, what goes wrong there
+ *   sim_poller.c   os/poller.h
+ *   sim_world.h    the programs that run on it, in sim_world.c, sim_thread.c and sim_message.c
+ *   test_sim.c     a run for each seed, and what must hold
  *
  * There is one real thread, so a run is the same each time: whoever goes on next, how long things
  * take and what fails is drawn from the seed. Time passes by a few ns with each step and jumps
