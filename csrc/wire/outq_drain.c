@@ -195,7 +195,7 @@ void outq_sent(struct outq *q, size_t n)
 /* ---- elsewhere ---- */
 
 /*
- * Drops frames that begin at `keep` bytes from the front or later: messages and commands as told. A
+ * Drops frames that begin at `keep` bytes from the front or later: messages, commands, or both. A
  * message that begins before is kept whole. Bytes before `keep` do not move.
  */
 static void filter(struct outq *q, size_t keep, bool drop_msgs, bool drop_commands)
