@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Datagrams and multicast, as os/net.h has them. */
+#include "os/datagram.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <ifaddrs.h>
@@ -9,7 +10,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "os/net.h"
 #include "os/sys.h"
 
 #ifdef MSG_NOSIGNAL

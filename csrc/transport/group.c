@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "os/net.h"
+#include "os/datagram.h"
 
 #define DETAIL_SIZE 200
 

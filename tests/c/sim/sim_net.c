@@ -17,6 +17,7 @@
 #include <sys/un.h>
 
 #include "base/alloc.h"
+#include "os/datagram.h"
 #include "os/wakeup.h"
 #include "sim.h"
 
