@@ -14,7 +14,20 @@ from typing import Any
 
 zmq: Any = importlib.import_module(sys.argv[1])
 
-TYPES = [kind.name for kind in zmq.SocketType if kind <= zmq.SocketType.STREAM]
+TYPES = [
+    "PAIR",
+    "PUB",
+    "SUB",
+    "REQ",
+    "REP",
+    "DEALER",
+    "ROUTER",
+    "PULL",
+    "PUSH",
+    "XPUB",
+    "XSUB",
+    "STREAM",
+]
 WAIT_MS = 30
 
 

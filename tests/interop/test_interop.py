@@ -405,8 +405,11 @@ def test_a_killed_subscriber_is_unsubscribed(make, libzmq_process, endpoint):
     assert recv(pub) == b"\x00t"
 
 
-def send_numbers(push):
-    """Sends until there is no room for a while; how many messages went in."""
+@endpoints
+def test_a_libzmq_receiver_that_does_not_read_holds_us_back(make, libzmq, endpoint):
+    push = make(zmq.PUSH, sndhwm=10, sndbuf=8192)
+    pull = libzmq("PULL", rcvhwm=10, rcvbuf=8192)
+    pull.connect(endpoint.bind(push))
     sent = 0
     while sent < 20_000:
         try:
@@ -415,15 +418,6 @@ def send_numbers(push):
         except zmq.Again:
             if sent and not push.poll(100, zmq.POLLOUT):
                 break
-    return sent
-
-
-@endpoints
-def test_a_libzmq_receiver_that_does_not_read_holds_us_back(make, libzmq, endpoint):
-    push = make(zmq.PUSH, sndhwm=10, sndbuf=8192)
-    pull = libzmq("PULL", rcvhwm=10, rcvbuf=8192)
-    pull.connect(endpoint.bind(push))
-    sent = send_numbers(push)
     assert 20 <= sent < 20_000
     pull.start("recv_numbers", count=sent)
     assert pull.finish(f"{sent} messages") == list(range(sent))
@@ -434,7 +428,14 @@ def test_a_libzmq_receiver_that_does_not_read_leaves_us_with_so_many_bytes(make,
     push = make(zmq.PUSH, sndhwm=0, sndhwm_bytes=50_000, sndbuf=8192)
     pull = libzmq("PULL", rcvhwm=10, rcvbuf=8192)
     pull.connect(endpoint.bind(push))
-    sent = send_numbers(push)
+    sent = 0
+    while sent < 20_000:
+        try:
+            push.send(b"%d" % sent + bytes(5000), zmq.DONTWAIT)
+            sent += 1
+        except zmq.Again:
+            if sent and not push.poll(100, zmq.POLLOUT):
+                break
     assert 10 <= sent < 20_000
     held = push.stats()
     assert 50_000 - 5005 < held.queued_out_bytes <= 50_000

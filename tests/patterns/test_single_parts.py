@@ -118,6 +118,7 @@ def test_the_monitor_says_once_a_connection_that_several_parts_came(make, watch)
         events.wait(zmq.EVENT_DISCONNECTED)
 
 
+@fastmq_only("polls readable for what it drops")
 def test_dropped_parts_do_not_stop_a_connection_at_its_mark(make):
     gather = make(zmq.GATHER, rcvhwm=2)
     gather.bind("tcp://127.0.0.1:*")
@@ -129,6 +130,7 @@ def test_dropped_parts_do_not_stop_a_connection_at_its_mark(make):
         assert recv(gather) == b"end"
 
 
+@fastmq_only("polls readable for what it drops")
 def test_several_parts_over_inproc_are_dropped_whole(make, name):
     gather, push = make(zmq.GATHER, rcvhwm=5), make(zmq.PUSH, sndhwm=5)
     gather.bind(at := name())

@@ -108,6 +108,49 @@ static void req_router(fmq_socket *a, fmq_socket *b)
     echo_router(a, b, "|request");
 }
 
+static void one_way_single(fmq_socket *from, fmq_socket *to)
+{
+    static const char *const texts[] = {"hello", "", "c"};
+    CHECK_EQ(eng_send_bytes(from, "x", 1, true, ENG_WAIT_MS), -EINVAL);
+    for (int i = 0; i < 3; i++)
+        eng_send(from, texts[i]);
+    for (int i = 0; i < 3; i++)
+        eng_expect(to, texts[i]);
+}
+
+static void both_ways_single(fmq_socket *a, fmq_socket *b)
+{
+    one_way_single(a, b);
+    one_way_single(b, a);
+}
+
+/* b answers what a sent by the number that it came with. */
+static void client_server(fmq_socket *a, fmq_socket *b)
+{
+    one_way_single(a, b);
+    eng_send(a, "question");
+    struct msg m;
+    int rc;
+    while ((rc = fmq_recv_part(b, &m, NULL, ENG_WAIT_MS)) == -EINTR)
+        ;
+    eng_must(rc, "a question");
+    CHECK(msg_is_text(&m, "question"));
+    uint32_t number = m.routing_id;
+    CHECK(number != 0);
+    eng_must(fmq_send(b, &m, 1, false, ENG_WAIT_MS), "an answer");
+    while ((rc = fmq_recv_part(a, &m, NULL, ENG_WAIT_MS)) == -EINTR)
+        ;
+    eng_must(rc, "an answer");
+    CHECK(msg_is_text(&m, "question"));
+    CHECK_EQ(m.routing_id, 0);
+    m.routing_id = number + 1;
+    CHECK_EQ(fmq_send(b, &m, 1, false, ENG_WAIT_MS), -EHOSTUNREACH);
+    msg_drop(&m);
+    CHECK_EQ(eng_send_bytes(b, "to nobody", 9, false, ENG_WAIT_MS), -EHOSTUNREACH);
+    eng_must(fmq_disconnect_peer(b, number), "disconnect_peer");
+    CHECK_EQ(fmq_disconnect_peer(b, number), -EHOSTUNREACH);
+}
+
 static const struct {
     int a, b;
     void (*talk)(fmq_socket *a, fmq_socket *b);
@@ -121,6 +164,9 @@ static const struct {
     {FMQ_DEALER, FMQ_ROUTER, dealer_router},
     {FMQ_DEALER, FMQ_DEALER, both_ways},
     {FMQ_REQ, FMQ_ROUTER, req_router},
+    {FMQ_SCATTER, FMQ_GATHER, one_way_single},
+    {FMQ_CHANNEL, FMQ_CHANNEL, both_ways_single},
+    {FMQ_CLIENT, FMQ_SERVER, client_server},
 };
 
 static void talk_over(const char *transport)
@@ -152,6 +198,64 @@ TEST(patterns_talk_over_ipc)
 TEST(patterns_talk_over_inproc)
 {
     talk_over("inproc");
+}
+
+TEST(peers_know_the_number_of_whom_they_connect_to_over_every_transport)
+{
+    for (int t = 0; t < 3; t++) {
+        fmq_ctx *ctx = eng_ctx();
+        fmq_socket *a = eng_socket(ctx, FMQ_PEER), *b = eng_socket(ctx, FMQ_PEER);
+        struct eng_name name = eng_bind(a, eng_transports[t]);
+        uint32_t number = 0;
+        struct msg m;
+        eng_must(fmq_connect_peer(b, name.text, &number), "connect_peer");
+        CHECK(number != 0);
+        eng_must(msg_init_copy(&m, "hello", 5), "copy");
+        m.routing_id = number;
+        eng_must(fmq_send(b, &m, 1, false, ENG_WAIT_MS), "send"); /* before it is connected */
+        int rc;
+        while ((rc = fmq_recv_part(a, &m, NULL, ENG_WAIT_MS)) == -EINTR)
+            ;
+        eng_must(rc, "recv");
+        eng_must(fmq_send(a, &m, 1, false, ENG_WAIT_MS), "answer");
+        while ((rc = fmq_recv_part(b, &m, NULL, ENG_WAIT_MS)) == -EINTR)
+            ;
+        eng_must(rc, "recv");
+        CHECK_EQ(m.routing_id, number);
+        msg_drop(&m);
+        eng_must(fmq_disconnect_peer(b, number), "disconnect_peer");
+        CHECK_EQ(fmq_disconnect_peer(b, number), -EHOSTUNREACH);
+        CHECK_EQ(fmq_connect_peer(b, "tcp://127.0.0.1:x", &number), -EINVAL);
+        eng_set(b, 39, 1); /* IMMEDIATE */
+        CHECK_EQ(fmq_connect_peer(b, name.text, &number), -EFAULT);
+        eng_close(a);
+        eng_close(b);
+        eng_end(ctx);
+    }
+}
+
+TEST(what_a_type_is_not_addressed_by_it_does_not_support)
+{
+    fmq_ctx *ctx = eng_ctx();
+    for (int type = 0; type < FMQ_TYPE_COUNT; type++) {
+        fmq_socket *s;
+        uint32_t number;
+        if (fmq_socket_new(ctx, type, &s))
+            continue;
+        bool numbers = type == FMQ_SERVER || type == FMQ_PEER;
+        CHECK_EQ(fmq_addressing(s), numbers                                 ? FMQ_BY_ROUTING_ID
+                                    : type == FMQ_RADIO || type == FMQ_DISH ? FMQ_BY_GROUP
+                                                                            : FMQ_BY_NOTHING);
+        CHECK_EQ(fmq_disconnect_peer(s, 1), numbers ? -EHOSTUNREACH : -ENOTSUP);
+        if (type != FMQ_PEER)
+            CHECK_EQ(fmq_connect_peer(s, "tcp://127.0.0.1:1", &number), -ENOTSUP);
+        if (type != FMQ_DISH) {
+            CHECK_EQ(fmq_join(s, "g", 1), -ENOTSUP);
+            CHECK_EQ(fmq_leave(s, "g", 1), -ENOTSUP);
+        }
+        eng_close(s);
+    }
+    eng_end(ctx);
 }
 
 TEST(stream_speaks_raw_tcp_with_another_stream)

@@ -64,10 +64,11 @@ struct world {
 enum { FRONT = 2 * PAIRS, BACK, CAPTURE, CONTROL, BOSS, JUDGE };
 
 static const int kinds[][2] = {
-    {FMQ_PUSH, FMQ_PULL},     {FMQ_DEALER, FMQ_ROUTER}, {FMQ_PUB, FMQ_SUB},
-    {FMQ_XPUB, FMQ_XSUB},     {FMQ_REQ, FMQ_REP},       {FMQ_PAIR, FMQ_PAIR},
-    {FMQ_ROUTER, FMQ_DEALER}, {FMQ_STREAM, FMQ_STREAM}, {FMQ_XSUB, FMQ_XPUB},
-    {FMQ_DEALER, FMQ_REP},
+    {FMQ_PUSH, FMQ_PULL},     {FMQ_DEALER, FMQ_ROUTER},   {FMQ_PUB, FMQ_SUB},
+    {FMQ_XPUB, FMQ_XSUB},     {FMQ_REQ, FMQ_REP},         {FMQ_PAIR, FMQ_PAIR},
+    {FMQ_ROUTER, FMQ_DEALER}, {FMQ_STREAM, FMQ_STREAM},   {FMQ_XSUB, FMQ_XPUB},
+    {FMQ_DEALER, FMQ_REP},    {FMQ_CLIENT, FMQ_SERVER},   {FMQ_SCATTER, FMQ_GATHER},
+    {FMQ_PEER, FMQ_PEER},     {FMQ_CHANNEL, FMQ_CHANNEL},
 };
 
 /* What any call may answer in a storm. */
@@ -175,6 +176,9 @@ static struct dice own_dice(struct world *w)
                          (atomic_fetch_add(&w->numbers, 1) + 1) * UINT64_C(0x9e3779b97f4a7c15)};
 }
 
+/* The number of a SERVER's or a PEER's peer, as somebody has seen it. */
+static atomic_uint some_number;
+
 /* `ends`: somebody will close the socket, so that it may wait for ever. */
 static void do_send(struct dice *d, fmq_socket *s, bool ends)
 {
@@ -193,6 +197,7 @@ static void do_send(struct dice *d, fmq_socket *s, bool ends)
     struct msg parts[5];
     for (uint32_t i = 0; i < n; i++)
         CHECK_EQ(msg_init_copy(&parts[i], body, i ? size : 5), 0);
+    parts[0].routing_id = atomic_load(&some_number);
     static const int timeouts[] = {0, 0, 1, 3, -1};
     int rc = fmq_send(s, parts, n, roll(d, 8) == 0,
                       timeouts[ends && roll(d, 100) == 0 ? 4 : roll(d, 4)]);
@@ -222,6 +227,8 @@ static void do_recv(struct dice *d, fmq_socket *s)
     case 0:
         rc = fmq_recv_part(s, &m, &meta, timeout);
         if (rc == 0) {
+            if (m.routing_id)
+                atomic_store(&some_number, m.routing_id);
             msg_drop(&m);
             meta_unref(meta);
         }
@@ -320,7 +327,17 @@ static void do_endpoint(struct world *w, struct dice *d, fmq_socket *s)
         snprintf(name, sizeof(name), "tcp://localhost:1");
     else
         snprintf(name, sizeof(name), "%.60s", w->names[roll(d, PAIRS)].text);
-    switch (roll(d, 5)) {
+    uint32_t number;
+    switch (roll(d, 7)) {
+    case 5:
+        TRY(fmq_connect_peer(s, name, &number));
+        break;
+    case 6:
+        TRY(fmq_disconnect_peer(s, atomic_load(&some_number)));
+        CHECK(fmq_addressing(s) <= FMQ_BY_GROUP);
+        TRY(fmq_join(s, "g", 1));
+        TRY(fmq_leave(s, "g", 1));
+        break;
     case 0:
         if (k < 2)
             TRY(fmq_bind(s, name));

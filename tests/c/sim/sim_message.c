@@ -23,7 +23,7 @@ struct header message_header(const struct scene *c, unsigned source, uint32_t nu
     struct header h = {.scene = (uint8_t)c->index, .source = (uint8_t)source, .number = number};
     uint64_t id = id_of(&h);
     h.topic = (uint8_t)('a' + id % 3);
-    h.parts = c->conflate || id >> 8 & 3 ? 1 : (uint8_t)(1 + (id >> 16) % 5);
+    h.parts = c->conflate || c->single || id >> 8 & 3 ? 1 : (uint8_t)(1 + (id >> 16) % 5);
     return h;
 }
 

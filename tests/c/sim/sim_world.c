@@ -20,8 +20,10 @@ struct world world;
 
 static const char *const profile_names[] = {"none", "bounded latency", "network", "resources",
                                             "abort"};
-static const char *const type_names[] = {"PAIR",   "PUB",  "SUB",  "REQ",  "REP", "DEALER",
-                                         "ROUTER", "PULL", "PUSH", "XPUB", "XSUB"};
+static const char *const type_names[] = {"PAIR",   "PUB",    "SUB",    "REQ",  "REP",    "DEALER",
+                                         "ROUTER", "PULL",   "PUSH",   "XPUB", "XSUB",   "STREAM",
+                                         "SERVER", "CLIENT", "RADIO",  "DISH", "GATHER", "SCATTER",
+                                         "DGRAM",  "PEER",   "CHANNEL"};
 static const char *const mechanism_names[] = {"null", "plain", "curve"};
 
 static char about[512];
@@ -263,6 +265,24 @@ static void draw_knobs(void)
         world.profile != BOUNDED_LATENCY && sim_knobs.buffer_max > 5000 && sim_chance(300);
 }
 
+/* The types of the same behaviour whose messages have one part, where there are such. */
+static void use_single_parts(struct scene *c)
+{
+    int send = c->send_type, recv = c->recv_type;
+    if (send == FMQ_PUSH) {
+        c->send_type = FMQ_SCATTER;
+        c->recv_type = FMQ_GATHER;
+    } else if (send == FMQ_PAIR) {
+        c->send_type = c->recv_type = FMQ_CHANNEL;
+    } else if (send == FMQ_DEALER && (recv == FMQ_DEALER || recv == FMQ_ROUTER)) {
+        c->send_type = FMQ_CLIENT;
+        c->recv_type = FMQ_SERVER;
+    } else {
+        return;
+    }
+    c->single = true;
+}
+
 static void draw_scene(unsigned index)
 {
     struct scene *c = &world.scenes[index];
@@ -315,6 +335,8 @@ static void draw_scene(unsigned index)
         if (c->recv_type == FMQ_REP)
             c->sndhwm = 0; /* or it drops */
     }
+    if (sim_chance(350))
+        use_single_parts(c);
     c->source_count = c->senders * send_threads;
     for (unsigned i = 0; i < c->senders + c->receivers; i++) {
         struct member *b = &c->members[c->member_count++];

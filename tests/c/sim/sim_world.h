@@ -97,6 +97,7 @@ struct scene {
     const char *transport;
     enum mechanism mechanism;
     bool senders_bind, conflate;
+    bool single; /* messages have one part */
     unsigned senders, receivers;
     uint32_t numbers; /* messages of a source */
     unsigned window;  /* ECHO: questions that are out */
