@@ -7,7 +7,8 @@
 The client waits for a time, asks again, and gives up after some attempts. With REQ_RELAXED a REQ
 socket may send again without having received, and with REQ_CORRELATE an answer that comes too late
 is not taken for the answer to the next question. (Older programs close the socket and open a new
-one for each attempt.) A request may be done twice: what the service does must bear that.
+one for each attempt.) A request may be done twice: what the service does must bear that. The option
+REQ_RESEND_IVL does all of this in the socket, and with several services: resent_requests.py.
 """
 
 from __future__ import annotations

@@ -378,6 +378,7 @@ struct fmq_socket_stats {
     uint32_t descriptors;      /* that the socket holds */
     int64_t subscriptions;     /* SUB, XSUB: topics subscribed to; PUB, XPUB: topics that some peer
                                 * is subscribed to; -1: the type has none */
+    uint64_t resent;           /* REQ: requests that were sent again, see REQ_RESEND_IVL */
 };
 int fmq_stats(fmq_socket *s, struct fmq_socket_stats *out);
 

@@ -93,6 +93,9 @@ struct pattern_ops {
      */
     struct pipe *(*select_tx)(struct pipe_set *s, uint64_t size);
     struct pipe *(*select_rx)(struct pipe_set *s);
+    /* The time that the pattern set by pipe_set_alarm has come; not on a closed socket. NULL where
+     * it sets none. */
+    void (*alarm)(struct pipe_set *s);
     /* FMQ_POLLIN and FMQ_POLLOUT as they stand. */
     int (*events)(struct pipe_set *s);
 
@@ -119,6 +122,8 @@ struct pattern_ops {
     int (*subscribers)(struct pipe_set *s, const void *topic, size_t len);
     /* Adds what the pattern knows of a peer (its id, its subscriptions). May be NULL. */
     void (*describe)(struct pipe_set *s, struct pipe *pipe, struct fmq_peer *out);
+    /* Fills in what the pattern alone counts; the rest of `out` is there. May be NULL. */
+    void (*stats)(const struct pipe_set *s, struct fmq_socket_stats *out);
 };
 
 #endif

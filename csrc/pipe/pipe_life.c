@@ -25,6 +25,24 @@ static void shortage_over(struct reactor *r, struct cmd *cmd)
     }
 }
 
+static void alarm_due(struct timer *t, uint64_t now)
+{
+    (void)now;
+    struct pipe_set *s = LIST_ENTRY(t, struct pipe_set, alarm);
+    if (!pipe_set_closed(s))
+        s->ops->alarm(s);
+}
+
+void pipe_set_alarm(struct pipe_set *s, uint32_t ms)
+{
+    timer_set(&s->reactor, &s->alarm, clock_now() + ms * NS_PER_MS);
+}
+
+void pipe_set_alarm_off(struct pipe_set *s)
+{
+    timer_cancel(&s->reactor, &s->alarm);
+}
+
 void pipe_set_init(struct pipe_set *s, const struct pattern_ops *ops, struct pool *pool)
 {
     s->ops = ops;
@@ -34,6 +52,7 @@ void pipe_set_init(struct pipe_set *s, const struct pattern_ops *ops, struct poo
     list_init(&s->dead_pipes);
     list_init(&s->shortage.node);
     s->shortage.over.run = shortage_over;
+    timer_init(&s->alarm, alarm_due);
 }
 
 struct pipe *pipe_new(struct pipe_set *s, int *err)

@@ -4,6 +4,7 @@
 #define PIPE_PIPE_LIFE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct pattern_ops;
 struct pipe;
@@ -19,6 +20,11 @@ void pipe_close(struct pipe *p);
 /* The pipe could not keep a request of its peer: the connection is given up as if the network had
  * lost it, and a connecting side, here or there, makes it anew. Not over inproc. */
 void pipe_lose(struct pipe *p);
+
+/* The pattern's `alarm` is called once, in so many milliseconds from now, and not when it would
+ * have been before. Whichever thread polls the socket calls it. */
+void pipe_set_alarm(struct pipe_set *s, uint32_t ms);
+void pipe_set_alarm_off(struct pipe_set *s);
 
 /* ---- for links, endpoints, the socket ---- */
 

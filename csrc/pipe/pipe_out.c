@@ -356,6 +356,16 @@ void pipe_discard(struct pipe *p)
     pipe_account(p);
 }
 
+void pipe_withdraw(struct pipe *p)
+{
+    uint32_t before = p->out.msgs;
+    if (p->direct || p->hung_up || !before)
+        return;
+    outq_drop_pending(&p->out, p->link ? p->link->inflight : 0);
+    p->msgs_out -= before - p->out.msgs;
+    pipe_drained(p);
+}
+
 bool pipe_unsent(const struct pipe *p)
 {
     return !outq_empty(&p->out) || (p->link && !p->direct && p->link->ops->pending(p->link));

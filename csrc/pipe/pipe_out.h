@@ -56,6 +56,10 @@ int pipe_write(struct pipe *p, struct msg *parts, uint32_t n);
 /* As pipe_write for bytes by copy, whatever the HWM (subscriptions, greetings, probes must not be
  * lost). */
 int pipe_write_control(struct pipe *p, const void *data, size_t len);
+/* Takes back what is queued and not begun to be written: it goes elsewhere, or is wanted no more.
+ * Not counted as dropped. What was handed to a direct link stays there, and so does what a pipe
+ * that was hung up still sends. May call `writable`. */
+void pipe_withdraw(struct pipe *p);
 /* A subscription or its end, as this peer's protocol version wants it (stream); for inproc and old
  * peers an 01/00 message. Not bound by the HWM. Only when p->ready. */
 int pipe_put_subscription(struct pipe *p, const void *topic, size_t len, bool add);

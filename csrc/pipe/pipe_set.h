@@ -43,6 +43,8 @@ struct pipe_set {
     struct list list; /* pipe.in_set */
     struct list dead_pipes;
 
+    struct timer alarm; /* pipe_set_alarm */
+
     uint64_t drops;
     struct closed_totals closed_totals;
 };
@@ -56,6 +58,13 @@ static inline struct pipe_set *pipe_set_of(struct reactor *r)
 static inline void pipe_set_notify(struct pipe_set *s)
 {
     reactor_notify(&s->reactor);
+}
+
+/* The program has closed the socket: what is queued goes out within LINGER, and nothing more is
+ * queued. */
+static inline bool pipe_set_closed(const struct pipe_set *s)
+{
+    return s->reactor.closed;
 }
 
 #endif

@@ -263,6 +263,8 @@ static void handle_deadline(struct io_thread *d, struct reactor *r, uint64_t now
     if (r->polling) {
         /* The caller runs the timers itself; this thread comes back in case it has left by then. */
         uint64_t next = timers_next(r);
+        if (next <= now)
+            reactor_wake(r); /* set since it fell asleep, and it does not know of it */
         if (next < now + LEASE_MIN_NS)
             next = now + LEASE_MIN_NS;
         r->deadline = next; /* earlier timers will be reported */

@@ -4,6 +4,7 @@
 #include "net/conn_set.h"
 #include "pipe/budget.h"
 #include "pipe/pattern_ops.h"
+#include "pipe/pipe_life.h"
 #include "reactor/io_thread.h"
 #include "reactor/notify.h"
 #include "socket/ctx.h"
@@ -23,6 +24,7 @@ bool socket_try_finish(struct reactor *r)
     if (reactor_has_mail(r))
         mailbox_run(r);
     timer_cancel(r, &s->linger_timer);
+    pipe_set_alarm_off(pipes);
     monitor_stop(s);
     if (pipes->ops->fini)
         pipes->ops->fini(pipes);

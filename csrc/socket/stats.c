@@ -106,6 +106,8 @@ int fmq_stats(fmq_socket *s, struct fmq_socket_stats *out)
     bool any = s->net.pipes.ops->getopt &&
                s->net.pipes.ops->getopt(&s->net.pipes, OPT_TOPICS_COUNT, &topics) == 0;
     out->subscriptions = any ? topics : -1;
+    if (s->net.pipes.ops->stats && !socket_reactor(s)->finished)
+        s->net.pipes.ops->stats(&s->net.pipes, out);
     reactor_leave(socket_reactor(s));
     return 0;
 }

@@ -246,6 +246,7 @@ cdef extern from "fastmq.h" nogil:
         uint32_t peers
         uint32_t descriptors
         int64_t subscriptions
+        uint64_t resent
 
     struct fmq_context_stats:
         fmq_counters count

@@ -355,6 +355,7 @@ class SocketOption(IntEnum):
     MAX_SUBSCRIPTIONS = 10005
     SNDHWM_BYTES = 10006, _OptType.int64
     RCVHWM_BYTES = 10007, _OptType.int64
+    REQ_RESEND_IVL = 10008
 
 
 # Every name above, without its enum. Those of some enums carry a prefix.
@@ -547,6 +548,7 @@ TCP_CONGESTION: SocketOption = SocketOption.TCP_CONGESTION
 MAX_SUBSCRIPTIONS: SocketOption = SocketOption.MAX_SUBSCRIPTIONS
 SNDHWM_BYTES: SocketOption = SocketOption.SNDHWM_BYTES
 RCVHWM_BYTES: SocketOption = SocketOption.RCVHWM_BYTES
+REQ_RESEND_IVL: SocketOption = SocketOption.REQ_RESEND_IVL
 
 MORE: MessageOption = MessageOption.MORE
 SHARED: MessageOption = MessageOption.SHARED
@@ -833,6 +835,7 @@ __all__ = [
     "MAX_SUBSCRIPTIONS",
     "SNDHWM_BYTES",
     "RCVHWM_BYTES",
+    "REQ_RESEND_IVL",
     "MessageOption",
     "MORE",
     "SHARED",

@@ -330,3 +330,5 @@ class SocketOptions:
     SNDHWM_BYTES = IntOption(10006, "SNDHWM_BYTES", "GS")
     rcvhwm_bytes = IntOption(10007, "rcvhwm_bytes", "GS")
     RCVHWM_BYTES = IntOption(10007, "RCVHWM_BYTES", "GS")
+    req_resend_ivl = IntOption(10008, "req_resend_ivl", "GS")
+    REQ_RESEND_IVL = IntOption(10008, "REQ_RESEND_IVL", "GS")

@@ -98,6 +98,8 @@ class SocketStats:
     other types."""
     descriptors: int
     """Descriptors that the socket holds."""
+    resent: int
+    """REQ with REQ_RESEND_IVL: how often a request was sent again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,9 @@ SHOWN = {
         r"40 answers from ([2-9]|1\d) lives of the service, asked again \d+ times\n"
         r"no answer to b'anybody there\?' after 2 attempts"
     ),
+    "resent_requests": (
+        r"60 answers from ([3-9]|1\d) lives of two services, [1-9]\d* requests sent again"
+    ),
     "majordomo": (
         r"echo: \[b'hello', b'world'\]\nsum: 1000 answers from 2 workers\n"
         r"no such service: no answer in time"

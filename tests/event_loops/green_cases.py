@@ -42,6 +42,23 @@ def waits_let_others_run() -> None:
         push.close()
 
 
+def a_request_survives_its_server() -> None:
+    with zmq.Context() as ctx:
+        req, both = ctx.socket(zmq.REQ), [ctx.socket(zmq.REP) for _ in range(2)]
+        req.req_resend_ivl = 50
+        for server in both:
+            server.linger = 0
+            server.bind("tcp://127.0.0.1:*")
+            req.connect(server.last_endpoint.decode().rstrip("\0"))
+        req.send(b"q")
+        answer = gevent.spawn(req.recv)
+        assert [gevent.spawn(s.recv).get(timeout=SOON) for s in both] == [b"q", b"q"]
+        both[0].send(b"a")
+        assert answer.get(timeout=SOON) == b"a"
+        for sock in (req, *both):
+            sock.close()
+
+
 def every_form_passes() -> None:
     with zmq.Context() as ctx:
         pull, push = pair(ctx, zmq.PULL, zmq.PUSH)

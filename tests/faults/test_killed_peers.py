@@ -3,6 +3,7 @@
 
 import random
 import threading
+import time
 
 import pytest
 from helpers import (
@@ -14,7 +15,8 @@ from helpers import (
     sync_subscriber,
     wait_readable,
 )
-from target import zmq
+from process import START_MS
+from target import fastmq_only, zmq
 
 streams = pytest.mark.parametrize("endpoint", ["tcp", "ipc"], indirect=True)
 
@@ -302,3 +304,67 @@ hear()
         assert one.says() == "hello"
         one.kill()
         eventually("its connection is gone", lambda: not router.peers())
+
+
+SERVER = (
+    BIND
+    + """
+rep = zmq.Context().socket(zmq.REP)
+bind(rep, sys.argv[1])
+say("ready")
+for n in itertools.count(1):
+    request = rep.recv_multipart()
+    if n == int(sys.argv[2]):
+        say("asked")
+        time.sleep(3600)
+    rep.send_multipart(request)
+"""
+)
+
+
+@pytest.mark.slow
+@streams
+@pytest.mark.parametrize("count", [1, 3])
+@fastmq_only("REQ_RESEND_IVL is fastmq's own")
+def test_no_request_is_lost_when_servers_are_killed_in_the_middle_of_it(
+    make, endpoint, child, count
+):
+    req = make(zmq.REQ, req_resend_ivl=600_000, reconnect_ivl=5)
+    dice = random.Random(count)
+    addresses = [endpoint.fixed() for _ in range(count)]
+    stop = threading.Event()
+
+    def keep_alive(address, seed):
+        moods = random.Random(seed)
+        while not stop.is_set():
+            server = child(SERVER, address, moods.randrange(1, 40))
+            assert server.says() == "ready"
+            while not stop.is_set() and server.said.empty():
+                time.sleep(0.002)
+            server.kill()
+
+    keepers = [
+        threading.Thread(target=keep_alive, args=(address, number))
+        for number, address in enumerate(addresses)
+    ]
+    for keeper in keepers:
+        keeper.start()
+    try:
+        for address in addresses:
+            req.connect(address)
+        for number in range(150):
+            request = [b"%d" % number, bytes(dice.choice([0, 300, 100_000]))]
+            req.send_multipart(request)
+            wait_readable_long(req, number)
+            assert req.recv_multipart() == request
+        assert req.stats().resent > 0
+    finally:
+        stop.set()
+        for keeper in keepers:
+            keeper.join()
+
+
+def wait_readable_long(sock, number):
+    """A server takes its time to start."""
+    if not sock.poll(START_MS, zmq.POLLIN):
+        pytest.fail(f"no answer to request {number}")

@@ -1024,7 +1024,8 @@ cdef class Socket:
         if rc < 0:
             fail(rc)
         return (*counters(&stats.count), stats.send_waits, stats.peers,
-                None if stats.subscriptions < 0 else stats.subscriptions, stats.descriptors)
+                None if stats.subscriptions < 0 else stats.subscriptions, stats.descriptors,
+                stats.resent)
 
     def wait_for_subscribers(self, n=1, topic=b"", timeout=None):
         """PUB and XPUB: waits until a message of `topic` would reach at least n connected peers,

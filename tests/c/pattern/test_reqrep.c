@@ -2,7 +2,8 @@
 // needs: base os msg wire reactor pipe
 #include "fakelink.h"
 
-#include "pattern/reqrep.c"
+#include "pattern/rep.c"
+#include "pattern/req.c"
 #include "pattern/route.c"
 #include "pipe/pipe_in.h"
 

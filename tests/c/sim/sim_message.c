@@ -145,6 +145,8 @@ struct header message_came(struct worker *t, const struct msg *v, uint32_t n, st
     struct header h = check_whole(c, v, n);
     struct book *b = &c->books[h.source][slot];
     sim_event("got", (uint64_t)h.source, h.number);
+    if (b->seen[h.number] && c->resend && slot == 0)
+        return h;
     if (b->seen[h.number])
         sim_fail("message %u of source %u of scene %u came twice", h.number, h.source, c->index);
     b->seen[h.number] = true;

@@ -436,7 +436,9 @@ void thread_server(void *arg)
             while (skip < p.len && msg_size(&p.v[skip]) < sizeof(struct header))
                 skip++;
             message_came(t, p.v + skip, p.len - skip, NULL, 0, false);
-            uint64_t until = sim_now() + 2 * NS_PER_S;
+            /* Many copies may be there whose asker is gone. */
+            bool copies = c->resend && world_faulty();
+            uint64_t until = sim_now() + (copies ? 10 * NS_PER_MS : 2 * NS_PER_S);
             do {
                 rc = fmq_send(m->socket, p.v, p.len, false, left_ms(until));
                 if (rc == -ENOMEM)
@@ -517,7 +519,7 @@ void thread_client(void *arg)
         parts_fini(&p);
         meta_unref(meta);
         if (rc == -EAGAIN && world_faulty()) {
-            out = 0;
+            out = c->insists ? out : 0;
             pause_between(c);
         } else if (rc == -EAGAIN) {
             if (world.profile == BOUNDED_LATENCY && sim_now() > start + LATENCY_BOUND_NS)

@@ -152,9 +152,11 @@ static void choose_options(struct member *m)
         set(s, OPT_ROUTER_MANDATORY, 1);
     if (type == FMQ_XPUB && c->exact && c->sndhwm)
         set(s, OPT_XPUB_NODROP, 1);
-    if (type == FMQ_REQ && (world_faulty() || sim_chance(500)))
+    if (type == FMQ_REQ && c->resend)
+        set(s, OPT_REQ_RESEND_IVL, c->resend);
+    else if (type == FMQ_REQ && (world_faulty() || sim_chance(500)))
         set(s, OPT_REQ_CORRELATE, 1);
-    if (type == FMQ_REQ && world_faulty())
+    if (type == FMQ_REQ && world_faulty() && !c->insists)
         set(s, OPT_REQ_RELAXED, 1);
     if (type == FMQ_SUB) {
         int rc;
@@ -334,6 +336,10 @@ static void draw_scene(unsigned index)
         }
         if (c->recv_type == FMQ_REP)
             c->sndhwm = 0; /* or it drops */
+        if (c->send_type == FMQ_REQ && sim_chance(500))
+            c->resend = 1 + (int)sim_below(world.profile == BOUNDED_LATENCY ? 200 : 50);
+        /* A connection that is lost within a process is lost for good. */
+        c->insists = c->resend && world.profile != ABORT && strcmp(c->transport, "inproc") != 0;
     }
     if (sim_chance(350))
         use_single_parts(c);
@@ -353,9 +359,10 @@ static void draw_scene(unsigned index)
             world.has_zap[b->context] = true;
     }
     size_t at = strlen(about);
-    snprintf(about + at, sizeof(about) - at, ", %u %s > %u %s %s %s hwm %d/%d%s", c->senders,
+    snprintf(about + at, sizeof(about) - at, ", %u %s > %u %s %s %s hwm %d/%d%s%s", c->senders,
              type_names[c->send_type], c->receivers, type_names[c->recv_type], c->transport,
-             mechanism_names[c->mechanism], c->sndhwm, c->rcvhwm, c->conflate ? " conflate" : "");
+             mechanism_names[c->mechanism], c->sndhwm, c->rcvhwm, c->conflate ? " conflate" : "",
+             c->resend ? " resend" : "");
 }
 
 /* ---- what is looked at from outside ---- */

@@ -103,6 +103,8 @@ struct scene {
     unsigned window;  /* ECHO: questions that are out */
     bool exact;       /* all arrive */
     int sndhwm, rcvhwm;
+    int resend;   /* REQ_RESEND_IVL: a server may get a question more than once */
+    bool insists; /* so clients wait for each answer as long as it takes */
     unsigned source_count;
     struct source sources[SOURCES_MAX];
     struct book books[SOURCES_MAX][SINKS_MAX];
