@@ -83,7 +83,7 @@ static void die(const char *what)
     exit(1);
 }
 
-/* ---- setting up: the sockets drive themselves when they are asked for their events ---- */
+/* ---- setting up: the sockets are polled when they are asked for their events ---- */
 
 static fmq_ctx *ctx;
 static char payload[LARGE];
@@ -487,7 +487,7 @@ static uint64_t large_tcp(void)
     return 1;
 }
 
-/* What was counted up to here is forgotten. */
+/* What was counted up to here does not count. */
 __attribute__((noinline)) static void counting_begins(void)
 {
     __asm__ volatile("");

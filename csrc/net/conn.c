@@ -70,8 +70,8 @@ static bool awaits_end(const struct conn *c)
 
 static void want_flush(struct conn *c)
 {
-    if (!list_linked(&c->flush_node))
-        list_push_back(&c->set->pipes.reactor.flush_list, &c->flush_node);
+    if (!list_linked(&c->link.flush_node))
+        list_push_back(&c->set->pipes.reactor.flush_list, &c->link.flush_node);
     c->set->pipes.reactor.work |= WORK_FLUSH;
 }
 
@@ -311,7 +311,7 @@ static void end_now(struct conn *c, enum conn_end how, int error)
     tell_end(c, how, error);
     c->set->listener->cancel(c);
     timer_cancel(conn_set_reactor(s), &c->timer);
-    list_remove(&c->flush_node);
+    list_remove(&c->link.flush_node);
     if (list_linked(&c->warm)) {
         list_remove(&c->warm);
         s->warm_count--;
@@ -524,8 +524,9 @@ static void go_on(struct conn *c)
         update_lone(c->set);
 }
 
-bool conn_flush(struct conn *c, bool flush)
+static bool link_flush(struct link *l, bool flush)
 {
+    struct conn *c = conn_of(l);
     if (gone(c))
         return false;
     if (c->resume && !c->reading) { /* else the thread that reads goes on with it */
@@ -825,7 +826,7 @@ static void received(struct conn *c, ssize_t n)
         peer_recv_done(&c->peer, (size_t)n, clock_now());
     }
     if (c->resume)
-        go_on(c); /* conn_flush left it to this read, which may have found nothing */
+        go_on(c); /* link_flush left it to this read, which may have found nothing */
     else if (n > 0)
         process(c);
     /* Paused, it sees the end again when reading goes on. */
@@ -852,7 +853,7 @@ static void read_once(struct conn *c)
 static void read_pending(struct conn *c)
 {
     for (int i = 0; stream_pending(c->stream) && !gone(c) && !c->reading && !paused(c); i++) {
-        if (i == READ_ROUNDS) { /* others have their turn; conn_flush goes on with it */
+        if (i == READ_ROUNDS) { /* others have their turn; link_flush goes on with it */
             conn_resume(c);
             return;
         }
@@ -978,6 +979,7 @@ static void describe(const struct pipe *p, struct fmq_peer *out)
 }
 
 static const struct link_ops stream_link = {
+    .flush = link_flush,
     .wrote = conn_wrote,
     .resume = link_resume,
     .pending = link_pending,
@@ -1076,7 +1078,7 @@ struct conn *conn_new(struct conn_set *s, struct endpoint *ep, int fd, struct st
     c->pipe = pipe;
     list_init(&c->in_set);
     list_init(&c->in_endpoint);
-    list_init(&c->flush_node);
+    list_init(&c->link.flush_node);
     list_init(&c->warm);
     timer_init(&c->timer, conn_timer);
     c->local_name = mem_strdup(ends->local_name);

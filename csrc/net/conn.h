@@ -44,7 +44,6 @@ struct conn {
     struct pipe *pipe;         /* NULL before READY on a bound socket */
     struct list in_set;        /* set->conns, or set->draining */
     struct list in_endpoint;
-    struct list flush_node; /* reactor->flush_list */
     struct list warm;
     struct timer timer;
     struct peer peer;
@@ -96,9 +95,6 @@ struct conn *conn_new(struct conn_set *s, struct endpoint *ep, int fd, struct st
                       struct pipe *pipe, const struct conn_ends *ends);
 /* Its pipe's reader made room. */
 void conn_resume(struct conn *c);
-/* Looks at a connection on the flush list; `flush`: writes whatever is queued, else only much
- * of it. True: it has to stay there for a later tick. */
-bool conn_flush(struct conn *c, bool flush);
 /* Tries to read once without the poller: what the spinning wait does. Reads until `until` (clock)
  * or there is mail or a stop code. True when something happened. */
 bool conn_spin(struct conn *c, uint64_t until);

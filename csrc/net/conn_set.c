@@ -67,6 +67,12 @@ bool conn_set_writes(struct conn_set *s)
     LIST_FOR(n, &s->conns)
     if (LIST_ENTRY(n, struct conn, in_set)->link.writing)
         return true;
+    LIST_FOR(n, &s->pipes.list)
+    {
+        const struct pipe *p = LIST_ENTRY(n, struct pipe, in_set);
+        if (p->link && p->link->writing)
+            return true;
+    }
     return false;
 }
 
@@ -94,6 +100,8 @@ void conn_set_end(struct conn_set *s)
 bool conn_set_read_lone(struct reactor *r, uint64_t until)
 {
     struct conn_set *s = conn_set_of(r);
+    if (list_empty(&s->conns)) /* what counts as one is a link of packets */
+        return false;
     struct conn *c = LIST_ENTRY(s->conns.next, struct conn, in_set);
     return !conn_waits_to_write(c) && conn_spin(c, until);
 }

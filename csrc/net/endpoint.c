@@ -10,6 +10,7 @@
 #include "fastmq.h"
 #include "net/conn.h"
 #include "net/events.h"
+#include "net/packets.h"
 #include "net/security.h"
 #include "os/net.h"
 #include "os/random.h"
@@ -83,7 +84,7 @@ static struct endpoint *endpoint_new(struct conn_set *s, const char *text, bool 
     return ep;
 }
 
-static int rename_to(struct endpoint *ep, const char *name)
+int endpoint_rename(struct endpoint *ep, const char *name)
 {
     char *copy = mem_strdup(name);
     if (!copy)
@@ -127,7 +128,123 @@ static void close_io(struct endpoint *ep)
     ep->connecting = false;
 }
 
+/* ---- packets ---- */
+
+/* A pipe that belongs to the endpoint, attached. */
+static int make_pipe(struct endpoint *ep)
+{
+    int rc = 0;
+    struct pipe *p = pipe_new(&ep->set->pipes, &rc);
+    if (!p)
+        return rc;
+    endpoint_hold_pipe(ep, p);
+    memcpy(p->identity, ep->identity, ep->identity_len);
+    p->identity_len = ep->identity_len;
+    p->identity_given = ep->identity_len > 0;
+    p->to_all = ep->transport->open != NULL;
+    rc = pipe_attach(p);
+    if (rc == 0)
+        return 0;
+    if (rc == -EADDRINUSE && p->identity_given)
+        detail_set("CONNECT_ROUTING_ID names a peer that is connected already");
+    endpoint_release_pipe(ep);
+    pipe_free(p);
+    return rc;
+}
+
+static void packets_ended(struct packets *k)
+{
+    struct endpoint *ep = k->endpoint;
+    conn_set_event(ep->set, ep->bound, EVENT_CLOSED, (uint64_t)k->io.fd,
+                   ep->bound ? ep->name : NULL, ep->bound ? NULL : ep->name);
+    discard(ep);
+}
+
+static int open_packets(struct endpoint *ep)
+{
+    struct conn_set *s = ep->set;
+    int rc = ep->transport->open(ep, ep->candidate);
+    if (rc)
+        return rc;
+    struct packets *k = packets_of(ep->pipe);
+    k->ended = packets_ended;
+    k->endpoint = ep;
+    if (ep->bound)
+        conn_set_event(s, true, EVENT_LISTENING, (uint64_t)k->io.fd, ep->name, NULL);
+    else
+        conn_set_event(s, false, EVENT_CONNECTED, (uint64_t)k->io.fd, k->local_name, ep->name);
+    return pipe_connected(ep->pipe); /* what it has opened goes with the pipe */
+}
+
+/* The network may come back, or memory. */
+static bool may_pass(int error)
+{
+    switch (-error) {
+    case ENETUNREACH:
+    case EHOSTUNREACH:
+    case ENETDOWN:
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Which transport carries which type. */
+static int check_type(const struct conn_set *s, const struct transport_ops *tr, bool bound)
+{
+    const struct pattern_ops *ops = s->pipes.ops;
+    if (tr->carries ? tr->carries(s->pipes.type, bound) : !ops->datagrams)
+        return 0;
+    bool other = tr->carries && tr->carries(s->pipes.type, !bound);
+    detail_set("a %s socket cannot %s %s://%s", ops->name, bound ? "bind" : "connect", tr->scheme,
+               other && bound ? ": connect it"
+               : other        ? ": bind it"
+                              : "");
+    return -FMQ_ENOCOMPATPROTO;
+}
+
 /* ---- listening ---- */
+
+static int listen_packets(struct conn_set *s, const struct transport_ops *tr, const char *text,
+                          const char *rest)
+{
+    if (!s->pipes.reactor.io_thread)
+        return -FMQ_EMTHREAD;
+    int rc = security_check(&s->pipes.opt, true);
+    if (rc)
+        return rc;
+    struct endpoint *ep = endpoint_new(s, text, true);
+    if (!ep)
+        return -ENOMEM;
+    ep->transport = tr;
+    char detail[256] = "";
+    rc = tr->parse(&ep->address, rest, true, s->pipes.opt.ipv6, detail);
+    if (rc) {
+        if (detail[0])
+            detail_set("%s", detail);
+        goto fail;
+    }
+    rc = make_pipe(ep);
+    if (rc)
+        goto fail;
+    list_push_back(&s->endpoints, &ep->in_set);
+    rc = open_packets(ep);
+    if (rc) {
+        if (!packets_of(ep->pipe))
+            conn_set_event(s, true, EVENT_BIND_FAILED, (uint64_t)-rc, text, NULL);
+        endpoint_close(ep, true);
+        return rc;
+    }
+    snprintf(s->last_endpoint, sizeof(s->last_endpoint), "%s", ep->name);
+    return 0;
+fail:
+    free_io(&ep->io);
+    return rc;
+}
 
 static int listen_direct(struct conn_set *s, const struct transport_ops *tr, const char *text,
                          const char *rest)
@@ -170,7 +287,7 @@ static int listen_stream(struct conn_set *s, const struct transport_ops *tr, con
         conn_set_event(s, ep->bound, EVENT_BIND_FAILED, (uint64_t)-rc, text, NULL);
         goto fail;
     }
-    rc = rename_to(ep, name);
+    rc = endpoint_rename(ep, name);
     if (rc == 0)
         rc = io_watch(conn_set_reactor(s), &ep->io, POLLER_IN);
     if (rc)
@@ -187,7 +304,12 @@ fail:
 int endpoint_bind(struct conn_set *s, const struct transport_ops *tr, const char *text,
                   const char *rest)
 {
-    return tr->bind ? listen_direct(s, tr, text, rest) : listen_stream(s, tr, text, rest);
+    int rc = check_type(s, tr, true);
+    if (rc)
+        return rc;
+    return tr->bind   ? listen_direct(s, tr, text, rest)
+           : tr->open ? listen_packets(s, tr, text, rest)
+                      : listen_stream(s, tr, text, rest);
 }
 
 static void accept_all(struct endpoint *ep)
@@ -288,6 +410,14 @@ static void attempt(struct endpoint *ep)
 {
     struct conn_set *s = ep->set;
     bool connected = false;
+    if (ep->transport->open) {
+        int rc = open_packets(ep);
+        if (rc && packets_of(ep->pipe))
+            endpoint_close(ep, true);
+        else if (rc)
+            refused(ep, -rc);
+        return;
+    }
     int fd = ep->transport->connect(ep, &ep->address, ep->candidate, &connected);
     if (fd < 0) {
         refused(ep, -fd);
@@ -343,7 +473,7 @@ static void resolved(struct reactor *r, struct cmd *cmd)
 static void start(struct endpoint *ep)
 {
     struct conn_set *s = ep->set;
-    if (ep->conn || ep->job || ep->connecting)
+    if (ep->conn || ep->job || ep->connecting || packets_of(ep->pipe))
         return;
     ep->candidate = 0;
     if (ep->address.count > 0 && !ep->address.by_name) {
@@ -478,11 +608,13 @@ static bool is_connected_to(struct conn_set *s, const char *text)
 int endpoint_connect(struct conn_set *s, const struct transport_ops *tr, const char *text,
                      const char *rest)
 {
-    int rc = 0;
+    int rc = check_type(s, tr, false);
+    if (rc)
+        return rc;
     if (!tr->bind) {
         if (!s->pipes.reactor.io_thread)
             return -FMQ_EMTHREAD;
-        rc = security_check(&s->pipes.opt, s->pipes.ops->raw);
+        rc = security_check(&s->pipes.opt, s->pipes.ops->raw || tr->open);
         if (rc)
             return rc;
     }
@@ -507,22 +639,10 @@ int endpoint_connect(struct conn_set *s, const struct transport_ops *tr, const c
     }
     if (rc)
         goto fail;
-    if (tr->bind || !s->pipes.opt.immediate) {
-        struct pipe *p = pipe_new(&s->pipes, &rc);
-        if (!p)
+    if (tr->bind || tr->open || !s->pipes.opt.immediate) {
+        rc = make_pipe(ep);
+        if (rc)
             goto fail;
-        endpoint_hold_pipe(ep, p);
-        memcpy(p->identity, ep->identity, ep->identity_len);
-        p->identity_len = ep->identity_len;
-        p->identity_given = ep->identity_len > 0;
-        rc = pipe_attach(p);
-        if (rc) {
-            if (rc == -EADDRINUSE && p->identity_given)
-                detail_set("CONNECT_ROUTING_ID names a peer that is connected already");
-            endpoint_release_pipe(ep);
-            pipe_free(p);
-            goto fail;
-        }
     }
     s->next_identity_len = 0;
     list_push_back(&s->endpoints, &ep->in_set);
@@ -537,7 +657,15 @@ int endpoint_connect(struct conn_set *s, const struct transport_ops *tr, const c
         }
         return rc;
     }
-    start(ep);
+    /* What is wrong with an address of packets shows at once, since nobody has to answer. */
+    if (tr->open && ep->address.count > 0 && (rc = open_packets(ep)) != 0 && !may_pass(rc)) {
+        endpoint_close(ep, true);
+        return rc;
+    }
+    if (rc)
+        schedule_retry(ep);
+    else
+        start(ep);
     return 0;
 fail:
     free_io(&ep->io);
@@ -554,7 +682,7 @@ void endpoint_settled(struct endpoint *ep)
 void endpoint_close(struct endpoint *ep, bool now)
 {
     struct conn_set *s = ep->set;
-    if (ep->bound) {
+    if (ep->bound && !ep->transport->open) {
         if (ep->closing)
             return;
         ep->closing = true;
@@ -589,6 +717,11 @@ void endpoint_close(struct endpoint *ep, bool now)
         return;
     }
     ep->closing = true;
+    struct packets *k = packets_of(ep->pipe);
+    if (k) {
+        packets_end(k);
+        return;
+    }
     if (ep->conn) {
         struct conn *c = ep->conn;
         conn_end(c, CONN_END_CLOSED, 0); /* discards the endpoint when done */
@@ -615,7 +748,7 @@ int endpoint_end(struct conn_set *s, const struct transport_ops *tr, const char 
         if (ep->closing || !is_named(ep, text))
             continue;
         if (ep->pipe)
-            pipe_disown(ep->pipe, true);
+            pipe_disown(ep->pipe, !ep->bound);
         endpoint_close(ep, s->pipes.opt.linger == 0);
         rc = 0;
     }

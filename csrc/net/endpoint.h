@@ -29,10 +29,10 @@ struct endpoint {
     struct address address;
     char *given;               /* as the program wrote it */
     char *name;                /* in its final form */
-    struct security *security; /* as set when it was made; NULL: inproc */
+    struct security *security; /* as set when it was made; NULL: inproc, packets */
+    struct pipe *pipe;         /* of a connecter, or of either side where packets carry it */
 
     /* connecter */
-    struct pipe *pipe;
     struct conn *conn;
     struct resolve_job *job;
     struct timer timer;  /* next attempt, or the limit of this one */
@@ -90,6 +90,8 @@ void endpoint_close(struct endpoint *ep, bool now);
 void endpoint_settled(struct endpoint *ep);
 /* Fills in its name. */
 void endpoint_describe(const struct endpoint *ep, struct fmq_peer *out);
+/* Its final form, for LAST_ENDPOINT and the like. 0 or -ENOMEM. */
+int endpoint_rename(struct endpoint *ep, const char *name);
 void endpoint_connected(struct endpoint *ep); /* handshake done: resets the back-off */
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "net/flush.h"
 
-#include "net/conn.h"
 #include "net/conn_set.h"
+#include "pipe/link_ops.h"
 #include "pipe/pattern_ops.h"
 #include "reactor/io_thread.h"
 
@@ -42,10 +42,10 @@ void flush_run(struct reactor *r, bool all)
         all || (now - before > quiet && (s->pipes.ops->receives || !writes_too_often(now)));
     bool kept = false;
     for (struct list *n; (n = list_pop_front(&todo));) {
-        struct conn *c = LIST_ENTRY(n, struct conn, flush_node);
-        if (conn_flush(c, flush)) {
-            if (!list_linked(&c->flush_node))
-                list_push_back(&r->flush_list, &c->flush_node);
+        struct link *l = LIST_ENTRY(n, struct link, flush_node);
+        if (l->ops->flush(l, flush)) {
+            if (!list_linked(&l->flush_node))
+                list_push_back(&r->flush_list, &l->flush_node);
             kept = true;
         }
     }

@@ -133,8 +133,8 @@ static void find_fault(const struct option_values *o, bool raw, char *text, size
     if (raw && asked)
         snprintf(
             text, size,
-            "%s is not to be had with STREAM or ROUTER_RAW: no ZMTP is spoken there, so nobody "
-            "is asked for a key or a name, and nothing is encrypted",
+            "%s is not to be had with STREAM or ROUTER_RAW, nor over datagrams: no ZMTP is spoken "
+            "there, so nobody is asked for a key or a name, and nothing is encrypted",
             asked);
     else if (o->mechanism != PEER_MECH_CURVE)
         return;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a stream transport is to the endpoints: how to read its addresses and how to make
- * descriptors of them. The rest (accepting, connecting, reconnecting, the protocol) is the same for
- * all and lives in endpoint.c and conn.c. inproc has no descriptors and is a file of its own
- * (transport/inproc.c).
+ * What a transport is to the endpoints: how to read its addresses and how to make descriptors of
+ * them. The rest (accepting, connecting, reconnecting, the protocol) is the same for all stream
+ * transports and lives in endpoint.c and conn.c. Transports of packets have no connections: they
+ * open the links of pipes themselves (packets.h). inproc has no descriptors and is a file of its
+ * own (transport/inproc.c).
  */
 #ifndef NET_TRANSPORT_OPS_H
 #define NET_TRANSPORT_OPS_H
@@ -24,7 +25,7 @@ struct pipe;
 struct address {
     char host[256];    /* tcp: name, literal, interface or "*"; ipc: path or "@name" or "*" */
     uint16_t port;     /* tcp; 0: wildcard */
-    char src_host[64]; /* tcp connect: "src:port;host:port" */
+    char src_host[64]; /* tcp connect: "src:port;host:port"; udp: "interface;group:port" */
     uint16_t src_port;
     bool has_src;
     struct net_addr at[ADDRESS_MAX_CANDIDATES]; /* resolved, in order of preference */
@@ -55,6 +56,13 @@ struct transport_ops {
      * accept or connect said: of a connection that was reset since, the system knows nothing more.
      * 0 or a negative errno: a peer that cannot be named is refused, for no rule would fit it. */
     int (*peer_address)(int fd, const struct net_addr *addr, char *buf, size_t size);
+
+    /* Transports of packets have these beside scheme and parse, instead of the entries above. Which
+     * types they carry, on which side; others are refused with -FMQ_ENOCOMPATPROTO. */
+    bool (*carries)(int type, bool bound);
+    /* Opens the link of ep->pipe for address `which`, by packets_open, and gives ep its name.
+     * `ep->bound` says which side. 0 or a negative errno, with a detail. */
+    int (*open)(struct endpoint *ep, int which);
 
     /* Transports without descriptors have these instead of all but the scheme. bind and attach give
      * 1 when it is done, but with a socket of a type that does not fit; a detail says which. */

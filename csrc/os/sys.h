@@ -19,6 +19,8 @@
     X(SETSOCKOPT, ENOMEM)                                                                          \
     X(RECV, ECONNRESET, EAGAIN, EINTR, ETIMEDOUT)                                                  \
     X(SEND, EPIPE, EAGAIN, ENOBUFS, ECONNRESET, EINTR)                                             \
+    X(SEND_DATAGRAMS, EAGAIN, ENOBUFS, ECONNREFUSED, EMSGSIZE, ENETUNREACH)                        \
+    X(RECV_DATAGRAMS, EAGAIN, EINTR, ECONNREFUSED, ENOMEM)                                         \
     X(UNACKED, EINVAL)                                                                             \
     X(EPOLL_CREATE, EMFILE, ENOMEM)                                                                \
     X(EPOLL_ADD, ENOSPC, ENOMEM)                                                                   \

@@ -2,8 +2,9 @@
 /*
  * What a pipe asks of whatever moves its messages, its link. There are two kinds:
  *
- * - A stream (conn.h). The pipe frames its messages into `out`, the link writes them from there.
- * The link puts what it receives into `in`. A pipe has a stream only while it is connected.
+ * - A queue link: a connection's stream (conn.h), or packets (packets.h). The pipe frames its
+ * messages into `out`, the link writes them from there. The link puts what it receives into `in`. A
+ * pipe has a stream only while it is connected.
  * - A direct link (inproc). The pipe hands whole messages over, and takes over what has arrived
  * when `in` is empty. A pipe has a direct link for life, until it is detached.
  *
@@ -16,6 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/list.h"
+
 struct fmq_counters;
 struct fmq_peer;
 struct msg;
@@ -24,11 +27,12 @@ struct pipe;
 /* The first member of what it stands for. */
 struct link {
     const struct link_ops *ops;
-    /* Streams: what a pipe that has written wants to know without a call. */
-    bool flush_pending; /* the link knows that something waits to be written */
-    bool writing;       /* a thread is in a write, and looks at `out` again afterwards */
-    bool blocked;       /* the kernel takes no more; the poller reports when it does */
-    size_t inflight;    /* bytes of `out` in the write under way */
+    /* Queue links: what a pipe that has written wants to know without a call. */
+    bool flush_pending;     /* the link knows that something waits to be written */
+    bool writing;           /* a thread is in a write, and looks at `out` again afterwards */
+    bool blocked;           /* the kernel takes no more; the poller reports when it does */
+    size_t inflight;        /* bytes of `out` in the write under way */
+    struct list flush_node; /* reactor->flush_list */
 };
 
 struct link_ops {
@@ -43,10 +47,17 @@ struct link_ops {
     /* Fills in endpoint, address, type and the like. */
     void (*describe)(const struct pipe *p, struct fmq_peer *out);
 
-    /* ---- streams ---- */
+    /* 0, or the error with which a message that this link can never carry is refused, with a
+     * detail: -EMSGSIZE, -EINVAL. NULL: it carries any. */
+    int (*check)(const struct pipe *p, const struct msg *parts, uint32_t n);
+
+    /* ---- queue links ---- */
 
     /* `out` has something to be written, and flush_pending is false. */
     void (*wrote)(struct link *l);
+    /* Looks at a link on the flush list. `flush`: writes whatever is queued, else only much of it.
+     * True: it has to stay there for a later tick. May release the lock and take it again. */
+    bool (*flush)(struct link *l, bool flush);
     /* There is room in `in` again for a pipe that was paused. */
     void (*resume)(struct link *l);
     /* Something has not reached the kernel that LINGER waits for. */

@@ -30,8 +30,9 @@ struct pattern_ops {
     size_t pipe_size;  /* zeroed before attach; pipe->state. 0: none */
     bool sends;        /* false: send answers -ENOTSUP before the pattern is asked */
     bool receives;
-    bool raw;    /* connections speak no ZMTP (STREAM) */
-    bool single; /* the program's messages have one part: SNDMORE is -EINVAL */
+    bool raw;       /* connections speak no ZMTP (STREAM) */
+    bool datagrams; /* no connections at all: each message names its address (DGRAM) */
+    bool single;    /* the program's messages have one part: SNDMORE is -EINVAL */
     /* So many frames has every message between peers: 1 for a single part, 2 for [group, body].
      * Others that arrive are dropped before the pattern sees them, and counted; 0: any number. */
     uint8_t frames;
@@ -66,6 +67,9 @@ struct pattern_ops {
     void (*readable)(struct pipe_set *s, struct pipe *pipe);
     /* The pipe has room again, or became connected. */
     void (*writable)(struct pipe_set *s, struct pipe *pipe);
+    /* Whether a message that begins with such a part is to be queued at all: asked by links whose
+     * other ends send everything to everybody. NULL: every message. */
+    bool (*wants)(struct pipe_set *s, const uint8_t *first, size_t len);
     /* SUBSCRIBE, CANCEL, JOIN or LEAVE command of the peer. NULL: ignored. Data is borrowed. */
     void (*command)(struct pipe_set *s, struct pipe *pipe, enum peer_event_kind kind,
                     const uint8_t *data, size_t len);

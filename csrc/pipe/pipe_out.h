@@ -47,6 +47,12 @@ void pipe_reserve_end(struct pipe_set *s);
 /* As pipe_write for one part that the caller lends, `object` as in msg_init_borrowed. Only after
  * pipe_can_write; -EAGAIN all the same when another socket was faster to use the context's room. */
 int pipe_write_bytes(struct pipe *p, const void *data, size_t size, void *object);
+/* 0, or why the pipe can never carry such a message: -EMSGSIZE, -EINVAL, with a detail. For the
+ * patterns whose pipes may be of datagrams. */
+static inline int pipe_check(const struct pipe *p, const struct msg *parts, uint32_t n)
+{
+    return p->link && p->link->ops->check ? p->link->ops->check(p, parts, n) : 0;
+}
 /*
  * Queues one whole message of n parts. Consumes them on success. -EAGAIN at the HWM or when hung
  * up, -ENOMEM; the parts then stay the caller's. The flush policy writes it out when the

@@ -6,6 +6,7 @@
 
 #include "net/conn.h"
 #include "net/endpoint.h"
+#include "net/packets.h"
 #include "pipe/option_ids.h"
 #include "pipe/pipe_in.h"
 #include "pipe/pipe_out.h"
@@ -65,7 +66,10 @@ static uint32_t descriptors(const struct fmq_socket *s)
     LIST_FOR(it, &s->net.conns)
     n += LIST_ENTRY(it, struct conn, in_set)->io.fd >= 0;
     LIST_FOR(it, &s->net.endpoints)
-    n += LIST_ENTRY(it, struct endpoint, in_set)->io.fd >= 0;
+    {
+        const struct endpoint *ep = LIST_ENTRY(it, struct endpoint, in_set);
+        n += ep->io.fd >= 0 || packets_of(ep->pipe);
+    }
     return n;
 }
 

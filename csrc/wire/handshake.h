@@ -20,7 +20,7 @@ void peer_credentials(const struct peer *p, struct peer_credentials *out);
 /* The answer yes. `auth_metadata` (may be NULL; a reference is taken) overrides the peer's own
  * properties of the same name. Call peer_next afterwards. */
 void peer_auth(struct peer *p, struct meta *auth_metadata);
-/* The answer no, with a status of ZAP: 400 and 500 are told to the peer (write what peer_send_iov
+/* The answer no, with a status of ZAP: 400 and 500 are sent to the peer (write what peer_send_iov
  * has before closing), 300 is not, so that it tries again. The peer is DEAD. */
 void peer_refuse(struct peer *p, uint32_t status);
 

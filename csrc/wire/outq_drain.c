@@ -195,7 +195,7 @@ void outq_sent(struct outq *q, size_t n)
 /* ---- elsewhere ---- */
 
 /*
- * Drops frames that begin at `keep` bytes from the front or later: messages and commands as told. A
+ * Drops frames that begin at `keep` bytes from the front or later: messages, commands, or both. A
  * message that begins before is kept whole. Bytes before `keep` do not move.
  */
 static void filter(struct outq *q, size_t keep, bool drop_msgs, bool drop_commands)
@@ -300,6 +300,39 @@ void outq_drop_pending(struct outq *q, size_t inflight)
     if (q->unframed || q->bytes == 0)
         return;
     filter(q, inflight, true, true);
+}
+
+void outq_walk_begin(const struct outq *q, struct outq_walk *w)
+{
+    assert(!q->mid_frame && !q->unframed);
+    w->block = q->bytes ? q->head : NULL;
+    w->at = w->block ? w->block->begin : 0;
+}
+
+bool outq_walk_next(struct outq_walk *w, struct outq_frame *f)
+{
+    while (w->block && w->at == w->block->end) {
+        w->block = w->block->next;
+        w->at = w->block ? w->block->begin : 0;
+    }
+    const struct outblk *b = w->block;
+    if (!b)
+        return false;
+    struct frame_head h = {0, 0, 0};
+    int rc = frame_parse_v2(b->data + w->at, b->end - w->at, &h);
+    assert(rc == 1);
+    (void)rc;
+    f->flags = h.flags & (FRAME_MORE | FRAME_COMMAND);
+    f->size = h.size;
+    f->total = h.head + h.size;
+    if (f->total > b->end - w->at) { /* its body is the one referenced */
+        f->data = msg_data(&b->ref);
+        w->at = b->end;
+    } else {
+        f->data = b->data + w->at + h.head;
+        w->at += (uint32_t)f->total;
+    }
+    return true;
 }
 
 bool outq_front(struct outq *q, uint8_t *flags, const uint8_t **data, size_t *size)

@@ -27,6 +27,24 @@ void outq_rewind(struct outq *q);
  * message stays. `inflight`: bytes handed out by outq_iov whose write is still under way. */
 void outq_drop_pending(struct outq *q, size_t inflight);
 
+/* A look at what is queued, from the front on, that takes nothing. Only while no frame is sent in
+ * part. Ends with the first call that takes something. */
+struct outq_walk {
+    const struct outblk *block;
+    uint32_t at;
+};
+
+struct outq_frame {
+    uint8_t flags;
+    const uint8_t *data;
+    size_t size;
+    size_t total; /* with its header: what outq_sent is given */
+};
+
+void outq_walk_begin(const struct outq *q, struct outq_walk *w);
+/* The next frame; false: there is none. */
+bool outq_walk_next(struct outq_walk *w, struct outq_frame *f);
+
 /* The frame at the front, left where it is: its flags and body. False when empty. outq_pop drops
  * it. Rules as for outq_take. */
 bool outq_front(struct outq *q, uint8_t *flags, const uint8_t **data, size_t *size);

@@ -10,12 +10,12 @@ import pickle
 import random
 import threading
 import warnings
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 from helpers import raises_errno, unique
-from loops import KINDS, SOON, in_loops, new_loop, run, turns, until
+from loops import KINDS, SOON, in_loops, new_loop, run, soon, turns, until
 from target import fastmq_only, submodule, zmq
 
 za = submodule("asyncio")
@@ -23,33 +23,7 @@ za = submodule("asyncio")
 ours = fastmq_only("beyond pyzmq")
 
 
-@pytest.fixture
-def actx(accounting: None) -> Iterator[Any]:
-    """An asynchronous context that has to end in time."""
-    context = za.Context()
-    yield context
-    context.destroy(linger=0)
-
-
 Make = Callable[..., Any]
-
-
-@pytest.fixture
-def amake(actx: Any) -> Iterator[Make]:
-    """Asynchronous sockets with LINGER 0, closed at the end."""
-    made: list[Any] = []
-
-    def new(kind: int, **options: Any) -> Any:
-        sock = actx.socket(kind)
-        made.append(sock)
-        sock.linger = 0
-        for name, value in options.items():
-            setattr(sock, name, value)
-        return sock
-
-    yield new
-    for sock in reversed(made):
-        sock.close()
 
 
 @pytest.fixture(params=["tcp", "inproc"])
@@ -74,10 +48,6 @@ def tcp(amake: Make) -> Callable[..., tuple[Any, Any]]:
         return a, b
 
     return new
-
-
-async def soon(awaitable: Any) -> Any:
-    return await asyncio.wait_for(awaitable, SOON)
 
 
 # ---- forms ----

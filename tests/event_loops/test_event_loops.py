@@ -11,12 +11,12 @@ import textwrap
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from helpers import raises_errno, unique
-from loops import KINDS, SOON, in_loops, new_loop, run, turns, until
+from loops import KINDS, SOON, in_loops, new_loop, run, soon, turns, until
 from target import fastmq_only, submodule, zmq
 
 za = submodule("asyncio")
@@ -26,33 +26,9 @@ pytestmark = fastmq_only("beyond pyzmq")
 Make = Callable[..., Any]
 
 
-@pytest.fixture
-def amake(accounting: None) -> Iterator[Make]:
-    """Asynchronous sockets with LINGER 0, closed at the end; their context ends in time."""
-    context = za.Context()
-    made: list[Any] = []
-
-    def new(kind: int, cls: Any = None, **options: Any) -> Any:
-        sock = context.socket(kind, cls)
-        made.append(sock)
-        sock.linger = 0
-        for name, value in options.items():
-            setattr(sock, name, value)
-        return sock
-
-    yield new
-    for sock in reversed(made):
-        sock.close()
-    context.destroy(linger=0)
-
-
 def join(connecting: Any, binding: Any, transport: str = "inproc") -> None:
     binding.bind("tcp://127.0.0.1:*" if transport == "tcp" else f"inproc://{unique('el')}")
     connecting.connect(binding.last_endpoint.decode().rstrip("\0"))
-
-
-async def soon(awaitable: Any) -> Any:
-    return await asyncio.wait_for(awaitable, SOON)
 
 
 async def awaited(future: Any) -> Any:

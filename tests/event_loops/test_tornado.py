@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from helpers import WAIT_MS, unique
+from helpers import WAIT_MS, sockets_of, unique
 from loops import SOON, run, turns, until
 from target import fastmq_only, submodule, zmq
 
@@ -423,17 +423,10 @@ CAP = 10_000
 
 @pytest.fixture
 def capped(accounting: None) -> Iterator[Any]:
-    made: list[Any] = []
     with zmq.Context() as context:
         context.max_queued_bytes = CAP
-
-        def new(kind: int, **options: Any) -> Any:
-            made.append(context.socket(kind, linger=0, **options))
-            return made[-1]
-
-        yield new
-        for sock in made:
-            sock.close()
+        with sockets_of(context) as new:
+            yield new
 
 
 def room_in_bytes(make: Any) -> tuple[Any, Any, list[Any], Callable[[], Any]]:

@@ -405,11 +405,8 @@ def test_a_killed_subscriber_is_unsubscribed(make, libzmq_process, endpoint):
     assert recv(pub) == b"\x00t"
 
 
-@endpoints
-def test_a_libzmq_receiver_that_does_not_read_holds_us_back(make, libzmq, endpoint):
-    push = make(zmq.PUSH, sndhwm=10, sndbuf=8192)
-    pull = libzmq("PULL", rcvhwm=10, rcvbuf=8192)
-    pull.connect(endpoint.bind(push))
+def send_numbers(push):
+    """Sends until there is no room for a while; how many messages went in."""
     sent = 0
     while sent < 20_000:
         try:
@@ -418,6 +415,15 @@ def test_a_libzmq_receiver_that_does_not_read_holds_us_back(make, libzmq, endpoi
         except zmq.Again:
             if sent and not push.poll(100, zmq.POLLOUT):
                 break
+    return sent
+
+
+@endpoints
+def test_a_libzmq_receiver_that_does_not_read_holds_us_back(make, libzmq, endpoint):
+    push = make(zmq.PUSH, sndhwm=10, sndbuf=8192)
+    pull = libzmq("PULL", rcvhwm=10, rcvbuf=8192)
+    pull.connect(endpoint.bind(push))
+    sent = send_numbers(push)
     assert 20 <= sent < 20_000
     pull.start("recv_numbers", count=sent)
     assert pull.finish(f"{sent} messages") == list(range(sent))
@@ -428,14 +434,7 @@ def test_a_libzmq_receiver_that_does_not_read_leaves_us_with_so_many_bytes(make,
     push = make(zmq.PUSH, sndhwm=0, sndhwm_bytes=50_000, sndbuf=8192)
     pull = libzmq("PULL", rcvhwm=10, rcvbuf=8192)
     pull.connect(endpoint.bind(push))
-    sent = 0
-    while sent < 20_000:
-        try:
-            push.send(b"%d" % sent + bytes(5000), zmq.DONTWAIT)
-            sent += 1
-        except zmq.Again:
-            if sent and not push.poll(100, zmq.POLLOUT):
-                break
+    sent = send_numbers(push)
     assert 10 <= sent < 20_000
     held = push.stats()
     assert 50_000 - 5005 < held.queued_out_bytes <= 50_000

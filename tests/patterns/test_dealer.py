@@ -1,13 +1,6 @@
 # SPDX-License-Identifier: MIT
 import pytest
-from helpers import (
-    drain,
-    eventually,
-    fill,
-    nothing_arrives,
-    recv,
-    recv_multipart,
-)
+from helpers import bind_when_free, drain, fill, nothing_arrives, recv, recv_multipart
 from target import zmq
 
 streams = pytest.mark.parametrize("endpoint", ["tcp", "ipc"], indirect=True)
@@ -101,15 +94,7 @@ def test_dealer_finds_a_router_that_was_restarted(make, endpoint, watch):
     first.close()
     events.wait(zmq.EVENT_DISCONNECTED)
     second = make(zmq.ROUTER)
-
-    def bind():
-        try:
-            second.bind(address)
-        except zmq.ZMQError:
-            return False
-        return True
-
-    eventually("address free", bind)
+    bind_when_free(second, address)
     dealer.send(b"2")
     assert recv_multipart(second) == [b"D", b"2"]
     second.send_multipart([b"D", b"hello"])

@@ -3,6 +3,7 @@ import threading
 
 import pytest
 from helpers import (
+    bind_when_free,
     drain,
     eventually,
     fill,
@@ -238,15 +239,7 @@ def test_subscriptions_come_back_after_a_reconnect(make, endpoint, watch):
     first.close()
     events.wait(zmq.EVENT_DISCONNECTED)
     second = make(zmq.XPUB)
-
-    def bind():
-        try:
-            second.bind(address)
-        except zmq.ZMQError:
-            return False
-        return True
-
-    eventually("address free", bind)
+    bind_when_free(second, address)
     # libzmq needs the subscriber to be called; see the test of a SUB that does nothing.
     eventually("subscription after the reconnect", lambda: sub.poll(0) or second.poll(10))
     assert recv(second) == b"\x01keep"

@@ -2,6 +2,7 @@
 import pytest
 from helpers import (
     QUIET_MS,
+    bind_when_free,
     drain,
     eventually,
     nothing_arrives,
@@ -309,19 +310,11 @@ def test_a_server_that_comes_back_gets_the_next_request(make, endpoint, watch):
     first.close()
     events.wait(zmq.EVENT_DISCONNECTED)
     second = make(zmq.REP)
-    eventually("address free", lambda: _try_bind(second, address))
+    bind_when_free(second, address)
     req.send(b"2")
     assert recv(second) == b"2"
     second.send(b"2")
     assert recv(req) == b"2"
-
-
-def _try_bind(sock, address):
-    try:
-        sock.bind(address)
-    except zmq.ZMQError:
-        return False
-    return True
 
 
 def test_a_chain_of_devices_keeps_the_route(make, endpoint):

@@ -4,10 +4,9 @@
 import subprocess
 import sys
 import sysconfig
-import threading
 
 import pytest
-from helpers import WAIT_MS
+from helpers import WAIT_MS, at_once
 from target import fastmq_only, zmq
 
 pytestmark = fastmq_only("how fastmq's own module is built")
@@ -77,27 +76,6 @@ def test_importing_it_leaves_the_gil_off():
         [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, timeout=25
     )
     assert (done.stdout, done.stderr) == ("False\n", "")
-
-
-def at_once(*targets):
-    """Runs each in a thread of its own, let go together; what one raises is raised here."""
-    gate = threading.Barrier(len(targets))
-    failures = []
-
-    def run(target):
-        try:
-            gate.wait()
-            target()
-        except BaseException as e:
-            failures.append(e)
-
-    threads = [threading.Thread(target=run, args=(t,)) for t in targets]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
 
 
 def test_threads_that_ask_a_frame_for_its_bytes_get_one_object(ctx):

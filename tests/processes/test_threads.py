@@ -5,29 +5,10 @@ import threading
 from collections import Counter
 
 import pytest
-from helpers import WAIT_MS, eventually, last_endpoint, recv_multipart
+from helpers import WAIT_MS, at_once, eventually, last_endpoint, recv_multipart
 from target import fastmq_only, zmq
 
 pytestmark = fastmq_only("sockets may not be shared by threads")
-
-
-def run(*targets):
-    """Runs them at once; an exception in any is raised here."""
-    errors = []
-
-    def guarded(target):
-        try:
-            target()
-        except BaseException as e:
-            errors.append(e)
-
-    threads = [threading.Thread(target=guarded, args=(t,)) for t in targets]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
-    if errors:
-        raise errors[0]
 
 
 def test_several_senders_send_whole_messages(pair_of):
@@ -47,7 +28,7 @@ def test_several_senders_send_whole_messages(pair_of):
         for _ in range(4 * each):
             got.append(recv_multipart(pull))
 
-    run(receive, *(sender(n) for n in range(4)))
+    at_once(receive, *(sender(n) for n in range(4)))
     expected = Counter((n, i) for n in range(4) for i in range(each))
     assert Counter((int(a), int(b)) for a, b, _ in got) == expected
     assert all(a == c for a, _, c in got)
@@ -74,7 +55,7 @@ def test_several_receivers_each_get_whole_messages(pair_of):
         for _ in range(3):
             push.send(b"end")
 
-    run(send, *(receiver(n) for n in range(3)))
+    at_once(send, *(receiver(n) for n in range(3)))
     everything = [m for part in got for m in part]
     assert all(len(m) == 3 and len(set(m)) == 1 for m in everything)
     assert sorted(int(m[0]) for m in everything) == list(range(total))
@@ -98,7 +79,7 @@ def test_sending_and_receiving_on_one_socket_at_once(pair_of):
 
         return receive
 
-    run(sender(a), sender(b), receiver("a", a), receiver("b", b))
+    at_once(sender(a), sender(b), receiver("a", a), receiver("b", b))
     assert counts == {"a": list(range(total)), "b": list(range(total))}
 
 
@@ -120,7 +101,7 @@ def test_parts_sent_one_by_one_stay_together(pair_of):
     def receive():
         got.extend(recv_multipart(pull) for _ in range(3 * each))
 
-    run(receive, *(sender(n) for n in range(3)))
+    at_once(receive, *(sender(n) for n in range(3)))
     assert all(len(m) == 3 and len(set(m)) == 1 for m in got)
 
 
@@ -144,7 +125,7 @@ def test_a_router_served_by_several_threads(make, endpoint):
 
         return ask
 
-    run(serve, serve, serve, client(0), client(1), client(2))
+    at_once(serve, serve, serve, client(0), client(1), client(2))
 
 
 def test_publishing_and_subscribing_from_several_threads(make, endpoint):
@@ -181,7 +162,7 @@ def test_publishing_and_subscribing_from_several_threads(make, endpoint):
             if m != b"probe":
                 got.append(m)
 
-    run(receive, churn, *(publisher(n) for n in range(3)))
+    at_once(receive, churn, *(publisher(n) for n in range(3)))
     assert len(set(got)) == 3 * each
 
 
@@ -202,7 +183,7 @@ def test_options_may_be_read_and_set_while_others_send(pair_of):
             push.getsockopt(zmq.EVENTS)
             pull.getsockopt(zmq.EVENTS)
 
-    run(send, receive, options)
+    at_once(send, receive, options)
 
 
 def test_connecting_and_disconnecting_while_others_send(make, endpoint):
@@ -231,7 +212,7 @@ def test_connecting_and_disconnecting_while_others_send(make, endpoint):
 
         return run
 
-    run(send, churn, receive(pull), receive(other))
+    at_once(send, churn, receive(pull), receive(other))
     # Those on a connection that was cut are lost with LINGER 0; none comes twice.
     assert max(Counter(got).values()) == 1
 
@@ -284,7 +265,7 @@ def test_close_while_many_threads_use_the_socket(pair_of):
     a.setsockopt(zmq.SNDTIMEO, -1)
     closer = threading.Timer(0.05, a.close)
     closer.start()
-    run(*(use(c) for c in [a.recv, a.recv, lambda: a.send(b"x"), lambda: a.send(b"y")]))
+    at_once(*(use(c) for c in [a.recv, a.recv, lambda: a.send(b"x"), lambda: a.send(b"y")]))
     closer.join()
     assert ends == [zmq.ENOTSOCK] * 4
 
@@ -293,7 +274,7 @@ def test_closing_twice_at_once_is_harmless(make):
     for _ in range(50):
         sock = make(zmq.PULL)
         sock.bind("tcp://127.0.0.1:*")
-        run(sock.close, sock.close, sock.close)
+        at_once(sock.close, sock.close, sock.close)
         assert sock.closed
 
 
@@ -341,7 +322,7 @@ def test_sockets_made_used_and_closed_by_many_threads(ctx):
         while len(got) < 80:
             got.add(server.recv())
 
-    run(receive, *(worker(n) for n in range(4)))
+    at_once(receive, *(worker(n) for n in range(4)))
     server.close()
 
 
@@ -363,4 +344,4 @@ def test_two_sockets_joined_over_inproc_in_both_orders_do_not_deadlock(make, nam
 
         return work
 
-    run(join(a, b_name), join(b, a_name))
+    at_once(join(a, b_name), join(b, a_name))

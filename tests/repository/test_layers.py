@@ -49,6 +49,9 @@ CIRCLES: dict[str, list[set[str]]] = {
     "reactor": [{"io", "io_thread", "loop", "mailbox", "notify", "poll", "reactor", "timer"}],
 }
 
+# Headers that list what several files define, a line each.
+LISTS = {"pattern/patterns.h", "os/poller_ops.h", "wire/mechanism.h", "transport/stream.h"}
+
 FILES = sorted(p for p in CSRC.rglob("*.[ch]"))
 # The first test that needs the object files makes them, on a busy machine in a minute.
 compiles = pytest.mark.deadline(300)
@@ -184,6 +187,68 @@ def test_no_two_rooms_define_the_same_symbol(rooms):
         for symbol in symbols(objects, "defined"):
             assert symbol not in seen, f"{symbol} is defined in {seen[symbol]} and in {name}"
             seen[symbol] = name
+
+
+def declarations(text: str) -> set[str]:
+    """Names of the functions and variables that a header declares and does not define."""
+    text = re.sub(r"/\*.*?\*/|//[^\n]*", "", text, flags=re.DOTALL)
+    text = re.sub(r"^\s*#(?:[^\n]*\\\n)*[^\n]*", "", text, flags=re.MULTILINE)
+    inner = re.compile(r"\{[^{}]*\}")
+    while inner.search(text):
+        text = inner.sub(";", text)
+    names = set()
+    for statement in text.split(";"):
+        flat = " ".join(statement.split())
+        found = re.match(r"extern .*?\b(\w+)(?:\[.*\])?$", flat)
+        if not found and not flat.startswith(("typedef", "static", "_Static_assert")):
+            found = re.match(r"[\w *]+?\b(\w+) ?\(", flat)
+        if found:
+            names.add(found[1])
+    return names
+
+
+def test_declarations_are_found():
+    text = """
+    /* int comment(void); */
+    #define MACRO(a) \\
+        call(a)
+    struct a { int (*entry)(int x); struct { int y; } z; };
+    enum b { ONE, TWO };
+    typedef int handler(struct a *x);
+    int plain(struct a *x,
+              int y) __attribute__((cold));
+    extern const struct a table;
+    static inline int inside(int x)
+    {
+        if (x) { return plain(0, x); }
+        return 0;
+    }
+    struct a *pointer(void);
+    """
+    assert declarations(text) == {"plain", "table", "pointer"}
+
+
+@compiles
+@pytest.mark.parametrize("room", sorted(set(BELOW) - {"include"}))
+def test_a_header_declares_what_its_own_file_defines_and_nothing_else(room, rooms):
+    sources = {p.stem for p in FILES if p.parent == CSRC / room and p.suffix == ".c"}
+    foreign = sources - {o.stem for o in rooms[room]}
+    definer = {s: o.stem for o in rooms[room] for s in symbols([o], "defined")}
+    wrong = []
+    for header in sorted((CSRC / room).glob("*.h")):
+        name = f"{room}/{header.name}"
+        for symbol in sorted(declarations(header.read_text())):
+            stem = definer.get(symbol)
+            if stem is None:
+                if not any(symbol in (CSRC / room / f"{f}.c").read_text() for f in foreign):
+                    wrong.append(f"{name} declares {symbol}, which no file of {room}/ defines")
+                continue
+            own = stem == header.stem
+            if room == "os":  # what a system provides: thread.h is of thread_posix.c
+                own = own or stem.startswith(f"{header.stem}_")
+            if not own and name not in LISTS:
+                wrong.append(f"{name} declares {symbol}, which {room}/{stem}.c defines")
+    assert not wrong, "\n".join(wrong)
 
 
 def arrows_within(room: str, objects: list[Path]) -> dict[str, set[str]]:

@@ -218,13 +218,7 @@ def test_whatever_ends_a_callback_the_thread_refuses_and_goes_on(
     caplog.clear()  # the traceback's frames have the sockets
 
 
-@fastmq_only("pyzmq's thread ends")
-def test_an_overriding_method_that_fails_is_a_refusal(ctx, make, caplog):
-    class Faulty(ThreadAuthenticator):
-        async def handle_zap_message(self, msg):
-            raise SystemExit("no")
-
-    one = Faulty(ctx)
+def refuses_and_goes_on(one, make):
     one.start()
     try:
         for _ in range(2):
@@ -232,6 +226,15 @@ def test_an_overriding_method_that_fails_is_a_refusal(ctx, make, caplog):
         assert one.is_alive()
     finally:
         one.stop()
+
+
+@fastmq_only("pyzmq's thread ends")
+def test_an_overriding_method_that_fails_is_a_refusal(ctx, make, caplog):
+    class Faulty(ThreadAuthenticator):
+        async def handle_zap_message(self, msg):
+            raise SystemExit("no")
+
+    refuses_and_goes_on(Faulty(ctx), make)
     caplog.clear()  # the traceback's frames have the sockets
 
 
@@ -241,14 +244,7 @@ def test_the_end_of_another_context_ends_no_authenticator(ctx, make, caplog):
         async def handle_zap_message(self, msg):
             raise zmq.ContextTerminated  # as a socket does whose context ends meanwhile
 
-    one = Asks(ctx)
-    one.start()
-    try:
-        for _ in range(2):
-            assert answer_to(make)[2] == b"500"
-        assert one.is_alive()
-    finally:
-        one.stop()
+    refuses_and_goes_on(Asks(ctx), make)
     caplog.clear()  # the traceback's frames have the sockets
 
 

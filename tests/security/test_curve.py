@@ -9,8 +9,8 @@ import pytest
 import wire
 from helpers import (
     HANDSHAKE_FAILURES,
+    bind_when_free,
     drain,
-    eventually,
     fill,
     last_endpoint,
     nothing_arrives,
@@ -252,18 +252,10 @@ def test_traffic_goes_on_after_the_server_came_back(make, watch, server_keys, cl
     events.wait(zmq.EVENT_DISCONNECTED)
     push.send_multipart([b"two", b"parts"])
     second = make(zmq.PULL, **curve_server(server_keys))
-    eventually("the address free again", lambda: rebind(second, address))
+    bind_when_free(second, address)
     assert recv_multipart(second) == [b"two", b"parts"]
     push.send(b"three")
     assert recv(second) == b"three"
-
-
-def rebind(sock, address):
-    try:
-        sock.bind(address)
-    except zmq.ZMQError:
-        return False
-    return True
 
 
 def test_heartbeats_keep_a_silent_connection(make, watch, server_keys, client_keys):

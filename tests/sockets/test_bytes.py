@@ -19,6 +19,7 @@ from helpers import (
     raises_errno,
     recv,
     recv_multipart,
+    sockets_of,
     sync_subscriber,
     wait_writable,
 )
@@ -508,15 +509,8 @@ def capped(accounting: None) -> Iterator[Any]:
 @pytest.fixture
 def cmake(capped: Any) -> Iterator[Make]:
     """Sockets of the capped context, closed at the end."""
-    made: list[Any] = []
-
-    def new(kind: int, **options: Any) -> Any:
-        made.append(capped.socket(kind, linger=0, **options))
-        return made[-1]
-
-    yield new
-    for sock in reversed(made):
-        sock.close()
+    with sockets_of(capped) as new:
+        yield new
 
 
 def used(context: Any) -> int:

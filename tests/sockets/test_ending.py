@@ -7,6 +7,7 @@ import time
 import pytest
 from helpers import (
     WAIT_MS,
+    bind_when_free,
     drain,
     eventually,
     last_endpoint,
@@ -197,15 +198,7 @@ def test_disconnect_takes_a_bound_endpoint(make, endpoint):
     for verb in (pull.disconnect, pull.unbind):
         with raises_errno(errno.ENOENT):
             verb(address)
-    eventually("the address is free", lambda: try_bind(other, address))
-
-
-def try_bind(sock, address):
-    try:
-        sock.bind(address)
-    except zmq.ZMQError:
-        return False
-    return True
+    bind_when_free(other, address)
 
 
 @one

@@ -13,6 +13,7 @@ import time
 import pytest
 from helpers import (
     WAIT_MS,
+    bind_when_free,
     drain,
     eventually,
     fill,
@@ -192,7 +193,7 @@ def test_a_connecting_peer_keeps_its_counters_over_reconnections(make, watch):
     eventually("the loss", lambda: push.peers()[0].state is not READY)
     assert push.peers()[0].since is None or push.peers()[0].state is not zmq.PeerState.CONNECTING
     second = make(zmq.PULL)
-    eventually("the port is free", lambda: bound(second, address))
+    bind_when_free(second, address)
     push.send(b"2")
     assert recv(second) == b"2"
     eventually("it is sent", lambda: push.peers()[0].messages_sent == 2)
@@ -201,15 +202,6 @@ def test_a_connecting_peer_keeps_its_counters_over_reconnections(make, watch):
     assert peer.bytes_sent > bytes_before
     assert peer.since > since
     assert push.stats().reconnections == 1
-
-
-def bound(sock, address):
-    try:
-        sock.bind(address)
-    except zmq.ZMQError as e:
-        assert e.errno == errno.EADDRINUSE
-        return False
-    return True
 
 
 def test_heartbeats_measure_the_round_trip(make, tcp_address):
@@ -614,7 +606,7 @@ def test_a_publisher_that_connects_counts_only_while_it_is_connected(make):
     for _ in range(2):
         sub = make(zmq.SUB)
         sub.subscribe(b"a")
-        eventually("the port is free", lambda s=sub: bound(s, address))
+        bind_when_free(sub, address)
         assert pub.wait_for_subscribers(timeout=WAIT_MS) == 1
         sub.close()
         eventually("the loss", lambda: pub.wait_for_subscribers(0) == 0)

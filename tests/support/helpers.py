@@ -8,6 +8,7 @@ import socket as pysocket
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -87,6 +88,21 @@ class Endpoint:
 
 def last_endpoint(sock: Any) -> str:
     return str(sock.getsockopt(zmq.LAST_ENDPOINT).rstrip(b"\0").decode())
+
+
+def bind_when_free(sock: Any, address: str) -> None:
+    """Binds where another socket was until just now."""
+
+    def bind() -> bool:
+        try:
+            sock.bind(address)
+        except zmq.ZMQError as e:
+            if e.errno != zmq.EADDRINUSE:
+                raise
+            return False
+        return True
+
+    eventually(f"{address} is free", bind)
 
 
 def recv(sock: Any, what: str = "a message") -> bytes:
@@ -184,6 +200,43 @@ def sync_subscriber(pub: Any, *subs: Any) -> None:
         while recv(sub, "end of the synchronisation") != topic + b"!":
             continue
         sub.setsockopt(zmq.UNSUBSCRIBE, topic)
+
+
+def at_once(*targets: Callable[[], Any]) -> None:
+    """Runs each in a thread of its own, let go together; what one raises is raised here."""
+    gate = threading.Barrier(len(targets))
+    failures: list[BaseException] = []
+
+    def run(target: Callable[[], Any]) -> None:
+        try:
+            gate.wait()
+            target()
+        except BaseException as e:
+            failures.append(e)
+
+    threads = [threading.Thread(target=run, args=(t,)) for t in targets]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+
+
+@contextlib.contextmanager
+def sockets_of(context: Any) -> Iterator[Callable[..., Any]]:
+    """new(kind, **options): sockets with LINGER 0 and these options, closed at the end."""
+    made: list[Any] = []
+
+    def new(kind: int, cls: Any = None, **options: Any) -> Any:
+        made.append(context.socket(kind, cls))
+        for name, value in {"linger": 0, **options}.items():
+            setattr(made[-1], name, value)
+        return made[-1]
+
+    yield new
+    for sock in reversed(made):
+        sock.close()
 
 
 class Events:

@@ -5,7 +5,7 @@ import asyncio
 import functools
 import importlib.util
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -64,6 +64,11 @@ async def turns(n: int = 3) -> None:
     """Lets the loop go round a few times."""
     for _ in range(n):
         await asyncio.sleep(0)
+
+
+async def soon(awaitable: Awaitable[Any]) -> Any:
+    """What it gives, which must come within SOON."""
+    return await asyncio.wait_for(awaitable, SOON)
 
 
 async def until(what: str, condition: Callable[[], bool]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from helpers import (
     Endpoint,
+    bind_when_free,
     eventually,
     free_port,
     last_endpoint,
@@ -463,15 +464,7 @@ def test_after_unbind_the_address_is_free(make, endpoint):
     address = endpoint.bind(a)
     a.unbind(address)
     endpoint.prepare(b)
-
-    def bind():
-        try:
-            b.bind(address)
-        except zmq.ZMQError:
-            return False
-        return True
-
-    eventually("the address is free", bind)
+    bind_when_free(b, address)
 
 
 def test_unbind_leaves_other_endpoints_alone(make, endpoint, tmp_path):

@@ -2,7 +2,15 @@
 import warnings
 
 import pytest
-from helpers import drain, eventually, nothing_arrives, raises_errno, recv, recv_multipart
+from helpers import (
+    bind_when_free,
+    drain,
+    eventually,
+    nothing_arrives,
+    raises_errno,
+    recv,
+    recv_multipart,
+)
 from target import fastmq_only, zmq
 
 PAIRS = [
@@ -107,18 +115,9 @@ def test_a_name_is_free_again_after_close(make, name):
         with raises_errno(zmq.EADDRINUSE):
             make(zmq.PULL).bind(address)
         a.close()
-
-        def bind(address=address):
-            b = make(zmq.PULL)
-            try:
-                b.bind(address)
-            except zmq.ZMQError:
-                return False
-            finally:
-                b.close()
-            return True
-
-        eventually("the name is free", bind)
+        b = make(zmq.PULL)
+        bind_when_free(b, address)
+        b.close()
 
 
 def test_long_and_odd_names(make):

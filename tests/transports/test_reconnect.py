@@ -3,21 +3,13 @@ import socket
 
 import pytest
 import wire
-from helpers import eventually, last_endpoint, recv, recv_multipart
+from helpers import bind_when_free, last_endpoint, recv, recv_multipart
 from target import fastmq_only, zmq
 
 
 def rebind(make, kind, address, **options):
     sock = make(kind, **options)
-
-    def bind():
-        try:
-            sock.bind(address)
-        except zmq.ZMQError:
-            return False
-        return True
-
-    eventually("the address is free", bind)
+    bind_when_free(sock, address)
     return sock
 
 

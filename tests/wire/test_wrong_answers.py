@@ -6,7 +6,7 @@ import contextlib
 
 import pytest
 import wire
-from helpers import HANDSHAKE_FAILURES, eventually, no_peer, recv
+from helpers import HANDSHAKE_FAILURES, bind_when_free, no_peer, recv
 from security import Keys, curve_client, curve_server, needs_curve, plain_client, reply
 from target import IS_FASTMQ, zmq
 
@@ -108,15 +108,7 @@ def meet(listener, mechanism, wrong):
 def serve(make, kind, address, **options):
     """Binds where the listener was."""
     sock = make(kind, **options)
-
-    def bind():
-        try:
-            sock.bind(address)
-        except zmq.ZMQError:
-            return False
-        return True
-
-    eventually("the address is free", bind)
+    bind_when_free(sock, address)
     return sock
 
 

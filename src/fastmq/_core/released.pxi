@@ -25,7 +25,7 @@ cdef void release_held(void *data, void *hint) noexcept nogil:
 
 @cython.final
 cdef class _Held:
-    """A buffer lent to the engine: released, and its tracker told, when the engine is done."""
+    """A buffer lent to the engine: released, and its tracker notified, when the engine is done."""
 
     cdef Py_buffer buf
     cdef bint held

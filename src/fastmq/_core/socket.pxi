@@ -208,6 +208,7 @@ cdef class Socket:
         """Whether the socket was closed."""
         return self.s is NULL or fmq_closed(self.s)
 
+    # As pyzmq's classes have it, for subclasses that read it.
     @property
     def _closed(self):
         return self.s is NULL or fmq_closed(self.s)

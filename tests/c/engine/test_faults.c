@@ -1188,7 +1188,7 @@ TEST(what_could_not_be_encrypted_is_sent_once_there_is_memory)
 TEST(without_memory_to_receive_a_socket_rests)
 {
     enum { SIZE = 3000000 };
-    int starved = 0;
+    int refused = 0;
     for (long nth = 1; nth <= 4; nth++) {
         struct two t = two_new(FMQ_PUSH, FMQ_PULL, NONE);
         eng_connect(t.a, &t.name);
@@ -1208,7 +1208,7 @@ TEST(without_memory_to_receive_a_socket_rests)
         if (rc) {
             CHECK(mem_failed() > 0);
             CHECK(eng_cpu() - cpu < 100 * NS_PER_MS);
-            starved++;
+            refused++;
         }
         mem_fail_from(0, 0);
         if (rc)
@@ -1217,7 +1217,7 @@ TEST(without_memory_to_receive_a_socket_rests)
         parts_fini(&p);
         two_end(&t);
     }
-    CHECK(starved > 0);
+    CHECK(refused > 0);
 }
 
 static bool full(fmq_socket *s)

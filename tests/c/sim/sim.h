@@ -34,6 +34,7 @@ struct sim_knobs {
     uint32_t spurious;       /* events and wake-ups for no reason, unready reads */
     uint32_t eintr;          /* waits in a poller that a signal ends */
     size_t buffer_max;       /* of a connection, each way; each draws its own */
+    uint32_t lost, doubled;  /* datagrams that never come, or come twice; latency reorders them */
     /* What can cost connections or calls. */
     uint32_t no_fds;     /* descriptors and threads that cannot be made: EMFILE, EAGAIN */
     uint32_t refuse;     /* connects that are refused */

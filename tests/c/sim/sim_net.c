@@ -17,6 +17,7 @@
 #include <sys/un.h>
 
 #include "base/alloc.h"
+#include "os/datagram.h"
 #include "os/wakeup.h"
 #include "sim.h"
 
@@ -53,11 +54,33 @@ struct listener {
     uint32_t len;
 };
 
-enum kind { FREE, FRESH, STREAM, LISTENER, WAKEUP, POLLER };
+/* A datagram on its way to one descriptor, or waiting there. */
+struct packet {
+    struct packet *next;
+    uint64_t at;
+    struct net_addr from;
+    size_t size;
+    uint8_t data[];
+};
+
+#define GROUPS_MAX 4
+
+struct box {
+    struct net_addr local, remote; /* remote.len 0: not connected */
+    struct net_addr groups[GROUPS_MAX];
+    int group_count;
+    bool loop;
+    struct packet *in; /* in the order of arrival */
+    size_t held, room;
+    uint32_t lost; /* for want of room */
+};
+
+enum kind { FREE, FRESH, STREAM, LISTENER, WAKEUP, POLLER, DATAGRAM };
 
 struct entry {
     enum kind kind;
-    int family;
+    int family, type;
+    struct box *box;
     int watchers;
     struct net_addr bound;
     struct end *end;
@@ -129,6 +152,12 @@ uint64_t sim_net_next(uint64_t now)
                 break;
             }
         }
+    }
+    for (int i = 0; i < FDS_MAX; i++) {
+        if (table[i].kind != DATAGRAM)
+            continue;
+        for (struct packet *k = table[i].box->in; k; k = k->next)
+            earliest(&soonest, k->at, now);
     }
     return soonest;
 }
@@ -227,6 +256,16 @@ static bool at_eof(const struct end *e)
     return !e->in && e->fin_at <= sim_now();
 }
 
+static void box_free(struct box *b)
+{
+    while (b->in) {
+        struct packet *k = b->in;
+        b->in = k->next;
+        free(k);
+    }
+    free(b);
+}
+
 /* ---- descriptors for everybody ---- */
 
 int sim_fd_of_poller(struct poller *p)
@@ -261,6 +300,8 @@ uint32_t sim_fd_ready(int fd)
         return f->listener->len && is_connected(f->listener->queue[0]) ? POLLER_IN : 0;
     case STREAM:
         break;
+    case DATAGRAM:
+        return POLLER_OUT | (f->box->in && f->box->in->at <= now ? POLLER_IN : 0);
     default:
         return 0;
     }
@@ -286,6 +327,8 @@ void sim_fd_drop(int fd)
         sim_fail("descriptor %d is closed while a poller holds it", fd);
     if (f->kind == STREAM)
         close_end(f->end);
+    if (f->kind == DATAGRAM)
+        box_free(f->box);
     if (f->kind == LISTENER) {
         for (uint32_t i = 0; i < f->listener->len; i++) {
             struct end *e = f->listener->queue[i];
@@ -381,7 +424,9 @@ void net_addr_text(const struct net_addr *a, char *buf, size_t size)
 {
     if (a->ss.ss_family == AF_INET) {
         const struct sockaddr_in *in = (const struct sockaddr_in *)&a->ss;
-        snprintf(buf, size, "127.0.0.1:%u", (unsigned)ntohs(in->sin_port));
+        char host[INET_ADDRSTRLEN];
+        inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host));
+        snprintf(buf, size, "%s:%u", host, (unsigned)ntohs(in->sin_port));
     } else {
         const struct sockaddr_un *un = (const struct sockaddr_un *)&a->ss;
         snprintf(buf, size, "@%s", a->len ? un->sun_path + 1 : "");
@@ -404,6 +449,11 @@ int net_resolve(const char *host, uint16_t port, bool ipv6, bool numeric_only, s
 {
     (void)ipv6;
     (void)max;
+    if (strncmp(host, "239.", 4) == 0) {
+        set_inet(out, port);
+        return inet_pton(AF_INET, host, &((struct sockaddr_in *)&out->ss)->sin_addr) == 1 ? 1
+                                                                                          : -ENOENT;
+    }
     if (strcmp(host, "127.0.0.1") != 0) {
         if (numeric_only)
             return -ENOENT;
@@ -427,7 +477,10 @@ int net_interface_addr(const char *ifname, uint16_t port, bool ipv6, struct net_
 int net_local_addr(int fd, struct net_addr *out)
 {
     const struct entry *f = at(fd);
-    *out = f->kind == LISTENER ? f->listener->at : f->kind == STREAM ? f->end->local : f->bound;
+    *out = f->kind == LISTENER   ? f->listener->at
+           : f->kind == STREAM   ? f->end->local
+           : f->kind == DATAGRAM ? f->box->local
+                                 : f->bound;
     return 0;
 }
 
@@ -443,9 +496,11 @@ int net_peer_cred(int fd, uint32_t *pid, uint32_t *uid, uint32_t *gid)
 
 int net_socket(int family, int type)
 {
-    (void)type;
     sim_spend(500);
-    return open_fd(FRESH, family);
+    int fd = open_fd(FRESH, family);
+    if (fd >= 0)
+        at(fd)->type = type;
+    return fd;
 }
 
 int net_apply(int fd, int family, const struct net_stream_opts *opts)
@@ -540,6 +595,14 @@ int net_connect(int fd, const struct net_addr *addr)
 {
     sim_spend(1000);
     struct entry *f = at(fd);
+    if (f->type == SOCK_DGRAM) {
+        struct net_addr any;
+        set_inet(&any, 0);
+        if (f->kind == FRESH)
+            net_datagram_bind(fd, &any, false);
+        f->box->remote = *addr;
+        return 1;
+    }
     if (f->kind == FRESH)
         begin_connect(f, fd, addr);
     struct end *e = f->end;
@@ -749,6 +812,201 @@ ssize_t net_sendv(int fd, const struct iovec *iov, int count)
     }
     sim_event("send", (uint64_t)fd, n);
     return (ssize_t)n;
+}
+
+/* ---- datagrams ---- */
+
+int net_datagram_bind(int fd, const struct net_addr *addr, bool v6only)
+{
+    (void)v6only;
+    sim_spend(500);
+    struct entry *f = at(fd);
+    struct box *b = calloc(1, sizeof(*b));
+    if (!b)
+        abort();
+    b->local = *addr;
+    b->loop = true;
+    b->room = 4096 + (size_t)(sim_rand() % (sim_knobs.buffer_max ? sim_knobs.buffer_max : 1));
+    struct sockaddr_in *in = (struct sockaddr_in *)&b->local.ss;
+    if (in->sin_port == 0)
+        in->sin_port = htons(next_port++);
+    f->kind = DATAGRAM;
+    f->box = b;
+    sim_event("bind", (uint64_t)fd, 0);
+    return 0;
+}
+
+void net_datagram_apply(int fd, const struct net_datagram_opts *opts)
+{
+    (void)opts;
+    at(fd);
+}
+
+void net_datagram_reconnect(int fd, const struct net_addr *to)
+{
+    at(fd)->box->remote = *to;
+}
+
+static uint32_t host_of(const struct net_addr *a)
+{
+    return ntohl(((const struct sockaddr_in *)&a->ss)->sin_addr.s_addr);
+}
+
+static uint16_t port_of(const struct net_addr *a)
+{
+    return ntohs(((const struct sockaddr_in *)&a->ss)->sin_port);
+}
+
+bool net_is_multicast(const struct net_addr *a)
+{
+    return a->ss.ss_family == AF_INET && host_of(a) >> 28 == 14;
+}
+
+int net_interface_index(const char *name_or_address, unsigned *index)
+{
+    *index = 1;
+    return strcmp(name_or_address, "lo") == 0 || strcmp(name_or_address, "127.0.0.1") == 0
+               ? 0
+               : -ENODEV;
+}
+
+int net_multicast_join(int fd, const struct net_addr *group, unsigned index)
+{
+    (void)index;
+    struct box *b = at(fd)->box;
+    if (b->group_count == GROUPS_MAX)
+        return -ENOBUFS;
+    b->groups[b->group_count++] = *group;
+    return 0;
+}
+
+int net_multicast_send_by(int fd, int family, unsigned index, int hops, bool loop)
+{
+    (void)family;
+    (void)index;
+    (void)hops;
+    struct entry *f = at(fd);
+    if (f->box)
+        f->box->loop = loop;
+    return 0;
+}
+
+int net_any_addr(uint16_t port, bool ipv6, struct net_addr *out)
+{
+    (void)ipv6;
+    set_inet(out, port);
+    return 1;
+}
+
+int net_addr_parse(const char *text, size_t len, struct net_addr *out)
+{
+    char copy[64];
+    unsigned a, b, c, d, port;
+    if (len >= sizeof(copy))
+        return -EINVAL;
+    memcpy(copy, text, len);
+    copy[len] = 0;
+    if (sscanf(copy, "%3u.%3u.%3u.%3u:%5u", &a, &b, &c, &d, &port) != 5 || port == 0 ||
+        port > 65535 || (a | b | c | d) > 255)
+        return -EINVAL;
+    set_inet(out, (uint16_t)port);
+    ((struct sockaddr_in *)&out->ss)->sin_addr.s_addr = htonl(a << 24 | b << 16 | c << 8 | d);
+    return 0;
+}
+
+static bool is_for(const struct box *b, const struct net_addr *to)
+{
+    if (port_of(&b->local) != port_of(to))
+        return false;
+    if (!net_is_multicast(to))
+        return host_of(&b->local) == host_of(to);
+    for (int i = 0; i < b->group_count; i++) {
+        if (host_of(&b->groups[i]) == host_of(to))
+            return true;
+    }
+    return false;
+}
+
+static void deliver(struct box *b, const struct net_addr *from, const struct net_datagram *d,
+                    size_t size)
+{
+    if (b->held + size > b->room) {
+        b->lost++;
+        return;
+    }
+    struct packet *k = malloc(sizeof(*k) + size);
+    if (!k)
+        abort();
+    k->at = sim_now() + latency();
+    k->from = *from;
+    k->size = 0;
+    for (int i = 0; i < d->iov_count; i++) {
+        memcpy(k->data + k->size, d->iov[i].iov_base, d->iov[i].iov_len);
+        k->size += d->iov[i].iov_len;
+    }
+    struct packet **link = &b->in;
+    while (*link && (*link)->at <= k->at)
+        link = &(*link)->next;
+    k->next = *link;
+    *link = k;
+    b->held += size;
+    happens_at(k->at);
+}
+
+int net_send_datagrams(int fd, const struct net_datagram *v, int count)
+{
+    sim_spend(1500);
+    const struct entry *f = at(fd);
+    if (f->kind != DATAGRAM)
+        return -ENOTCONN;
+    if (sim_chance(sim_knobs.spurious))
+        return -EAGAIN;
+    if (count > 1 && sim_chance(sim_knobs.partial))
+        count = 1 + (int)sim_below((uint32_t)count);
+    for (int i = 0; i < count; i++) {
+        const struct net_addr *to = v[i].to ? v[i].to : &f->box->remote;
+        size_t size = 0;
+        for (int k = 0; k < v[i].iov_count; k++)
+            size += v[i].iov[k].iov_len;
+        for (int k = 0; k < FDS_MAX; k++) {
+            if (table[k].kind != DATAGRAM || !is_for(table[k].box, to) ||
+                sim_chance(sim_knobs.lost))
+                continue;
+            deliver(table[k].box, &f->box->local, &v[i], size);
+            if (sim_chance(sim_knobs.doubled))
+                deliver(table[k].box, &f->box->local, &v[i], size);
+        }
+    }
+    sim_event("sendmmsg", (uint64_t)fd, (uint64_t)count);
+    return count;
+}
+
+int net_recv_datagrams(int fd, struct net_datagram *v, int count, uint32_t *lost)
+{
+    sim_spend(800);
+    struct entry *f = at(fd);
+    if (f->kind != DATAGRAM)
+        return -ENOTCONN;
+    struct box *b = f->box;
+    int n = 0;
+    if (sim_chance(sim_knobs.spurious))
+        return -EAGAIN;
+    while (n < count && b->in && b->in->at <= sim_now()) {
+        struct packet *k = b->in;
+        b->in = k->next;
+        size_t room = v[n].iov[0].iov_len;
+        v[n].size = k->size < room ? k->size : room;
+        v[n].truncated = k->size > room;
+        v[n].from = k->from;
+        memcpy(v[n].iov[0].iov_base, k->data, v[n].size);
+        b->held -= k->size;
+        free(k);
+        n++;
+    }
+    if (n)
+        *lost = b->lost;
+    sim_event("recvmmsg", (uint64_t)fd, (uint64_t)n);
+    return n ? n : -EAGAIN;
 }
 
 /* ---- faults ---- */

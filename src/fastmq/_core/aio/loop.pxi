@@ -104,7 +104,7 @@ cdef class _LoopAdapter:
                 if place.adapter is not self or not place.in_adapter:
                     continue
                 try:
-                    if turn_spent():  # it is told of this once
+                    if turn_spent():  # this is reported once
                         place.again()
                     else:
                         place.serve()
@@ -132,7 +132,7 @@ cdef class _LoopAdapter:
                     if place.in_adapter:
                         self.forget(place)
                     raise
-        if rc > 0 and place.in_adapter:  # a change that has not been told, and now will not be
+        if rc > 0 and place.in_adapter:  # a change that has not been reported, and now will not be
             place.again()
         return True
 
@@ -637,14 +637,14 @@ cdef class _SocketWaiters:
         return fd
 
     cdef int events(self):
-        """What the socket is ready for, or a negative errno; drives it."""
+        """What the socket is ready for, or a negative errno; polls it."""
         cdef int rc
         with nogil:
             rc = fmq_events(self.s)
         return rc
 
     cdef int closed(self) except -1:
-        """The socket was closed, by whomever. Those who wait are told by the engine; what nobody
+        """The socket was closed, by whomever. The engine notifies what waits; what nobody
         needs goes now, without waiting for the garbage collector."""
         cdef _LoopWaiters place
         with cython.critical_section(self.handle):
@@ -706,8 +706,8 @@ def poll_later(Socket socket, int flags, future, loop):
 
 
 def poll_no_more(Socket socket, int flags, future, loop, bint leave=False):
-    """Forgets a Future of poll_later. leave: lets the descriptor go if nobody is left; otherwise
-    that is done when the loop is told of the socket for nobody."""
+    """Forgets a Future of poll_later. leave: releases the descriptor if nobody is left; otherwise
+    that is done when the socket is reported to the loop for nobody."""
     cdef _SocketWaiters waits
     cdef _LoopWaiters place
     if socket.s is NULL or socket.handle.waits is None:
@@ -724,7 +724,7 @@ def poll_no_more(Socket socket, int flags, future, loop, bint leave=False):
 
 
 def poll_end(Socket socket):
-    """The socket is to be closed: whoever waits for it in a loop is told."""
+    """The socket is to be closed: what waits for it in a loop is notified."""
     cdef _SocketWaiters waits
     if socket.s is not NULL and socket.handle.waits is not None:
         waits = socket.handle.waits
