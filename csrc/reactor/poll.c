@@ -180,6 +180,27 @@ static void take_lease(struct reactor *r, uint64_t now)
     r->last_use = now;
 }
 
+int reactor_spin(struct reactor *r, uint64_t until)
+{
+    unsigned seen = atomic_load_explicit(&r->changes, memory_order_relaxed);
+    if (!list_empty(&r->flush_list))
+        r->ops->flush(r, true);
+    uint64_t now = clock_now();
+    if (changed(r, seen))
+        return 0;
+    if (r->polling || r->lone_blocked || now >= until)
+        return -EAGAIN;
+    r->polling = true;
+    take_lease(r, now);
+    bool found = spin(r, now, until, seen);
+    r->last_use = clock_now();
+    end_polling(r);
+    if (reactor_has_mail(r))
+        mailbox_run(r);
+    int stop = atomic_load_explicit(&r->stop, memory_order_relaxed);
+    return stop ? -stop : found ? 0 : -EAGAIN;
+}
+
 int reactor_wait(struct reactor *r, uint64_t deadline)
 {
     unsigned seen = atomic_load_explicit(&r->changes, memory_order_relaxed);

@@ -40,6 +40,25 @@ int fmq_events(fmq_socket *s)
     return rc;
 }
 
+int fmq_spin(fmq_socket *s, uint32_t limit_ns)
+{
+    struct reactor *r = socket_reactor(s);
+    int rc = reactor_enter(r);
+    if (rc)
+        return rc;
+    uint64_t most = (uint64_t)r->spin_us * NS_PER_US;
+    uint64_t until = clock_now() + (most < limit_ns ? most : limit_ns);
+    if (r->conn_count == 0) /* over inproc the peer may be this very thread */
+        until = 0;
+    while ((rc = (socket_readiness(s) & FMQ_POLLIN) != 0) == 0) {
+        rc = reactor_spin(r, until);
+        if (rc)
+            break;
+    }
+    reactor_leave(r);
+    return rc == -EAGAIN ? 0 : rc;
+}
+
 int fmq_poll_one(fmq_socket *s, int events, int timeout_ms)
 {
     uint64_t deadline = deadline_of(timeout_ms);

@@ -197,6 +197,7 @@ cdef extern from "fastmq.h" nogil:
     uint32_t fmq_begun(fmq_socket *s)
     int fmq_flush(fmq_socket *s)
     int fmq_events(fmq_socket *s)
+    int fmq_spin(fmq_socket *s, uint32_t limit_ns)
     int fmq_poll_one(fmq_socket *s, int events, int timeout_ms)
     int fmq_watch(fmq_socket *s, int events, int *fd)
     int fmq_watch_came(fmq_socket *s)

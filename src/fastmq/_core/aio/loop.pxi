@@ -192,6 +192,7 @@ cdef class _LoopWaiters:
     cdef int wanted        # FMQ_POLL* that the engine shows for it; 0: not with the loop
     cdef bint called       # the loop will call it in the turn after this:
     cdef uint64_t turn
+    cdef uint64_t spins    # it spins then, if nobody else is ready: since when, ns; 0: it does not
     cdef _Queue receivers
     cdef _Queue senders
     cdef dict addressed    # of those: how many whole messages wait for a peer, by its id
@@ -202,7 +203,22 @@ cdef class _LoopWaiters:
         if self.called:
             self.called = False
             turn_is_past(self.turn)
+        if self.spins:
+            self.spin()
         self.serve()
+
+    cdef int spin(self) except -1:
+        cdef uint64_t since = self.spins
+        cdef int state
+        self.spins = 0
+        if self.receivers.count == 0 or spun_this_turn():
+            return 0
+        state = state_of(self.loop)
+        if state == LOOP_UNKNOWN:
+            state = LOOP_FREE if core_now_ns() - since < FREE_TURN_NS else LOOP_BUSY
+        if state == LOOP_FREE:
+            self.waits.spin()
+        return 0
 
     cdef int again(self) except -1:
         """Has the loop come back to it in its next turn."""
@@ -403,6 +419,7 @@ cdef class _LoopWaiters:
                     self.waits.events()
                 break
             look = False
+            self.waits.wait_ended()
             if w.place is None:  # it was ended while other threads ran
                 w.give_back()
                 continue
@@ -572,6 +589,9 @@ cdef class _SocketWaiters:
     cdef int receiving      # waiters in all queues
     cdef int sending
     cdef int probe_score    # > 0: looks at the network before waiting have found something
+    cdef int spin_pause     # so many waits do not spin; it doubles when spinning was in vain:
+    cdef int spin_pauses
+    cdef uint64_t wait_began  # of a receive that did not spin, or in vain, ns; 0: none
 
     cdef _LoopWaiters known(self, object loop):
         cdef _LoopWaiters place
@@ -635,6 +655,35 @@ cdef class _SocketWaiters:
                 if place.wanted & FMQ_POLLCHANGE and not place.loop.is_closed():
                     place.loop.call_soon_threadsafe(place)
         return fd
+
+    cdef bint spin_pays(self):
+        """Asked once a wait."""
+        if self.spin_pause:
+            self.spin_pause -= 1
+            self.wait_began = core_now_ns()
+            return False
+        return True
+
+    cdef bint spin(self) except -1:
+        """Waits for a message without sleeping, for a moment. Whether there is one, or an error."""
+        cdef int rc
+        cdef uint64_t start = core_now_ns()
+        with nogil:
+            rc = fmq_spin(self.s, AWAIT_SPIN_NS - <unsigned>core_turn.spun)
+        core_turn.spun += core_now_ns() - start
+        if rc:
+            self.spin_pauses = 0
+            return True
+        self.spin_pauses = min(2 * self.spin_pauses + 1, SPIN_PAUSE_MAX)
+        self.spin_pause = self.spin_pauses
+        self.wait_began = start
+        return False
+
+    cdef inline void wait_ended(self) noexcept:
+        if self.wait_began:
+            if core_now_ns() - self.wait_began < SHORT_WAIT_NS:
+                self.spin_pause = min(self.spin_pause, SPIN_PAUSE_SHORT)
+            self.wait_began = 0
 
     cdef int events(self):
         """What the socket is ready for, or a negative errno; polls it."""

@@ -78,6 +78,7 @@ cdef class AsyncSocket(Socket):
         cdef _LoopWaiters place
         cdef int rc = 0
         cdef int ms
+        cdef int state
         loop = current_loop()
         if self.s is NULL:
             unusable()
@@ -93,18 +94,35 @@ cdef class AsyncSocket(Socket):
             except Exception as e:
                 return self.failed(loop, e)
             if rc >= 0:
-                self.missed = False
-                if w.keeps:
-                    w.let_go()
-                    return passing_in(loop, value, w)
-                self.completions += 1
-                return finished_in(loop, value)
+                return self.found(loop, w, value)
             if not may_come(w, rc):
                 return self.failed(loop, receive_error(w, rc))
         ms = limit_of(w.flags, timeout, fmq_rcvtimeo(self.s))
         if ms == 0:
             return self.failed(loop, make_error(-EAGAIN))
-        return self.wait(place, w, ms, FMQ_POLLIN)
+        if rc != -EAGAIN or not waits.spin_pays():
+            return self.wait(place, w, ms, FMQ_POLLIN)
+        state = state_of(loop)
+        if state == LOOP_FREE and not spun_this_turn():
+            if waits.spin():
+                value = take(self.s, w, False, &rc)
+                if rc >= 0:
+                    return self.found(loop, w, value)
+            return self.wait(place, w, ms, FMQ_POLLIN)
+        future = self.wait(place, w, ms, FMQ_POLLIN)
+        if state != LOOP_BUSY and w.place is not None:
+            place.spins = core_now_ns()
+            place.again()
+        return future
+
+    cdef object found(self, object loop, _Waiter w, object value):
+        """A finished Future of what was received."""
+        self.missed = False
+        if w.keeps:
+            w.let_go()
+            return passing_in(loop, value, w)
+        self.completions += 1
+        return finished_in(loop, value)
 
     cdef object probe(self, _SocketWaiters waits, _Waiter w, int *rc):
         """As take. It looks at the network, which costs a system call, only while that often saves

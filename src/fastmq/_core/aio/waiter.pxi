@@ -71,6 +71,7 @@ cdef extern from *:
         uint64_t start;  /* ns */
         uint64_t look;   /* when it was last asked how long the turn has lasted, ns */
         unsigned done;   /* about how much was completed in it */
+        uint64_t spun;   /* how long receives have spun in it, ns */
     };
     static CORE_THREAD struct core_turn_state core_turn;
 
@@ -86,6 +87,7 @@ cdef extern from *:
         uint64_t start
         uint64_t look
         unsigned done
+        uint64_t spun
     core_turn_state core_turn
     uint64_t core_now_ns() noexcept nogil
 
@@ -99,12 +101,25 @@ cdef enum:
     TURN_COMPLETIONS = 64
     # So many between two looks at the clock.
     CLOCK_EVERY = 8
+    # Receives that have to wait may first look at the network again and again, for so long in one
+    # turn, and while the loop has nobody else to run: the way through the loop takes longer.
+    AWAIT_SPIN_NS = 20000
+    # Where less of it is left, the next turn is waited for.
+    AWAIT_SPIN_LEAST_NS = 12000
+    # So many waits do without at most, after spinning was in vain again and again; and so many while
+    # waits are short all the same.
+    SPIN_PAUSE_MAX = 1024
+    SPIN_PAUSE_SHORT = 8
+    SHORT_WAIT_NS = 200000
+    # A loop that does not tell who is ready has nobody else, if it comes back within this time.
+    FREE_TURN_NS = 20000
 
 
 cdef inline void turn_begins() noexcept:
     core_turn.number += 1
     core_turn.start = core_turn.look = core_now_ns()
     core_turn.done = 0
+    core_turn.spun = 0
 
 
 cdef inline bint turn_spent() noexcept:
@@ -141,8 +156,25 @@ cdef bint others_ready() except -1:
         loop = running_loop()
     except RuntimeError:
         return True
+    return state_of(loop) != LOOP_FREE
+
+
+cdef enum:
+    LOOP_FREE
+    LOOP_BUSY
+    LOOP_UNKNOWN
+
+
+cdef int state_of(object loop) except -1:
+    """Whether others are ready to run, as far as the loop can be asked."""
     ready = getattr(loop, "_ready", None)
-    return type(ready) is not deque or len(ready) > 0
+    if type(ready) is not deque:
+        return LOOP_UNKNOWN
+    return LOOP_BUSY if len(ready) else LOOP_FREE
+
+
+cdef inline bint spun_this_turn() noexcept:
+    return core_turn.spun > AWAIT_SPIN_NS - AWAIT_SPIN_LEAST_NS
 
 
 cdef object finished_in(object loop, object value):
@@ -301,6 +333,7 @@ cdef class _Waiter:
     cdef Py_ssize_t size     # TAKE_INTO: how much of the buffer; TAKE_MANY: how many messages
     cdef list taken          # _Taken: what was received for it
     cdef int awaiting        # how many tasks are in the Future's __await__
+    cdef uint64_t turn       # in which its Future was done
 
     def expire(self):
         """Its time is over."""
@@ -335,9 +368,10 @@ cdef class _Waiter:
             self.give_back()
 
     def delivered(self):
-        """A task has the result."""
+        """A task has the result, in another turn than that in which it was found."""
         self.taken = None
         self.socket = None
+        turn_is_past(self.turn)
 
     def passed(self, uint64_t number):
         """A task has the result, in another turn than that."""
@@ -364,6 +398,7 @@ cdef class _Waiter:
         """Gives the Future its value; the waiter is in no queue any more."""
         future, load, context = self.future, self.load, self.context
         self.future = None
+        self.turn = core_turn.number
         self.let_go()
         if load is not None:
             load_result(future, load, context, value, self)
@@ -376,6 +411,7 @@ cdef class _Waiter:
     cdef int failure(self, object error) except -1:
         future = self.future
         self.future = self.taken = None
+        self.turn = core_turn.number
         self.let_go()
         if not future.done():
             future.set_exception(error)
