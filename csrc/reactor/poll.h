@@ -14,8 +14,8 @@ struct reactor;
  * takes it again. With deadline 0 it only looks at the network once.
  */
 int reactor_wait(struct reactor *r, uint64_t deadline);
-/* As reactor_wait, but it never sleeps: -EAGAIN also at once, where another thread polls or it waits
- * for room to write. */
+/* As reactor_wait, but it never sleeps: -EAGAIN also at once, where another thread polls or it
+ * waits for room to write. */
 int reactor_spin(struct reactor *r, uint64_t until);
 /* One pass of polling without waiting; for the I/O thread. `fired`: the poller says that something
  * is there, but not what. Lock held. */

@@ -1761,6 +1761,48 @@ TEST(no_memory_at_any_point_of_pub_sub_is_survived)
 
 #endif
 
+/* ---- spinning for an event loop ---- */
+
+TEST(spinning_ends_with_a_message_or_at_its_limit)
+{
+    enum { SPIN_US = 10001 };
+    fmq_ctx *ctx = eng_ctx();
+    fmq_socket *push = eng_socket(ctx, FMQ_PUSH), *pull = eng_socket(ctx, FMQ_PULL);
+    struct eng_name name = eng_bind(pull, "tcp");
+    eng_connect(push, &name);
+    eng_send(push, "first");
+    eng_expect(pull, "first"); /* they are connected */
+    uint64_t start = clock_now();
+    CHECK_EQ(fmq_spin(pull, 2 * NS_PER_MS), 0); /* SPIN_US is less */
+    CHECK(clock_now() - start >= 50 * NS_PER_US);
+    eng_set(pull, SPIN_US, 0);
+    CHECK_EQ(fmq_spin(pull, 20000), 0);
+    eng_set(pull, SPIN_US, 1000000);
+    eng_send(push, "second");
+    eng_must(fmq_flush(push), "flush");
+    CHECK_EQ(fmq_spin(pull, 1000 * NS_PER_MS), 1);
+    CHECK_EQ(fmq_spin(pull, 0), 1); /* it is there already */
+    eng_expect(pull, "second");
+    eng_close(push);
+    eng_close(pull);
+    eng_end(ctx);
+}
+
+TEST(nobody_spins_for_what_another_thread_of_the_process_sends)
+{
+    fmq_ctx *ctx = eng_ctx();
+    fmq_socket *a = eng_socket(ctx, FMQ_PAIR), *b = eng_socket(ctx, FMQ_PAIR);
+    struct eng_name name = eng_bind(a, "inproc");
+    eng_connect(b, &name);
+    CHECK_EQ(fmq_spin(a, 1000 * NS_PER_MS), 0); /* at once: this thread may be the peer's */
+    eng_send(b, "x");
+    CHECK_EQ(fmq_spin(a, 0), 1);
+    eng_close(b);
+    eng_expect(a, "x");
+    eng_close(a);
+    eng_end(ctx);
+}
+
 /* ---- closing with foreign handles around ---- */
 
 TEST(a_context_shuts_down_while_freed_sockets_linger)

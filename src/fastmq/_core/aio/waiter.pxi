@@ -131,6 +131,11 @@ def turn_number():
     return core_turn.number
 
 
+def turn_spun():
+    """How long receives have spun in the present turn of this thread's loop, ns."""
+    return core_turn.spun
+
+
 cdef inline void turn_is_past(uint64_t number) noexcept:
     if core_turn.number == number:  # no other task has said so
         turn_begins()

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: MIT
+"""Asynchronous receives that look at the network for a moment before they wait."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from loops import in_loops, run, soon, until
+from target import fastmq_only, submodule, zmq
+
+za = submodule("asyncio")
+
+pytestmark = fastmq_only("a name of its own tells how long")
+
+BUDGET = 20_000  # ns in one turn of the loop
+Make = Callable[..., Any]
+
+
+def turn_spun() -> int:
+    from fastmq import _core
+
+    return _core.turn_spun()
+
+
+async def connected(amake: Make, **options: Any) -> tuple[Any, Any]:
+    """A PUSH and a PULL that are connected over tcp."""
+    pull, push = amake(zmq.PULL, **options), amake(zmq.PUSH)
+    port = pull.bind_to_random_port("tcp://127.0.0.1")
+    push.connect(f"tcp://127.0.0.1:{port}")
+    await until("the PULL has a peer", lambda: len(pull.peers()) == 1)
+    return push, pull
+
+
+async def next_turn() -> None:
+    """Goes on in a turn that is known to be another one."""
+    await asyncio.sleep(0)
+    from fastmq import _core
+
+    _core.turn_passed(_core.turn_number())
+
+
+def in_asyncio(test: Callable[..., Any]) -> Callable[..., None]:
+    """Makes a test of a coroutine function in asyncio's own loop, which tells who is ready."""
+
+    def call(amake: Make) -> None:
+        run(test(amake))
+
+    call.__name__ = test.__name__
+    return call
+
+
+@in_loops
+async def test_a_message_that_comes_while_a_receive_spins_is_the_one_it_gets(amake: Make) -> None:
+    push, pull = await connected(amake)
+    for n in range(300):
+        waiting = pull.recv()
+        await soon(push.send(b"%d" % n))
+        assert await soon(waiting) == b"%d" % n
+    waiting = pull.recv()
+    waiting.cancel()
+    await soon(push.send(b"last"))
+    assert await soon(pull.recv()) == b"last"
+
+
+@in_asyncio
+async def test_a_receive_spins_where_nobody_else_is_ready(amake: Make) -> None:
+    push, pull = await connected(amake)
+    await next_turn()
+    before = time.perf_counter_ns()
+    waiting = pull.recv()
+    took = time.perf_counter_ns() - before
+    assert not waiting.done()
+    assert BUDGET <= turn_spun() <= took
+    await soon(push.send(b"x"))
+    assert await soon(waiting) == b"x"
+
+
+@in_asyncio
+async def test_a_receive_does_not_spin_while_others_are_ready(amake: Make) -> None:
+    push, pull = await connected(amake)
+    for _ in range(20):
+        await next_turn()
+        asyncio.get_running_loop().call_soon(lambda: None)
+        waiting = pull.recv()
+        assert turn_spun() == 0
+        await soon(push.send(b"x"))
+        assert await soon(waiting) == b"x"
+
+
+@in_asyncio
+async def test_receives_spin_once_a_turn(amake: Make) -> None:
+    sides = [await connected(amake) for _ in range(5)]
+    await next_turn()
+    waiting = [sides[0][1].recv()]
+    first = turn_spun()
+    assert first >= BUDGET
+    waiting += [pull.recv() for _, pull in sides[1:]]
+    assert turn_spun() == first
+    for push, _ in sides:
+        await soon(push.send(b"x"))
+    assert await soon(asyncio.gather(*waiting)) == [b"x"] * 5
+
+
+@in_asyncio
+async def test_receives_spin_less_and_less_often_in_vain(amake: Make) -> None:
+    push, pull = await connected(amake)
+    spun = 0
+    for _ in range(40):
+        await next_turn()
+        waiting = pull.recv()
+        spun += turn_spun() > 0
+        await asyncio.sleep(0.001)  # longer than a wait that counts as short
+        await soon(push.send(b"x"))
+        assert await soon(waiting) == b"x"
+    assert 1 <= spun <= 7
+
+
+async def least_spun(pull: Any) -> int:
+    """How long a receive spins, at least: what the machine does meanwhile counts, too."""
+    least = 10 * BUDGET
+    for _ in range(20):
+        await next_turn()
+        waiting = pull.recv()
+        if turn_spun():
+            least = min(least, turn_spun())
+        waiting.cancel()
+    return least
+
+
+@in_asyncio
+async def test_others_wait_at_most_30_us_longer(amake: Make) -> None:
+    sides = [await connected(amake) for _ in range(4)]
+    assert min([await least_spun(pull) for _, pull in sides]) < 30_000
+
+
+@in_asyncio
+async def test_spin_us_of_nought_is_never(amake: Make) -> None:
+    _, pull = await connected(amake)
+    pull.spin_us = 0
+    assert await least_spun(pull) < BUDGET // 2
+
+
+@in_asyncio
+async def test_a_receive_that_does_not_wait_does_not_spin(amake: Make) -> None:
+    _, pull = await connected(amake)
+    await next_turn()
+    for options in ({"flags": zmq.DONTWAIT}, {"timeout": 0}):
+        with pytest.raises(zmq.Again):
+            await pull.recv(**options)
+    assert turn_spun() == 0
