@@ -288,8 +288,8 @@ int fmq_flush(fmq_socket *s);
 
 /* Readiness now (FMQ_POLLIN | FMQ_POLLOUT), after looking at the network. */
 int fmq_events(fmq_socket *s);
-/* Writes out what is queued, then waits for something to receive without sleeping, for `limit_ns` or
- * SPIN_US, whichever is less, and not at all while another thread polls the socket. 1: there is
+/* Writes out what is queued, then waits for something to receive without sleeping, for `limit_ns`
+ * or SPIN_US, whichever is less, and not at all while another thread polls the socket. 1: there is
  * something, 0: not, or a negative errno. */
 int fmq_spin(fmq_socket *s, uint32_t limit_ns);
 /* Waits for one of `events`; returns the mask or a negative errno (0 on timeout). */
