@@ -267,10 +267,11 @@ static bool link_pending(const struct link *l)
     return k->ops->pending && k->ops->pending(k);
 }
 
-static int put_subscription(struct pipe *p, const void *topic, size_t len, bool add)
+/* Of subscriptions and of groups. */
+static int put_nothing(struct pipe *p, const void *name, size_t len, bool add)
 {
     (void)p;
-    (void)topic;
+    (void)name;
     (void)len;
     (void)add;
     return 0; /* there is nobody to be told: what comes is filtered here */
@@ -322,7 +323,8 @@ static const struct link_ops packet_link = {
     .flush = link_flush,
     .resume = resume,
     .pending = link_pending,
-    .put_subscription = put_subscription,
+    .put_subscription = put_nothing,
+    .put_group = put_nothing,
     .end = link_end,
 };
 

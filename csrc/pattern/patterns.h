@@ -23,5 +23,8 @@ extern const struct pattern_ops pattern_gather;
 extern const struct pattern_ops pattern_scatter;
 extern const struct pattern_ops pattern_peer;
 extern const struct pattern_ops pattern_channel;
+extern const struct pattern_ops pattern_radio;
+extern const struct pattern_ops pattern_dish;
+extern const struct pattern_ops pattern_dgram;
 
 #endif

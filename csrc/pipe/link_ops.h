@@ -65,6 +65,8 @@ struct link_ops {
     /* Puts a subscription or its end into `out` as the peer's protocol version wants it. 0 or
      * -ENOMEM. */
     int (*put_subscription)(struct pipe *p, const void *topic, size_t len, bool add);
+    /* The same for a group. */
+    int (*put_group)(struct pipe *p, const void *group, size_t len, bool join);
     /* Ends the connection: closed on purpose, or (`lost`) given up as if the network had lost it.
      */
     void (*end)(struct link *l, bool lost);

@@ -29,14 +29,14 @@ struct cidr {
 /* Taken and read back for programs that set them, and without effect. */
 struct ignored_values {
     uint64_t affinity;
-    int rate, recovery_ivl, multicast_hops, multicast_maxtpdu, multicast_loop;
+    int rate, recovery_ivl, multicast_maxtpdu;
     int in_batch_size, out_batch_size, loopback_fastpath;
 };
 
 struct option_values {
     int64_t maxmsgsize, sndhwm_bytes, rcvhwm_bytes;
     int sndbuf, rcvbuf, linger, reconnect_ivl, backlog, reconnect_ivl_max;
-    int sndhwm, rcvhwm, rcvtimeo, sndtimeo;
+    int sndhwm, rcvhwm, rcvtimeo, sndtimeo, multicast_hops, multicast_loop;
     int tcp_keepalive, tcp_keepalive_cnt, tcp_keepalive_idle, tcp_keepalive_intvl;
     int immediate, ipv6, mechanism, conflate, tos, handshake_ivl, invert_matching;
     int heartbeat_ivl, heartbeat_ttl, heartbeat_timeout, connect_timeout, tcp_maxrt;

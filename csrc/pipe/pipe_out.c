@@ -264,6 +264,35 @@ int pipe_write_control(struct pipe *p, const void *data, size_t len)
     return 0;
 }
 
+/* A byte that says which, and a topic or a group, as a message over a direct link. */
+static int put_direct(struct pipe *p, bool marked, bool add, const void *name, size_t len)
+{
+    struct msg m;
+    uint8_t *data;
+    int rc = msg_init_blob(&m, len + marked, &data);
+    if (rc)
+        return rc;
+    if (marked)
+        data[0] = add ? SUBSCRIBE_BYTE : CANCEL_BYTE;
+    if (len)
+        memcpy(data + marked, name, len);
+    rc = write_direct(p, &m);
+    if (rc)
+        msg_drop(&m);
+    return rc;
+}
+
+/* The same as a command. */
+static int put_command(struct pipe *p, int (*command)(struct pipe *, const void *, size_t, bool),
+                       bool add, const void *name, size_t len)
+{
+    int rc = command(p, name, len, add);
+    if (rc == 0)
+        wrote(p);
+    pipe_account(p);
+    return rc;
+}
+
 int pipe_put_subscription(struct pipe *p, const void *topic, size_t len, bool add)
 {
     if (p->hung_up || !p->ready)
@@ -271,27 +300,18 @@ int pipe_put_subscription(struct pipe *p, const void *topic, size_t len, bool ad
     if (p->direct) {
         /* A peer that is no publisher gets it, too, as libzmq has it: the topic is the message. */
         bool marked = p->peer_type < 0 || type_is_publisher(p->peer_type);
-        struct msg m;
-        uint8_t *data;
-        int rc = msg_init_blob(&m, len + marked, &data);
-        if (rc)
-            return rc;
-        if (marked)
-            data[0] = add ? SUBSCRIBE_BYTE : CANCEL_BYTE;
-        if (len)
-            memcpy(data + marked, topic, len);
-        rc = write_direct(p, &m);
-        if (rc)
-            msg_drop(&m);
-        return rc;
+        return put_direct(p, marked, add, topic, len);
     }
-    if (!p->link)
+    return p->link ? put_command(p, p->link->ops->put_subscription, add, topic, len) : 0;
+}
+
+int pipe_put_group(struct pipe *p, const void *group, size_t len, bool join)
+{
+    if (p->hung_up || !p->ready)
         return 0;
-    int rc = p->link->ops->put_subscription(p, topic, len, add);
-    if (rc == 0)
-        wrote(p);
-    pipe_account(p);
-    return rc;
+    if (p->direct)
+        return put_direct(p, true, join, group, len);
+    return p->link ? put_command(p, p->link->ops->put_group, join, group, len) : 0;
 }
 
 int pipe_write_span(struct pipe *p, const struct outspan *span)

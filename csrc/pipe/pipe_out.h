@@ -69,6 +69,8 @@ void pipe_withdraw(struct pipe *p);
 /* A subscription or its end, as this peer's protocol version wants it (stream); for inproc and old
  * peers an 01/00 message. Not bound by the HWM. Only when p->ready. */
 int pipe_put_subscription(struct pipe *p, const void *topic, size_t len, bool add);
+/* The same for a group that is joined or left: a command, over inproc a 01/00 message. */
+int pipe_put_group(struct pipe *p, const void *group, size_t len, bool join);
 
 /* Fan-out of a message that was framed once, where pipe_takes_spans. 0, -EAGAIN, -ENOMEM. */
 int pipe_write_span(struct pipe *p, const struct outspan *span);

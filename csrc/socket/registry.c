@@ -19,7 +19,8 @@ const struct pattern_ops *pattern_find(int type)
         &pattern_pair,    &pattern_pub,    &pattern_sub,     &pattern_req,    &pattern_rep,
         &pattern_dealer,  &pattern_router, &pattern_pull,    &pattern_push,   &pattern_xpub,
         &pattern_xsub,    &pattern_stream, &pattern_server,  &pattern_client, &pattern_gather,
-        &pattern_scatter, &pattern_peer,   &pattern_channel,
+        &pattern_scatter, &pattern_peer,   &pattern_channel, &pattern_radio,  &pattern_dish,
+        &pattern_dgram,
     };
     for (size_t i = 0; i < sizeof(patterns) / sizeof(patterns[0]); i++) {
         if (patterns[i]->type == type)
@@ -29,7 +30,7 @@ const struct pattern_ops *pattern_find(int type)
 }
 
 static const struct transport_ops *const transports[] = {&transport_tcp, &transport_ipc,
-                                                         &transport_inproc};
+                                                         &transport_inproc, &transport_udp};
 
 #define TRANSPORT_COUNT (sizeof(transports) / sizeof(transports[0]))
 

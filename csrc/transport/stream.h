@@ -14,5 +14,6 @@ int stream_adopted(struct endpoint *ep);
 
 extern const struct transport_ops transport_tcp;
 extern const struct transport_ops transport_ipc;
+extern const struct transport_ops transport_udp;
 
 #endif

@@ -142,6 +142,17 @@ int peer_put_subscription(struct peer *p, struct outq *q, const void *topic, siz
     return outq_put_pair(q, &first, 1, topic, len);
 }
 
+int peer_put_group(struct peer *p, struct outq *q, const void *group, size_t len, bool join)
+{
+    static const char join_name[] = "\4JOIN";
+    static const char leave_name[] = "\5LEAVE";
+    if (p->version_major < 3)
+        return 0;
+    if (join)
+        return outq_put_command(q, join_name, sizeof(join_name) - 1, group, len);
+    return outq_put_command(q, leave_name, sizeof(leave_name) - 1, group, len);
+}
+
 void peer_out_fini(struct peer *p)
 {
     if (p->tx.has_v1_msg)

@@ -22,6 +22,10 @@ void peer_sent(struct peer *p, struct outq *q, size_t n);
  * for 3.1, the 01/00 message otherwise. 0 or -ENOMEM. Only when ready. */
 int peer_put_subscription(struct peer *p, struct outq *q, const void *topic, size_t len, bool add);
 
+/* Queues JOIN or LEAVE; nothing for a peer of a version that has no commands. 0 or -ENOMEM. Only
+ * when ready. */
+int peer_put_group(struct peer *p, struct outq *q, const void *group, size_t len, bool join);
+
 /* ---- for the files of the peer ---- */
 
 void peer_out_fini(struct peer *p);

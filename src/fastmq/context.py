@@ -311,6 +311,27 @@ class Context(_core.Context, Generic[_SocketT]):
     @overload
     def socket(
         self: Context[Socket[bytes]],
+        socket_type: Literal[SocketType.RADIO],
+        socket_class: None = None,
+        **kwargs: Any,
+    ) -> _types.Radio: ...
+    @overload
+    def socket(
+        self: Context[Socket[bytes]],
+        socket_type: Literal[SocketType.DISH],
+        socket_class: None = None,
+        **kwargs: Any,
+    ) -> _types.Dish: ...
+    @overload
+    def socket(
+        self: Context[Socket[bytes]],
+        socket_type: Literal[SocketType.DGRAM],
+        socket_class: None = None,
+        **kwargs: Any,
+    ) -> _types.Dgram: ...
+    @overload
+    def socket(
+        self: Context[Socket[bytes]],
         socket_type: Literal[SocketType.PEER],
         socket_class: None = None,
         **kwargs: Any,

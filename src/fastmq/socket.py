@@ -666,6 +666,41 @@ class Channel(_BothWays):
     _type = SocketType.CHANNEL
 
 
+class Radio(_Publishes):
+    """Sends each message to the peers that joined its group: send(data, group="weather").
+
+    Peers: DISH. A message has one part and belongs to one group, of at most 255 bytes, "" by
+    default. Never waits: a peer whose queue is full misses the message, as with Pub. Over udp a
+    RADIO connects, every message is a datagram to the address, whatever its group, and what none
+    carries raises ZMQError(EMSGSIZE). wait_for_subscribers waits for peers of a group. Receiving
+    raises ZMQError(ENOTSUP).
+    """
+
+    _type = SocketType.RADIO
+
+
+class Dish(_Joins):
+    """Receives the messages of the groups that it joined; a group is matched as a whole.
+
+    Peers: RADIO. join(group) and leave(group); joining twice, or leaving what was not joined,
+    raises ZMQError(EINVAL). recv(copy=False) gives a Frame with .group. Over udp a DISH binds, and
+    hears any number of RADIOs. Sending raises ZMQError(ENOTSUP).
+    """
+
+    _type = SocketType.DISH
+
+
+class Dgram(_BothWays):
+    """UDP as it is: every message is [address, body], a datagram from or to that address.
+
+    Peers: any UDP program. Binds to one udp address. The address is b"1.2.3.4:5" or b"[::1]:5";
+    a received one ends in a NUL, as libzmq has it, and may be sent to as it is. Another number of
+    parts raises ZMQError(EINVAL), a body that no datagram carries ZMQError(EMSGSIZE).
+    """
+
+    _type = SocketType.DGRAM
+
+
 _core.set_library_verbs(Socket)
 
 SOCKET_CLASSES: dict[int, type[Socket[Any]]] = {
@@ -687,18 +722,24 @@ SOCKET_CLASSES: dict[int, type[Socket[Any]]] = {
     SocketType.SCATTER: Scatter,
     SocketType.PEER: PeerSocket,
     SocketType.CHANNEL: Channel,
+    SocketType.RADIO: Radio,
+    SocketType.DISH: Dish,
+    SocketType.DGRAM: Dgram,
 }
 
 __all__ = [
     "Channel",
     "Client",
     "Dealer",
+    "Dgram",
+    "Dish",
     "Gather",
     "Pair",
     "PeerSocket",
     "Pub",
     "Pull",
     "Push",
+    "Radio",
     "Rep",
     "Req",
     "Router",
