@@ -33,7 +33,10 @@
     X(THREAD, EAGAIN)                                                                              \
     X(RESOLVE, EAGAIN)                                                                             \
     X(IFADDRS, ENOBUFS)                                                                            \
-    X(RANDOM, EINTR, ENOSYS)
+    X(RANDOM, EINTR, ENOSYS)                                                                       \
+    X(SHM_CREATE, EMFILE, ENOMEM, ENOSYS)                                                          \
+    X(SHM_SIZE, ENOMEM, ENOSPC)                                                                    \
+    X(SHM_MAP, ENOMEM)
 
 /* What no system call that is made rightly answers: others have closed our descriptors. These are
  * counted by sys_fail_call alone. */

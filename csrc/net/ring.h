@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A ring of bytes from one process to another: one writer, one reader, memory that both have mapped
+ * (os/shm.h). The other process is not trusted with this one: what it writes into the shared part
+ * is read once, checked and then used, and each side goes by its own copy of its own place. The
+ * worst that the other side can do is to write other bytes than it meant to, or to be silent.
+ *
+ * Nobody makes a system call while both sides are busy. A side that is about to sleep says so in
+ * the shared part and looks once more; the other one finds that and rings (`ring_wants_bell`). All
+ * steps of that are sequentially consistent, so one of the two sees the other.
+ *
+ * One thread may read while another writes; nothing here takes a lock.
+ */
+#ifndef NET_RING_H
+#define NET_RING_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#define RING_LINE 64 /* bytes: what two processors do not write to at the same time */
+
+/* In shared memory. Places are counts of bytes since the beginning. Zeroed memory is an empty ring.
+ */
+struct ring_shared {
+    _Alignas(RING_LINE) _Atomic uint64_t written; /* by the writer */
+    _Alignas(RING_LINE) _Atomic uint64_t read;    /* by the reader */
+    _Alignas(RING_LINE) _Atomic uint32_t reader_sleeps;
+    _Alignas(RING_LINE) _Atomic uint32_t writer_sleeps;
+};
+
+/* This process's end of a ring. */
+struct ring_reader {
+    struct ring_shared *shared;
+    const uint8_t *data; /* mapped twice in a row */
+    size_t size;
+    uint64_t read;    /* our own place */
+    uint64_t written; /* the writer's, at the last look */
+    bool armed;       /* `reader_sleeps` is set: the writer rings */
+};
+
+struct ring_writer {
+    struct ring_shared *shared;
+    uint8_t *data;
+    size_t size;
+    uint64_t written;
+    uint64_t read;
+};
+
+/* `size` is a power of two, `data` the memory mapped twice. The ring is new: nobody has used it. */
+void ring_reader_init(struct ring_reader *r, struct ring_shared *shared, const void *data,
+                      size_t size);
+void ring_writer_init(struct ring_writer *w, struct ring_shared *shared, void *data, size_t size);
+
+/* ---- the reader ---- */
+
+/* Takes up to `len` bytes. How many, -EAGAIN when there are none, or -EPROTO: the writer's place is
+ * impossible. *bell: the writer waits for room and is to be woken. */
+ssize_t ring_read(struct ring_reader *r, void *buf, size_t len, bool *bell);
+/* 1: ring_read would give something or fail. 0: not now. */
+int ring_readable(const struct ring_reader *r);
+/* The writer is to ring for what it writes from now on. False: there is something to read, and the
+ * bell stays off. */
+bool ring_reader_arm(struct ring_reader *r);
+
+/* ---- the writer ---- */
+
+/* Puts as much as there is room for. How many bytes, -EAGAIN for none, or -EPROTO: the reader's
+ * place is impossible. After fewer than all the reader rings once half of the ring is free. *bell:
+ * the reader sleeps and is to be woken. */
+ssize_t ring_write(struct ring_writer *w, const struct iovec *iov, int count, bool *bell);
+
+#endif

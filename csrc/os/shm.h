@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Memory that two processes of one host share, and the way to hand it over. What the other process
+ * may do with it is bounded: the memory cannot be made smaller, and is ordinary memory, so that no
+ * access to it can fail. A system that has no such thing answers -ENOTSUP.
+ */
+#ifndef OS_SHM_H
+#define OS_SHM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define SHM_NAME_MAX 48     /* of a meeting point, with its end */
+#define SHM_HOST_MAX 64     /* of the host's id, with its end */
+#define SHM_MESSAGE_MAX 256 /* bytes that go with a descriptor */
+
+/* ---- the memory ---- */
+
+/* Memory of `size` bytes that are 0, which can no more change its size. Its descriptor, registered
+ * (os/net.h), or a negative errno. `size` is a multiple of shm_page(). */
+int shm_create(size_t size);
+/* Takes a descriptor that another process gave: 0 when it is memory as shm_create makes it, of this
+ * size; -EPROTO, or a negative errno. */
+int shm_check(int fd, size_t size);
+size_t shm_page(void);
+
+/* Maps `size` bytes from `offset`. A child of a fork does not have the mapping. 0 or a negative
+ * errno. */
+int shm_map(int fd, size_t offset, size_t size, void **at);
+/* The same twice in a row: what is written behind the end is at the beginning. */
+int shm_map_twice(int fd, size_t offset, size_t size, void **at);
+/* For both: `length` is what was mapped, twice the size of what shm_map_twice mapped. */
+void shm_unmap(void *at, size_t length);
+
+/* ---- handing it over ---- */
+
+/* What tells this host, its present boot and its network from others, as text. 0 or -errno. */
+int shm_host(char text[SHM_HOST_MAX]);
+/* The user whose memory this process may share, and the process. */
+uint32_t shm_user(void);
+uint32_t shm_process(void);
+
+/* A place where other processes of the host can meet this one: a listening descriptor and its name,
+ * which nobody can guess. Descriptor or a negative errno. */
+int shm_listen(char name[SHM_NAME_MAX]);
+/* Who comes: a descriptor, -EAGAIN, or a negative errno. -EACCES: somebody of another user, who was
+ * sent away. */
+int shm_accept(int listen_fd);
+/* What the visitor brought: the length of the message, with *fd the descriptor that came with it
+ * (registered) or -1; 0: it left; -EAGAIN; -EPROTO: too much; or a negative errno. */
+ssize_t shm_receive(int fd, void *message, size_t size, int *memory);
+/* Goes to a meeting point of this user and leaves a message and a descriptor there. 0, -EAGAIN when
+ * it is crowded, -EACCES when it belongs to another user, or a negative errno. Never waits. */
+int shm_hand_over(const char *name, const void *message, size_t len, int memory);
+
+#endif

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: MIT */
+#ifdef __linux__
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+
+#include "os/shm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "os/fdset.h"
+#include "os/net.h"
+#include "os/random.h"
+#include "os/sys.h"
+
+#ifndef TMPFS_MAGIC
+#define TMPFS_MAGIC 0x01021994
+#endif
+
+#define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+#define BACKLOG 64
+/* A message that brings more descriptors than one is refused; these are the most that Linux passes
+ * at once, so none of them is lost sight of. */
+#define FDS_MAX 253
+
+/* ---- the memory ---- */
+
+size_t shm_page(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+int shm_create(size_t size)
+{
+    fdset_lock();
+    int fd = fdset_finish(SYS(SHM_CREATE, memfd_create("fastmq", MFD_CLOEXEC | MFD_ALLOW_SEALING)));
+    if (fd < 0)
+        return fd;
+    if (SYS(SHM_SIZE, ftruncate(fd, (off_t)size)) < 0 || fcntl(fd, F_ADD_SEALS, SEALS) < 0) {
+        int err = errno;
+        net_close(fd);
+        return -err;
+    }
+    return fd;
+}
+
+int shm_check(int fd, size_t size)
+{
+    struct stat st;
+    struct statfs fs;
+    int seals = fcntl(fd, F_GET_SEALS);
+    if (seals < 0 || (seals & (F_SEAL_SHRINK | F_SEAL_GROW)) != (F_SEAL_SHRINK | F_SEAL_GROW) ||
+        (seals & F_SEAL_WRITE))
+        return -EPROTO;
+    /* Memory in huge pages has seals, too, but an access to it may fail for want of one. */
+    if (fstatfs(fd, &fs) < 0 || fs.f_type != TMPFS_MAGIC)
+        return -EPROTO;
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size != (off_t)size)
+        return -EPROTO;
+    return 0;
+}
+
+static int map_at(int fd, size_t offset, size_t size, void *wanted, void **at)
+{
+    int flags = MAP_SHARED | (wanted ? MAP_FIXED : 0);
+    void *p = SYS_FAULT(SHM_MAP)
+                  ? MAP_FAILED
+                  : mmap(wanted, size, PROT_READ | PROT_WRITE, flags, fd, (off_t)offset);
+    if (p == MAP_FAILED)
+        return -errno;
+    madvise(p, size, MADV_DONTFORK);
+    *at = p;
+    return 0;
+}
+
+int shm_map(int fd, size_t offset, size_t size, void **at)
+{
+    return map_at(fd, offset, size, NULL, at);
+}
+
+int shm_map_twice(int fd, size_t offset, size_t size, void **at)
+{
+    void *place = SYS_FAULT(SHM_MAP)
+                      ? MAP_FAILED
+                      : mmap(NULL, 2 * size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (place == MAP_FAILED)
+        return -errno;
+    int rc = map_at(fd, offset, size, place, at);
+    if (rc == 0)
+        rc = map_at(fd, offset, size, (uint8_t *)place + size, at);
+    if (rc)
+        munmap(place, 2 * size);
+    *at = place;
+    return rc;
+}
+
+void shm_unmap(void *at, size_t length)
+{
+    if (at)
+        munmap(at, length);
+}
+
+/* ---- who and where ---- */
+
+int shm_host(char text[SHM_HOST_MAX])
+{
+    char boot[37] = "";
+    struct stat st;
+    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    ssize_t n = read(fd, boot, sizeof(boot) - 1);
+    close(fd);
+    if (n != (ssize_t)sizeof(boot) - 1 || stat("/proc/self/ns/net", &st) < 0)
+        return -EIO;
+    snprintf(text, SHM_HOST_MAX, "%s/%lu", boot, (unsigned long)st.st_ino);
+    return 0;
+}
+
+uint32_t shm_user(void)
+{
+    return (uint32_t)geteuid();
+}
+
+uint32_t shm_process(void)
+{
+    return (uint32_t)getpid();
+}
+
+/* ---- the meeting point ---- */
+
+static socklen_t abstract(struct sockaddr_un *un, const char *name)
+{
+    memset(un, 0, sizeof(*un));
+    un->sun_family = AF_UNIX;
+    size_t len = strlen(name);
+    if (len > sizeof(un->sun_path) - 1)
+        len = sizeof(un->sun_path) - 1;
+    memcpy(un->sun_path + 1, name, len);
+    return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + len);
+}
+
+int shm_listen(char name[SHM_NAME_MAX])
+{
+    uint8_t random[16];
+    struct sockaddr_un un;
+    random_bytes(random, sizeof(random));
+    int at = snprintf(name, SHM_NAME_MAX, "fastmq-");
+    for (size_t i = 0; i < sizeof(random); i++)
+        at += snprintf(name + at, SHM_NAME_MAX - (size_t)at, "%02x", random[i]);
+    socklen_t len = abstract(&un, name);
+    int fd = net_socket(AF_UNIX, SOCK_SEQPACKET);
+    if (fd < 0)
+        return fd;
+    if (SYS(BIND, bind(fd, (const struct sockaddr *)&un, len)) < 0 ||
+        SYS(LISTEN, listen(fd, BACKLOG)) < 0) {
+        int err = errno;
+        net_close(fd);
+        return -err;
+    }
+    return fd;
+}
+
+/* True when the process at the other end is of this user. */
+static bool is_own(int fd)
+{
+    uint32_t pid, uid, gid;
+    return net_peer_cred(fd, &pid, &uid, &gid) == 0 && uid == shm_user();
+}
+
+int shm_accept(int listen_fd)
+{
+    int fd = net_accept(listen_fd, NULL);
+    if (fd >= 0 && !is_own(fd)) {
+        net_close(fd);
+        return -EACCES;
+    }
+    return fd;
+}
+
+/* The descriptors of a message: the only one stays, and is registered; of several none does. Their
+ * number, or -ENOMEM. The set's lock is held. */
+static int take_fds(struct msghdr *msg, int *memory)
+{
+    int count = 0;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+            continue;
+        size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < n; i++, count++) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
+            if (count == 0) {
+                *memory = fd;
+                continue;
+            }
+            close(fd);
+        }
+    }
+    if (count > 1) {
+        close(*memory);
+        *memory = -1;
+    }
+    if (count == 1 && fdset_note(*memory) < 0) {
+        close(*memory);
+        *memory = -1;
+        return -ENOMEM;
+    }
+    return count;
+}
+
+ssize_t shm_receive(int fd, void *message, size_t size, int *memory)
+{
+    struct iovec iov = {message, size};
+    union {
+        struct cmsghdr align;
+        char space[CMSG_SPACE(sizeof(int) * FDS_MAX)];
+    } control;
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = control.space,
+                         .msg_controllen = sizeof(control.space)};
+    *memory = -1;
+    fdset_lock();
+    ssize_t n = SYS(RECV, recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC));
+    int err = n < 0 ? errno : 0;
+    int fds = n < 0 ? 0 : take_fds(&msg, memory);
+    fdset_unlock();
+    if (n < 0)
+        return err == EINTR || err == EWOULDBLOCK ? -EAGAIN : -err;
+    if (fds <= 1 && !(msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
+        return fds < 0 ? fds : n;
+    net_close(*memory);
+    *memory = -1;
+    return -EPROTO;
+}
+
+static int send_with_fd(int to, const void *message, size_t len, int memory)
+{
+    struct iovec iov = {(void *)(uintptr_t)message, len};
+    union {
+        struct cmsghdr align;
+        char space[CMSG_SPACE(sizeof(int))];
+    } control;
+    memset(&control, 0, sizeof(control));
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = control.space,
+                         .msg_controllen = sizeof(control.space)};
+    struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(c), &memory, sizeof(int));
+    if (SYS(SEND, sendmsg(to, &msg, MSG_DONTWAIT | MSG_NOSIGNAL)) < 0)
+        return errno == EINTR ? -EAGAIN : -errno;
+    return 0;
+}
+
+int shm_hand_over(const char *name, const void *message, size_t len, int memory)
+{
+    struct sockaddr_un un;
+    socklen_t un_len = abstract(&un, name);
+    int fd = net_socket(AF_UNIX, SOCK_SEQPACKET);
+    if (fd < 0)
+        return fd;
+    int rc = 0;
+    if (SYS(CONNECT, connect(fd, (const struct sockaddr *)&un, un_len)) < 0)
+        rc = -errno;
+    else if (!is_own(fd))
+        rc = -EACCES;
+    else
+        rc = send_with_fd(fd, message, len, memory);
+    net_close(fd);
+    return rc;
+}
+
+#else
+typedef int shm_linux_unused;
+#endif

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A ring whose other side lies. Input: operations, a byte each, with their arguments behind: bytes
+ * written and read as they should be, and anything at all written into the shared part. Until the
+ * first lie bytes come out as they went in; whatever happens, no access leaves the memory.
+ */
+#include <errno.h>
+
+#include "fuzz.h"
+#include "net/ring.h"
+
+#define SIZE ((size_t)64)
+
+static struct ring_shared shared;
+static struct ring_reader reader;
+static struct ring_writer writer;
+static uint8_t *data; /* twice the size, exactly: what is beyond is found */
+static uint64_t put, got;
+static int lied;
+
+static uint8_t value(uint64_t at)
+{
+    return (uint8_t)(at * 31 + (at >> 8));
+}
+
+/* What memory that is mapped twice does by itself: a byte in one half is in the other, too. */
+static void mirror(uint64_t from, uint64_t n)
+{
+    for (uint64_t i = 0; i < n; i++) {
+        size_t at = (size_t)((from + i) % SIZE);
+        CHECK(data[at] == value(put + i) || data[at + SIZE] == value(put + i));
+        data[at] = data[at + SIZE] = value(put + i);
+    }
+}
+
+static void write_some(struct input *in)
+{
+    uint8_t bytes[3][100];
+    struct iovec iov[3];
+    size_t total = 0;
+    bool bell;
+    for (int i = 0; i < 3; i++) {
+        size_t len = input_u8(in) % sizeof(bytes[0]);
+        for (size_t k = 0; k < len; k++)
+            bytes[i][k] = value(put + total + k);
+        iov[i] = (struct iovec){bytes[i], len};
+        total += len;
+    }
+    uint64_t from = writer.written;
+    ssize_t n = ring_write(&writer, iov, 3, &bell);
+    uint64_t wrote = writer.written - from;
+    CHECK(wrote <= total);
+    CHECK(n == (ssize_t)wrote || n == -EAGAIN || n == -EPROTO || total == 0);
+    CHECK(lied || n != -EPROTO);
+    if (!lied)
+        mirror(from, wrote);
+    put += wrote;
+    if (!lied)
+        CHECK(put - got <= SIZE);
+}
+
+static void read_some(struct input *in)
+{
+    uint8_t *out = malloc(200);
+    size_t len = 1 + input_u8(in) % 199;
+    bool bell;
+    CHECK(out);
+    ssize_t n = ring_read(&reader, out, len, &bell);
+    CHECK((n > 0 && (size_t)n <= len && (size_t)n <= SIZE) || n == -EAGAIN || n == -EPROTO);
+    if (!lied) {
+        CHECK(n == -EAGAIN ? put == got : n > 0 && (uint64_t)n <= put - got);
+        for (ssize_t i = 0; i < n; i++)
+            CHECK_EQ(out[i], value(got + (uint64_t)i));
+    }
+    if (n > 0)
+        got += (uint64_t)n;
+    free(out);
+}
+
+static uint64_t lie(struct input *in)
+{
+    uint64_t near = input_u8(in) % 2 ? writer.written : reader.read;
+    switch (input_u8(in) % 4) {
+    case 0:
+        return near + input_u16(in);
+    case 1:
+        return near - input_u16(in);
+    case 2:
+        return (uint64_t)0 - input_u16(in);
+    default:
+        return (uint64_t)input_u16(in) << (input_u8(in) % 64);
+    }
+}
+
+static void step(struct input *in)
+{
+    bool armed;
+    switch (input_u8(in) % 8) {
+    case 0:
+    case 1:
+        write_some(in);
+        break;
+    case 2:
+    case 3:
+        read_some(in);
+        break;
+    case 4:
+        armed = ring_reader_arm(&reader);
+        CHECK(lied || armed == (put == got));
+        break;
+    case 5:
+        lied = 1;
+        atomic_store(&shared.written, lie(in));
+        break;
+    case 6:
+        lied = 1;
+        atomic_store(&shared.read, lie(in));
+        break;
+    case 7: /* at any time the other side may say that it sleeps, or that we do not */
+        atomic_store(&shared.writer_sleeps, input_u8(in));
+        atomic_store(&shared.reader_sleeps, input_u8(in));
+        break;
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
+{
+    struct input in = {input, size};
+    data = malloc(2 * SIZE);
+    CHECK(data);
+    memset(data, 0, 2 * SIZE);
+    memset(&shared, 0, sizeof(shared));
+    ring_reader_init(&reader, &shared, data, SIZE);
+    ring_writer_init(&writer, &shared, data, SIZE);
+    put = got = 0;
+    lied = 0;
+    for (int steps = 0; in.left && steps < 1000; steps++)
+        step(&in);
+    free(data);
+    return 0;
+}
