@@ -7,6 +7,9 @@
  * Everything under the socket's lock. Reading and conn_write release it around their system call
  * and mark that with `reading` and `link.writing`: meanwhile no other thread may decode, or close
  * the descriptor.
+ *
+ * Here are the struct and its small change. The rest, each on those before it: conn_end, conn_tick,
+ * conn_write, conn_handshake, conn_read, conn_link (what its pipe asks), conn_new.
  */
 #ifndef NET_CONN_H
 #define NET_CONN_H
@@ -20,19 +23,11 @@
 #include "wire/peer.h"
 
 enum conn_end {
-    CONN_END_NONE,
+    CONN_END_NONE,    /* it goes on */
     CONN_END_LOST,    /* the peer went, or the network: a connecting endpoint tries again */
     CONN_END_BROKEN,  /* peer.failure says why */
     CONN_END_REFUSED, /* by our side, for what the peer is or does */
     CONN_END_CLOSED   /* by the program, to which it is not reported */
-};
-
-/* What an authenticator answers about a peer. */
-enum conn_auth_result {
-    CONN_AUTH_OK,
-    CONN_AUTH_DENIED,    /* code: 300, 400 or 500 */
-    CONN_AUTH_BAD_REPLY, /* code: a PROTO_ZAP_ code */
-    CONN_AUTH_NO_REPLY   /* code: errno */
 };
 
 struct conn {
@@ -74,14 +69,16 @@ struct conn {
     struct security *security; /* its endpoint's */
 };
 
-/* The names of both ends, as accept and connect gave them. The system is not asked again later: it
- * knows nothing more of a connection that was reset. Copied by conn_new. */
-struct conn_ends {
-    const char *local_name;  /* for the monitor */
-    const char *remote_name; /* for the monitor; of a connecter, its endpoint */
-    const char *peer_name;   /* the peer's own address as an endpoint, for peers() */
-    const char *address;     /* what Peer-Address says, and what ZAP is asked about */
-};
+static inline struct conn *conn_of(struct link *l)
+{
+    return LIST_ENTRY(l, struct conn, link);
+}
+
+/* Ended: nothing but its descriptor may be left of it. */
+static inline bool conn_is_over(const struct conn *c)
+{
+    return c->over;
+}
 
 /* The kernel takes no more now, and the peer still reads. */
 static inline bool conn_waits_to_write(const struct conn *c)
@@ -89,31 +86,49 @@ static inline bool conn_waits_to_write(const struct conn *c)
     return c->link.blocked && !c->half_closed;
 }
 
-/* Takes over the descriptor and the stream over it (NULL: none), also on failure. `pipe` on
- * connecting sockets. NULL: no memory. */
-struct conn *conn_new(struct conn_set *s, struct endpoint *ep, int fd, struct stream *stream,
-                      struct pipe *pipe, const struct conn_ends *ends);
-/* Its pipe's reader made room. */
-void conn_resume(struct conn *c);
-/* Tries to read once without the poller: what the spinning wait does. Reads until `until` (clock)
- * or there is mail or a stop code. True when something happened. */
-bool conn_spin(struct conn *c, uint64_t until);
-/* Ends the connection, at once or when the thread in a system call on it returns. */
-void conn_end(struct conn *c, enum conn_end how, int error);
-/* The program ends an accepted connection: what is queued goes out before, unless `now`. */
-void conn_close(struct link *l, bool now);
-/* Closes the descriptor of one of set->draining. */
-void conn_drop(struct conn *c);
-/* The program reads no more: nothing is left to do for a peer that does not either. */
-void conn_stop_reading(struct conn *c);
-void conn_write(struct conn *c);
+/* The bytes to be written behind those of the protocol's own. */
+static inline struct outq *conn_out(struct conn *c)
+{
+    return c->pipe ? &c->pipe->out : &c->no_out;
+}
+
+/* Not read: at RCVHWM, while an authenticator is asked about the peer, or for want of memory. */
+static inline bool conn_is_paused(const struct conn *c)
+{
+    return c->zap || c->oom_backoff || (c->pipe && c->pipe->paused);
+}
+
+/* Nothing is to be read before the answer about the peer is there. As long as it has sent nothing
+ * more, readiness can only mean that it left. */
+static inline bool conn_awaits_end(const struct conn *c)
+{
+    return c->zap && !c->oom_backoff && !c->input_waits;
+}
+
+static inline void conn_want_flush(struct conn *c)
+{
+    if (!list_linked(&c->link.flush_node))
+        list_push_back(&c->set->pipes.reactor.flush_list, &c->link.flush_node);
+    c->set->pipes.reactor.work |= WORK_FLUSH;
+}
+
+/* Its pipe's reader made room, or what it waited for has come: it is read on. */
+static inline void conn_resume(struct conn *c)
+{
+    c->resume = true;
+    conn_want_flush(c);
+}
+
 /* True while it has something that LINGER waits for. */
 bool conn_pending(const struct conn *c);
-/* Fills in what is known of the connection and its peer. */
-void conn_describe(const struct conn *c, struct fmq_peer *out);
-/* The answer to a question about the peer has come. `metadata` may be NULL. */
-void conn_auth_done(struct conn *c, enum conn_auth_result result, uint32_t code,
-                    struct meta *metadata);
+/* Something moved on it: of the connections that move least, buffers are given back. */
+void conn_keep_warm(struct conn *c);
 void conn_retire_buffers(struct conn *c);
+/* Something failed for want of memory: the connection rests for a while, and then tries again. */
+void conn_back_off(struct conn *c);
+/* Has the poller wait for what the connection waits for now. */
+void conn_watch(struct conn *c);
+/* Whether a wait may read the set's only connection without the poller: after what bears on it. */
+void conn_update_lone(struct conn_set *s);
 
 #endif

@@ -60,17 +60,6 @@ static inline struct reactor *conn_set_reactor(struct conn_set *s)
 
 /* pipe_set_init has been called. */
 void conn_set_init(struct conn_set *s, const struct conn_listener *listener);
-/* Frees pipes that are done, and connections and endpoints that no thread holds. */
-void conn_set_reap(struct conn_set *s);
-/* True while LINGER has something to wait for. */
-bool conn_set_lingers(struct conn_set *s);
-/* True while a thread is in a write. */
-bool conn_set_writes(struct conn_set *s);
-/* Ends all connections, endpoints and pipes; none may be in a write. */
-void conn_set_end(struct conn_set *s);
-
-/* reactor_ops.read_lone. */
-bool conn_set_read_lone(struct reactor *r, uint64_t until);
 
 static inline void conn_set_event(struct conn_set *s, bool bound, uint32_t event, uint64_t value,
                                   const char *local, const char *remote)

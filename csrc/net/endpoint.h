@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An endpoint: what one bind() or connect() made. A listener accepts connections; a connecter keeps
- * one connection alive, through the resolver, candidate addresses, and waits between attempts.
+ * An endpoint: what one bind() or connect() made. A listener (listener.h) accepts connections; a
+ * connecter (connecter.h) keeps one connection alive, through the resolver, candidate addresses,
+ * and waits between attempts (retry.h). Here is what both are, without what they do.
  */
 #ifndef NET_ENDPOINT_H
 #define NET_ENDPOINT_H
@@ -67,31 +68,30 @@ static inline void endpoint_release_pipe(struct endpoint *ep)
     ep->pipe = NULL;
 }
 
-/* `text`: the endpoint as the program wrote it, "scheme://rest", of that transport. 0 or a negative
- * errno, with a detail. Lock held. */
-int endpoint_bind(struct conn_set *s, const struct transport_ops *tr, const char *text,
-                  const char *rest);
-int endpoint_connect(struct conn_set *s, const struct transport_ops *tr, const char *text,
-                     const char *rest);
-/* unbind and disconnect: ends every endpoint of that name, whichever verb made it. -ENOENT: none.
- * Of a connecter the program wants nothing more, also nothing that is received and unread. */
-int endpoint_end(struct conn_set *s, const struct transport_ops *tr, const char *text,
-                 const char *rest);
-/* The program ends the connection to one peer, whichever side made it, as endpoint_end does. The
- * pipe may be freed by it. */
-void endpoint_end_peer(struct pipe *p);
-/* The connection of a connecter ended; `shaken`: after its handshake; `wrong`: for a wrong answer,
- * which makes the waits longer. */
-void endpoint_conn_lost(struct endpoint *ep, bool shaken, bool retry, bool wrong);
-/* Ends it: a listener at once (with its connections), a connecter when its pipe is flushed or
- * lingered. */
-void endpoint_close(struct endpoint *ep, bool now);
-/* A connecter whose pipe has nothing more to do. */
-void endpoint_settled(struct endpoint *ep);
-/* Fills in its name. */
-void endpoint_describe(const struct endpoint *ep, struct fmq_peer *out);
+/* `ready` and `fire`: what its io and its timer do. NULL: no memory. */
+struct endpoint *endpoint_new(struct conn_set *s, const char *text, bool bound,
+                              void (*ready)(struct io *io, uint32_t events),
+                              void (*fire)(struct timer *t, uint64_t now));
+/* One that nothing knows of yet; the pipe was released. */
+void endpoint_free(struct endpoint *ep);
 /* Its final form, for LAST_ENDPOINT and the like. 0 or -ENOMEM. */
 int endpoint_rename(struct endpoint *ep, const char *name);
-void endpoint_connected(struct endpoint *ep); /* handshake done: resets the back-off */
+/* Whether the program calls it so: as it wrote it, or in its final form. */
+bool endpoint_is_named(const struct endpoint *ep, const char *text);
+/* Fills in its name. */
+void endpoint_describe(const struct endpoint *ep, struct fmq_peer *out);
+/* Whether the transport carries this type on this side: 0 or -FMQ_ENOCOMPATPROTO, with a detail. */
+int endpoint_check_type(const struct conn_set *s, const struct transport_ops *tr, bool bound);
+/* Makes a pipe that belongs to it, attached. 0 or a negative errno, with a detail. */
+int endpoint_make_pipe(struct endpoint *ep);
+/* Its pipe goes, if there is one: nothing will connect for it any more. */
+void endpoint_end_pipe(struct endpoint *ep);
+/* Closes the listening descriptor, or the one being connected. */
+void endpoint_close_io(struct endpoint *ep);
+/* Of a listener: removes the file that stands for it. */
+void endpoint_remove_files(struct endpoint *ep);
+/* It has nothing more to do: unlinks it from everything and frees it when no thread can be looking
+ * at it any more. Its pipe lives on. */
+void endpoint_discard(struct endpoint *ep);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What carries the bytes of a connection: a plain descriptor, or a stream that stands between the
- * connection and its descriptor (TLS, a WebSocket, a ring in shared memory). conn.c calls the
- * functions below and makes no system call itself; for a plain descriptor (NULL) they are the
+ * connection and its descriptor (TLS, a WebSocket, a ring in shared memory). The connection calls
+ * the functions below and makes no system call itself; for a plain descriptor (NULL) they are the
  * system call, inline.
  *
  * One thread may read while another writes; neither of them holds the reactor's lock then. All

@@ -2,7 +2,7 @@
 /*
  * What a transport is to the endpoints: how to read its addresses and how to make descriptors of
  * them. The rest (accepting, connecting, reconnecting, the protocol) is the same for all stream
- * transports and lives in endpoint.c and conn.c. Transports of packets have no connections: they
+ * transports and lives in this room. Transports of packets have no connections: they
  * open the links of pipes themselves (packets.h). inproc has no descriptors and is a file of its
  * own (transport/inproc.c).
  */

@@ -2,7 +2,8 @@
 /* What messages are addressed by beside their parts: peers by their numbers, groups. */
 #include "base/error.h"
 #include "fastmq.h"
-#include "net/endpoint.h"
+#include "net/connecter.h"
+#include "net/endpoint_close.h"
 #include "pipe/pattern_ops.h"
 #include "socket/registry.h"
 #include "socket/socket.h"

@@ -4,7 +4,9 @@
 #include <errno.h>
 
 #include "net/conn.h"
+#include "net/conn_end.h"
 #include "net/endpoint.h"
+#include "net/endpoint_close.h"
 #include "net/flush.h"
 #include "socket/ctx.h"
 #include "socket/socket.h"

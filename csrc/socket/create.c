@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "net/conn_set_life.h"
 #include "net/flush.h"
 #include "pipe/pipe_life.h"
 #include "reactor/io_thread.h"

@@ -2,7 +2,9 @@
 /* Endpoints as the program names them, and the peers behind them. */
 #include "base/error.h"
 #include "fastmq.h"
-#include "net/endpoint.h"
+#include "net/connecter.h"
+#include "net/endpoint_close.h"
+#include "net/listener.h"
 #include "pipe/pattern_ops.h"
 #include "socket/registry.h"
 #include "socket/socket.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "socket/finish.h"
 
-#include "net/conn_set.h"
+#include "net/conn_set_life.h"
 #include "pipe/budget.h"
 #include "pipe/pattern_ops.h"
 #include "pipe/pipe_life.h"

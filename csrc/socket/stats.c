@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "net/conn.h"
+#include "net/conn_link.h"
 #include "net/endpoint.h"
 #include "net/packets.h"
 #include "pipe/option_ids.h"

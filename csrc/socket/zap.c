@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/bytes.h"
 #include "net/conn.h"
+#include "net/conn_handshake.h"
 #include "net/security.h"
 #include "pipe/option_ids.h"
 #include "pipe/pipe_in.h"

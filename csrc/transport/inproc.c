@@ -609,7 +609,7 @@ static void peer_left(struct inproc_link *l, int side, struct pipe *p)
         return;
     }
     if (p->endpoint)
-        endpoint_settled(p->endpoint);
+        endpoint_discard(p->endpoint);
     pipe_hangup(p);
 }
 

@@ -8,6 +8,8 @@
 
 #include "memstream.h"
 #include "net/conn.h"
+#include "net/conn_new.h"
+#include "net/conn_set_life.h"
 #include "net/flush.h"
 #include "pipe/pattern_ops.h"
 #include "pipe/pipe_in.h"

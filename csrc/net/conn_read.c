@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: MIT */
+#include "net/conn_read.h"
+
+#include "net/conn.h"
+#include "net/conn_end.h"
+#include "net/conn_handshake.h"
+#include "net/conn_tick.h"
+#include "net/conn_write.h"
+#include "net/events.h"
+#include "pipe/pattern_ops.h"
+#include "pipe/pipe_in.h"
+#include "pipe/pipe_out.h"
+
+/* How long a large message that was begun may wait for memory. */
+#define SHORT_OF_MEMORY_NS NS_PER_S
+/* Between two looks at the clock while spinning. */
+#define SPINS_PER_CLOCK 4
+/* Reads from a stream in one go, so that one that always has more does not starve the others. */
+#define READ_ROUNDS 16
+
+/* ---- decoding ---- */
+
+/* Queues a frame for the program; room for it is there. */
+static void take_frame(struct pipe *p, struct msg *m)
+{
+    if (!p || p->hung_up) {
+        msg_drop(m);
+        return;
+    }
+    if (p->counted)
+        p->in_bytes += msg_size(m);
+    msgring_put(&p->in, m);
+}
+
+/* Not read from now on, until conn_resume. */
+static void pause_reading(struct conn *c)
+{
+    if (c->pipe->paused)
+        return;
+    pipe_pause(c->pipe, true);
+    c->short_since = 0; /* a connection that is not read lacks no memory */
+    conn_update_lone(c->set);
+    if (c->peer.heartbeat
+            .ping_gap) /* its PINGs go unread for now, and it must not take us for dead */
+        conn_tick(c, clock_now());
+}
+
+/* The common case in a loop of its own: small frames that count in no limit of bytes. Ends before
+ * any other frame, or without memory; true: at RCVHWM. */
+static bool take_small(struct conn *c, struct pipe *p)
+{
+    uint32_t most = p->in_hwm && !p->conflate ? p->in_hwm : UINT32_MAX;
+    struct msg m;
+    while (p->in.msgs < most && msgring_reserve(&p->in) == 0 && peer_next_small(&c->peer, &m)) {
+        if (p->hung_up)
+            msg_drop(&m);
+        else
+            msgring_put(&p->in, &m);
+    }
+    return p->in.msgs >= most;
+}
+
+/* Decodes what is buffered, up to RCVHWM, RCVHWM_BYTES and what the context may hold. */
+void conn_process(struct conn *c)
+{
+    struct conn_set *s = c->set;
+    struct pipe *p = c->pipe;
+    uint32_t before = p ? p->in.msgs : 0;
+    int rc = 0;
+    if (p && p->rx_paused && c->peer.ready) {
+        pause_reading(c);
+        return;
+    }
+    for (;;) {
+        if (p) {
+            bool full = (p->in_hwm && p->in.msgs >= p->in_hwm && !p->conflate) ||
+                        (p->counted && pipe_in_full(p));
+            /* Unread messages of a connection before keep no handshake up. */
+            if (full && c->peer.ready) {
+                pause_reading(c);
+                rc = 0;
+                break;
+            }
+            if (!p->counted && take_small(c, p) && c->peer.ready)
+                continue;
+            rc = msgring_reserve(&p->in);
+            if (rc)
+                break;
+        }
+        struct peer_event ev;
+        rc = peer_next(&c->peer, &ev);
+        if (rc != 1)
+            break;
+        switch (ev.kind) {
+        case PEER_EV_READY:
+            rc = conn_on_ready(c);
+            if (rc) {
+                /* Out of memory passes; a refused peer comes no better a second time. */
+                conn_end(c, rc == -ENOMEM ? CONN_END_LOST : CONN_END_REFUSED, -rc);
+                return;
+            }
+            p = c->pipe;
+            before = p->in.msgs;
+            break;
+        case PEER_EV_FRAME:
+            take_frame(p, &ev.msg);
+            break;
+        case PEER_EV_AUTH:
+            conn_authenticate(c);
+            break;
+        default:
+            if (p && !p->hung_up && s->pipes.ops->command) {
+                pipe_arrived(p, before); /* what came before it */
+                s->pipes.ops->command(&s->pipes, p, ev.kind, ev.data, ev.len);
+                before = p->in.msgs;
+                reactor_notify(conn_set_reactor(s));
+            }
+        }
+        if (p && p->rx_paused && c->peer.ready) {
+            pause_reading(c);
+            rc = 0;
+            break;
+        }
+    }
+    if (p && p->conflate) {
+        while (p->in.msgs > 1) {
+            pipe_skip(p);
+            p->msgs_in++;
+            pipe_count_drops(p, 1);
+        }
+    }
+    if (p) {
+        if (!conn_is_over(c))
+            conn_keep_warm(c);
+        pipe_account(p);
+        pipe_arrived(p, before);
+    }
+    if (p && p->misfit && !c->misfit_reported) { /* once a connection: there may be many */
+        c->misfit_reported = true;
+        conn_set_event(s, c->bound, EVENT_PROTOCOL_VIOLATION, PROTO_WRONG_PARTS, c->local_name,
+                       c->remote_name);
+    }
+    if (conn_is_over(c)) /* its time was up when reading was paused */
+        return;
+    /* A PING with a TTL sets a deadline that the timer does not know of yet. */
+    uint64_t ttl = c->peer.heartbeat.ttl_deadline;
+    if (ttl != CLOCK_NEVER && (!c->timer.node.linked || ttl < c->timer.node.key))
+        timer_set(conn_set_reactor(s), &c->timer, ttl);
+    if (rc == -ENOMEM)
+        conn_back_off(c); /* what was received waits where it is */
+    if (rc == -EPROTO)
+        conn_break_off(c);
+    else if (peer_wants_write(&c->peer, conn_out(c)) && !c->link.blocked && !c->link.writing) {
+        c->link.flush_pending = true; /* handshake commands, PONG */
+        conn_want_flush(c);
+    }
+}
+
+/* Reading again: what is buffered comes first. */
+static void go_on(struct conn *c)
+{
+    c->resume = false;
+    if (c->pipe)
+        pipe_pause(c->pipe, false);
+    if (!c->was_ready) /* heartbeats count from now on, however long the answer took */
+        peer_recv_done(&c->peer, 0, clock_now());
+    conn_process(c);
+    if (conn_is_over(c))
+        return;
+    conn_watch(c);
+    if (!conn_is_paused(c))
+        conn_update_lone(c->set);
+}
+
+/* ---- reading ---- */
+
+/* Where to read to. False: no memory. A large body that finds none for long is given up with its
+ * connection, as one above MAXMSGSIZE would be: what it has taken may be just what is missing. */
+static bool recv_buf(struct conn *c, uint8_t **buf, size_t *len)
+{
+    if (peer_recv_buf(&c->peer, buf, len) == 0) {
+        c->short_since = 0;
+        return true;
+    }
+    uint64_t now = clock_now();
+    if (!c->short_since)
+        c->short_since = now;
+    if (c->peer.rx.big.blob && now - c->short_since > SHORT_OF_MEMORY_NS)
+        conn_end(c, CONN_END_LOST, ENOMEM);
+    else
+        conn_back_off(c);
+    return false;
+}
+
+/* The result of a read of n bytes. */
+static void received(struct conn *c, ssize_t n)
+{
+    if (conn_is_over(c))
+        return;
+    if (n > 0) {
+        c->bytes_in += (uint64_t)n;
+        peer_recv_done(&c->peer, (size_t)n, clock_now());
+    }
+    if (c->resume)
+        go_on(c); /* conn_flush left it to this read, which may have found nothing */
+    else if (n > 0)
+        conn_process(c);
+    /* Paused, it sees the end again when reading goes on. */
+    if (n <= 0 && n != -EAGAIN && !conn_is_over(c) && !conn_is_paused(c))
+        conn_end(c, CONN_END_LOST, n == 0 ? 0 : (int)-n);
+}
+
+static void read_once(struct conn *c)
+{
+    struct conn_set *s = c->set;
+    uint8_t *buf;
+    size_t len;
+    if (c->reading || !recv_buf(c, &buf, &len))
+        return;
+    c->reading = true;
+    mutex_unlock(&s->pipes.reactor.lock);
+    ssize_t n = stream_read(c->stream, c->io.fd, buf, len);
+    mutex_lock(&s->pipes.reactor.lock);
+    c->reading = false;
+    received(c, n);
+}
+
+/* What the stream holds and its descriptor does not show. */
+static void read_pending(struct conn *c)
+{
+    for (int i = 0;
+         stream_pending(c->stream) && !conn_is_over(c) && !c->reading && !conn_is_paused(c); i++) {
+        if (i == READ_ROUNDS) { /* others have their turn; conn_flush goes on with it */
+            conn_resume(c);
+            return;
+        }
+        read_once(c);
+    }
+}
+
+void conn_ready(struct io *io, uint32_t events)
+{
+    struct conn *c = LIST_ENTRY(io, struct conn, io);
+    if (c->stream) /* which readiness means what is the stream's to know */
+        events |= POLLER_IN | (c->link.blocked ? POLLER_OUT : 0);
+    if (events & POLLER_OUT) {
+        conn_write(c);
+        if (conn_is_over(c))
+            return;
+    }
+    if (!(events & (POLLER_IN | POLLER_ERR)))
+        return;
+    if (conn_is_paused(c)) {
+        /* At RCVHWM: TCP pushes back. A peer that is gone is noticed when reading goes on. */
+        int n = conn_awaits_end(c) ? stream_peek(c->stream, c->io.fd) : 1;
+        if (n == 0 || (n < 0 && n != -EAGAIN)) {
+            conn_end(c, CONN_END_LOST, -n);
+            return;
+        }
+        c->input_waits = n > 0;
+        conn_watch(c);
+        return;
+    }
+    read_once(c);
+    if (c->stream)
+        read_pending(c);
+}
+
+bool conn_spin(struct conn *c, uint64_t until)
+{
+    struct conn_set *s = c->set;
+    uint8_t *buf;
+    size_t len;
+    if (c->reading || conn_is_paused(c) || conn_is_over(c) || !recv_buf(c, &buf, &len))
+        return false;
+    c->reading = true;
+    mutex_unlock(&s->pipes.reactor.lock);
+    ssize_t n;
+    for (unsigned i = 0;; i++) {
+        n = stream_read(c->stream, c->io.fd, buf, len);
+        if (n != -EAGAIN || !until)
+            break;
+        if (atomic_load_explicit(&s->pipes.reactor.mailbox, memory_order_relaxed) ||
+            atomic_load_explicit(&s->pipes.reactor.stop, memory_order_relaxed))
+            break;
+        cpu_relax();
+        if (i % SPINS_PER_CLOCK == 0 && clock_now() >= until)
+            break;
+    }
+    mutex_lock(&s->pipes.reactor.lock);
+    c->reading = false;
+    received(c, n);
+    if (c->stream)
+        read_pending(c);
+    return n != -EAGAIN;
+}
+
+/* ---- the flush list ---- */
+
+bool conn_flush(struct link *l, bool flush)
+{
+    struct conn *c = conn_of(l);
+    if (conn_is_over(c))
+        return false;
+    if (c->resume && !c->reading) { /* else the thread that reads goes on with it */
+        go_on(c);
+        if (c->stream)
+            read_pending(c);
+        if (conn_is_over(c))
+            return false;
+    }
+    if (c->link.writing || c->link.blocked)
+        c->link.flush_pending = false; /* the thread that writes, or the poller, sees to the rest */
+    if (c->link.flush_pending) {
+        if (!flush && c->peer.ready && !(c->pipe && flush_is_due(&c->pipe->out)))
+            return true;
+        conn_write(c);
+        if (c->stream)
+            read_pending(c); /* a write may have met what the peer sent */
+    }
+    return c->resume && !c->reading && !conn_is_over(c);
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+/* A connection writes. */
+#ifndef NET_CONN_WRITE_H
+#define NET_CONN_WRITE_H
+
+struct conn;
+
+/* Writes what is queued until the kernel takes no more. Releases the lock meanwhile; may end the
+ * connection. Nothing while another thread writes. */
+void conn_write(struct conn *c);
+
+#endif
