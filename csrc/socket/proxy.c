@@ -2,8 +2,12 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/error.h"
 #include "fastmq.h"
 #include "os/clock.h"
+#include "pipe/pattern_ops.h"
+#include "reactor/reactor.h"
+#include "socket/socket.h"
 
 /* Messages moved one way before the other directions and the control socket get their turn. */
 #define BURST 500
@@ -23,6 +27,21 @@ struct lane {
     bool waits_out; /* `to` is full: wait for it instead of reading */
 };
 
+/* A message that the socket does not take, whoever sent it, is dropped: its peer has gone, or it
+ * has several parts and the socket's messages have one. */
+static bool does_not_take(fmq_socket *to, uint32_t parts, int rc)
+{
+    return rc == -EHOSTUNREACH || (rc == -EINVAL && parts > 1 && to->net.pipes.ops->single);
+}
+
+static void count_drop(fmq_socket *to)
+{
+    if (reactor_enter(socket_reactor(to)))
+        return;
+    to->net.pipes.drops++;
+    reactor_leave(socket_reactor(to));
+}
+
 static int capture_copy(fmq_socket *capture, const struct parts *p,
                         const struct fmq_proxy_prefix *prefix)
 {
@@ -38,11 +57,16 @@ static int capture_copy(fmq_socket *capture, const struct parts *p,
     for (uint32_t i = 0; i < p->len && rc == 0; i++) {
         struct msg m;
         rc = msg_dup(&m, &p->v[i]);
+        m.routing_id = 0; /* of no peer of the capture socket */
         if (rc == 0 && (rc = parts_push(&copy, &m)) != 0)
             msg_drop(&m);
     }
     if (rc == 0)
         rc = fmq_send(capture, copy.v, copy.len, false, RETRY_MS);
+    if (does_not_take(capture, copy.len, rc)) {
+        count_drop(capture);
+        rc = 0;
+    }
     parts_fini(&copy);
     return rc;
 }
@@ -70,8 +94,12 @@ static int hand_over(struct lane *l, fmq_socket *capture, struct fmq_proxy_state
         l->to_stats[0]++;
         l->to_stats[1] += bytes;
     }
+    if (does_not_take(l->to, state->held.len, rc)) {
+        count_drop(l->to);
+        rc = 0;
+    }
     parts_fini(&state->held);
-    return rc == -EHOSTUNREACH ? 0 : rc; /* a ROUTER whose peer went */
+    return rc;
 }
 
 /* Moves what is there. 0: nothing more now; 1: there may be more; or a negative errno. */
@@ -95,6 +123,8 @@ static int move(struct lane *l, fmq_socket *capture, struct fmq_proxy_state *sta
         }
         l->stats[0]++;
         l->stats[1] += parts_size(p->v, p->len);
+        if (l->from != l->to) /* the number is of a peer of this socket */
+            p->v[0].routing_id = 0;
         if (l->swap_ids && p->len >= 2) {
             struct msg id = p->v[0];
             p->v[0] = p->v[1];
@@ -164,6 +194,13 @@ int fmq_proxy(fmq_socket *front, fmq_socket *back, fmq_socket *capture, fmq_sock
         true, false,
     };
     bool single = front == back;
+    detail_clear();
+    if (capture && capture->net.pipes.ops->single &&
+        (state->prefix_in.data || state->prefix_out.data)) {
+        detail_set("a %s socket has messages of one part, and what it is to get has two",
+                   capture->net.pipes.ops->name);
+        return -EINVAL;
+    }
     if (capture && fmq_closed(capture)) /* nothing waits for it, so nothing else would show it */
         return -ENOTSOCK;
     fmq_pollset *set;

@@ -131,6 +131,68 @@ def test_a_dealer_with_envelopes_is_understood_by_rep(where):
     assert out == b"a\nb\n"
 
 
+def test_messages_of_one_part_are_scattered_and_gathered(where):
+    with Command("gather", "--bind", where, "--count", 3) as gather:
+        run("scatter", "--connect", where, data=b"one\n\nwith\ttab")
+        assert gather.end() == (b"one\n\nwith\ttab\n", "")
+
+
+def test_client_and_server_talk_both_ways_by_number(where):
+    with (
+        Command("server", "-b", where) as server,
+        Command("client", "-c", where, "-n", 2, "hello") as client,
+    ):
+        number, text = server.line().split("\t")
+        assert text == "hello" and 0 < int(number) < 2**32
+        server.write(b"%d\tlost\n" % (int(number) % 1000 + 1))
+        assert f"there is no peer {int(number) % 1000 + 1}" in server.line("stderr")
+        server.write(b"nobody\tlost\n")
+        assert "'nobody' is no number of a peer" in server.line("stderr")
+        server.write(b"alone\n")
+        assert "not NUMBER, delimiter, MESSAGE" in server.line("stderr")
+        server.write(f"{number}\twelcome\n{number}\t\n".encode())
+        assert client.end()[0] == b"welcome\n\n"
+        server.signal(signal.SIGINT)
+        server.end(status=130)
+
+
+def test_numbers_stand_in_json_as_numbers(where):
+    with (
+        Command("server", "-b", where, "-f", "json") as server,
+        Command("client", "-c", where, "-f", "json", "-n", 1, '{"a":[1]}') as client,
+    ):
+        number, value = json.loads(server.line())
+        assert isinstance(number, int) and value == {"a": [1]}
+        for wrong in (b"[1]\n", b"7\n", b"{\n", b'["x", 1]\n', b"[1,2,3]\n"):
+            server.write(wrong)
+            assert "is left out: " in server.line("stderr")
+        server.write(json.dumps([number, "grün"]).encode() + b"\n")
+        assert client.end()[0] == '"grün"\n'.encode()
+
+
+def test_a_peer_speaks_first_to_whom_it_connects_to(where):
+    with (
+        Command("peer", "-b", where, "-f", "hex") as one,
+        Command("peer", "-c", where, "-n", 1) as other,
+    ):
+        other.write(b"#2\tlost\n#1\thi\n")
+        assert "there is no peer #2" in other.line("stderr")
+        number, text = one.line().split("\t")
+        assert text == "6869"
+        one.write(f"{number}\t00ff\n".encode())
+        number, text = other.end(status=1)[0].split(b"\t")
+        assert number.isdigit() and text == b"\0\xff\n"
+
+
+def test_a_channel_goes_both_ways(where):
+    with (
+        Command("channel", "-b", where, "-n", 1, "from the one") as one,
+        Command("channel", "-c", where, "-n", 1, "from the other") as other,
+    ):
+        assert one.end()[0] == b"from the other\n"
+        assert other.end()[0] == b"from the one\n"
+
+
 def test_several_endpoints(tmp_path):
     a, b = f"ipc://{tmp_path}/a", f"ipc://{tmp_path}/b"
     with Command("pull", "-b", a, "-b", b, "-n", 2) as pull:
@@ -488,6 +550,10 @@ def test_who_is_refused_for_good_does_not_wait_for_ever(where):
         (["push", "-c", "ipc://x", "-f", "json", "{"], "not JSON: '{'", 2),
         (["push", "-c", "ipc://x", "--file", "/no/such"], "/no/such: No such file", 1),
         (["router", "-b", "ipc://*", "alone"], "NAME MESSAGE", 2),
+        (["server", "-b", "ipc://*", "1"], "a SERVER sends to whom? Give NUMBER MESSAGE", 2),
+        (["server", "-b", "ipc://*", "0", "x"], "'0' is no number of a peer", 2),
+        (["peer", "-b", "ipc://*", "1", "x", "y"], "not NUMBER and MESSAGE", 2),
+        (["scatter", "-b", "ipc://*", "-m", "x"], "unrecognized arguments: -m", 2),
         (["rep", "-b", "ipc://*", "a", "b"], "one answer", 2),
         (["rep", "-b", "ipc://*", "a", "--exec", "b"], "either", 2),
         (["push", "-c", "ipc://x", "--curve-server", "x"], "--curve-keyfile", 2),

@@ -86,6 +86,44 @@ def every_form_passes() -> None:
         push.close()
 
 
+def a_server_answers_its_clients() -> None:
+    with zmq.Context() as ctx:
+        server, client = pair(ctx, zmq.SERVER, zmq.CLIENT)
+
+        def serve() -> None:
+            for _ in range(50):
+                frame = server.recv(copy=False)
+                server.send(frame)
+                server.send(b"again", routing_id=frame.routing_id)
+
+        serving = gevent.spawn(serve)
+        for i in range(50):
+            client.send(b"%d" % i)
+            assert [client.recv(), client.recv()] == [b"%d" % i, b"again"]
+        serving.get(timeout=SOON)
+        server.close()
+        client.close()
+
+
+def a_full_client_is_waited_for() -> None:
+    with zmq.Context() as ctx:
+        server, client = ctx.socket(zmq.SERVER), ctx.socket(zmq.CLIENT)
+        server.sndhwm = client.rcvhwm = 2
+        server.bind("inproc://numbers")
+        client.connect("inproc://numbers")
+        client.send(b"here")
+        number = server.recv(copy=False).routing_id
+        sending = gevent.spawn(
+            lambda: [server.send(b"%d" % i, routing_id=number) for i in range(50)]
+        )
+        gevent.sleep(0.02)
+        assert not sending.dead
+        assert [client.recv() for _ in range(50)] == [b"%d" % i for i in range(50)]
+        sending.get(timeout=SOON)
+        server.close()
+        client.close()
+
+
 def senders_wait_for_room() -> None:
     with zmq.Context() as ctx:
         pull, push = ctx.socket(zmq.PULL), ctx.socket(zmq.PUSH)

@@ -140,3 +140,28 @@ def test_the_descriptor_is_readable_for_as_long_as_there_is_something(pair: Any)
     pull.recv()
     assert pull.poll(0) == 0
     assert select.select([fd], [], [], 0.01)[0] == []
+
+
+@KINDS
+def test_a_server_answers_frames(kind: str, make: Any) -> None:
+    names, run, lib = backend(kind)
+    server, client = make(zmq.SERVER), make(zmq.CLIENT)
+    server.bind("tcp://127.0.0.1:*")
+    client.connect(server.last_endpoint)
+
+    async def serve() -> None:
+        for _ in range(20):
+            while not server.poll(0):
+                await lib.sleep(0.001)
+            await names["send"](server, server.recv_multipart(copy=False))
+
+    async def main() -> None:
+        with lib.fail_after(SOON):
+            group = lib.open_nursery() if kind == "trio" else lib.create_task_group()
+            async with group as tasks:
+                tasks.start_soon(serve)
+                for i in range(20):
+                    await names["send"](client, [b"%d" % i])
+                    assert await names["recv"](client) == [b"%d" % i]
+
+    run(main)

@@ -159,3 +159,23 @@ def test_conflate_keeps_to_single_parts(make, name):
         peer.send_message(b"a", b"b")
         peer.send_message(b"c")
         assert recv(sock) == b"c"
+
+
+@fastmq_only("makes one of a poller, and warns")
+@pytest.mark.parametrize("name", TYPES)
+def test_a_descriptor_is_given_without_a_warning(make, name):
+    sock = make(kind(name))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert sock.fileno() == sock.get(zmq.FD) >= 0
+
+
+def test_pollers_see_them(pair_of):
+    server, client = pair_of(zmq.SERVER, zmq.CLIENT)
+    poller = zmq.Poller()
+    poller.register(server, zmq.POLLIN)
+    assert poller.poll(0) == []
+    client.send(b"x")
+    assert poller.poll(8000) == [(server, zmq.POLLIN)]
+    assert zmq.select([server], [], [], 8)[0] == [server]
+    assert server.recv() == b"x"

@@ -46,7 +46,7 @@ cdef int fail(int rc) except -1:
 
 
 cdef int fail_send(int rc) except -1:
-    """As fail, of a send: the engine has just said what of the message the type does not take."""
+    """As fail, of a send or a proxy: the engine has just said what the type does not take."""
     if rc == -EINVAL or rc == -EMSGSIZE:
         return fail_detail(rc, None)
     return fail(rc)

@@ -44,4 +44,4 @@ def run_proxy(frontend, backend, capture=None, control=None, bytes prefix_in=Non
         fmq_proxy_end(&state)
     drain()
     if rc < 0:
-        fail(rc)
+        fail_send(rc)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A socket at the terminal: fastmq pub, sub, req, rep, push, pull, dealer and router.
+"""A socket at the terminal: fastmq pub, sub, req, rep, push, pull, dealer, router and so on.
 
 What is sent are arguments or lines, what arrives is printed, a line a message.
 """
@@ -17,11 +17,15 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any, NamedTuple
 
-from fastmq.cli import arguments, formats
+from fastmq.cli import arguments, formats, numbers
 from fastmq.cli.arguments import PASSWORD_VARIABLE
 from fastmq.cli.terminal import FAILURE, OK, TIMED_OUT, USAGE, Notes, Problem
 
-BOTH_WAYS = ("dealer", "router")
+BOTH_WAYS = ("dealer", "router", "client", "server", "channel", "peer")
+ENVELOPES = ("dealer", "router")
+SENDS_ALL = ("pub", "push", "req", "scatter")  # and ends then
+SINGLE = ("scatter", "gather", "channel", "client", "server", "peer")  # messages have one part
+NUMBERED = ("server", "peer")  # and each is led by the number of its peer
 TOGETHER = 1000  # messages received before they are printed, if they are there already
 
 
@@ -123,6 +127,60 @@ PATTERNS = {
         "A line is NAME<TAB>MESSAGE. Names that are not readable are written as 0x and\n"
         "hexadecimal digits. Messages to nobody are told on stderr, and the status is 1.",
     ),
+    "client": Pattern(
+        "Send messages to the servers in turn, and print whatever arrives meanwhile. Ends after "
+        "--count messages arrived, or after --timeout without any.",
+        True,
+        "the next message, a server with room, or for delivery",
+        (
+            "fastmq client --connect tcp://127.0.0.1:5559 --count 1 'hello'",
+            "fastmq client --connect tcp://127.0.0.1:5559 < questions",
+        ),
+    ),
+    "server": Pattern(
+        "Print what arrives, led by the number of the client that sent it; lines that begin with "
+        "such a number are sent to that client.",
+        True,
+        "the next message",
+        ("fastmq server --bind 'tcp://*:5559'",),
+        "A line is NUMBER<TAB>MESSAGE. Messages to nobody are told on stderr, and the status is 1.",
+    ),
+    "scatter": Pattern(
+        "Send each message to one of the peers, in turn: push, with messages of one part.",
+        True,
+        "a peer with room, or for delivery",
+        (
+            "fastmq scatter --connect tcp://127.0.0.1:5560 'do this' 'do that'",
+            "find . -name '*.jpg' | fastmq scatter --bind 'tcp://*:5560'",
+        ),
+    ),
+    "gather": Pattern(
+        "Print what peers scatter: pull, with messages of one part.",
+        False,
+        "the next message",
+        ("fastmq gather --bind 'tcp://*:5560'",),
+    ),
+    "channel": Pattern(
+        "Send messages to the one peer, and print whatever arrives meanwhile. Ends after --count "
+        "messages arrived, or after --timeout without any.",
+        True,
+        "the next message, the peer, or for delivery",
+        (
+            "fastmq channel --bind 'tcp://*:5561'",
+            "fastmq channel --connect tcp://127.0.0.1:5561 --count 1 'hello'",
+        ),
+    ),
+    "peer": Pattern(
+        "Print what arrives, led by the number of the peer that sent it; lines that begin with "
+        "such a number are sent to that peer. The first peer that --connect names is also #1.",
+        True,
+        "the next message",
+        (
+            "fastmq peer --bind 'tcp://*:5562'",
+            "fastmq peer --connect tcp://127.0.0.1:5562 --count 1 '#1' 'hello'",
+        ),
+        "A line is NUMBER<TAB>MESSAGE. Messages to nobody are told on stderr, and the status is 1.",
+    ),
 }
 
 
@@ -174,19 +232,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how messages are written: raw; json (the value, checked); hex (digits); msgpack "
         "(written as JSON)",
     )
-    group.add_argument(
-        "-m",
-        "--multipart",
-        action="store_true",
-        help="the arguments are the parts of one message, or a line holds all parts: between "
-        "delimiters, or in json and msgpack as an array",
-    )
-    group.add_argument(
-        "--delimiter",
-        default="\t",
-        metavar="TEXT",
-        help="what stands between parts, in raw and hex (a TAB)",
-    )
+    if command not in SINGLE:
+        group.add_argument(
+            "-m",
+            "--multipart",
+            action="store_true",
+            help="the arguments are the parts of one message, or a line holds all parts: between "
+            "delimiters, or in json and msgpack as an array",
+        )
+    if command not in SINGLE or command in NUMBERED:
+        what = "the number and the message" if command in NUMBERED else "parts"
+        group.add_argument(
+            "--delimiter",
+            default="\t",
+            metavar="TEXT",
+            help=f"what stands between {what}, in raw and hex (a TAB)",
+        )
     group.add_argument(
         "--no-newline", action="store_true", help="print nothing between raw messages"
     )
@@ -216,7 +277,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             metavar="N",
             help="begin when N peers have subscribed to the topic (1; 0: at once)",
         )
-    if command in BOTH_WAYS:
+    if command in ENVELOPES:
         group.add_argument(
             "--envelope",
             action="store_true",
@@ -229,7 +290,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _count_help(command: str) -> str:
-    if command in ("pub", "push", "req"):
+    if command in SENDS_ALL:
         return "send N messages; those given as arguments begin anew (all there are, once)"
     if command in BOTH_WAYS:
         return "end after N messages arrived (0: when all is sent)"
@@ -251,8 +312,14 @@ def run(options: argparse.Namespace) -> int:
         elif command == "router":
             socket.router_mandatory = 1  # or messages to nobody would get lost in silence
 
+    def connect(socket: Any, endpoint: str) -> None:
+        if command == "peer":
+            talk.connected.append(socket.connect_peer(endpoint))
+        else:
+            socket.connect(endpoint)
+
     kind = fastmq.SocketType[command.upper()]
-    with sockets.opened(options, kind, talk.notes, prepare) as socket:
+    with sockets.opened(options, kind, talk.notes, prepare, connect) as socket:
         try:
             COMMANDS[command](talk, socket)
         except fastmq.Again:
@@ -266,6 +333,7 @@ def _missing(command: str) -> str:
     return {
         "pub": "subscriber",
         "push": "peer with room",
+        "scatter": "peer with room",
         "req": "reply",
         "rep": "request",
     }.get(command, "message")
@@ -281,16 +349,20 @@ class Talk:
         if sys.stdout is None:
             raise Problem("stdout is closed")
         self.out: IO[bytes] = sys.stdout.buffer
+        self.numbered = options.command in NUMBERED
+        self.connected: list[int] = []
+        """PEER: the numbers of the peers that were connected to."""
         named = options.command == "router"
         screen = sys.stdout.isatty()
-        delimiter = os.fsencode(options.delimiter)
+        delimiter = os.fsencode(getattr(options, "delimiter", "\t"))
         if not delimiter:
             raise Problem("--delimiter must not be empty", USAGE)
-        self.format = formats.make(
-            options.format, delimiter, -1 if options.multipart else int(named), named, screen
-        )
+        split = -1 if getattr(options, "multipart", False) else int(named)
+        self.format = formats.make(options.format, delimiter, split, named, screen)
         if isinstance(self.format, formats.Values):
             self.format.unreadable = self.went_wrong
+        if self.numbered:
+            self.format = numbers.Numbered(self.format)
         self._end = b"" if options.no_newline and options.format == "raw" else b"\n"
         envelope = getattr(options, "envelope", False)
         self._empty_at = (1 if named else 0) if envelope else None
@@ -316,7 +388,7 @@ class Talk:
     def messages(self) -> Iterator[list[bytes]]:
         """What is to be sent, not faster than --rate allows."""
         found = self._given() if self.options.message else self._read()
-        if self.options.command in ("pub", "push", "req"):
+        if self.options.command in SENDS_ALL:
             found = itertools.islice(found, self.options.count)
         rate = getattr(self.options, "rate", None)
         start = time.monotonic()
@@ -332,13 +404,15 @@ class Talk:
         --count asks for more."""
         words = [os.fsencode(word) for word in self.options.message]
         lots = [words] if self.format.split else [[word] for word in words]
+        if self.format.named and len(words) < 2:
+            name = "NUMBER" if self.numbered else "NAME"
+            kind = self.options.command.upper()
+            raise Problem(f"a {kind} sends to whom? Give {name} MESSAGE", USAGE)
         try:
             found = [self.format.read(lot) for lot in lots]
         except formats.FormatError as error:
             raise Problem(str(error), USAGE) from None
-        if self.format.named and len(words) < 2:
-            raise Problem("a ROUTER sends to whom? Give NAME MESSAGE", USAGE)
-        again = self.options.command in ("pub", "push", "req") and self.options.count
+        again = self.options.command in SENDS_ALL and self.options.count
         yield from itertools.cycle(found) if again else found
 
     def _read(self) -> Iterator[list[bytes]]:
@@ -404,13 +478,21 @@ class Talk:
                 also[1]()
             if socket in ready:
                 try:
-                    lot = socket.recv_many(
-                        min(left, together), multipart=True, flags=fastmq.DONTWAIT
-                    )
+                    lot = self.received(socket, min(left, together))
                 except fastmq.Again:
                     continue
                 left -= len(lot)
                 yield lot
+
+    def received(self, socket: Any, most: int) -> list[list[bytes]]:
+        """Up to so many messages that are there. Again: none is."""
+        import fastmq
+
+        if not self.numbered:
+            lot: list[list[bytes]] = socket.recv_many(most, multipart=True, flags=fastmq.DONTWAIT)
+            return lot
+        frames = socket.recv_many(most, copy=False, flags=fastmq.DONTWAIT)
+        return [[b"%d" % frame.routing_id, frame.bytes] for frame in frames]
 
 
 def chunks(descriptor: int) -> Iterator[bytes]:
@@ -556,7 +638,10 @@ def send_all(talk: Talk, socket: Any) -> None:
 
     for parts in talk.messages():
         try:
-            socket.send_multipart(parts)
+            if talk.numbered:
+                send_numbered(talk, socket, *parts)
+            else:
+                socket.send_multipart(parts)
         except fastmq.Again:
             raise Problem(
                 f"no peer with room within {talk.options.timeout:g} s", TIMED_OUT
@@ -565,6 +650,14 @@ def send_all(talk: Talk, socket: Any) -> None:
             if error.errno != fastmq.EHOSTUNREACH:
                 raise
             talk.went_wrong(f"there is no peer {formats.shown_name(parts[0]).decode()}")
+
+
+def send_numbered(talk: Talk, socket: Any, number: bytes, part: bytes) -> None:
+    routing_id = numbers.resolved(number, talk.connected)
+    if routing_id is None:
+        talk.went_wrong(f"there is no peer {number.decode()}")
+    else:
+        socket.send(part, routing_id=routing_id)
 
 
 COMMANDS: dict[str, Callable[[Talk, Any], None]] = {
@@ -576,4 +669,10 @@ COMMANDS: dict[str, Callable[[Talk, Any], None]] = {
     "rep": reply,
     "dealer": converse,
     "router": converse,
+    "client": converse,
+    "server": converse,
+    "scatter": push,
+    "gather": receive,
+    "channel": converse,
+    "peer": converse,
 }

@@ -16,7 +16,10 @@ from fastmq.utils.printable import printable_json
 if TYPE_CHECKING:
     from fastmq.cli.events import Happened
 
-TYPES = ("pair", "pub", "sub", "req", "rep", "dealer", "router", "pull", "push", "xpub", "xsub")
+TYPES = (
+    *("pair", "pub", "sub", "req", "rep", "dealer", "router", "pull", "push", "xpub", "xsub"),
+    *("client", "server", "scatter", "gather", "channel", "peer"),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -20,7 +20,10 @@ KINDS = {
     "forwarder": ("xsub", "xpub"),
     "streamer": ("pull", "push"),
 }
-TYPES = ("router", "dealer", "xsub", "xpub", "pull", "push", "pair")
+TYPES = (
+    *("router", "dealer", "xsub", "xpub", "pull", "push", "pair"),
+    *("gather", "scatter", "channel", "server", "client"),
+)
 ENDS = {"frontend": "clients", "backend": "workers"}
 
 

@@ -57,12 +57,13 @@ def opened(
     kind: SocketType,
     notes: Notes | None,
     prepare: Callable[[Any], None] = lambda socket: None,
+    connect: Callable[[Any, str], None] = lambda socket, endpoint: socket.connect(endpoint),
 ) -> Iterator[Any]:
     """The socket of a command with the options of arguments.add_socket, add_endpoints and
     add_security; bound and connected.
 
     notes: is told what happens to it; None: nobody is, and it may be monitored. prepare: is given
-    the socket when it has its options, before it is bound.
+    the socket when it has its options, before it is bound. connect: connects it to an endpoint.
     """
     if not options.bind and not options.connect:
         raise Problem("where? Give an endpoint with --bind or --connect", USAGE)
@@ -84,7 +85,7 @@ def opened(
         set_options(socket, options.option)
         secure(socket, options)
         prepare(socket)
-        attach(socket, options.bind, options.connect, notes)
+        attach(socket, options.bind, options.connect, notes, connect)
         yield socket
         drain(socket, linger, notes)
         if notes and (lost := socket.stats().dropped):
@@ -117,14 +118,20 @@ def drain(socket: Any, linger: float | None, notes: Notes | None) -> None:
         time.sleep(min(0.05, 0.001 + waited / 10))
 
 
-def attach(socket: Any, binds: Iterable[str], connects: Iterable[str], notes: Notes | None) -> None:
+def attach(
+    socket: Any,
+    binds: Iterable[str],
+    connects: Iterable[str],
+    notes: Notes | None,
+    connect: Callable[[Any, str], None] = lambda socket, endpoint: socket.connect(endpoint),
+) -> None:
     """Bind and connect; an address that the system chose is told."""
     for endpoint in binds:
         socket.bind(endpoint)
         if notes and (endpoint.endswith((":*", ":0")) or endpoint == "ipc://*"):
             notes.say(f"bound to {address(socket)}")
     for endpoint in connects:
-        socket.connect(endpoint)
+        connect(socket, endpoint)
 
 
 def address(socket: Any) -> str:

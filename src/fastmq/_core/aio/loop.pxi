@@ -583,7 +583,8 @@ cdef class _SocketWaiters:
 
     cdef _SocketHandle handle
     cdef fmq_socket *s
-    cdef bint addresses     # its messages begin with the id of the peer they are for
+    cdef bint addresses     # each of its messages is for one peer, which may be full by itself
+    cdef bint numbers       # the peer is named by a number beside the message, not in its first part
     cdef _LoopWaiters here  # of the loop that was used last
     cdef list places        # of all loops
     cdef int receiving      # waiters in all queues
@@ -737,7 +738,8 @@ cdef _SocketWaiters waits_of(Socket socket):
     waits = _SocketWaiters()
     waits.handle = socket.handle
     waits.s = socket.s
-    waits.addresses = fmq_socket_type(socket.s) in (FMQ_ROUTER, FMQ_STREAM)
+    waits.numbers = fmq_addressing(socket.s) == FMQ_BY_ROUTING_ID
+    waits.addresses = waits.numbers or fmq_socket_type(socket.s) in (FMQ_ROUTER, FMQ_STREAM)
     waits.places = []
     waits.probe_score = PROBE_BEST // 2
     with cython.critical_section(socket.handle):

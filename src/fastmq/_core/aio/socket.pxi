@@ -293,8 +293,10 @@ cdef class AsyncSocket(Socket):
         waits = self.join()
         place = waits.place_in(loop)
         w.socket = self
-        w.whole = w.kind == SEND_MESSAGE and not w.flags & 2
-        if waits.addresses:
+        w.whole = (w.kind == SEND_MESSAGE or waits.numbers) and not w.flags & 2
+        if waits.numbers:
+            w.peer = number_of(w)
+        elif waits.addresses:
             w.peer = address_of(w.what[0] if w.kind == SEND_MESSAGE and w.what else w.what)
         if not place.must_queue(w):
             try:
@@ -462,6 +464,15 @@ cdef class AsyncSocket(Socket):
     def _end_waits(self):
         """Cancels all that wait for the socket and takes it away from its loops."""
         poll_end(self)
+
+
+cdef object number_of(_Waiter w):
+    """The routing id that a message of one part goes to, or None."""
+    number = w.options[0]
+    part = w.what[0] if w.kind == SEND_MESSAGE and w.what else w.what
+    if number is None and isinstance(part, Frame):
+        return (<Frame>part).m.routing_id
+    return number if isinstance(number, int) else None  # sending says what is wrong with it
 
 
 cdef object address_of(object part):
