@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "reactor/io.h"
 
-#include "reactor/reactor.h"
+#include "reactor/state.h"
+#include "reactor/wake.h"
 
 int io_watch(struct reactor *r, struct io *io, uint32_t interest)
 {

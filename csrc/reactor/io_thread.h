@@ -16,7 +16,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/heap.h"
+#include "base/list.h"
 #include "os/clock.h"
+#include "os/thread.h"
+#include "os/wakeup.h"
 
 /* A reactor that a caller polled is left to it for so long, or for four times the caller's pace:
  * long enough for a caller with hundreds of sockets to come round. One that goes away to compute
@@ -24,15 +28,33 @@
 #define LEASE_MIN_NS (2 * NS_PER_MS)
 #define LEASE_MAX_NS (20 * NS_PER_MS)
 
-struct io_thread;
-struct reactor;
-struct thread_policy;
+/* How long it sleeps between two looks at what is left to it, while there is traffic. */
+#define TICK_NS (150 * NS_PER_US)
 
-/* The processors of `policy` must live as long as the thread. 0 or a negative errno, -FMQ_EMTHREAD
- * among them. */
-int io_thread_create(struct io_thread **out, const char *name, const struct thread_policy *policy);
-/* Ends the thread; every reactor must have been removed. */
-void io_thread_destroy(struct io_thread *d);
+struct reactor;
+
+struct io_thread {
+    struct thread thread;
+    struct mutex lock;
+    struct poller *poller;
+    struct wakeup wake;
+    struct thread_policy policy;
+    char name[40];
+
+    /* under `lock` */
+    struct list reactors;
+    struct list flush;
+    struct list look;
+    uint64_t look_at; /* no reactor on `look` is due before */
+    struct list removed;
+    struct heap deadlines;
+    bool stop;
+    bool ended;
+    bool broken; /* its descriptors are gone: it polls no more and rests */
+    struct wakeup spare;
+    struct cond rest;        /* while it is broken, and when it ends */
+    uint64_t sleeping_until; /* CLOCK_NEVER deep, 0: awake */
+};
 
 uint32_t io_thread_descriptors(const struct io_thread *d);
 
@@ -45,5 +67,15 @@ void io_thread_flush(struct io_thread *d, struct reactor *r, bool urgent);
 void io_thread_deadline(struct io_thread *d, struct reactor *r, uint64_t when);
 /* A caller that slept for long returned: the reactor is looked at again, after the lease. */
 void io_thread_look(struct io_thread *d, struct reactor *r);
+
+/* ---- for the thread itself (io_run.h) ---- */
+
+/* Looks at the reactor after so long, or a little later. */
+void io_thread_look_later(struct io_thread *d, struct reactor *r, uint64_t now, uint64_t delay_ns);
+/* Has the thread come out of its sleep. d->lock held. */
+void io_thread_rouse(struct io_thread *d);
+/* The program has closed descriptors that are not its own: said once, felt by every call on these
+ * sockets. d->lock held. */
+void io_thread_give_up(struct io_thread *d);
 
 #endif

@@ -1,24 +1,23 @@
 /* SPDX-License-Identifier: MIT */
-#include "reactor/loop.h"
-
+/*
+ * The loop adapter (fmq_loop): what one event loop watches for all its sockets. It is a poller that
+ * holds the sockets' pollers, and a list of sockets that are ready in a way that their pollers do
+ * not show (mail, readiness for what is waited for), with one wake-up for the whole list. So many
+ * sockets that become ready at once cost the loop one event, and a message over inproc costs no
+ * system call of its own.
+ *
+ * fmq_loop.lock is a leaf lock. A thread that posts mail does not hold the socket's lock and may
+ * still be in here when the socket has left the adapter and the adapter is freed. So adapters are
+ * reused, and their memory is never given back.
+ */
 #include <stdlib.h>
 
 #include "fastmq.h"
+#include "reactor/loop_list.h"
 #include "reactor/notify.h"
 #include "reactor/reactor.h"
 
 #define LOOP_BATCH 128
-
-struct fmq_loop {
-    struct mutex lock;
-    struct poller *poller;
-    struct wakeup wake;
-    struct list sockets; /* notifier.loop_member; for its user's thread alone */
-    struct list posted;  /* notifier.loop_node */
-    bool signalled;      /* `wake` is readable; under `lock` */
-    unsigned fork_generation;
-    struct fmq_loop *next; /* while it is unused */
-};
 
 static _Atomic(struct fmq_loop *) unused;
 
@@ -102,44 +101,6 @@ int fmq_loop_fd(const fmq_loop *h)
     return poller_fd(h->poller);
 }
 
-void loop_post(struct reactor *r)
-{
-    struct notifier *w = &r->notify;
-    struct fmq_loop *h = atomic_load(&w->loop);
-    if (!h)
-        return;
-    mutex_lock(&h->lock);
-    if (atomic_load(&w->loop) == h && !list_linked(&w->loop_node)) {
-        list_push_back(&h->posted, &w->loop_node);
-        atomic_store_explicit(&w->posted, true, memory_order_relaxed);
-        if (!h->signalled) {
-            h->signalled = true;
-            wakeup_signal(&h->wake);
-        }
-    }
-    mutex_unlock(&h->lock);
-}
-
-void loop_update(struct reactor *r, int events)
-{
-    struct notifier *w = &r->notify;
-    /* The thread that takes it off the list takes this socket's lock after that, and so sees what
-     * is now. */
-    if (atomic_load_explicit(&w->posted, memory_order_relaxed))
-        return;
-    bool changed = (w->loop_events & FMQ_POLLCHANGE) &&
-                   w->loop_seen != atomic_load_explicit(&r->changes, memory_order_relaxed);
-    if (changed || (w->loop_events & events))
-        loop_post(r);
-}
-
-/* Takes a post off the list; h->lock held. */
-static void take_post(struct notifier *w)
-{
-    list_remove(&w->loop_node);
-    atomic_store_explicit(&w->posted, false, memory_order_relaxed);
-}
-
 static int join(struct fmq_loop *h, struct reactor *r, void *data)
 {
     int rc = r->closed ? -ENOTSOCK : poller_add_child(h->poller, r->poller, POLLER_IN, r);
@@ -157,7 +118,7 @@ static void part(struct fmq_loop *h, struct reactor *r)
     poller_del_child(h->poller, r->poller);
     list_remove(&r->notify.loop_member);
     mutex_lock(&h->lock);
-    take_post(&r->notify);
+    loop_take_post(&r->notify);
     atomic_store(&r->notify.loop, NULL);
     mutex_unlock(&h->lock);
     notify_remove(r);
@@ -226,7 +187,7 @@ int fmq_loop_wait(fmq_loop *h, void **ready, int max)
     mutex_lock(&h->lock);
     while (count < max && !list_empty(&h->posted)) {
         struct notifier *w = LIST_ENTRY(h->posted.next, struct notifier, loop_node);
-        take_post(w);
+        loop_take_post(w);
         ready[count++] = w->loop_data;
     }
     if (list_empty(&h->posted)) {

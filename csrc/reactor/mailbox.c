@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "reactor/mailbox.h"
 
-#include "reactor/loop.h"
-#include "reactor/reactor.h"
+#include "reactor/loop_list.h"
+#include "reactor/state.h"
+#include "reactor/wake.h"
 
 void mailbox_post(struct reactor *r, struct cmd *cmd, bool urgent)
 {

@@ -2,8 +2,9 @@
 #include "reactor/notify.h"
 
 #include "fastmq.h"
-#include "reactor/loop.h"
-#include "reactor/reactor.h"
+#include "reactor/loop_list.h"
+#include "reactor/mailbox.h"
+#include "reactor/state.h"
 
 enum { IN, OUT };
 
@@ -23,13 +24,19 @@ static int make_signal(struct reactor *r, int which)
     return w->signal[which].rfd >= 0 ? 0 : wakeup_init(&w->signal[which]);
 }
 
+int notify_make_signals(struct reactor *r, int events)
+{
+    int rc = 0;
+    for (int i = IN; i <= OUT && rc == 0; i++)
+        rc = events & event_of[i] ? make_signal(r, i) : 0;
+    return rc;
+}
+
 int notify_add(struct reactor *r, int events)
 {
-    for (int i = IN; i <= OUT; i++) {
-        int rc = events & event_of[i] ? make_signal(r, i) : 0;
-        if (rc)
-            return rc;
-    }
+    int rc = notify_make_signals(r, events);
+    if (rc)
+        return rc;
     atomic_fetch_add(&r->watchers, 1);
     r->work |= WORK_WATCHED;
     /* What was posted before there was a watcher has signalled nothing. */
@@ -88,9 +95,7 @@ int notify_export_fd(struct reactor *r, int *fd)
 {
     struct notifier *w = &r->notify;
     if (!w->outer) {
-        int rc = make_signal(r, IN);
-        if (rc == 0)
-            rc = make_signal(r, OUT);
+        int rc = notify_make_signals(r, FMQ_POLLIN | FMQ_POLLOUT);
         if (rc == 0)
             rc = poller_create(&w->outer);
         if (rc)
@@ -114,107 +119,6 @@ int notify_export_fd(struct reactor *r, int *fd)
     w->merged = *fd < 0;
     if (w->merged)
         *fd = w->signal[IN].rfd;
-    return 0;
-}
-
-/* The signals that the loop's poller holds for these events. */
-static int loop_signals(int events)
-{
-    return (events & FMQ_POLLIN) | (events & (FMQ_POLLOUT | FMQ_POLLCHANGE) ? FMQ_POLLOUT : 0);
-}
-
-static int loop_make(struct reactor *r)
-{
-    struct notifier *w = &r->notify;
-    int rc = poller_create(&w->own_poller);
-    if (rc)
-        return rc;
-    w->merged = poller_fd(w->own_poller) < 0;
-    if ((rc = make_signal(r, IN)) == 0)
-        rc = poller_add_child(w->own_poller, r->poller, POLLER_IN, r);
-    if (rc) {
-        poller_destroy(w->own_poller);
-        w->own_poller = NULL;
-    }
-    return rc;
-}
-
-/* Makes the loop's poller show `events` instead of what it showed. */
-static int loop_change(struct reactor *r, int events)
-{
-    struct notifier *w = &r->notify;
-    int before = loop_signals(w->own_events);
-    int after = loop_signals(events);
-    int rc = after && after != before ? notify_add(r, after) : 0;
-    if (rc)
-        return rc;
-    if (after != before)
-        notify_want(r, after, true);
-    for (int i = IN; i <= OUT; i++) {
-        if (!(after & ~before & event_of[i]))
-            continue;
-        rc = poller_add(w->own_poller, w->signal[i].rfd, POLLER_IN, r);
-        if (rc) {
-            if (i == OUT && (after & ~before & FMQ_POLLIN))
-                poller_del(w->own_poller, w->signal[IN].rfd);
-            notify_want(r, after, false);
-            notify_remove(r);
-            return rc;
-        }
-    }
-    for (int i = IN; i <= OUT; i++)
-        if (before & ~after & event_of[i])
-            poller_del(w->own_poller, w->signal[i].rfd);
-    if (before && after != before) {
-        notify_want(r, before, false);
-        notify_remove(r);
-    }
-    w->own_events = events;
-    w->own_seen = atomic_load_explicit(&r->changes, memory_order_relaxed);
-    return 0;
-}
-
-int fmq_watch(fmq_socket *s, int events, int *fd)
-{
-    struct reactor *r = reactor_of(s);
-    struct notifier *w = &r->notify;
-    if (r->fork_generation != fork_generation)
-        return -FMQ_EFORKED;
-    mutex_lock(&r->lock);
-    bool first = w->own_events == 0;
-    /* Asking anew hides a change from earlier watchers. */
-    bool hidden = (w->own_events & events & FMQ_POLLCHANGE) &&
-                  w->own_seen != atomic_load_explicit(&r->changes, memory_order_relaxed);
-    int rc = first && r->closed ? -ENOTSOCK : 0;
-    if (rc == 0 && events && !w->own_poller)
-        rc = loop_make(r);
-    if (rc == 0 && w->own_poller)
-        rc = loop_change(r, events);
-    if (rc == 0 && first && events)
-        reactor_ref(r);
-    if (rc == 0 && events)
-        *fd = w->merged ? w->signal[IN].rfd : poller_fd(w->own_poller);
-    if (!r->finished)
-        r->work |= WORK_WATCHED;
-    else if (!first) /* not watched, it holds no descriptors: they may be closed */
-        notify_update(r);
-    reactor_leave(r);
-    if (rc == 0 && !first && !events)
-        reactor_unref(r);
-    return rc == 0 && hidden ? 1 : rc;
-}
-
-int fmq_watch_came(fmq_socket *s)
-{
-    struct reactor *r = reactor_of(s);
-    if (r->fork_generation != fork_generation)
-        return -FMQ_EFORKED;
-    mutex_lock(&r->lock);
-    r->last_use = clock_now();
-    if (!r->polling && !r->finished && atomic_load(&r->wake_set))
-        reactor_drain_wake(r);
-    /* The signals are not set here: the call that follows at once mostly takes what came. */
-    mutex_unlock(&r->lock);
     return 0;
 }
 

@@ -10,38 +10,14 @@
 #ifndef REACTOR_NOTIFY_H
 #define REACTOR_NOTIFY_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 
-#include "base/list.h"
-#include "os/wakeup.h"
-
-struct fmq_loop;
-struct poller;
+struct notifier;
 struct reactor;
 
-struct notifier {
-    struct wakeup signal[2]; /* POLLIN, POLLOUT */
-    unsigned count[2];       /* how many watchers want to see it */
-    unsigned nested;         /* how many poll sets hold the socket's poller in theirs */
-    bool shown[2];
-    bool waits_out;       /* EVENTS last reported to FD's holder: not writable */
-    bool merged;          /* FD is signal[0] alone: the system has no descriptor for a poller */
-    struct poller *outer; /* FD: the socket's poller and both signals in one */
-    struct poller *own_poller; /* fmq_watch: the socket's poller and the signals of own_events */
-    int own_events;
-    unsigned own_seen; /* reactor->changes when FMQ_POLLCHANGE was asked for */
-    /* See loop.h. */
-    _Atomic(struct fmq_loop *) loop; /* changed with the reactor's and the loop's lock */
-    void *loop_data;
-    int loop_events;
-    unsigned loop_seen;
-    struct list loop_member; /* fmq_loop.sockets */
-    struct list loop_node;   /* fmq_loop.posted */
-    atomic_bool posted;      /* loop_node is linked */
-};
-
 void notify_init(struct notifier *w);
+/* Makes the descriptors that show these events, where they are not there yet. 0 or -EMFILE etc. */
+int notify_make_signals(struct reactor *r, int events);
 /* One watcher more, which may come to want these events (FMQ_POLLIN, FMQ_POLLOUT), or one less.
  * Lock held. 0 or -EMFILE etc. */
 int notify_add(struct reactor *r, int events);

@@ -4,6 +4,7 @@
 
 #include "fastmq.h"
 #include "reactor/io_thread.h"
+#include "reactor/notify.h"
 #include "reactor/reactor.h"
 
 /* A thread that waits for another one's polling looks up this often, to let signal handlers run. */

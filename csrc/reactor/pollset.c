@@ -1,65 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * A set of sockets and descriptors to wait on. Registered once, then each wait costs what is ready
- * and not what is registered: items that were ready last time are looked at directly, all others
- * through one poller that holds the sockets' pollers and the descriptors that show their readiness
- * (notify.h). A socket that is looked at directly need not show anything, and does not: showing and
- * hiding costs system calls.
- *
- * A kernel nests only so many pollers in one (epoll: one descriptor is seen through 500, and then
- * no connection can be added to the socket's poller any more). So where many sets have the same
- * socket, the later ones take it into their poller only while a thread waits there, and beyond a
- * second limit look at it from time to time.
- */
+#include "reactor/pollset.h"
+
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/map.h"
 #include "fastmq.h"
 #include "reactor/notify.h"
-#include "reactor/poll.h"
 #include "reactor/reactor.h"
 
-#define BATCH 64
-#define FOLLOWER_SLICE_NS (50 * NS_PER_MS)
-/* So many sets keep a socket's poller in theirs, and so many may have it there while they wait. */
+/* So many sets keep a socket's poller in theirs. */
 #define NESTED_KEPT 64u
-#define NESTED_MAX 400u
-/* A socket that a waiting set cannot take into its poller is looked at this often. */
-#define LOOK_NS (10 * NS_PER_MS)
-
-struct item {
-    struct list node;
-    struct list check;       /* pollset.check */
-    struct list guest;       /* pollset.guests: in the poller only while a thread waits */
-    struct reactor *reactor; /* NULL: a descriptor, or a socket that was closed */
-    const void *key;         /* the handle as registered */
-    int fd;
-    int events;
-    void *data;
-    bool dead;
-    bool nested;       /* its socket's poller and signals are in this set's poller */
-    bool armed;        /* its socket is to show these events by its descriptors (notify.h) */
-    uint64_t reported; /* the last round of a wait that reported it */
-    uint32_t interest;
-};
-
-struct fmq_pollset {
-    struct mutex lock;
-    struct poller *poller;
-    struct list items;
-    struct list check;
-    struct list guests;
-    struct list removed; /* removed while a thread waits */
-    struct map index;    /* &socket or &fd -> item */
-    uint64_t round;      /* counts the looks of all waits */
-    int waiting;
-    bool polling; /* a thread is in the poller */
-    struct spin spin;
-    int spin_us; /* the least SPIN_US of the sockets: longest busy wait; -1: no socket */
-    struct cond back;
-    unsigned fork_generation;
-};
 
 int fmq_pollset_new(fmq_pollset **out)
 {
@@ -104,9 +55,7 @@ static int watch_signals(struct fmq_pollset *p, struct item *it, struct reactor 
     return 0;
 }
 
-/* Takes what shows the socket's readiness into the poller, unless `most` sets have it already (1).
- * 0, 1 or a negative errno. The reactor's lock is held. */
-static int nest(struct fmq_pollset *p, struct item *it, struct reactor *r, unsigned most)
+int pollset_nest(struct fmq_pollset *p, struct item *it, struct reactor *r, unsigned most)
 {
     if (it->nested)
         return 0;
@@ -122,7 +71,7 @@ static int nest(struct fmq_pollset *p, struct item *it, struct reactor *r, unsig
     return rc;
 }
 
-static void unnest(struct fmq_pollset *p, struct item *it, struct reactor *r)
+void pollset_unnest(struct fmq_pollset *p, struct item *it, struct reactor *r)
 {
     if (!it->nested)
         return;
@@ -130,48 +79,6 @@ static void unnest(struct fmq_pollset *p, struct item *it, struct reactor *r)
     unwatch_signals(p, r, it->events);
     it->nested = false;
     r->notify.nested--;
-}
-
-/* The thread is going to sleep in the poller. False: not all sockets could be taken into it. */
-static bool nest_guests(struct fmq_pollset *p)
-{
-    bool all = true;
-    LIST_FOR(n, &p->guests)
-    {
-        struct item *it = LIST_ENTRY(n, struct item, guest);
-        struct reactor *r = it->reactor;
-        if (!r || it->nested)
-            continue;
-        mutex_lock(&r->lock);
-        all &= nest(p, it, r, NESTED_MAX) == 0;
-        mutex_unlock(&r->lock);
-    }
-    return all;
-}
-
-static void unnest_guests(struct fmq_pollset *p)
-{
-    LIST_FOR(n, &p->guests)
-    {
-        struct item *it = LIST_ENTRY(n, struct item, guest);
-        struct reactor *r = it->reactor;
-        if (!r || !it->nested)
-            continue;
-        mutex_lock(&r->lock);
-        unnest(p, it, r);
-        mutex_unlock(&r->lock);
-    }
-}
-
-/* What is not in the poller has to be looked at. */
-static void check_guests(struct fmq_pollset *p)
-{
-    LIST_FOR(n, &p->guests)
-    {
-        struct item *it = LIST_ENTRY(n, struct item, guest);
-        if (!it->nested && !list_linked(&it->check))
-            list_push_back(&p->check, &it->check);
-    }
 }
 
 /* Tells the socket what its watcher wants: `events` instead of `before` (-1: there was none). On
@@ -185,7 +92,7 @@ static int change_watch(struct fmq_pollset *p, struct item *it, struct reactor *
     if (rc == 0 && it->nested)
         rc = watch_signals(p, it, r, events & ~had);
     else if (rc == 0 && before < 0)
-        rc = nest(p, it, r, NESTED_KEPT);
+        rc = pollset_nest(p, it, r, NESTED_KEPT);
     if (rc > 0) {
         list_push_back(&p->guests, &it->guest);
         rc = 0;
@@ -212,13 +119,13 @@ static int change_watch(struct fmq_pollset *p, struct item *it, struct reactor *
     return rc;
 }
 
-static void let_go(struct fmq_pollset *p, struct item *it)
+void pollset_let_go(struct fmq_pollset *p, struct item *it)
 {
     struct reactor *r = it->reactor;
     if (!r)
         return;
     mutex_lock(&r->lock);
-    unnest(p, it, r);
+    pollset_unnest(p, it, r);
     if (it->armed)
         notify_want(r, it->events, false);
     it->armed = false;
@@ -232,7 +139,7 @@ static void item_end(struct fmq_pollset *p, struct item *it)
 {
     if (it->fd >= 0 && it->interest)
         poller_del(p->poller, it->fd);
-    let_go(p, it);
+    pollset_let_go(p, it);
     list_remove(&it->node);
     list_remove(&it->check);
     list_remove(&it->guest);
@@ -437,208 +344,4 @@ int fmq_pollset_remove_fd(fmq_pollset *p, int fd)
         item_end(p, it);
     mutex_unlock(&p->lock);
     return it ? 0 : -EINVAL;
-}
-
-/* The wanted events of a socket now, after a look at the network if none is known of. From then on
- * it shows them by its descriptors if there are none, or if another thread waits here, too. */
-static int look_at_socket(struct fmq_pollset *p, struct item *it)
-{
-    struct reactor *r = it->reactor;
-    int rc = reactor_enter(r);
-    if (rc)
-        return rc;
-    rc = r->ops->events(r) & it->events;
-    if (!rc) {
-        rc = reactor_wait(r, 0);
-        if (rc == 0 || rc == -EAGAIN || rc == -EINTR)
-            rc = r->ops->events(r) & it->events;
-    }
-    bool arm = rc == 0 || p->waiting > 1;
-    if (rc >= 0 && arm != it->armed) {
-        notify_want(r, it->events, arm);
-        it->armed = arm;
-    }
-    reactor_leave(r);
-    return rc;
-}
-
-/* The wanted events of an item now. */
-static int look(struct fmq_pollset *p, struct item *it)
-{
-    if (!it->reactor)
-        return it->fd >= 0 ? it->events & (FMQ_POLLIN | FMQ_POLLOUT) : -ENOTSOCK;
-    int rc = look_at_socket(p, it);
-    if (rc == -ENOTSOCK)
-        let_go(p, it);
-    return rc;
-}
-
-static int from_poller(uint32_t events, int wanted)
-{
-    int out = 0;
-    if (events & POLLER_IN)
-        out |= FMQ_POLLIN;
-    if (events & POLLER_OUT)
-        out |= FMQ_POLLOUT;
-    if (events & POLLER_PRI)
-        out |= FMQ_POLLPRI;
-    if (events & POLLER_ERR)
-        out |= FMQ_POLLERR;
-    return out & (wanted | FMQ_POLLERR);
-}
-
-static int report(struct item *it, uint64_t round, int events, struct fmq_pollevent *out, int n)
-{
-    out[n].data = it->data;
-    out[n].events = events;
-    it->reported = round;
-    return n + 1;
-}
-
-/* The items that may be ready without any descriptor showing it. */
-static int check_known(struct fmq_pollset *p, uint64_t round, struct fmq_pollevent *out, int max,
-                       int *err)
-{
-    int n = 0;
-    struct list todo;
-    list_init(&todo);
-    for (struct list *c; (c = list_pop_front(&p->check));)
-        list_push_back(&todo, c);
-    for (struct list *c; (c = list_pop_front(&todo));) {
-        struct item *it = LIST_ENTRY(c, struct item, check);
-        if (n == max || *err) {
-            list_push_back(&p->check, c);
-            continue;
-        }
-        int rc = look(p, it);
-        if (rc < 0) {
-            *err = rc;
-            list_push_back(&p->check, c);
-        } else if (rc) {
-            n = report(it, round, rc, out, n);
-            list_push_back(&p->check, c);
-        } else if (it->fd >= 0) {
-            list_push_back(&p->check, c);
-        }
-    }
-    return n;
-}
-
-static int check_polled(struct fmq_pollset *p, uint64_t round, struct poller_event *events,
-                        int count, struct fmq_pollevent *out, int n, int max, int *err)
-{
-    for (int i = 0; i < count && n < max && !*err; i++) {
-        struct item *it = events[i].data;
-        if (it->dead || it->reported == round)
-            continue;
-        int rc;
-        if (it->fd >= 0) {
-            rc = from_poller(events[i].events, it->events);
-        } else {
-            rc = look(p, it);
-            if (rc && !list_linked(&it->check)) /* an error is reported again and again, too */
-                list_push_back(&p->check, &it->check);
-        }
-        if (rc < 0)
-            *err = rc;
-        else if (rc)
-            n = report(it, round, rc, out, n);
-    }
-    return n;
-}
-
-/* The poller's events: spins first where that pays. *quick: they came so soon that it does, if they
- * are worth telling. p->polling is set, the lock is not held. */
-static int wait_for_events(struct fmq_pollset *p, struct poller_event *events, uint64_t now,
-                           int64_t timeout, uint64_t budget, bool *quick)
-{
-    if (timeout > 0 && (uint64_t)timeout < budget)
-        budget = (uint64_t)timeout;
-    uint64_t spun = now;
-    int count;
-    if (budget && spin_pays(&p->spin)) {
-        while ((count = poller_wait(p->poller, events, BATCH, 0)) == 0 && spun < now + budget)
-            spun = clock_now();
-        *quick = count > 0;
-        if (count)
-            return count;
-        spin_learn(&p->spin, false);
-    }
-    int64_t left = timeout < 0 ? timeout : timeout - (int64_t)(spun - now);
-    count = poller_wait(p->poller, events, BATCH, timeout > 0 && left < 0 ? 0 : left);
-    /* A sleep that ended soon counts as short although waking up took its time. */
-    *quick = count > 0 && clock_now() - now < 2 * budget;
-    return count;
-}
-
-int fmq_pollset_wait(fmq_pollset *p, struct fmq_pollevent *out, int max, int timeout_ms)
-{
-    if (p->fork_generation != fork_generation)
-        return -FMQ_EFORKED;
-    uint64_t deadline =
-        timeout_ms < 0 ? CLOCK_NEVER : clock_now() + (uint64_t)timeout_ms * NS_PER_MS;
-    int n, err = 0;
-    mutex_lock(&p->lock);
-    p->waiting++;
-    for (;;) {
-        uint64_t round = ++p->round;
-        check_guests(p);
-        n = check_known(p, round, out, max, &err);
-        struct poller_event events[BATCH];
-        uint64_t now = n || err ? 0 : clock_now();
-        int64_t timeout = n || err                  ? 0
-                          : deadline == CLOCK_NEVER ? -1
-                          : now >= deadline         ? 0
-                                                    : (int64_t)(deadline - now);
-        bool last = !n && timeout == 0;
-        if (timeout && !nest_guests(p) && (timeout < 0 || timeout > (int64_t)LOOK_NS))
-            timeout = (int64_t)LOOK_NS;
-        if (p->polling && timeout != 0) {
-            /* The poller has one waiter at a time; this thread looks again when that one is back.
-             */
-            uint64_t slice =
-                deadline - now < FOLLOWER_SLICE_NS ? deadline - now : FOLLOWER_SLICE_NS;
-            if (!cond_wait(&p->back, &p->lock, (int64_t)slice) && slice == FOLLOWER_SLICE_NS) {
-                err = -EINTR; /* lets signal handlers run */
-                break;
-            }
-            continue;
-        }
-        int count = 0;
-        bool waited = timeout && !p->polling, quick = false;
-        /* More than a batch may be ready, and pollers give the rest first when asked again. */
-        for (size_t asked = 0; !p->polling && asked < p->index.len + BATCH; asked += BATCH) {
-            uint64_t budget = p->spin_us > 0 ? (uint64_t)p->spin_us * NS_PER_US : 0;
-            p->polling = true;
-            mutex_unlock(&p->lock);
-            count = timeout && asked == 0 ? wait_for_events(p, events, now, timeout, budget, &quick)
-                                          : poller_wait(p->poller, events, BATCH, 0);
-            mutex_lock(&p->lock);
-            p->polling = false;
-            cond_broadcast(&p->back);
-            if (count > 0)
-                n = check_polled(p, round, events, count, out, n, max, &err);
-            if (count < BATCH || n == max || err)
-                break;
-        }
-        /* Not for what showed the program nothing: a piece that was written of a large message
-         * leaves more to do if it is left for a while. */
-        if (waited)
-            spin_learn(&p->spin, quick && n);
-        if (n || err)
-            break;
-        if (count < 0) {
-            err = poller_may_retry(count) ? count : -FMQ_EBROKEN;
-            break;
-        }
-        if (last)
-            break;
-    }
-    if (--p->waiting == 0)
-        unnest_guests(p);
-    if (p->waiting == 0)
-        for (struct list *g; (g = list_pop_front(&p->removed));)
-            mem_free(LIST_ENTRY(g, struct item, node));
-    mutex_unlock(&p->lock);
-    return n ? n : err;
 }

@@ -2,6 +2,7 @@
 #include "reactor/reactor.h"
 
 #include "reactor/io_thread.h"
+#include "reactor/notify.h"
 
 static void wake_ready(struct io *io, uint32_t events)
 {
@@ -46,11 +47,6 @@ void reactor_fini(struct reactor *r)
     mutex_fini(&r->lock);
 }
 
-void reactor_ref(struct reactor *r)
-{
-    atomic_fetch_add_explicit(&r->refs, 1, memory_order_relaxed);
-}
-
 static void free_descriptors(struct reactor *r)
 {
     if (reactor_has_mail(r)) { /* posted after it was finished: releases the senders' memory */
@@ -73,28 +69,6 @@ void reactor_unref(struct reactor *r)
         free_descriptors(r);
         r->ops->released(r);
     }
-}
-
-void reactor_break(struct reactor *r)
-{
-    int none = 0;
-    if (atomic_exchange(&r->broken, true))
-        return;
-    atomic_compare_exchange_strong(&r->stop, &none, FMQ_EBROKEN);
-    atomic_store(&r->asleep, false);
-    wakeup_signal(&r->wake);
-}
-
-void reactor_signal(struct reactor *r)
-{
-    if (wakeup_signal(&r->wake))
-        reactor_break(r);
-}
-
-void reactor_wake(struct reactor *r)
-{
-    if (atomic_exchange(&r->asleep, false))
-        reactor_signal(r);
 }
 
 /* In this order: a post after the drain signals again, and what was posted before it is seen. */

@@ -2,7 +2,8 @@
 #include "reactor/timer.h"
 
 #include "base/list.h"
-#include "reactor/reactor.h"
+#include "os/clock.h"
+#include "reactor/state.h"
 
 void timer_init(struct timer *t, void (*fire)(struct timer *t, uint64_t now))
 {

@@ -7,7 +7,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "os/fork.h"
-#include "reactor/io_thread.h"
+#include "reactor/io_run.h"
 
 #define OPT_IO_THREADS 1
 #define OPT_MAX_SOCKETS 2

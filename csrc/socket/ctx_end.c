@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The end of a context: its calls stop, and it waits for its sockets. */
 #include "os/clock.h"
-#include "reactor/io_thread.h"
+#include "reactor/io_run.h"
 #include "socket/close.h"
 #include "socket/ctx.h"
 #include "socket/socket.h"

@@ -41,13 +41,6 @@ PATTERN_OS = {"os/random.h"}
 PATTERN_WIRE = {"wire/peer_state.h", "wire/types.h"}
 PUBLIC = {"fastmq.h", "include/fastmq.h"}
 
-# Circles of files within a room that are still there. Files are named without .c and .h. The list
-# may only shrink: a circle that is not in it, or that grew, fails the test, and so does one that is
-# gone and still listed.
-CIRCLES: dict[str, list[set[str]]] = {
-    "reactor": [{"io", "io_thread", "loop", "mailbox", "notify", "poll", "reactor", "timer"}],
-}
-
 # Headers that list what several files define, a line each.
 LISTS = {"pattern/patterns.h", "os/poller_ops.h", "wire/mechanism.h", "transport/stream.h"}
 
@@ -303,18 +296,9 @@ def test_circles_are_found():
 def test_files_of_a_room_form_no_circle(room, rooms):
     arrows = arrows_within(room, rooms[room])
     assert any(arrows.values()) or room in {"msg", "base"}, f"no arrow found in {room}"
-    found = circles(arrows)
-    sources = {p.stem for p in FILES if p.parent == CSRC / room and p.suffix == ".c"}
-    foreign = sources - {o.stem for o in rooms[room]}  # those of other systems are not built here
-    listed = [known - foreign for known in CIRCLES.get(room, [])]
-    for circle in found:
+    for circle in circles(arrows):
         inner = sorted(f"{a} -> {b}" for a in circle for b in arrows[a] & circle)
-        assert any(circle <= known for known in listed), f"circle in {room}: {', '.join(inner)}"
-    for known in listed:
-        assert known in found, (
-            f"the circle {sorted(known)} in {room} is smaller or gone: shorten CIRCLES;"
-            f" left of it: {[sorted(c) for c in found if c < known]}"
-        )
+        raise AssertionError(f"circle in {room}: {', '.join(inner)}")
 
 
 def test_platform_switches_stay_in_os():
