@@ -40,11 +40,14 @@ class RemoteError(Exception):
 
 
 class Libzmq:
-    """A process with a real libzmq in it."""
+    """A process with a real libzmq in it, or with another peer that speaks like peer.py."""
 
-    def __init__(self) -> None:
+    def __init__(self, *command: str) -> None:
         self.process = subprocess.Popen(
-            [PYTHON, str(PEER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+            command or (PYTHON, str(PEER)),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
         )
         self.buffer = b""
 
