@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path as _Path
+import os as _os
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from . import backend, constants, error, sugar, utils
 from ._core import (
@@ -67,8 +68,10 @@ from .socket import (
     XPub,
     XSub,
 )
-from .stats import ContextStats, Peer, PeerState, SocketStats
 from .stopwatch import Stopwatch
+
+if _TYPE_CHECKING:
+    from .stats import ContextStats, Peer, PeerState, SocketStats
 
 DRAFT_API = True
 PYZMQ_DRAFT_API = True
@@ -80,12 +83,23 @@ SyncContext = Context[Socket[bytes]]
 
 def get_includes() -> list[str]:
     """Directories of headers for extensions: the package's own, and that of its utils."""
-    return [str(_Path(__file__).parent), str(_Path(__file__).parent / "utils")]
+    package = _os.path.dirname(__file__)
+    return [package, _os.path.join(package, "utils")]
 
 
 def get_library_dirs() -> list[str]:
     """Directories of libraries to link extensions with: the package's own."""
-    return [str(_Path(__file__).parent)]
+    return [_os.path.dirname(__file__)]
+
+
+def __getattr__(name: str) -> object:
+    """What Socket.peers() and the like return: their module is imported when it is first used."""
+    if name in {"ContextStats", "Peer", "PeerState", "SocketStats", "stats"}:
+        import importlib
+
+        stats = importlib.import_module(f"{__name__}.stats")
+        return stats if name == "stats" else getattr(stats, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 __all__ = [

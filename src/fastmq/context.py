@@ -17,7 +17,6 @@ from ._attributes import is_annotated
 from .constants import ContextOption, Errno, SocketOption
 from .error import PendingSocket, TermTimeout, ZMQError, _type_name
 from .socket import SOCKET_CLASSES, Socket
-from .stats import ContextStats
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
     from . import socket as _types
     from .constants import SocketType
+    from .stats import ContextStats
 
     _SocketT = _DefaultTypeVar("_SocketT", bound=Socket[Any], default=Socket[bytes], covariant=True)
 else:
@@ -186,6 +186,8 @@ class Context(_core.Context, Generic[_SocketT]):
     def stats(self) -> ContextStats:
         """What all sockets of the context have sent, received and dropped so far, and what the
         context holds now. RuntimeError: the context was terminated."""
+        from .stats import ContextStats
+
         return ContextStats(*self._stats())
 
     # -- sockets --

@@ -5,10 +5,8 @@ from __future__ import annotations
 
 import errno
 import itertools
-import json
 import os
-import pickle
-import random
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar
@@ -19,7 +17,6 @@ from .constants import Event, SocketOption, SocketType
 from .error import ZMQBindError, ZMQError
 from .options import SocketOptions
 from .poll import Poller
-from .stats import Peer, SocketStats, make_peer
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -28,6 +25,7 @@ if TYPE_CHECKING:
     from ._core import Buffer
     from .context import Context
     from .frame import Frame, MessageTracker
+    from .stats import Peer, SocketStats
 
     # What recv returns: Socket[bytes] receives at once, Socket[Future[Any]] later.
     _ReturnT = _DefaultTypeVar("_ReturnT", default=Any, covariant=True)
@@ -39,6 +37,8 @@ _SocketT = TypeVar("_SocketT", bound="Socket[Any]")
 
 _monitor_numbers = itertools.count(1)
 # What send takes by keyword, as against the arguments of a serializer.
+# pickle.DEFAULT_PROTOCOL, which is imported when it is needed, as json is.
+_PICKLE_PROTOCOL = 5 if sys.version_info >= (3, 14) else 4
 _SEND_KEYWORDS = ("copy", "track", "routing_id", "group", "timeout")
 
 
@@ -194,8 +194,10 @@ class Socket(_core.Socket, SocketOptions, Generic[_ReturnT]):
         if has_ports and (min_port, max_port) == (49152, 65536):
             self.bind(f"{addr}:*")
             return int(self.get(SocketOption.LAST_ENDPOINT).decode().rstrip("/").rpartition(":")[2])
+        from random import randrange
+
         for _ in range(max_tries):
-            port = random.randrange(int(min_port), int(max_port))
+            port = randrange(int(min_port), int(max_port))
             try:
                 self.bind(f"{addr}:{port}")
             except ZMQError as e:
@@ -323,10 +325,14 @@ class Socket(_core.Socket, SocketOptions, Generic[_ReturnT]):
     def peers(self) -> list[Peer]:
         """Every peer of the socket, connected or not, with what it has sent and received. Cheap
         enough to be asked for every second; does not look at the network."""
+        from .stats import make_peer
+
         return [make_peer(fields) for fields in self._peers()]
 
     def stats(self) -> SocketStats:
         """What the socket has sent, received and dropped so far, and what it holds now."""
+        from .stats import SocketStats
+
         return SocketStats(*self._stats())
 
     # -- messages in other forms --
@@ -384,10 +390,12 @@ class Socket(_core.Socket, SocketOptions, Generic[_ReturnT]):
         self,
         obj: Any,
         flags: int = 0,
-        protocol: int = pickle.DEFAULT_PROTOCOL,
+        protocol: int = _PICKLE_PROTOCOL,
         **kwargs: Any,
     ) -> MessageTracker | None:
         """Sends a pickled object."""
+        import pickle
+
         tracker: MessageTracker | None = self.send(
             pickle.dumps(obj, protocol), flags=flags, **kwargs
         )
@@ -395,10 +403,14 @@ class Socket(_core.Socket, SocketOptions, Generic[_ReturnT]):
 
     def recv_pyobj(self, flags: int = 0, **kwargs: Any) -> Any:
         """Receives a part and unpickles it: only from peers you trust with your process."""
+        import pickle
+
         return self._deserialize(self.recv(flags, **kwargs), pickle.loads)
 
     def send_json(self, obj: Any, flags: int = 0, **kwargs: Any) -> MessageTracker | None:
         """Sends an object as JSON. Keywords that send has not go to json.dumps."""
+        import json
+
         sending = {name: kwargs.pop(name) for name in _SEND_KEYWORDS if name in kwargs}
         kwargs.setdefault("ensure_ascii", False)
         data = json.dumps(obj, **kwargs).encode("utf-8")
@@ -407,6 +419,8 @@ class Socket(_core.Socket, SocketOptions, Generic[_ReturnT]):
 
     def recv_json(self, flags: int = 0, **kwargs: Any) -> Any:
         """Receives a part and reads it as JSON. Keywords but timeout go to json.loads."""
+        import json
+
         receiving = {"timeout": kwargs.pop("timeout")} if "timeout" in kwargs else {}
         return self._deserialize(
             self.recv(flags, **receiving), lambda data: json.loads(data, **kwargs)

@@ -6,6 +6,7 @@ import importlib.util
 import inspect
 import json
 import os
+import pickle
 import subprocess
 import sys
 import warnings
@@ -154,3 +155,23 @@ def test_every_function_takes_the_arguments_of_pyzmqs(surface):
                     wrong.append(f"{full}: {problem}")
     assert checked > 300
     assert not wrong, "\n" + "\n".join(wrong)
+
+
+def test_importing_brings_in_no_module_that_few_programs_need() -> None:
+    heavy = {"ast", "asyncio", "dataclasses", "inspect", "json", "pathlib", "pickle", "random"}
+    code = (
+        "import sys; before = set(sys.modules); import fastmq;"
+        f"print(sorted(({heavy!r} & set(sys.modules)) - before))"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert told.stdout.strip() == "[]"
+
+
+def test_what_is_imported_late_is_there_from_the_start() -> None:
+    import fastmq
+
+    assert fastmq.Peer is fastmq.stats.Peer
+    default = inspect.signature(fastmq.Socket.send_pyobj).parameters["protocol"].default
+    assert default == pickle.DEFAULT_PROTOCOL
