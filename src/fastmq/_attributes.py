@@ -7,6 +7,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     plain = property
 else:
 
@@ -36,3 +38,12 @@ def _annotations(cls: type) -> dict[str, Any]:
 def is_annotated(cls: type, name: str) -> bool:
     """Whether a class or one of its bases declares an attribute by annotating it."""
     return any(name in _annotations(base) for base in cls.__mro__)
+
+
+def unknown_option(owner: str, name: str, known: Iterable[str]) -> AttributeError:
+    """The error of a program that sets an option that there is not."""
+    import difflib  # here: few programs get this far
+
+    text = f"{owner} has no such option: {name.upper()}"
+    close = difflib.get_close_matches(name.upper(), known, n=1)
+    return AttributeError(f"{text}; did you mean {close[0]}?" if close else text)

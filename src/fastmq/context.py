@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast, overloa
 from weakref import WeakSet
 
 from . import _core
-from ._attributes import is_annotated
+from ._attributes import is_annotated, unknown_option
 from .constants import ContextOption, Errno, SocketOption
 from .error import PendingSocket, TermTimeout, ZMQError, _type_name
 from .socket import SOCKET_CLASSES, Socket
@@ -428,7 +428,8 @@ class Context(_core.Context, Generic[_SocketT]):
         elif is_annotated(type(self), name):
             object.__setattr__(self, name, value)
         else:
-            raise AttributeError(f"Context has no such option: {upper}")
+            known = [*ContextOption.__members__, *SocketOption.__members__]
+            raise unknown_option("Context", name, known)
 
     def __delattr__(self, name: str) -> None:
         upper = name.upper()

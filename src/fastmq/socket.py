@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar
 
 from . import _core
-from ._attributes import is_annotated, plain
+from ._attributes import is_annotated, plain, unknown_option
 from .constants import Event, SocketOption, SocketType
 from .error import ZMQBindError, ZMQError
 from .options import SocketOptions
@@ -249,7 +249,7 @@ class Socket(_core.Socket, SocketOptions, Generic[_ReturnT]):
         elif is_annotated(type(self), name):
             object.__setattr__(self, name, value)
         else:
-            raise AttributeError(f"Socket has no such option: {name.upper()}")
+            raise unknown_option("Socket", name, SocketOption.__members__)
 
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *SocketOption.__members__})

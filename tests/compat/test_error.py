@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import pickle
+from typing import Any
 
 import pytest
 
@@ -118,3 +119,40 @@ def test_a_failed_call_names_the_argument() -> None:
         assert caught.value.errno == fastmq.zmq_errno() == errno.EINVAL
         with pytest.raises(fastmq.ZMQError, match=r"nonsense"):
             socket.bind("nonsense")
+
+
+def test_a_call_whose_time_is_over_says_how_long_it_waited(make: Any) -> None:
+    pull, push = make(fastmq.PULL, rcvtimeo=3), make(fastmq.PUSH, sndtimeo=4)
+    for call, said in (
+        (lambda: pull.recv(timeout=2), "nothing was received within 2 ms"),
+        (pull.recv_multipart, "nothing was received within 3 ms"),
+        (lambda: push.send(b"x", timeout=1), "nothing could be sent within 1 ms"),
+        (lambda: push.send_multipart([b"x"]), "nothing could be sent within 4 ms"),
+    ):
+        with pytest.raises(fastmq.Again, match=f"^Resource temporarily unavailable: {said}$"):
+            call()
+    with pytest.raises(fastmq.Again, match=r"^Resource temporarily unavailable$"):
+        pull.recv(fastmq.DONTWAIT)
+
+
+def test_every_call_on_a_closed_socket_says_that_it_is_closed(make: Any) -> None:
+    sock = make(fastmq.PULL)
+    sock.close()
+    for call in (
+        lambda: sock.bind("tcp://127.0.0.1:*"),
+        lambda: sock.disconnect("tcp://127.0.0.1:1"),
+        lambda: sock.linger,
+        lambda: sock.setsockopt(fastmq.LINGER, 0),
+        sock.recv,
+    ):
+        with pytest.raises(fastmq.ZMQError, match="the socket is closed") as info:
+            call()
+        assert info.value.errno == errno.ENOTSOCK
+
+
+def test_a_misspelt_option_gets_a_suggestion(make: Any, ctx: Any) -> None:
+    for target in (make(fastmq.PULL), ctx):
+        with pytest.raises(AttributeError, match=r"no such option: LINGR; did you mean LINGER\?$"):
+            target.lingr = 1
+        with pytest.raises(AttributeError, match=r"no such option: QQQ$"):
+            target.qqq = 1

@@ -33,6 +33,12 @@ cdef object make_error(int rc, object text=None):
     return errors.ZMQError(err, text)
 
 
+cdef object timed_out(bint sending, int ms):
+    """What a call raises whose time is over."""
+    what = "nothing could be sent" if sending else "nothing was received"
+    return make_error(-EAGAIN, f"Resource temporarily unavailable: {what} within {ms} ms")
+
+
 cdef int fail(int rc) except -1:
     if rc == -ENOTSUP:  # the engine has just said what is not supported on which type
         return fail_detail(rc, None)
@@ -68,6 +74,8 @@ cdef int fail_detail(int rc, object what) except -1:
     """As fail, with the engine's own words and what the call was about."""
     cdef bytes detail = fmq_last_detail()
     cdef bytes system = fmq_strerror(-rc)
+    if rc == -ENOTSOCK:
+        return fail(rc)
     text = system.decode("utf-8", "replace")
     if what:
         text = f"{text} ({what})"

@@ -411,7 +411,7 @@ cdef class Socket:
         cdef int64_t deadline
         cdef uint32_t i
         cdef bint again = False
-        cdef int ms, step
+        cdef int total, ms, step
         cdef int rc
         if more:
             note_begun(self.handle)
@@ -425,7 +425,7 @@ cdef class Socket:
             rc = msg_own(&v[i])
             if rc < 0:
                 fail_send(rc)
-        ms = limit_of(flags, timeout, fmq_sndtimeo(self.s))
+        total = ms = limit_of(flags, timeout, fmq_sndtimeo(self.s))
         deadline = deadline_of(ms)
         while True:
             step = step_of(ms)
@@ -438,6 +438,8 @@ cdef class Socket:
                 break
             again = True
             ms = interrupted(deadline, ms)
+        if rc == -EAGAIN and total > 0:
+            raise timed_out(True, total)
         if rc < 0:
             fail_send(rc)
         return 0
@@ -679,10 +681,10 @@ cdef class Socket:
         """The rest of a receive whose try gave rc: of one part into m, of up to `many` messages into
         p, or of one message into p (many: 0). What the engine answered."""
         cdef int64_t deadline
-        cdef int ms, step
+        cdef int total, ms, step
         if rc != -EBUSY and (rc != -EAGAIN or flags & FLAG_DONTWAIT):
             fail(rc)
-        ms = limit_of(flags, timeout, fmq_rcvtimeo(self.s))
+        total = ms = limit_of(flags, timeout, fmq_rcvtimeo(self.s))
         deadline = deadline_of(ms)
         while True:
             step = step_of(ms)
@@ -696,6 +698,8 @@ cdef class Socket:
             if rc != -EINTR and (rc != -EAGAIN or step == ms):
                 break
             ms = interrupted(deadline, ms)
+        if rc == -EAGAIN and total > 0:
+            raise timed_out(False, total)
         if rc < 0:
             fail(rc)
         return rc

@@ -155,6 +155,7 @@ cdef class AsyncSocket(Socket):
         try:
             place.watch(place.wanted | events)
             if ms > 0 and w.place is not None:
+                w.limit = ms
                 w.timer = place.loop.call_later(ms / 1000.0, w.expire, context=NoContext())
         except Exception as e:
             if w.place is not None:

@@ -339,6 +339,7 @@ cdef class _Waiter:
     cdef list taken          # _Taken: what was received for it
     cdef int awaiting        # how many tasks are in the Future's __await__
     cdef uint64_t turn       # in which its Future was done
+    cdef int limit           # how long it may wait, ms
 
     def expire(self):
         """Its time is over."""
@@ -347,7 +348,7 @@ cdef class _Waiter:
         if place is None:
             return
         head = place.leaves(self)
-        self.failure(make_error(-EAGAIN))
+        self.failure(timed_out(self.kind >= SEND_PART, self.limit))
         if head:
             place.again()
 
