@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "reactor/pollset.h"
 
-#include <string.h>
-
 #include "base/alloc.h"
 #include "base/map.h"
 #include "fastmq.h"

@@ -8,17 +8,9 @@
 
 #include <stdbool.h>
 
-#include "base/map.h"
 #include "net/conn_set.h"
 #include "net/transport_ops.h"
-#include "os/thread.h"
-
-/* The names of a context. */
-struct inproc_names {
-    struct mutex lock;  /* a leaf: taken under sockets' locks */
-    struct map bound;   /* name -> struct inproc_name */
-    struct map pending; /* name -> struct inproc_wait: connected before bind */
-};
+#include "transport/inproc_names.h"
 
 void inproc_names_init(struct inproc_names *names);
 /* The context has ended. */
