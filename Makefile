@@ -10,8 +10,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST_ARGS ?=
 SOAK_MINUTES ?= 20
 FUZZ_SECONDS ?= 1800
-# Most tests wait for something: several processes share them, a file to each.
-PYTEST := -m pytest -n 3 --dist loadfile
+# Most tests wait for something: several processes share them, a file to each, in the order of the
+# folders, in which the files that take long come early.
+PYTEST := -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 CROSS ?= x86_64-linux-musl aarch64-linux-musl aarch64-linux-gnu x86_64-macos aarch64-macos \
          x86_64-freebsd aarch64-freebsd
 CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
@@ -21,7 +22,7 @@ BUILD_INPUTS := pyproject.toml setup.py $(shell find csrc src \
                 -name '*.[ch]' -o -name '*.def' -o -name '*.pyx' -o -name '*.px[di]')
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-c test-py test-fast pyzmq-suite test-asan bench soak budget ctest tsan sim \
+.PHONY: help run test c-asan test-all test-c test-py test-fast pyzmq-suite test-asan bench soak budget ctest tsan sim \
         random coverage coverage-c mutation cross corpora fuzz lint format types workflows docs dist-check clean
 .DELETE_ON_ERROR:
 
@@ -34,9 +35,13 @@ run: $(VENV)/.installed ## a demonstration of the patterns, then a short measure
 
 # Within five minutes on two processors, the build included: what is left out takes long, or tells
 # the same again of another build.
-test: $(VENV)/.test ## the C tests, then pytest without the slow tests: some minutes (PYTEST_ARGS=...)
-	$(MAKE) -j $(CORES) -C tests/c check MODES=asan
+test: ## the C tests, then pytest without the slow tests: some minutes (PYTEST_ARGS=...)
+	$(MAKE) --no-print-directory -j $(CORES) c-asan $(VENV)/.test
 	$(BIN)/python $(PYTEST) -m "not slow" $(PYTEST_ARGS)
+
+# Beside it .venv is made, much of which is waiting for the package index and one compiler.
+c-asan:
+	$(MAKE) -C tests/c check MODES=asan
 
 test-all: ## the C tests in every mode, then all of pytest
 	$(MAKE) --no-print-directory test-c

@@ -64,7 +64,7 @@ __attribute__((noinline)) static void drop_misfits(struct pipe *p, uint32_t befo
     }
 }
 
-__attribute__((always_inline)) static inline void arrived(struct pipe *p, uint32_t msgs_before)
+static inline void arrived(struct pipe *p, uint32_t msgs_before)
 {
     struct pipe_set *s = p->set;
     if (p->in.msgs <= msgs_before)
@@ -75,7 +75,7 @@ __attribute__((always_inline)) static inline void arrived(struct pipe *p, uint32
     pipe_set_notify(s);
 }
 
-__attribute__((noinline)) static void arrived_in_frames(struct pipe *p, uint32_t msgs_before)
+static void arrived_in_frames(struct pipe *p, uint32_t msgs_before)
 {
     drop_misfits(p, msgs_before);
     arrived(p, msgs_before);
@@ -83,7 +83,7 @@ __attribute__((noinline)) static void arrived_in_frames(struct pipe *p, uint32_t
 
 void pipe_arrived(struct pipe *p, uint32_t msgs_before)
 {
-    if (p->framed)
+    if (p->set->ops->frames)
         arrived_in_frames(p, msgs_before);
     else
         arrived(p, msgs_before);
@@ -111,7 +111,7 @@ static void made_room(struct pipe *p, uint64_t bytes)
         p->link->ops->taken(p, bytes);
         if (p->in.msgs == 0) {
             p->link->ops->refill(p);
-            if (p->framed)
+            if (p->set->ops->frames)
                 drop_misfits(p, 0);
             p->msgs_in += p->in.msgs;
         }

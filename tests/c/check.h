@@ -19,6 +19,7 @@
  *     test_list                   runs all
  *     test_list pops              runs those with "pops" in the name
  *     CHECK_SEED=7 test_list      repeats the random choices of the run that printed 7
+ *     CHECK_PART=2/4 test_list    the second of four parts: its 2nd, 6th, 10th ... test
  */
 #ifndef CHECK_H
 #define CHECK_H
@@ -224,8 +225,16 @@ int main(int argc, char **argv)
     fflush(stdout);
     signal(SIGALRM, check_on_alarm);
     signal(SIGPIPE, SIG_IGN);
+    const char *part = getenv("CHECK_PART");
+    int first = 1, parts = 1, number = 0;
+    if (part && (sscanf(part, "%d/%d", &first, &parts) != 2 || first < 1 || first > parts)) {
+        fprintf(stderr, "CHECK_PART=%s is not like 2/4\n", part);
+        return 2;
+    }
     int failed = 0;
     for (const struct check_test *test = check_first; test; test = test->next) {
+        if (number++ % parts != first - 1)
+            continue;
         if (argc > 1 && !strstr(test->name, argv[1]))
             continue;
         bool passed = check_run_one(test, deadline ? (unsigned)atoi(deadline) : 30);
