@@ -359,7 +359,11 @@ class Source:
             return (
                 f"(MUTANT({n}) ? ({left} {edit.changes[0]} {right}) : ({left} {operator} {right}))"
             )
-        text = f"({{ __auto_type l_{n} = ({left}) + 0; __auto_type r_{n} = ({right}) + 0; "
+        # A value of its type and no place: neither a bit-field nor an array. What is compared may
+        # be pointers, also to types that are not known here, to which nothing can be added.
+        value = "(0, ({}))" if operator in ("==", "!=") else "({}) + 0"
+        text = f"({{ __auto_type l_{n} = {value.format(left)}; "
+        text += f"__auto_type r_{n} = {value.format(right)}; "
         for number, change in zip(edit.numbers, edit.changes, strict=True):
             text += f"MUTANT({number}) ? l_{n} {change} r_{n} : "
         return text + f"l_{n} {operator} r_{n}; }})"

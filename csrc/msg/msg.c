@@ -138,22 +138,15 @@ __attribute__((noinline)) static void drop_grouped(struct msg *m)
 
 void msg_drop_slow(struct msg *m)
 {
-    switch (m->kind) {
-    case MSG_SLICE:
-        chunk_unref(m->u.x.owner, 1);
-        break;
-    case MSG_BLOB:
+    /* One after the other costs less than a switch, which becomes a table of jumps. */
+    if (m->kind == MSG_BLOB)
         blob_unref(m->u.x.owner);
-        break;
-    case MSG_OBJECT:
+    else if (m->kind == MSG_SLICE)
+        chunk_unref(m->u.x.owner, 1);
+    else if (m->kind == MSG_OBJECT)
         object_release(m->u.x.owner);
-        break;
-    case MSG_GROUPED:
+    else if (m->kind == MSG_GROUPED)
         drop_grouped(m);
-        break;
-    default:
-        break;
-    }
 }
 
 /* Makes m a copy of what it points to, keeping what is said about it; what it held stays held. */

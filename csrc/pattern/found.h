@@ -42,9 +42,11 @@ static inline void found_drop_unwanted(struct found *f, struct pipe_set *s, stru
 /* Hands it over; 0 or -ENOMEM. */
 static inline int found_take(struct found *f, struct parts *out, struct pipe **from)
 {
-    int rc = parts_grow(out, f->parts.len);
-    if (rc)
-        return rc;
+    if (out->cap - out->len < f->parts.len) {
+        int rc = parts_grow(out, f->parts.len);
+        if (rc)
+            return rc;
+    }
     memcpy(out->v + out->len, f->parts.v, f->parts.len * sizeof(*out->v));
     out->len += f->parts.len;
     *from = f->from;

@@ -74,6 +74,7 @@ struct pipe {
     bool rx_paused;    /* the pattern wants no more of its peer for now, see pipe_rx_pause */
     bool conflate;     /* keep the newest message only, each way */
     bool raw;
+    bool framed; /* messages have as many frames as the pattern says (pattern_ops.frames) */
     bool to_all; /* its link has many readers, who do not say what they want: all is sent to it */
     bool lose_wanted; /* pipe_lose was called, as close_wanted */
     bool rx_skip;     /* the end of a message whose beginning was dropped is still to come */

@@ -64,7 +64,7 @@ __attribute__((noinline)) static void drop_misfits(struct pipe *p, uint32_t befo
     }
 }
 
-static inline void arrived(struct pipe *p, uint32_t msgs_before)
+__attribute__((always_inline)) static inline void arrived(struct pipe *p, uint32_t msgs_before)
 {
     struct pipe_set *s = p->set;
     if (p->in.msgs <= msgs_before)
@@ -75,7 +75,7 @@ static inline void arrived(struct pipe *p, uint32_t msgs_before)
     pipe_set_notify(s);
 }
 
-static void arrived_in_frames(struct pipe *p, uint32_t msgs_before)
+__attribute__((noinline)) static void arrived_in_frames(struct pipe *p, uint32_t msgs_before)
 {
     drop_misfits(p, msgs_before);
     arrived(p, msgs_before);
@@ -83,7 +83,7 @@ static void arrived_in_frames(struct pipe *p, uint32_t msgs_before)
 
 void pipe_arrived(struct pipe *p, uint32_t msgs_before)
 {
-    if (p->set->ops->frames)
+    if (p->framed)
         arrived_in_frames(p, msgs_before);
     else
         arrived(p, msgs_before);
@@ -111,7 +111,7 @@ static void made_room(struct pipe *p, uint64_t bytes)
         p->link->ops->taken(p, bytes);
         if (p->in.msgs == 0) {
             p->link->ops->refill(p);
-            if (p->set->ops->frames)
+            if (p->framed)
                 drop_misfits(p, 0);
             p->msgs_in += p->in.msgs;
         }

@@ -78,6 +78,7 @@ struct pipe *pipe_new(struct pipe_set *s, int *err)
     list_init(&p->dead_node);
     p->conflate = s->opt.conflate;
     p->raw = s->ops->raw;
+    p->framed = s->ops->frames != 0;
     pipe_set_limits(p);
     list_push_back(&s->list, &p->in_set);
     return p;

@@ -6,8 +6,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/error.h"
 #include "os/clock.h"
 #include "reactor/notify.h"
+#include "reactor/poll.h"
 #include "socket/socket.h"
 
 /* A send or a receive. The calls differ in what they try; they wait alike. */
@@ -22,9 +24,6 @@ struct attempt {
     bool sends;
     bool counts; /* sending: it is to be counted when it has to wait */
 };
-
-/* Until it succeeds, fails, or the time is over. */
-int attempt_until(struct fmq_socket *s, struct attempt *a, int timeout_ms);
 
 /* The clock when a call has waited long enough. */
 static inline uint64_t deadline_of(int timeout_ms)
@@ -50,6 +49,32 @@ static inline int attempt_once(struct fmq_socket *s, struct attempt *a)
     if (rc)
         return rc;
     rc = a->run(s, a);
+    note_refused(s, rc, a->sends);
+    reactor_leave(socket_reactor(s));
+    return rc;
+}
+
+/* Until it succeeds, fails, or the time is over. */
+static inline int attempt_until(struct fmq_socket *s, struct attempt *a, int timeout_ms)
+{
+    detail_clear();
+    int rc = reactor_enter(socket_reactor(s));
+    if (rc)
+        return rc;
+    rc = a->run(s, a);
+    if (rc == -EAGAIN) {
+        uint64_t deadline = deadline_of(timeout_ms);
+        s->send_waits += a->counts;
+        do {
+            int wait = reactor_wait(socket_reactor(s), deadline);
+            /* Without a timeout it has looked at the network once: that deserves a last try. */
+            if (wait && (wait != -EAGAIN || deadline != 0)) {
+                rc = wait;
+                break;
+            }
+            rc = a->run(s, a);
+        } while (rc == -EAGAIN && deadline != 0);
+    }
     note_refused(s, rc, a->sends);
     reactor_leave(socket_reactor(s));
     return rc;

@@ -38,7 +38,8 @@ static int begin_message(struct fmq_socket *s, struct pipe *from, struct msg *ou
     struct parts *parts = &s->rx.open.parts;
     int rc = from ? pipe_read(from, parts) : s->net.pipes.ops->recv(&s->net.pipes, parts, &from);
     if (rc) {
-        parts_clear(parts);
+        if (parts->len) /* part of it, for want of memory */
+            parts_clear(parts);
         return rc;
     }
     if (meta)
