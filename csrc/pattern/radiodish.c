@@ -36,6 +36,7 @@ struct radio {
     struct list to_all;  /* radio_pipe.to_all */
     uint32_t max_groups; /* a peer; 0: no limit */
     bool nodrop;
+    bool undigested; /* for want of memory: a pipe's `in` holds what a DISH joins or leaves */
 };
 
 struct radio_pipe {
@@ -148,6 +149,7 @@ static void radio_command(struct pipe_set *s, struct pipe *p, enum peer_event_ki
  * Without memory the rest stays for the next time. */
 static void digest(struct pipe_set *s, struct pipe *p)
 {
+    struct radio *me = s->state;
     while (pipe_can_read(p)) {
         const struct msg *m = msgring_peek(&p->in);
         const uint8_t *data = msg_data(m);
@@ -162,8 +164,10 @@ static void digest(struct pipe_set *s, struct pipe *p)
             route_violation(p, PROTO_TOO_MANY_SUBSCRIPTIONS);
             return;
         }
-        if (rc)
+        if (rc) {
+            me->undigested = true;
             return;
+        }
         pipe_skip(p);
         p->msgs_in--; /* no message of the peer's program */
     }
@@ -171,6 +175,10 @@ static void digest(struct pipe_set *s, struct pipe *p)
 
 static void digest_rest(struct pipe_set *s)
 {
+    struct radio *me = s->state;
+    if (!me->undigested)
+        return;
+    me->undigested = false;
     LIST_FOR_SAFE(it, &s->list)
     {
         struct pipe *p = LIST_ENTRY(it, struct pipe, in_set);
@@ -223,6 +231,7 @@ static int radio_send(struct pipe_set *s, struct parts *m)
     struct radio *me = s->state;
     uint8_t name[GROUP_MAX];
     size_t len;
+    digest_rest(s);
     const uint8_t *group = msg_group(&m->v[0], &len);
     int rc = parts_grow(m, 1);
     if (rc)

@@ -135,7 +135,9 @@ static struct eng_name step_bind(fmq_socket *s, const char *transport)
         snprintf(name.text, sizeof(name.text), "inproc://f%d", atomic_fetch_add(&counter, 1));
     else
         snprintf(name.text, sizeof(name.text), "%s",
-                 strcmp(transport, "ipc") == 0 ? "ipc://*" : "tcp://127.0.0.1:*");
+                 strcmp(transport, "ipc") == 0   ? "ipc://*"
+                 : strcmp(transport, "udp") == 0 ? "udp://127.0.0.1:*"
+                                                 : "tcp://127.0.0.1:*");
     STEP(fmq_bind(s, name.text));
     size_t len = sizeof(name.text) - 1;
     STEP(fmq_get_bytes(s, ENG_LAST_ENDPOINT, name.text, &len));
@@ -427,6 +429,69 @@ static void talk_with(const char *transport, int a, int b)
 {
     setup = (struct setup){.transport = transport, .a = a, .b = b};
     each_fault(talk);
+}
+
+/* ---- datagrams ---- */
+
+/* They may be lost, so each is sent until one has come. */
+static void until_heard(fmq_socket *radio, fmq_socket *dish, size_t size)
+{
+    static uint8_t bytes[40000];
+    uint64_t until = fault_until();
+    struct parts got;
+    parts_init(&got);
+    for (;;) {
+        struct msg m;
+        int tries = 0, rc;
+        STEP(msg_init_copy(&m, bytes, size));
+        STEP(msg_join_group(&m, "a", 1));
+        while ((rc = fmq_send(radio, &m, 1, false, 0)) < 0 && rc != -EAGAIN)
+            must_be_excused(rc, &tries, "send");
+        if (rc)
+            msg_drop(&m);
+        rc = fmq_recv(dish, &got, NULL, 2);
+        if (rc == 0)
+            break;
+        if (rc != -EAGAIN)
+            must_be_excused(rc, &tries, "recv");
+        CHECK(eng_left(until));
+    }
+    parts_fini(&got);
+}
+
+static void radio_and_dish(void)
+{
+    fmq_ctx *ctx = step_ctx();
+    fmq_socket *radio = step_socket(ctx, FMQ_RADIO), *dish = step_socket(ctx, FMQ_DISH);
+    STEP(fmq_join(dish, "a", 1));
+    struct eng_name name = step_bind(dish, setup.transport);
+    STEP(fmq_connect(radio, name.text));
+    static const size_t sizes[] = {5, 300, 17000, 40000};
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+        until_heard(radio, dish, sizes[i]);
+    fault_end();
+    until_heard(radio, dish, 5);
+    eng_close(radio);
+    eng_close(dish);
+    eng_end(ctx);
+}
+
+TEST(a_dish_hears_a_radio_over_udp_whatever_fails)
+{
+    setup = (struct setup){.transport = "udp"};
+    each_fault(radio_and_dish);
+}
+
+TEST(a_dish_hears_a_radio_over_tcp_whatever_fails)
+{
+    setup = (struct setup){.transport = "tcp"};
+    each_fault(radio_and_dish);
+}
+
+TEST(a_dish_hears_a_radio_over_inproc_whatever_fails)
+{
+    setup = (struct setup){.transport = "inproc"};
+    each_fault(radio_and_dish);
 }
 
 TEST(push_and_pull_talk_over_tcp_whatever_fails)

@@ -68,7 +68,8 @@ static const int kinds[][2] = {
     {FMQ_XPUB, FMQ_XSUB},     {FMQ_REQ, FMQ_REP},         {FMQ_PAIR, FMQ_PAIR},
     {FMQ_ROUTER, FMQ_DEALER}, {FMQ_STREAM, FMQ_STREAM},   {FMQ_XSUB, FMQ_XPUB},
     {FMQ_DEALER, FMQ_REP},    {FMQ_CLIENT, FMQ_SERVER},   {FMQ_SCATTER, FMQ_GATHER},
-    {FMQ_PEER, FMQ_PEER},     {FMQ_CHANNEL, FMQ_CHANNEL},
+    {FMQ_PEER, FMQ_PEER},     {FMQ_CHANNEL, FMQ_CHANNEL}, {FMQ_RADIO, FMQ_DISH},
+    {FMQ_DISH, FMQ_RADIO},
 };
 
 /* What any call may answer in a storm. */
@@ -324,7 +325,7 @@ static void do_endpoint(struct world *w, struct dice *d, fmq_socket *s)
     else if (k == 1)
         snprintf(name, sizeof(name), "inproc://watch-%u", roll(d, 4));
     else if (k == 2)
-        snprintf(name, sizeof(name), "tcp://localhost:1");
+        snprintf(name, sizeof(name), "%s", roll(d, 2) ? "tcp://localhost:1" : "udp://127.0.0.1:9");
     else
         snprintf(name, sizeof(name), "%.60s", w->names[roll(d, PAIRS)].text);
     uint32_t number;
@@ -342,7 +343,7 @@ static void do_endpoint(struct world *w, struct dice *d, fmq_socket *s)
         if (k < 2)
             TRY(fmq_bind(s, name));
         else
-            TRY(fmq_bind(s, "tcp://127.0.0.1:*"));
+            TRY(fmq_bind(s, roll(d, 2) ? "tcp://127.0.0.1:*" : "udp://127.0.0.1:*"));
         break;
     case 1:
         TRY(fmq_unbind(s, name));
