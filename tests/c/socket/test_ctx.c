@@ -27,7 +27,7 @@ enum {
 static int64_t get(fmq_ctx *ctx, int option)
 {
     int64_t value = -77;
-    eng_must(fmq_ctx_get(ctx, option, &value), "ctx_get");
+    CHECK_EQ(fmq_ctx_get(ctx, option, &value), 0);
     return value;
 }
 
@@ -191,10 +191,24 @@ TEST(what_keeps_a_context_from_ending_is_listed_and_linger_ends_it)
     fmq_socket *late;
     CHECK_EQ(fmq_socket_new(ctx, FMQ_PULL, &late), -FMQ_ETERM);
     fmq_ctx_linger(ctx, -1); /* says nothing */
+    uint64_t until = eng_until(20);
+    do
+        CHECK_EQ(fmq_ctx_pending(ctx, rows, 2), 2);
+    while (eng_left(until));
     fmq_ctx_linger(ctx, 0);
     ENG_UNTIL(fmq_ctx_pending(ctx, rows, 2) == 1);
     eng_close(open);
     fmq_socket_free(closed);
+    eng_end(ctx);
+}
+
+TEST(the_thread_that_looks_names_up_ends_with_its_context)
+{
+    fmq_ctx *ctx = eng_ctx();
+    fmq_socket *s = eng_socket(ctx, FMQ_PUSH);
+    eng_set(s, ENG_LINGER, 0);
+    eng_must(fmq_connect(s, "tcp://localhost:1"), "connect");
+    eng_close(s);
     eng_end(ctx);
 }
 

@@ -13,7 +13,7 @@
 static fmq_socket *watch(fmq_ctx *ctx, fmq_socket *s, const char *name, uint64_t events,
                          int version)
 {
-    eng_must(fmq_monitor(s, name, events, version, FMQ_PAIR), "monitor");
+    CHECK_EQ(fmq_monitor(s, name, events, version, FMQ_PAIR), 0);
     fmq_socket *in = eng_socket(ctx, FMQ_PAIR);
     eng_must(fmq_connect(in, name), "connect the monitor");
     return in;
@@ -125,7 +125,7 @@ TEST(only_the_events_that_were_asked_for_are_sent)
     struct eng_name name = eng_bind(s, "tcp");
     eng_must(fmq_unbind(s, name.text), "unbind");
     CHECK(expect_v2(in, EVENT_CLOSED, name.text, NULL) > 0); /* the descriptor */
-    eng_must(fmq_monitor(s, NULL, 0, 1, FMQ_PAIR), "stop");
+    CHECK_EQ(fmq_monitor(s, NULL, 0, 1, FMQ_PAIR), 0);
     expect_v2(in, EVENT_MONITOR_STOPPED, "", "");
     name = eng_bind(s, "tcp");
     eng_must(fmq_unbind(s, name.text), "unbind");

@@ -157,6 +157,42 @@ TEST(a_refusal_says_what_was_wrong)
     eng_end(ctx);
 }
 
+TEST(an_error_of_another_call_is_not_said_again)
+{
+    fmq_ctx *ctx = eng_ctx();
+    fmq_socket *s = eng_socket(ctx, FMQ_PULL);
+    int64_t value;
+    char bytes[8];
+    size_t len = sizeof(bytes);
+    for (int i = 0; i < 4; i++) {
+        CHECK_EQ(fmq_set_int(s, 9999, 1), -EINVAL);
+        CHECK(detail_has("9999"));
+        if (i == 0)
+            CHECK_EQ(fmq_set_int(s, OPT_SNDHWM, 1), 0);
+        else if (i == 1)
+            CHECK_EQ(fmq_set_bytes(s, OPT_ROUTING_ID, "a", 1), 0);
+        else if (i == 2)
+            CHECK_EQ(fmq_get_int(s, OPT_SNDHWM, &value), 0);
+        else
+            CHECK_EQ(fmq_get_bytes(s, OPT_ROUTING_ID, bytes, &len), 0);
+        CHECK_STR(fmq_last_detail(), "");
+    }
+    eng_close(s);
+    eng_end(ctx);
+}
+
+TEST(types_that_know_peers_by_name_take_a_name_for_the_next)
+{
+    static const int types[] = {FMQ_ROUTER, FMQ_STREAM, FMQ_REP};
+    fmq_ctx *ctx = eng_ctx();
+    for (int i = 0; i < 3; i++) {
+        fmq_socket *s = eng_socket(ctx, types[i]);
+        CHECK_EQ(fmq_set_bytes(s, OPT_CONNECT_ROUTING_ID, "next", 4), 0);
+        eng_close(s);
+    }
+    eng_end(ctx);
+}
+
 TEST(bytes_are_taken_within_their_lengths_and_read_back)
 {
     fmq_ctx *ctx = eng_ctx();

@@ -182,6 +182,21 @@ TEST(the_rest_of_a_message_joins_the_pieces_that_came_back)
     rx_fini(&r);
 }
 
+TEST(the_memory_of_a_message_of_many_parts_is_not_lost)
+{
+    struct rx r;
+    struct fmq_receipt receipt;
+    struct parts p, rest;
+    rx_init(&r);
+    parts_init(&rest);
+    CHECK_EQ(take_with_receipt(&r, 0, 40, &receipt, &p), 0);
+    CHECK_EQ(rx_take_rest(&r, &rest, NULL), 0); /* what it was in is kept for the next message */
+    CHECK_EQ(rest.len, 39);
+    CHECK_EQ(rx_give_back(&r, &receipt, &p), 0);
+    parts_fini(&rest);
+    rx_fini(&r);
+}
+
 /* Takes and gives back at random: a part is always the earliest of those that are there. */
 TEST(in_any_order_of_taking_and_giving_back_the_earliest_part_comes_first)
 {

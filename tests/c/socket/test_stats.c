@@ -10,14 +10,14 @@
 static struct fmq_socket_stats stats(fmq_socket *s)
 {
     struct fmq_socket_stats out;
-    eng_must(fmq_stats(s, &out), "stats");
+    CHECK_EQ(fmq_stats(s, &out), 0);
     return out;
 }
 
 static struct fmq_context_stats totals(fmq_ctx *ctx)
 {
     struct fmq_context_stats out;
-    eng_must(fmq_ctx_stats(ctx, &out), "ctx_stats");
+    CHECK_EQ(fmq_ctx_stats(ctx, &out), 0);
     return out;
 }
 
@@ -79,7 +79,9 @@ TEST(what_waits_for_a_peer_is_queued_and_not_sent)
     eng_must(fmq_disconnect(s, "tcp://127.0.0.1:1"), "disconnect");
     CHECK_EQ(stats(s).count.queued_to_send, 0);
     CHECK_EQ(stats(s).count.drops, 3);
+    CHECK_EQ(totals(ctx).count.drops, 3);
     eng_close(s);
+    CHECK_EQ(totals(ctx).count.drops, 3);
     eng_end(ctx);
 }
 
@@ -87,13 +89,18 @@ TEST(what_a_socket_has_counted_stays_in_its_context)
 {
     fmq_ctx *ctx = eng_ctx();
     fmq_socket *push = eng_socket(ctx, FMQ_PUSH), *pull = eng_socket(ctx, FMQ_PULL);
+    uint32_t alone = stats(push).descriptors;
+    CHECK(alone > 0);
     struct eng_name name = eng_bind(pull, "tcp");
+    CHECK_EQ(stats(pull).descriptors, alone + 1); /* it listens */
     eng_connect(push, &name);
     for (int n = 0; n < 3; n++) {
         eng_send(push, "hello");
         eng_expect(pull, "hello");
     }
     ENG_UNTIL(stats(push).count.msgs_sent == 3);
+    CHECK_EQ(stats(push).descriptors, alone + 1);
+    CHECK_EQ(stats(pull).descriptors, alone + 2);
     struct fmq_context_stats now = totals(ctx);
     CHECK(now.sockets == 2 && now.peers == 2);
     CHECK(now.count.msgs_sent == 3 && now.count.msgs_recvd == 3);
@@ -156,6 +163,21 @@ TEST(each_peer_has_a_row_in_the_state_of_its_link)
     CHECK_EQ(rows[0].type, 99);
     eng_close(dealer);
     eng_close(router);
+    eng_end(ctx);
+}
+
+TEST(a_peer_within_the_process_has_a_row_too)
+{
+    fmq_ctx *ctx = eng_ctx();
+    fmq_socket *a = eng_socket(ctx, FMQ_PAIR), *b = eng_socket(ctx, FMQ_PAIR);
+    struct eng_name name = eng_bind(a, "inproc");
+    eng_connect(b, &name);
+    struct fmq_peer row;
+    CHECK_EQ(fmq_peers(b, &row, 1), 1);
+    CHECK(row.link == FMQ_LINK_READY && row.type == FMQ_PAIR && row.since_ns > 0 && !row.accepted);
+    CHECK_STR(row.endpoint, name.text);
+    eng_close(a);
+    eng_close(b);
     eng_end(ctx);
 }
 
