@@ -117,8 +117,9 @@ static int check_known(struct fmq_pollset *p, uint64_t round, struct fmq_polleve
                        int *err)
 {
     int n = 0;
-    struct list todo;
+    struct list todo, told; /* what was told comes last in the next round */
     list_init(&todo);
+    list_init(&told);
     for (struct list *c; (c = list_pop_front(&p->check));)
         list_push_back(&todo, c);
     for (struct list *c; (c = list_pop_front(&todo));) {
@@ -133,11 +134,13 @@ static int check_known(struct fmq_pollset *p, uint64_t round, struct fmq_polleve
             list_push_back(&p->check, c);
         } else if (rc) {
             n = report(it, round, rc, out, n);
-            list_push_back(&p->check, c);
+            list_push_back(&told, c);
         } else if (it->fd >= 0) {
             list_push_back(&p->check, c);
         }
     }
+    for (struct list *c; (c = list_pop_front(&told));)
+        list_push_back(&p->check, c);
     return n;
 }
 
