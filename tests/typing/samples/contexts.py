@@ -36,6 +36,12 @@ def sockets(ctx: zmq.Context, sync: zmq.SyncContext, number: int) -> None:
     reveal_type(ctx.socket(zmq.XPUB))  # XPub
     reveal_type(ctx.socket(zmq.XSUB))  # XSub
     reveal_type(ctx.socket(zmq.STREAM))  # Stream
+    reveal_type(ctx.socket(zmq.SERVER))  # Server
+    reveal_type(ctx.socket(zmq.CLIENT))  # Client
+    reveal_type(ctx.socket(zmq.GATHER))  # Gather
+    reveal_type(ctx.socket(zmq.SCATTER))  # Scatter
+    reveal_type(ctx.socket(zmq.PEER))  # PeerSocket
+    reveal_type(ctx.socket(zmq.CHANNEL))  # Channel
     reveal_type(ctx.socket(zmq.XREQ))  # Dealer
     reveal_type(ctx.socket(zmq.XREP))  # Router
     reveal_type(ctx.socket(zmq.SocketType.REQ, linger=0))  # Req

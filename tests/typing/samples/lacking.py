@@ -67,6 +67,46 @@ def join(s: zmq.Sub) -> None:
     reveal_type(s.join(b""))  # Never
 
 
+def scatter_recv(s: zmq.Scatter) -> None:
+    reveal_type(s.recv())  # Never
+
+
+def gather_send(s: zmq.Gather) -> None:
+    reveal_type(s.send(b""))  # Never
+
+
+def server_join(s: zmq.Server) -> None:
+    reveal_type(s.join("g"))  # Never
+
+
+def server_connect_peer(s: zmq.Server) -> None:
+    reveal_type(s.connect_peer("tcp://127.0.0.1:1"))  # Never
+
+
+def client_disconnect_peer(s: zmq.Client) -> None:
+    reveal_type(s.disconnect_peer(1))  # Never
+
+
+def channel_connect_peer(s: zmq.Channel) -> None:
+    reveal_type(s.connect_peer("tcp://127.0.0.1:1"))  # Never
+
+
+def peer_leave(s: zmq.PeerSocket) -> None:
+    reveal_type(s.leave("g"))  # Never
+
+
+def router_connect_peer(s: zmq.Router) -> None:
+    reveal_type(s.connect_peer("tcp://127.0.0.1:1"))  # Never
+
+
+def numbered(server: zmq.Server, peer: zmq.PeerSocket) -> None:
+    reveal_type(peer.connect_peer("tcp://127.0.0.1:1"))  # int
+    reveal_type(server.recv(copy=False).routing_id)  # int
+    server.disconnect_peer(1)
+    peer.disconnect_peer(1)
+    server.send(b"", routing_id=1)
+
+
 def has(sub: zmq.Sub, xpub: zmq.XPub, router: zmq.Router) -> None:
     reveal_type(sub.recv())  # bytes
     reveal_type(xpub.recv())  # bytes
