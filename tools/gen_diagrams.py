@@ -136,6 +136,36 @@ DIAGRAMS = {
         [Box(0, 0, "PAIR", "one thread"), Box(1, 0, "PAIR", "another")],
         [Arrow(0, 1, "any order", "any order")],
     ),
+    "client_server": Diagram(
+        "Clients reach a SERVER, which answers each by the number that its message came with",
+        [
+            Box(0, 0, "CLIENT"),
+            Box(0, 1, "CLIENT"),
+            Box(0, 2, "CLIENT"),
+            Box(1, 1, "SERVER", "body + number"),
+        ],
+        [Arrow(0, 3, "", ""), Arrow(1, 3, "messages", "by number"), Arrow(2, 3, "", "")],
+    ),
+    "peer": Diagram(
+        "PEERs connect to one another, and each knows the others by numbers of its own",
+        [Box(0, 0.5, "PEER", "1, 2"), Box(1, 0, "PEER", "7"), Box(1, 1, "PEER", "4")],
+        [Arrow(0, 1, "to 1", "to 7"), Arrow(0, 2, "to 2", "to 4")],
+    ),
+    "scatter_gather": Diagram(
+        "A SCATTER deals messages out to workers in turn; a GATHER collects their results",
+        [
+            Box(0, 0.5, "SCATTER", "source"),
+            Box(1, 0, "GATHER, SCATTER", "worker"),
+            Box(1, 1, "GATHER, SCATTER", "worker"),
+            Box(2, 0.5, "GATHER", "sink"),
+        ],
+        [Arrow(0, 1, "1, 3"), Arrow(0, 2, "2, 4"), Arrow(1, 3, "results"), Arrow(2, 3, "")],
+    ),
+    "channel": Diagram(
+        "Two CHANNEL sockets exchange messages of one part both ways",
+        [Box(0, 0, "CHANNEL"), Box(1, 0, "CHANNEL")],
+        [Arrow(0, 1, "any order", "any order")],
+    ),
     "stream": Diagram(
         "A STREAM exchanges pieces of bytes with programs that speak plain TCP",
         [

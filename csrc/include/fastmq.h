@@ -363,8 +363,9 @@ struct fmq_peer {
     char address[160];  /* where it really is; "" while there is no connection */
     uint8_t identity[255];
     uint8_t identity_len;
-    int64_t since_ns; /* Unix time at which the present connection was made; 0: there is none */
-    uint64_t rtt_ns;  /* last round trip of a heartbeat; 0: none yet */
+    uint32_t routing_id; /* SERVER, PEER: the number that messages to it have; 0: it has none */
+    int64_t since_ns;    /* Unix time at which the present connection was made; 0: there is none */
+    uint64_t rtt_ns;     /* last round trip of a heartbeat; 0: none yet */
     int64_t subscriptions; /* on PUB and XPUB: topics it is subscribed to; -1 elsewhere */
     struct fmq_counters count;
 };

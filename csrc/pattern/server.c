@@ -124,6 +124,13 @@ static struct pipe *server_peer(struct pipe_set *s, uint32_t number)
     return numbers_find(&me->peers, number);
 }
 
+static void server_describe(struct pipe_set *s, struct pipe *p, struct fmq_peer *out)
+{
+    const struct server_pipe *sp = p->state;
+    if (server_peer(s, sp->number) == p)
+        out->routing_id = sp->number;
+}
+
 static uint32_t peer_last(struct pipe_set *s)
 {
     struct server *me = s->state;
@@ -153,6 +160,7 @@ static uint32_t peer_last(struct pipe_set *s)
      .recv = server_recv,                                                                          \
      .events = server_events,                                                                      \
      .peer = server_peer,                                                                          \
+     .describe = server_describe,                                                                  \
      __VA_ARGS__}
 
 const struct pattern_ops pattern_server = SERVER_OPS(FMQ_SERVER, "SERVER", .last_peer = NULL);

@@ -236,6 +236,7 @@ cdef extern from "fastmq.h" nogil:
         char *address
         uint8_t *identity
         uint8_t identity_len
+        uint32_t routing_id
         int64_t since_ns
         uint64_t rtt_ns
         int64_t subscriptions

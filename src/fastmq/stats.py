@@ -71,6 +71,9 @@ class Peer:
     """The same of queued_in, and of the parts of a message that has not arrived whole."""
     reconnections: int
     """How often the connection was made again."""
+    routing_id: int | None = None
+    """On SERVER and PEER: the number of the messages to and from it; None on other types, and once
+    it has gone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -659,3 +659,19 @@ def test_zmtp_2_names_the_type_by_its_number(make, kind, number):
         assert peer.peer_type == number
         peer.send_message(b"x")
         assert recv(sock) == b"x"
+
+
+@fastmq_only("has no peers()")
+def test_peers_tells_the_numbers(make, endpoint):
+    server = make(zmq.SERVER)
+    address = endpoint.bind(server)
+    clients = [make(zmq.CLIENT) for _ in range(2)]
+    for client in clients:
+        endpoint.connect(client, address)
+    numbers = {number_of(server, client) for client in clients}
+    assert {peer.routing_id for peer in server.peers()} == numbers
+    assert [peer.routing_id for peer in clients[0].peers()] == [None]
+    a, b = make(zmq.PEER), make(zmq.PEER)
+    endpoint.prepare(b)
+    number = b.connect_peer(endpoint.bind(a))
+    assert [peer.routing_id for peer in b.peers()] == [number]

@@ -4,7 +4,7 @@
     PYTHON_WITH_DRAFTS tests/wire/record_drafts.py > tests/wire/drafts.json
 
 A scene is played by two of its sockets through a relay, which writes down what each has sent.
-test_drafts.py plays the same scenes with one of the two replaced by the engine.
+test_wire_drafts.py plays the same scenes with one of the two replaced by the engine.
 """
 
 import ctypes

@@ -1095,6 +1095,7 @@ cdef tuple peer_fields(fmq_peer *p):
         None if p.rtt_ns == 0 else p.rtt_ns / 1e6,
         None if p.subscriptions < 0 else p.subscriptions,
         *counters(&p.count),
+        p.routing_id or None,
     )
 
 
