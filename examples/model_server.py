@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """A front end for a model: tensors come in and go out without copies, requests are batched.
 
-    pip install fastmq numpy
+    pip install numpy
     python examples/model_server.py
 
 A model answers 32 questions at once in little more time than one. The server takes what has come

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """numpy arrays from process to process without a copy in Python.
 
-    pip install fastmq numpy
+    pip install numpy
     python examples/numpy_arrays.py
 
 An array goes out as two parts: what it is (dtype and shape, as JSON) and its memory, which the

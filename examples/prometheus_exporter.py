@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Shows what sockets and a context do to Prometheus.
 
-    pip install fastmq prometheus-client
+    pip install prometheus-client
     python examples/prometheus_exporter.py --port 9464
     curl http://127.0.0.1:9464/metrics
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import fastmq
 
 SOURCES = Path(__file__).resolve().parent.parent / "src"
-ASKS = "pip install 'fastmq["
+ASKS = " is needed here: pip install "
 
 
 def main() -> None:

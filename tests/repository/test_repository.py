@@ -134,3 +134,19 @@ def test_ci_run_lists_its_steps_and_refuses_others():
 def test_ci_run_ends_with_the_summary_of_pytest():
     checked, _ = steps_of_ci()
     assert checked[-1] == "pytest"
+
+
+def test_nothing_tells_people_to_install_from_the_index_before_the_name_is_ours():
+    project = (ROOT / "pyproject.toml").read_text()
+    if '"Private :: Do Not Upload"' not in project:
+        pytest.skip("the name is settled")
+    told = re.compile(r"pip install [^\n`]*\bfastmq\b")
+    files = [p for folder in ("docs", "examples", "src") for p in (ROOT / folder).rglob("*.*")]
+    wrong = [
+        f"{path.relative_to(ROOT)}: {m.group()}"
+        for path in [*ROOT.glob("*.md"), *files]
+        if path.suffix in {".md", ".py", ".pxi", ".pyx"} and "_build" not in path.parts
+        for m in told.finditer(path.read_text())
+    ]
+    assert wrong == []
+    assert '"Private :: Do Not Upload"' in (ROOT / ".github/workflows/release.yml").read_text()

@@ -550,5 +550,5 @@ def test_forward_tunnel_serves_a_transport(paramiko_server, make, far):
 def test_without_paramiko_the_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "paramiko", None)
     tunnel._paramiko.cache_clear()
-    with pytest.raises(ImportError, match=r"fastmq\[ssh\]"):
+    with pytest.raises(ImportError, match=r"pip install paramiko"):
         ssh.open_tunnel("tcp://127.0.0.1:5", "host", paramiko=True)

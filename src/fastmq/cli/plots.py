@@ -43,7 +43,9 @@ def pyplot() -> Any:
     try:
         import matplotlib
     except ImportError:
-        raise Problem("plots need matplotlib: pip install matplotlib, or 'fastmq[bench]'") from None
+        raise Problem(
+            "plots need matplotlib: pip install matplotlib (the extra [bench] brings it)"
+        ) from None
     matplotlib.use("svg")
     matplotlib.rcParams.update(
         {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Tunnels through ssh: by the system's `ssh`, or by paramiko (`pip install fastmq[ssh]`)."""
+"""Tunnels through ssh: by the system's `ssh`, or by paramiko (extra `ssh`)."""
 
 from . import forward, tunnel
 from .tunnel import (

@@ -30,6 +30,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from .._extras import missing
 from ..utils.printable import printable
 
 if TYPE_CHECKING:
@@ -403,7 +404,7 @@ def _paramiko() -> Any:
     try:
         import paramiko
     except ImportError as e:
-        raise ImportError("this needs paramiko: pip install 'fastmq[ssh]'") from e
+        raise missing("paramiko", "ssh", e) from e
     return paramiko
 
 
