@@ -481,10 +481,48 @@ static int walk_down(struct walk *w, const struct trie_node *n)
 int trie_each(const struct trie *t,
               int (*visit)(void *arg, const void *key, size_t key_len, void *value), void *arg)
 {
-    if (!t->root)
-        return 0;
+    return trie_each_under(t, NULL, 0, visit, arg);
+}
+
+/* The topmost node whose key begins with the prefix, which may end within its edge; *above is how
+ * much of the prefix lies before that edge. NULL: none. */
+static const struct trie_node *node_under(const struct trie *t, const uint8_t *prefix, size_t len,
+                                          size_t *above)
+{
+    struct trie_node *n = t->root;
+    size_t at = 0;
+    while (n && at < len) {
+        struct trie_node **kid = child_link(n, prefix[at]);
+        if (!kid)
+            return NULL;
+        n = *kid;
+        size_t common = common_prefix(edge_of(n), n->edge_len, prefix + at, len - at);
+        if (common == len - at)
+            break;
+        if (common < n->edge_len)
+            return NULL;
+        at += common;
+    }
+    *above = at;
+    return n;
+}
+
+int trie_each_under(const struct trie *t, const void *prefix, size_t len,
+                    int (*visit)(void *arg, const void *key, size_t key_len, void *value),
+                    void *arg)
+{
     struct walk w = {0};
-    const struct trie_node *n = t->root;
+    size_t above = 0;
+    const struct trie_node *n = node_under(t, prefix, len, &above);
+    if (!n)
+        return 0;
+    if (above) {
+        void *key = NULL;
+        if (reserve(&key, &w.key_cap, above, 1))
+            return -ENOMEM;
+        w.key = memcpy(key, prefix, above);
+        w.key_len = above;
+    }
     int rc = 0;
     do {
         if (n) {

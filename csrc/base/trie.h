@@ -39,5 +39,9 @@ void trie_match(const struct trie *t, const void *data, size_t len,
  * trie must not change meanwhile. -ENOMEM when there is no memory for the walk itself. */
 int trie_each(const struct trie *t,
               int (*visit)(void *arg, const void *key, size_t key_len, void *value), void *arg);
+/* The same for the keys that begin with the prefix, without a look at any other. */
+int trie_each_under(const struct trie *t, const void *prefix, size_t len,
+                    int (*visit)(void *arg, const void *key, size_t key_len, void *value),
+                    void *arg);
 
 #endif

@@ -384,6 +384,9 @@ struct fmq_socket_stats {
     int64_t subscriptions;     /* SUB, XSUB: topics subscribed to; PUB, XPUB: topics that some peer
                                 * is subscribed to; -1: the type has none */
     uint64_t resent;           /* REQ: requests that were sent again, see REQ_RESEND_IVL */
+    /* PUB, XPUB with PUB_KEEP_LAST: topics whose last message is kept now, and the bytes of these
+     * messages; how many were given to late subscribers; topics that a limit pushed out. */
+    uint64_t kept, kept_bytes, kept_given, kept_dropped;
 };
 int fmq_stats(fmq_socket *s, struct fmq_socket_stats *out);
 

@@ -376,6 +376,22 @@ static bool req_send_over(struct pipe_set *s)
     return me->relaxed;
 }
 
+/* Makes a part storable. A lent one is copied: who waits for it may do so before the reply is
+ * there. */
+static int own_part(struct msg *m)
+{
+    struct msg copy;
+    if (!m->lent)
+        return msg_own(m);
+    int rc = msg_init_copy(&copy, msg_data(m), msg_size(m));
+    if (rc)
+        return rc;
+    copy.flags = m->flags & PART_MORE;
+    msg_drop(m);
+    *m = copy;
+    return 0;
+}
+
 /* Sends a request that is kept: 0, or -EAGAIN, -ENOMEM with all as it was. */
 static int send_kept(struct pipe_set *s, struct parts *m, uint32_t id)
 {
@@ -383,7 +399,7 @@ static int send_kept(struct pipe_set *s, struct parts *m, uint32_t id)
     uint64_t size = route_size(s, m);
     int rc = parts_grow(&me->kept, m->len);
     for (uint32_t i = 0; i < m->len && rc == 0; i++)
-        rc = msg_own(&m->v[i]);
+        rc = own_part(&m->v[i]);
     if (rc)
         return rc;
     struct pipe *p = find_ready(me, size);

@@ -94,7 +94,7 @@ static void index_del(struct subscriber *s, const struct member *m)
     s->index[gap] = NULL;
 }
 
-static struct member *find_in(const struct topic *topic, struct subscriber *s)
+struct member *topic_member(const struct topic *topic, struct subscriber *s)
 {
     if (topic->count > WALK_MAX && s->count > WALK_MAX && (s->index || index_build(s)))
         return index_find(s, topic);
@@ -120,7 +120,7 @@ struct member *topics_find(const struct topics *t, struct subscriber *s, const v
                            size_t len)
 {
     void **slot = trie_get(&t->trie, name, len);
-    return slot ? find_in(*slot, s) : NULL;
+    return slot ? topic_member(*slot, s) : NULL;
 }
 
 static struct topic *topic_of(struct topics *t, const void *name, size_t len)
@@ -161,7 +161,7 @@ int topics_add(struct topics *t, struct subscriber *s, const void *name, size_t 
     struct topic *topic = topic_of(t, name, len);
     if (!topic)
         return -ENOMEM;
-    struct member *m = find_in(topic, s);
+    struct member *m = topic_member(topic, s);
     enum topics_change change = TOPICS_SAME;
     if (!m) {
         m = topic->one.topic ? mem_alloc(sizeof(*m)) : &topic->one;

@@ -59,7 +59,9 @@ static inline void subscriber_init(struct subscriber *s)
     s->index_cap = 0;
 }
 
-/* The membership, NULL: none. */
+/* The subscriber's membership in that topic; NULL: none. */
+struct member *topic_member(const struct topic *topic, struct subscriber *s);
+/* The same by the topic's name. */
 struct member *topics_find(const struct topics *t, struct subscriber *s, const void *name,
                            size_t len);
 /* An enum topics_change, or -ENOMEM. *out (may be NULL) is the membership, old or new. */

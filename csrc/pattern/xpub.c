@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "pattern/patterns.h"
 #include "pattern/pubsub.h"
+#include "pattern/xpub_late.h"
 #include "pattern/xpub_notes.h"
 #include "pattern/xpub_state.h"
 #include "pattern/xpub_subscriptions.h"
@@ -21,6 +22,8 @@ static int xpub_init(struct pipe_set *s)
     fanout_init(&me->out, s);
     fairq_init(&me->in);
     list_init(&me->notes);
+    keep_init(&me->keep);
+    list_init(&me->late);
     return 0;
 }
 
@@ -33,6 +36,7 @@ static void xpub_fini(struct pipe_set *s)
     topics_fini(&me->topics);
     topics_fini(&me->asked);
     fanout_fini(&me->out);
+    keep_fini(&me->keep);
     if (me->has_welcome)
         msg_drop(&me->welcome);
 }
@@ -129,6 +133,7 @@ static int xpub_attach(struct pipe_set *s, struct pipe *p)
     subscriber_init(&xp->topics);
     subscriber_init(&xp->asked);
     list_init(&xp->notes);
+    list_init(&xp->late_node);
     parts_init(&xp->kept);
     xp->pipe = p;
     return fanout_add(&me->out, p);
@@ -139,9 +144,12 @@ static int xpub_connected(struct pipe_set *s, struct pipe *p)
     struct xpub *me = s->state;
     if (xpub_has_enough(me, p->state))
         xpub_hold_up(me, p);
-    if (!me->has_welcome)
-        return 0;
-    return pipe_write_control(p, msg_data(&me->welcome), msg_size(&me->welcome));
+    int rc = 0;
+    if (me->has_welcome)
+        rc = pipe_write_control(p, msg_data(&me->welcome), msg_size(&me->welcome));
+    if (rc == 0 && s->opt.invert_matching)
+        rc = xpub_late_join(s, p->state, NULL, 0); /* given when it is found to be writable */
+    return rc;
 }
 
 static void xpub_lost(struct pipe_set *s, struct pipe *p)
@@ -161,6 +169,7 @@ static void xpub_hangup(struct pipe_set *s, struct pipe *p)
     xpub_end(s, xp, &me->topics, &xp->topics, true, !me->manual, NULL);
     xpub_end(s, xp, &me->asked, &xp->asked, true, true, NULL);
     fanout_remove(&me->out, p);
+    xpub_late_forget(xp);
     if (me->last == p)
         me->last = NULL;
 }
@@ -185,8 +194,8 @@ static void xpub_readable(struct pipe_set *s, struct pipe *p)
 
 static void xpub_writable(struct pipe_set *s, struct pipe *p)
 {
-    (void)s;
-    (void)p;
+    if (xpub_is_late(p->state))
+        xpub_late_give(s, p->state);
 }
 
 static void xpub_command(struct pipe_set *s, struct pipe *p, enum peer_event_kind kind,
@@ -248,6 +257,10 @@ static int xpub_send_check(struct pipe_set *s, const struct msg *first)
     if (!me->nodrop)
         return 0;
     aim(s, first);
+    for (uint32_t i = 0; i < me->out.count; i++) {
+        if (xpub_is_late(me->out.targets[i]->state))
+            return -EAGAIN;
+    }
     return fanout_all_writable(&me->out, PIPE_ANY) ? 0 : -EAGAIN;
 }
 
@@ -257,6 +270,8 @@ static int xpub_send(struct pipe_set *s, struct parts *m)
     if (!list_empty(&me->in.pipes))
         read_rest(s);
     aim(s, &m->v[0]);
+    if (me->keep.max && !(me->last_value && me->last)) /* else it is for that one alone */
+        return xpub_late_send(s, m);
     if (me->nodrop && !fanout_reserve(&me->out, route_size(s, m)))
         return -EAGAIN;
     int rc = fanout_send(s, &me->out, m);
@@ -298,7 +313,7 @@ static bool can_publish(struct xpub *me, bool all)
     {
         struct pipe *p = LIST_ENTRY(it, struct pipe, out_node);
         const struct xpub_pipe *xp = p->state;
-        if ((all || xp->topics.count) && !pipe_can_write(p, PIPE_ANY))
+        if ((all || xp->topics.count) && (xpub_is_late(xp) || !pipe_can_write(p, PIPE_ANY)))
             return false;
     }
     return true;
@@ -357,6 +372,14 @@ static int set_option(struct pipe_set *s, int option, int64_t num, const void *v
     case OPT_MAX_SUBSCRIPTIONS:
         me->max_subscriptions = (uint32_t)num;
         return 0;
+    case OPT_PUB_KEEP_LAST:
+        me->keep.max = (uint32_t)num;
+        keep_trim(&me->keep);
+        return 0;
+    case OPT_PUB_KEEP_LAST_BYTES:
+        me->keep.max_bytes = (uint64_t)num;
+        keep_trim(&me->keep);
+        return 0;
     case OPT_XPUB_WELCOME_MSG:
         return set_welcome(me, value, len);
     case OPT_SUBSCRIBE:
@@ -388,6 +411,12 @@ static int xpub_getopt(struct pipe_set *s, int option, int64_t *num)
         return 0;
     case OPT_MAX_SUBSCRIPTIONS:
         *num = me->max_subscriptions;
+        return 0;
+    case OPT_PUB_KEEP_LAST:
+        *num = me->keep.max;
+        return 0;
+    case OPT_PUB_KEEP_LAST_BYTES:
+        *num = (int64_t)me->keep.max_bytes;
         return 0;
     default:
         return -EINVAL;
@@ -424,6 +453,15 @@ static void xpub_describe(struct pipe_set *s, struct pipe *p, struct fmq_peer *o
     out->subscriptions = xp->topics.count;
 }
 
+static void xpub_stats(const struct pipe_set *s, struct fmq_socket_stats *out)
+{
+    const struct xpub *me = s->state;
+    out->kept = keep_count(&me->keep);
+    out->kept_bytes = me->keep.bytes;
+    out->kept_given = me->given;
+    out->kept_dropped = me->keep.dropped;
+}
+
 /* ---- tables ---- */
 
 const struct pattern_ops pattern_xpub = {
@@ -451,6 +489,8 @@ const struct pattern_ops pattern_xpub = {
     .getopt = xpub_getopt,
     .subscribers = xpub_subscribers,
     .describe = xpub_describe,
+    .alarm = xpub_late_give_all,
+    .stats = xpub_stats,
 };
 
 const struct pattern_ops pattern_pub = {
@@ -478,4 +518,6 @@ const struct pattern_ops pattern_pub = {
     .getopt = xpub_getopt,
     .subscribers = xpub_subscribers,
     .describe = xpub_describe,
+    .alarm = xpub_late_give_all,
+    .stats = xpub_stats,
 };

@@ -30,6 +30,7 @@
 
 #include "base/list.h"
 #include "msg/msg.h"
+#include "pattern/keep.h"
 #include "pattern/route.h"
 #include "pattern/topics.h"
 #include "pipe/pipe_set.h"
@@ -52,6 +53,17 @@ struct xpub {
     bool verbose_add, verbose_cancel;
     bool manual, last_value;
     bool nodrop, only_first;
+    struct keep keep; /* PUB_KEEP_LAST */
+    struct list late; /* xpub_pipe.late_node: pipes that are behind, see xpub_late.h */
+    uint64_t given;   /* kept messages that were written to pipes */
+};
+
+/* Topics whose last messages a pipe is still to be given: their slots, each once, and by bit. */
+struct line {
+    uint32_t *slots; /* a ring */
+    uint32_t head, len, cap;
+    uint32_t words; /* of bits */
+    uint64_t *bits;
 };
 
 struct xpub_pipe {
@@ -65,6 +77,8 @@ struct xpub_pipe {
     uint32_t notices;  /* the others among them */
     uint8_t round;
     bool reading; /* reading may make more readable, and call back */
+    struct list late_node;
+    struct line line;
 };
 
 struct note {

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "fastmq.h"
+#include "pattern/xpub_late.h"
 #include "pattern/xpub_notes.h"
 
 /* True when that topic would be one too many of this peer. What an earlier connection left and the
@@ -64,6 +65,13 @@ int xpub_change(struct pipe_set *s, struct xpub_pipe *xp, const void *topic, siz
         if (!note)
             return -ENOMEM;
     }
+    /* Topics that join the line in vain, since the subscription fails, are left out later. */
+    if (add && !me->manual && !s->opt.invert_matching && keep_count(&me->keep) &&
+        xpub_late_join(s, xp, topic, len)) {
+        if (note)
+            note_discard(note);
+        return -ENOMEM;
+    }
     int change = TOPICS_SAME;
     bool unreported = false;
     struct member *m = NULL;
@@ -72,7 +80,11 @@ int xpub_change(struct pipe_set *s, struct xpub_pipe *xp, const void *topic, siz
     } else if ((m = topics_find(table, who, topic, len))) {
         change = member_alone(m) ? TOPICS_EDGE : TOPICS_OTHER;
         unreported = leave(s, table, xp, m);
+        if (s->opt.invert_matching && !me->manual && xpub_late_join(s, xp, topic, len))
+            pipe_count_drops(xp->pipe, 1);
     }
+    if (xpub_is_late(xp))
+        xpub_late_give(s, xp);
     if (change > TOPICS_SAME && !me->manual)
         pipe_set_notify(s); /* a thread may wait for subscribers */
     bool report = change >= 0 && (me->manual || change == TOPICS_EDGE ||
@@ -125,8 +137,12 @@ int xpub_decide(struct pipe_set *s, const void *topic, size_t len, bool add)
         m = topics_find(&me->topics, &xp->topics, topic, len);
         if (m)
             leave(s, &me->topics, xp, m);
-        return 0;
     }
-    int rc = join(&me->topics, &xp->topics, xp, topic, len, &m);
+    int rc = 0;
+    if (add != (s->opt.invert_matching != 0))
+        rc = xpub_late_join(s, xp, topic, len);
+    if (rc == 0 && add)
+        rc = join(&me->topics, &xp->topics, xp, topic, len, &m);
+    xpub_late_give(s, xp);
     return rc < 0 ? rc : 0;
 }

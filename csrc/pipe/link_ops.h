@@ -89,6 +89,12 @@ struct link_ops {
     /* Hands over a message of n parts, whatever the limits: the caller has looked at them, and has
      * counted the bytes in the pipe's budget. Consumes the parts on success; -ENOMEM. */
     int (*write)(struct pipe *p, struct msg *parts, uint32_t n);
+    /* The peer acts on what was written even if no call of its program comes: a publisher may have
+     * something for who subscribes. */
+    void (*urge)(struct pipe *p);
+    /* From now on (`on`), pipe_drained is called even if no call of the program comes. Look again
+     * for room afterwards. */
+    void (*hasten)(struct pipe *p, bool on);
     /* Moves what has arrived to `in`, which is empty. */
     void (*refill)(struct pipe *p);
     /* The program received a message of so many bytes from `in`. */

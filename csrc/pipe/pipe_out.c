@@ -279,6 +279,8 @@ static int put_direct(struct pipe *p, bool marked, bool add, const void *name, s
     rc = write_direct(p, &m);
     if (rc)
         msg_drop(&m);
+    else if (marked)
+        p->link->ops->urge(p);
     return rc;
 }
 

@@ -130,6 +130,11 @@ void reactor_leave_slow(struct reactor *r, bool flush_all)
             break;
         }
     }
+    /* A pattern that has more to write each time that there is room goes on with the next tick. */
+    if ((r->work & WORK_FLUSH) && !r->finished && r->io_thread && !r->flush_pending) {
+        r->flush_pending = true;
+        io_thread_flush(r->io_thread, r, false);
+    }
     if (atomic_load_explicit(&r->watchers, memory_order_relaxed) && !r->finished) {
         notify_update(r);
         r->work |= WORK_WATCHED;

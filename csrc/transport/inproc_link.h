@@ -44,6 +44,7 @@ struct link_end {
     _Atomic(uint64_t) taken_bytes;
     _Atomic(uint64_t) max_bytes; /* as hwm */
     atomic_bool writer_blocked;
+    atomic_bool writer_hastens; /* it is to be told of room even if its program does not call */
     bool idle;   /* its reader found nothing, or conflates: the next message must be announced */
     bool closed; /* its socket has left */
     uint32_t sndhwm, rcvhwm;

@@ -164,7 +164,7 @@ static void taken(struct pipe *p, uint64_t bytes)
     if (atomic_load(&e->writer_blocked)) {
         mutex_lock(&l->lock);
         atomic_store(&e->writer_blocked, false);
-        inproc_note(l, !p->side, EV_WRITABLE, false);
+        inproc_note(l, !p->side, EV_WRITABLE, atomic_load(&e->writer_hastens));
         mutex_unlock(&l->lock);
     }
 }
@@ -290,6 +290,19 @@ static void detach(struct pipe *p)
                          1); /* never the last: the caller is inside the socket */
 }
 
+static void urge(struct pipe *p)
+{
+    struct inproc_link *l = link_of(p);
+    mutex_lock(&l->lock);
+    inproc_note(l, !p->side, EV_READABLE, true);
+    mutex_unlock(&l->lock);
+}
+
+static void hasten(struct pipe *p, bool on)
+{
+    atomic_store(&link_of(p)->end[!p->side].writer_hastens, on);
+}
+
 const struct link_ops inproc_link_ops = {
     .direct = true,
     .add_bytes = add_bytes,
@@ -301,6 +314,8 @@ const struct link_ops inproc_link_ops = {
     .conflates = conflates,
     .await = await,
     .write = write_parts,
+    .urge = urge,
+    .hasten = hasten,
     .refill = inproc_refill,
     .taken = taken,
     .injected = injected,

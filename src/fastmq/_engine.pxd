@@ -249,6 +249,7 @@ cdef extern from "fastmq.h" nogil:
         uint32_t descriptors
         int64_t subscriptions
         uint64_t resent
+        uint64_t kept, kept_bytes, kept_given, kept_dropped
 
     struct fmq_context_stats:
         fmq_counters count

@@ -356,6 +356,8 @@ class SocketOption(IntEnum):
     SNDHWM_BYTES = 10006, _OptType.int64
     RCVHWM_BYTES = 10007, _OptType.int64
     REQ_RESEND_IVL = 10008
+    PUB_KEEP_LAST = 10009
+    PUB_KEEP_LAST_BYTES = 10010, _OptType.int64
 
 
 # Every name above, without its enum. Those of some enums carry a prefix.
@@ -549,6 +551,8 @@ MAX_SUBSCRIPTIONS: SocketOption = SocketOption.MAX_SUBSCRIPTIONS
 SNDHWM_BYTES: SocketOption = SocketOption.SNDHWM_BYTES
 RCVHWM_BYTES: SocketOption = SocketOption.RCVHWM_BYTES
 REQ_RESEND_IVL: SocketOption = SocketOption.REQ_RESEND_IVL
+PUB_KEEP_LAST: SocketOption = SocketOption.PUB_KEEP_LAST
+PUB_KEEP_LAST_BYTES: SocketOption = SocketOption.PUB_KEEP_LAST_BYTES
 
 MORE: MessageOption = MessageOption.MORE
 SHARED: MessageOption = MessageOption.SHARED
@@ -836,6 +840,8 @@ __all__ = [
     "SNDHWM_BYTES",
     "RCVHWM_BYTES",
     "REQ_RESEND_IVL",
+    "PUB_KEEP_LAST",
+    "PUB_KEEP_LAST_BYTES",
     "MessageOption",
     "MORE",
     "SHARED",

@@ -332,3 +332,7 @@ class SocketOptions:
     RCVHWM_BYTES = IntOption(10007, "RCVHWM_BYTES", "GS")
     req_resend_ivl = IntOption(10008, "req_resend_ivl", "GS")
     REQ_RESEND_IVL = IntOption(10008, "REQ_RESEND_IVL", "GS")
+    pub_keep_last = IntOption(10009, "pub_keep_last", "GS")
+    PUB_KEEP_LAST = IntOption(10009, "PUB_KEEP_LAST", "GS")
+    pub_keep_last_bytes = IntOption(10010, "pub_keep_last_bytes", "GS")
+    PUB_KEEP_LAST_BYTES = IntOption(10010, "PUB_KEEP_LAST_BYTES", "GS")

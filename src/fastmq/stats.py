@@ -103,6 +103,14 @@ class SocketStats:
     """Descriptors that the socket holds."""
     resent: int
     """REQ with REQ_RESEND_IVL: how often a request was sent again."""
+    kept: int
+    """PUB and XPUB with PUB_KEEP_LAST: topics whose last message is kept now."""
+    kept_bytes: int
+    """The bytes of these messages."""
+    kept_given: int
+    """How many kept messages were sent to subscribers that came late."""
+    kept_dropped: int
+    """Topics that were pushed out by PUB_KEEP_LAST or PUB_KEEP_LAST_BYTES."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1030,7 +1030,7 @@ cdef class Socket:
             fail(rc)
         return (*counters(&stats.count), stats.send_waits, stats.peers,
                 None if stats.subscriptions < 0 else stats.subscriptions, stats.descriptors,
-                stats.resent)
+                stats.resent, stats.kept, stats.kept_bytes, stats.kept_given, stats.kept_dropped)
 
     def wait_for_subscribers(self, n=1, topic=b"", timeout=None):
         """PUB and XPUB: waits until a message of `topic` would reach at least n connected peers,

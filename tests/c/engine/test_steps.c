@@ -11,10 +11,12 @@
 #include "wire/frame.h"
 
 #include "pattern/ids.c"
+#include "pattern/keep.c"
 #include "pattern/route.c"
 #include "pattern/router.c"
 #include "pattern/topics.c"
 #include "pattern/xpub.c"
+#include "pattern/xpub_late.c"
 #include "pattern/xpub_notes.c"
 #include "pattern/xpub_subscriptions.c"
 #include "pattern/xsub.c"
@@ -224,6 +226,71 @@ static uint64_t subscribers_of_one_topic(uint32_t n)
 TEST(subscribers_of_one_topic_cost_the_same_each)
 {
     check_linear(subscribers_of_one_topic, 200);
+}
+
+/* A publisher keeps `all` topics; a subscriber with n/2 subscriptions comes to those of n of them
+ * and is given them as it takes them, while some are published anew. */
+static uint64_t late_subscriber(uint32_t n, uint32_t all)
+{
+    struct pipe_set *s = fake_socket(&pattern_pub);
+    CHECK_EQ(user_sets(s, OPT_PUB_KEEP_LAST, all), 0);
+    s->opt.sndhwm = 10;
+    char text[24];
+    for (uint32_t i = 0; i < all; i++) {
+        snprintf(text, sizeof(text), "%c%u", i < n ? 'a' : 'b', i);
+        CHECK_EQ(user_sends(s, text), 0);
+    }
+    struct fake *f = fake_peer(s);
+    uint64_t before = steps;
+    for (uint32_t i = 0; i < n / 2; i++) {
+        snprintf(text, sizeof(text), "a%u", 2 * i);
+        peer_commands(f, PEER_EV_SUBSCRIBE, text);
+    }
+    peer_commands(f, PEER_EV_SUBSCRIBE, "a");
+    for (uint32_t i = 0; i < n; i++) {
+        if (i % 4 == 0) {
+            snprintf(text, sizeof(text), "a%u", i);
+            CHECK_EQ(user_sends(s, text), 0);
+        }
+        CHECK(strcmp(peer_hears(f), "(none)") != 0);
+    }
+    uint64_t took = steps - before;
+    fake_end(s);
+    return took;
+}
+
+static uint64_t all_are_given(uint32_t n)
+{
+    return late_subscriber(n, n);
+}
+
+TEST(kept_topics_cost_a_late_subscriber_the_same_each_and_others_nothing)
+{
+    check_linear(all_are_given, 300);
+    uint64_t few = late_subscriber(50, 500), many = late_subscriber(50, 20000);
+    printf("     %s: %llu steps among 500, %llu among 20000\n", check_running,
+           (unsigned long long)few, (unsigned long long)many);
+    CHECK(many < 2 * few);
+}
+
+static uint64_t publications(uint32_t n)
+{
+    struct pipe_set *s = fake_socket(&pattern_pub);
+    CHECK_EQ(user_sets(s, OPT_PUB_KEEP_LAST, n / 2), 0);
+    char text[24];
+    uint64_t before = steps;
+    for (uint32_t i = 0; i < n; i++) {
+        snprintf(text, sizeof(text), "%u", i % 2 ? i : i / 2);
+        CHECK_EQ(user_sends(s, text), 0);
+    }
+    uint64_t took = steps - before;
+    fake_end(s);
+    return took;
+}
+
+TEST(publications_that_are_kept_cost_the_same_each)
+{
+    check_linear(publications, 500);
 }
 
 /* One subscriber of a program that hears of every request asks on and on and is stopped time and

@@ -2,9 +2,11 @@
 // needs: base os msg wire reactor pipe
 #include "fakelink.h"
 
+#include "pattern/keep.c"
 #include "pattern/route.c"
 #include "pattern/topics.c"
 #include "pattern/xpub.c"
+#include "pattern/xpub_late.c"
 #include "pattern/xpub_notes.c"
 #include "pattern/xpub_subscriptions.c"
 #include "pattern/xsub.c"
