@@ -139,6 +139,25 @@ TEST(a_limit_in_bytes_is_first_set_before_there_are_sockets)
     eng_end(ctx);
 }
 
+TEST(a_sender_beyond_the_limit_in_bytes_goes_on_when_there_is_room)
+{
+    fmq_ctx *ctx = eng_ctx();
+    eng_must(fmq_ctx_set(ctx, ENG_MAX_QUEUED_BYTES, 10), "MAX_QUEUED_BYTES");
+    fmq_socket *push = eng_socket(ctx, FMQ_PUSH), *pull = eng_socket(ctx, FMQ_PULL);
+    struct eng_name name = eng_bind(pull, "inproc");
+    eng_connect(push, &name);
+    eng_send(push, "12345678");
+    CHECK_EQ(eng_try_send(push, "12345678"), -EAGAIN);
+    CHECK_EQ(fmq_events(push), 0);
+    eng_expect(pull, "12345678");
+    eng_wait(push, FMQ_POLLOUT);
+    eng_send(push, "12345678");
+    eng_expect(pull, "12345678");
+    eng_close(push);
+    eng_close(pull);
+    eng_end(ctx);
+}
+
 TEST(sockets_begin_with_what_their_context_says)
 {
     fmq_ctx *ctx = eng_ctx();
@@ -225,6 +244,23 @@ TEST(a_socket_outlives_the_handle_of_its_context)
     CHECK(fmq_closed(s));
     CHECK_EQ(fmq_socket_type(s), FMQ_PUSH);
     fmq_socket_free(s);
+}
+
+TEST(a_context_that_has_ended_holds_no_descriptor)
+{
+    fmq_ctx *ctx = eng_ctx();
+    eng_close(eng_socket(ctx, FMQ_PUSH));
+    struct fmq_context_stats stats;
+    CHECK_EQ(fmq_ctx_stats(ctx, &stats), 0);
+    CHECK(stats.descriptors > 0); /* those of its thread */
+    int rc;
+    while ((rc = fmq_ctx_term(ctx, ENG_WAIT_MS)) == -EINTR)
+        ;
+    CHECK_EQ(rc, 0);
+    CHECK_EQ(fmq_ctx_stats(ctx, &stats), 0);
+    CHECK_EQ(stats.descriptors, 0);
+    CHECK_EQ(fmq_ctx_term(ctx, 0), 0); /* again */
+    fmq_ctx_free(ctx);
 }
 
 TEST(calls_end_with_eterm_when_their_context_is_about_to_end)

@@ -42,7 +42,9 @@ static void scene_begin(struct scene *w, int front, int back, int client, int wo
     w->capture = eng_socket(w->ctx, FMQ_PUSH);
     w->reader = eng_socket(w->ctx, FMQ_PULL);
     w->control = eng_socket(w->ctx, control);
-    w->command = eng_socket(w->ctx, control == FMQ_REP ? FMQ_REQ : FMQ_PAIR);
+    w->command = eng_socket(w->ctx, control == FMQ_REP    ? FMQ_REQ
+                                    : control == FMQ_PULL ? FMQ_PUSH
+                                                          : FMQ_PAIR);
     join(w->front, w->client);
     join(w->back, w->worker);
     join(w->reader, w->capture);
@@ -143,6 +145,18 @@ TEST(a_controller_that_asks_is_answered_and_one_that_does_not_is_obeyed)
         CHECK_EQ(w.result, 0);
         scene_end(&w);
     }
+}
+
+TEST(a_controller_that_takes_no_answer_gets_none)
+{
+    struct scene w;
+    scene_begin(&w, FMQ_PULL, FMQ_PUSH, FMQ_PUSH, FMQ_PULL, FMQ_PULL);
+    start(&w);
+    eng_send(w.command, "STATISTICS");
+    eng_send(w.client, "goes on");
+    eng_expect(w.worker, "goes on");
+    terminate(&w);
+    scene_end(&w);
 }
 
 TEST(one_socket_as_both_ends_gives_back_what_it_gets)
