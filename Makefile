@@ -23,7 +23,7 @@ BUILD_INPUTS := pyproject.toml setup.py $(shell find csrc src \
 
 .DEFAULT_GOAL := help
 .PHONY: help run test c-asan test-all test-c test-py test-fast pyzmq-suite test-asan bench soak budget ctest tsan sim \
-        random coverage coverage-c mutation cross corpora fuzz lint format types workflows docs dist-check clean
+        random coverage coverage-c coverage-py mutation cross corpora fuzz lint format types workflows docs dist-check clean
 .DELETE_ON_ERROR:
 
 help: ## these lines
@@ -88,7 +88,13 @@ tsan: ## the engine's C tests under the thread sanitizer
 coverage-c: ## what the C tests alone reach of the engine, against the floor
 	find build/c-cov -name '*.gcda' -delete 2>/dev/null || true
 	-SEEDS=60 $(MAKE) -j $(CORES) -C tests/c check MODES=cov
-	$(PYTHON) tools/coverage.py --engine $(COVERAGE_ARGS)
+	$(PYTHON) tools/coverage.py --only engine $(COVERAGE_ARGS)
+
+coverage-py: $(VENV)/.coverage ## what pytest without its slow tests reaches of the Python layer, against the floor
+	mkdir -p build/coverage && rm -f build/coverage/data*
+	-$(BIN)/python $(PYTEST) -q -p no:cacheprovider -m "not slow" --cov --cov-report= $(PYTEST_ARGS)
+	$(BIN)/python -m coverage json -q -o build/coverage/python.json
+	$(BIN)/python tools/coverage.py --only python $(COVERAGE_ARGS)
 
 coverage: $(VENV)/.coverage ## what the C tests and pytest reach, against the floor (COVERAGE_ARGS=--record raises it)
 	find build/c-cov -name '*.gcda' -delete 2>/dev/null || true
