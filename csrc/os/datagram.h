@@ -48,6 +48,8 @@ void net_datagram_reconnect(int fd, const struct net_addr *to);
 /* Reads "1.2.3.4:5" or "[::1]:5", as net_addr_text writes them; a NUL may end the text. 0, or
  * -EINVAL: not such a text, or port 0. */
 int net_addr_parse(const char *text, size_t len, struct net_addr *out);
+/* An IPv6 address that names no interface is of this one; index 0 changes nothing. */
+void net_addr_scope(struct net_addr *a, unsigned index);
 bool net_is_multicast(const struct net_addr *a);
 /* The index of the interface that a name or one of its addresses names; -ENODEV: none does. */
 int net_interface_index(const char *name_or_address, unsigned *index);

@@ -279,6 +279,13 @@ int net_addr_parse(const char *text, size_t len, struct net_addr *out)
 
 /* ---- multicast ---- */
 
+void net_addr_scope(struct net_addr *a, unsigned index)
+{
+    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&a->ss;
+    if (a->ss.ss_family == AF_INET6 && !in6->sin6_scope_id)
+        in6->sin6_scope_id = index;
+}
+
 bool net_is_multicast(const struct net_addr *a)
 {
     if (a->ss.ss_family == AF_INET)

@@ -383,8 +383,8 @@ static int udp_parse(struct address *a, const char *rest, bool bind, bool ipv6, 
     return group_parse(a, "udp", rest, bind, ipv6, detail);
 }
 
-/* A descriptor with the socket's options. */
-static int make(struct endpoint *ep, const struct net_addr *addr)
+/* A descriptor with the socket's options; the address gets its interface. */
+static int make(struct endpoint *ep, struct net_addr *addr)
 {
     const struct option_values *o = &ep->set->pipes.opt;
     int family = addr->ss.ss_family;
@@ -394,6 +394,7 @@ static int make(struct endpoint *ep, const struct net_addr *addr)
     int rc = group_interface(&ep->address, &index);
     if (rc)
         return rc;
+    net_addr_scope(addr, index);
     int fd = net_socket(family, SOCK_DGRAM);
     if (fd < 0)
         return fd;
