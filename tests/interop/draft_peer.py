@@ -3,8 +3,9 @@
 
     python draft_peer.py zmq|pyomq
 
-Driven as peer.py is. Messages have one part, and with it the number of a peer, as text: what SERVER
-and PEER receive and send, "" elsewhere. Never imports the engine under test.
+Driven as peer.py is. Messages have one part, and with it a text: of SERVER and PEER the number of a
+peer, of RADIO and DISH the group, of DGRAM the address, "" elsewhere. Never imports the engine
+under test.
 """
 
 import ctypes
@@ -47,6 +48,10 @@ def send(number: int, body: bytes, peer: str) -> None:
     sock, kind = sockets[number], kinds[number]
     if kind == "PEER" and IS_OMQ:  # its PEER has ids in a part of their own, as a ROUTER
         sock.send_multipart([bytes.fromhex(peer), body])
+    elif kind == "DGRAM" or (kind == "RADIO" and IS_OMQ):
+        sock.send_multipart([peer.encode(), body])
+    elif kind == "RADIO":
+        sock.send(body, group=peer)
     elif kind in ("SERVER", "PEER"):
         frame = module.Frame(body)
         frame.routing_id = int(peer)
@@ -60,7 +65,12 @@ def recv(number: int) -> tuple[bytes, str]:
     if kind == "PEER" and IS_OMQ:
         peer, body = sock.recv_multipart()
         return body, peer.hex()
+    if kind == "DGRAM" or (kind == "DISH" and IS_OMQ):
+        peer, body = sock.recv_multipart()
+        return body, peer.decode()
     frame = sock.recv(copy=False)
+    if kind == "DISH":
+        return frame.bytes, frame.group
     return frame.bytes, str(frame.routing_id) if kind in ("SERVER", "PEER") else ""
 
 
@@ -85,6 +95,8 @@ def handle(q: dict[str, Any]) -> Any:
         return str(connect_peer(sock, q["address"]))
     if op == "connect":
         return sock.connect(q["address"]) and None
+    if op in ("join", "leave"):
+        return getattr(sock, op)(q["group"].encode()) and None
     if op == "send":
         return send(number, to_bytes(q["body"]), q["peer"])
     if op == "recv":
