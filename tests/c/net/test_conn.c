@@ -233,3 +233,52 @@ TEST(a_stream_that_takes_no_more_is_left_alone_until_it_does)
     for (int i = 0; i < 2; i++)
         tear_down(&w.set[i]);
 }
+
+/* ---- the flush policy, and LINGER ---- */
+
+TEST(a_quiet_socket_writes_at_once_and_a_busy_one_leaves_small_messages_to_the_tick)
+{
+    static const struct mem_faults none = {0};
+    struct world w;
+    begin(&w, &none);
+    shake_hands(&w);
+    struct conn_set *s = &w.set[0];
+    struct reactor *r = conn_set_reactor(s);
+    struct pipe *p = box_of(s)->pipe;
+    s->write_cost = 0;
+    r->last_write = 0;
+    CHECK(send_one(s, 0, 10));
+    CHECK(outq_empty(&p->out));
+    s->write_cost = 3600 * NS_PER_S; /* busy for long */
+    r->last_write = clock_now();
+    CHECK(send_one(s, 1, 10));
+    CHECK(!outq_empty(&p->out));
+    CHECK(!list_empty(&r->flush_list));
+    mutex_lock(&r->lock);
+    CHECK(conn_set_lingers(s));
+    s->linger_until = 0; /* LINGER is over */
+    CHECK(!conn_set_lingers(s));
+    s->linger_until = CLOCK_NEVER;
+    atomic_store(&r->broken, true);
+    CHECK(!conn_set_lingers(s));
+    atomic_store(&r->broken, false);
+    flush_run(r, true);
+    CHECK(outq_empty(&p->out));
+    CHECK(!conn_set_lingers(s));
+    CHECK(list_empty(&r->flush_list));
+    mutex_unlock(&r->lock);
+    /* Much of it goes at once all the same. */
+    uint32_t number = 2;
+    s->write_cost = 3600 * NS_PER_S;
+    r->last_write = clock_now();
+    CHECK(send_one(s, number++, 1000));
+    CHECK(!outq_empty(&p->out));
+    unsigned long writes = w.end[0]->writes;
+    while (number < 1000 && w.end[0]->writes == writes) {
+        CHECK(send_one(s, number++, 1000));
+        s->write_cost = 3600 * NS_PER_S;
+    }
+    CHECK(number > 3 && number < 1000);
+    for (int i = 0; i < 2; i++)
+        tear_down(&w.set[i]);
+}
