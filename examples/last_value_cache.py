@@ -11,6 +11,8 @@ XPUB_VERBOSE it hears of every one, not only of the first for a topic.
 
     publishers (PUB) -> SUB | cache | XPUB -> subscribers (SUB)
 
+The option PUB_KEEP_LAST does this in the publisher itself, without a cache: kept_values.py.
+
 XPUB sends to all who are subscribed, so those who had the value get it again: what is published
 this way must be a state, for which that does no harm, and not an event.
 """

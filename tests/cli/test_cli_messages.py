@@ -62,6 +62,36 @@ def test_a_publisher_that_does_not_wait_is_done_at_once(where):
     run("pub", "-b", where, "--wait-subscribers", 0, "lost")
 
 
+def test_req_sends_a_request_again_that_has_no_reply(where):
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as router:
+        router.linger = 0
+        router.bind(where)
+        with Command("req", "--connect", where, "--resend", 50, "hi") as req:
+            first = router.recv_multipart(timeout=60_000)
+            assert router.recv_multipart(timeout=60_000) == first
+            router.send_multipart([*first[:-1], b"yes"])
+            router.send_multipart([*first[:-1], b"yes, again"])
+            assert req.end()[0] == b"yes\n"
+
+
+def test_pub_keeps_last_messages_for_late_subscribers(where):
+    publish = ("pub", "--bind", where, "--topic", "north", "--keep-last", 5)
+    with (
+        zmq.Context() as context,
+        context.socket(zmq.SUB) as first,
+        context.socket(zmq.SUB) as late,
+        Command(*publish, "--rate", 0.001, "--count", 600, "21 C") as pub,
+    ):
+        for sub in (first, late):
+            sub.linger = 0
+            sub.subscribe(b"")
+        first.connect(where)
+        assert first.recv_multipart(timeout=60_000) == [b"north", b"21 C"]
+        late.connect(where)
+        assert late.recv_multipart(timeout=60_000) == [b"north", b"21 C"]
+        pub.process.kill()
+
+
 def test_requests_are_echoed_line_by_line(where):
     with Command("rep", "-b", where, "-n", 2) as rep, Command("req", "-c", where) as req:
         req.write(b"first\n")

@@ -30,6 +30,7 @@ SHOWN = {
         r"40 answers from ([2-9]|1\d) lives of the service, asked again \d+ times\n"
         r"no answer to b'anybody there\?' after 2 attempts"
     ),
+    "kept_values": (r"late: gold 2380\nlate: gas 3\nnews: gas 4\n3 topics kept, 2 messages given"),
     "resent_requests": (
         r"60 answers from ([3-9]|1\d) lives of two services, [1-9]\d* requests sent again"
     ),

@@ -258,6 +258,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=_count_help(command),
     )
+    if command == "req":
+        group.add_argument(
+            "--resend",
+            type=arguments.whole_from(1, 2**31 - 1),
+            metavar="MS",
+            help="send a request again, to the next server, when its own is lost or has not "
+            "replied for so long",
+        )
+    if command == "pub":
+        group.add_argument(
+            "--keep-last",
+            type=arguments.whole_from(1, 2**31 - 1),
+            metavar="N",
+            help="keep the last message of up to N topics for subscribers that come later",
+        )
     if command == "sub":
         group.add_argument(
             "-t",
