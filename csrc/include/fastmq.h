@@ -353,6 +353,7 @@ struct fmq_counters {
     uint64_t bytes_to_send;  /* now: of the messages that are queued to be sent, without framing */
     uint64_t bytes_to_recv;  /* now: of those that the program has not received yet */
     uint64_t reconnects;     /* connections that were made again after a loss */
+    uint64_t packets_lost;   /* of multicast sources: could not be repaired */
 };
 
 struct fmq_peer {

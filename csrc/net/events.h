@@ -19,7 +19,8 @@
 #define EVENT_HANDSHAKE_FAILED_PROTOCOL 0x2000u
 #define EVENT_HANDSHAKE_FAILED_AUTH 0x4000u
 /* fastmq's own: a connection was ended because its peer broke the protocol after the handshake.
- * Value: a PROTO_ code. With PROTO_WRONG_PARTS messages were dropped, and the connection goes on.
+ * Value: a PROTO_ code. With PROTO_WRONG_PARTS and PROTO_PACKETS_LOST messages were dropped, and it
+ * goes on.
  */
 #define EVENT_PROTOCOL_VIOLATION 0x8000u
 #define EVENT_PIPES_STATS 0x10000u

@@ -35,11 +35,15 @@ struct packets *packets_of(const struct pipe *p)
 
 /* ---- what is waited for ---- */
 
-static void watch(struct packets *k)
+static bool reads(const struct packets *k)
 {
     const struct pipe *p = k->pipe;
-    bool reads = k->ops->read && !p->paused && !p->hung_up;
-    uint32_t wanted = (reads ? POLLER_IN : 0) | (k->link.blocked ? POLLER_OUT : 0);
+    return k->ops->read && (k->ops->reads_always || (!p->paused && !p->hung_up));
+}
+
+static void watch(struct packets *k)
+{
+    uint32_t wanted = (reads(k) ? POLLER_IN : 0) | (k->link.blocked ? POLLER_OUT : 0);
     if (io_watch(reactor_of_packets(k), &k->io, wanted))
         timer_set(reactor_of_packets(k), &k->retry, clock_now() + RETRY_NS);
 }
@@ -138,7 +142,7 @@ static bool pending(const struct packets *k)
 
 /* ---- writing ---- */
 
-static void write_now(struct packets *k)
+void packets_write(struct packets *k)
 {
     struct reactor *r = reactor_of_packets(k);
     if (k->over || k->link.writing || !k->ops->write)
@@ -183,7 +187,7 @@ static bool link_flush(struct link *l, bool flush)
     const struct outq *q = &k->pipe->out;
     if (!flush && q->msgs < k->ops->flush_msgs && !flush_is_due(q))
         return pending(k);
-    write_now(k);
+    packets_write(k);
     return false;
 }
 
@@ -239,11 +243,11 @@ static void ready(struct io *io, uint32_t events)
     struct packets *k = LIST_ENTRY(io, struct packets, io);
     if (events & (POLLER_OUT | POLLER_ERR) && k->link.blocked) {
         packets_block(k, false);
-        write_now(k);
+        packets_write(k);
     }
     if (k->over || !(events & (POLLER_IN | POLLER_ERR)))
         return;
-    if (!k->ops->read || k->pipe->paused || k->pipe->hung_up) {
+    if (!reads(k)) {
         watch(k);
         return;
     }
@@ -259,6 +263,8 @@ static void resume(struct link *l)
         return;
     pipe_pause(k->pipe, false);
     watch(k);
+    if (k->ops->resumed)
+        k->ops->resumed(k);
 }
 
 static bool link_pending(const struct link *l)

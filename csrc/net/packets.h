@@ -36,8 +36,13 @@ struct packets_ops {
     void (*end)(struct packets *k);
     /* Frees the memory around it. The descriptor is closed. */
     void (*free)(struct packets *k);
+    /* There is room in `in` again, which packets_arrived had found full. The pipe must not be
+     * touched: the pattern is reading it. NULL: the descriptor is all there is to read. */
+    void (*resumed)(struct packets *k);
     /* So many messages in `out` are written at once, whatever the time. */
     uint32_t flush_msgs;
+    /* What comes is for the link and not for `in`: it is read as long as the link lasts. */
+    bool reads_always;
 };
 
 struct packets {
@@ -88,6 +93,10 @@ void packets_unsent(struct packets *k, uint32_t n);
 void packets_block(struct packets *k, bool blocked);
 /* Looks at `out` again soon: a timer of the transport lets more of it go. */
 void packets_flush_soon(struct packets *k);
+
+/* Calls `write`, unless a thread does so now, and ends the link if it has nothing more to do. For
+ * the transport's timers; releases the lock meanwhile. */
+void packets_write(struct packets *k);
 
 /* The pipe's link, if it is one of packets; the pipe may be NULL. */
 struct packets *packets_of(const struct pipe *p);

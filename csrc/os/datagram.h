@@ -58,6 +58,19 @@ int net_multicast_join(int fd, const struct net_addr *group, unsigned index);
 /* How multicast is sent: over which interface (0: the system's choice), how far (TTL, hops; -1: as
  * it is), and whether this host receives it, too. */
 int net_multicast_send_by(int fd, int family, unsigned index, int hops, bool loop);
+/* The bytes of the address, without port and interface: 4 or 16, returned. */
+int net_addr_bytes(const struct net_addr *a, uint8_t out[16]);
+/* The address made of them again; `index` is the interface of an IPv6 address. */
+void net_addr_of_bytes(const uint8_t *bytes, int len, uint16_t port, unsigned index,
+                       struct net_addr *out);
+/* The port of an IPv4 or IPv6 address. */
+void net_addr_set_port(struct net_addr *a, uint16_t port);
+
+/* Only datagrams whose byte at `offset` is one of `values` come through, where the system can do
+ * that; else all of them do. `raw`: the descriptor is of net_raw_socket. */
+void net_datagram_filter(int fd, int family, bool raw, uint32_t offset, const uint8_t *values,
+                         int count);
+
 /* The addresses that stand for all of the host's: [::] and then 0.0.0.0 with `ipv6`, else the
  * latter alone. Fills up to 2, returns the count. */
 int net_any_addr(uint16_t port, bool ipv6, struct net_addr *out);

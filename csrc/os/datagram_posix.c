@@ -9,6 +9,9 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#if defined(__linux__)
+#include <linux/filter.h>
+#endif
 
 #include "os/sys.h"
 
@@ -372,4 +375,76 @@ int net_multicast_send_by(int fd, int family, unsigned index, int hops, bool loo
             rc = setsockopt(fd, IPPROTO_IP, IP_MULTICAST_TTL, &far, sizeof(far)) ? -errno : 0;
     }
     return rc;
+}
+
+int net_addr_bytes(const struct net_addr *a, uint8_t out[16])
+{
+    if (a->ss.ss_family == AF_INET6) {
+        memcpy(out, &((const struct sockaddr_in6 *)&a->ss)->sin6_addr, 16);
+        return 16;
+    }
+    memcpy(out, &((const struct sockaddr_in *)&a->ss)->sin_addr, 4);
+    return 4;
+}
+
+void net_addr_of_bytes(const uint8_t *bytes, int len, uint16_t port, unsigned index,
+                       struct net_addr *out)
+{
+    memset(out, 0, sizeof(*out));
+    if (len == 16) {
+        struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&out->ss;
+        in6->sin6_family = AF_INET6;
+        memcpy(&in6->sin6_addr, bytes, 16);
+        if (IN6_IS_ADDR_LINKLOCAL(&in6->sin6_addr))
+            in6->sin6_scope_id = index;
+        out->len = sizeof(*in6);
+    } else {
+        struct sockaddr_in *in = (struct sockaddr_in *)&out->ss;
+        in->sin_family = AF_INET;
+        memcpy(&in->sin_addr, bytes, 4);
+        out->len = sizeof(*in);
+    }
+    net_addr_set_port(out, port);
+}
+
+void net_addr_set_port(struct net_addr *a, uint16_t port)
+{
+    if (a->ss.ss_family == AF_INET6)
+        ((struct sockaddr_in6 *)&a->ss)->sin6_port = htons(port);
+    else
+        ((struct sockaddr_in *)&a->ss)->sin_port = htons(port);
+}
+
+/* ---- what comes through ---- */
+
+void net_datagram_filter(int fd, int family, bool raw, uint32_t offset, const uint8_t *values,
+                         int count)
+{
+#if defined(SO_ATTACH_FILTER)
+    struct sock_filter code[24];
+    unsigned short n = 0;
+    if (count < 0 || count > 16)
+        return;
+    /* The packet begins with the UDP header, or with the IPv4 header, whose length it tells. */
+    if (raw && family == AF_INET) {
+        code[n++] = (struct sock_filter)BPF_STMT(BPF_LDX | BPF_B | BPF_MSH, 0);
+        code[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_B | BPF_IND, offset);
+    } else {
+        code[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_B | BPF_ABS, offset + (raw ? 0 : 8));
+    }
+    for (int i = 0; i < count; i++)
+        code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, values[i],
+                                                 (uint8_t)(count - i), 0);
+    code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0);
+    code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0xffffffff);
+    const struct sock_fprog program = {n, code};
+    (void)setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
+#else
+    (void)fd;
+    (void)family;
+    (void)raw;
+    (void)offset;
+    (void)values;
+    (void)count;
+#endif
 }

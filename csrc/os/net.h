@@ -42,6 +42,9 @@ struct net_stream_opts { /* -1 or NULL/0: leave the system's default */
 
 /* A new stream socket for the family; 0.. or a negative errno. */
 int net_socket(int family, int type);
+/* The same for packets of an IP protocol of its own. What comes by IPv4 begins with the IP header.
+ * -EPERM: the process may not. */
+int net_raw_socket(int family, int protocol);
 /* Applies options that are set and meaningful for the family. -errno of the first that fails for
  * BINDTODEVICE, others are best effort. */
 int net_apply(int fd, int family, const struct net_stream_opts *opts);

@@ -43,9 +43,9 @@ static void set_int(int fd, int level, int name, int value)
 /* Making a descriptor: the flags come with the call, or right after it. */
 #ifdef SOCK_NONBLOCK
 
-static int open_socket(int family, int type)
+static int open_socket(int family, int type, int protocol)
 {
-    return SYS(SOCKET, socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    return SYS(SOCKET, socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol));
 }
 
 static int open_accepted(int listen_fd, struct sockaddr *sa, socklen_t *len)
@@ -71,9 +71,9 @@ static int with_flags(int fd)
     return fd;
 }
 
-static int open_socket(int family, int type)
+static int open_socket(int family, int type, int protocol)
 {
-    return with_flags(SYS(SOCKET, socket(family, type, 0)));
+    return with_flags(SYS(SOCKET, socket(family, type, protocol)));
 }
 
 static int open_accepted(int listen_fd, struct sockaddr *sa, socklen_t *len)
@@ -125,7 +125,13 @@ void net_close_all_after_fork(void)
 int net_socket(int family, int type)
 {
     fdset_lock();
-    return fdset_finish(open_socket(family, type));
+    return fdset_finish(open_socket(family, type, 0));
+}
+
+int net_raw_socket(int family, int protocol)
+{
+    fdset_lock();
+    return fdset_finish(open_socket(family, SOCK_RAW, protocol));
 }
 
 static void apply_ip(int fd, int family, const struct net_stream_opts *o)

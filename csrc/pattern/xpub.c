@@ -136,7 +136,9 @@ static int xpub_attach(struct pipe_set *s, struct pipe *p)
     list_init(&xp->late_node);
     parts_init(&xp->kept);
     xp->pipe = p;
-    return fanout_add(&me->out, p);
+    int rc = fanout_add(&me->out, p);
+    me->to_all += rc == 0 && p->to_all;
+    return rc;
 }
 
 static int xpub_connected(struct pipe_set *s, struct pipe *p)
@@ -145,6 +147,8 @@ static int xpub_connected(struct pipe_set *s, struct pipe *p)
     if (xpub_has_enough(me, p->state))
         xpub_hold_up(me, p);
     int rc = 0;
+    if (p->to_all) /* what it tells, all would hear */
+        return 0;
     if (me->has_welcome)
         rc = pipe_write_control(p, msg_data(&me->welcome), msg_size(&me->welcome));
     if (rc == 0 && s->opt.invert_matching)
@@ -168,6 +172,7 @@ static void xpub_hangup(struct pipe_set *s, struct pipe *p)
     struct xpub_pipe *xp = p->state;
     xpub_end(s, xp, &me->topics, &xp->topics, true, !me->manual, NULL);
     xpub_end(s, xp, &me->asked, &xp->asked, true, true, NULL);
+    me->to_all -= p->to_all && list_linked(&p->out_node);
     fanout_remove(&me->out, p);
     xpub_late_forget(xp);
     if (me->last == p)
@@ -238,7 +243,7 @@ static void aim(struct pipe_set *s, const struct msg *first)
     me->sending++;
     me->out.count = 0;
     trie_match(&me->topics.trie, msg_data(first), msg_size(first), aim_members, me);
-    if (!only && !s->opt.invert_matching)
+    if (!only && !s->opt.invert_matching && !me->to_all)
         return;
     bool invert = !only && s->opt.invert_matching;
     me->out.count = 0;
@@ -246,7 +251,7 @@ static void aim(struct pipe_set *s, const struct msg *first)
     {
         struct pipe *p = LIST_ENTRY(it, struct pipe, out_node);
         const struct xpub_pipe *xp = p->state;
-        if ((xp->matched == me->sending) != invert && (!only || p == only))
+        if (((xp->matched == me->sending) != invert || p->to_all) && (!only || p == only))
             fanout_aim(&me->out, p);
     }
 }
@@ -313,7 +318,8 @@ static bool can_publish(struct xpub *me, bool all)
     {
         struct pipe *p = LIST_ENTRY(it, struct pipe, out_node);
         const struct xpub_pipe *xp = p->state;
-        if ((all || xp->topics.count) && (xpub_is_late(xp) || !pipe_can_write(p, PIPE_ANY)))
+        if ((all || p->to_all || xp->topics.count) &&
+            (xpub_is_late(xp) || !pipe_can_write(p, PIPE_ANY)))
             return false;
     }
     return true;

@@ -39,6 +39,7 @@ struct xpub {
     struct topics topics; /* in effect */
     struct topics asked;  /* XPUB_MANUAL: what subscribers asked for */
     struct fanout out;
+    uint32_t to_all;            /* pipes in `out` to whose links everything goes */
     struct fairq in;            /* pipes that could not be read empty */
     struct list notes;          /* for the program */
     uint32_t notices;           /* notes that are not of the user */

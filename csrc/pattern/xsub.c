@@ -47,7 +47,8 @@ static int xsub_attach(struct pipe_set *s, struct pipe *p)
 {
     struct xsub *me = s->state;
     route_attach(p);
-    return fanout_add(&me->out, p);
+    /* By multicast nothing goes to the publishers. */
+    return p->to_all ? 0 : fanout_add(&me->out, p);
 }
 
 static int put_topic(void *arg, const void *topic, size_t len, void *value)
@@ -192,6 +193,12 @@ static int xsub_getopt(struct pipe_set *s, int option, int64_t *num)
 
 /* ---- SUB ---- */
 
+static bool sub_wants(struct pipe_set *s, const uint8_t *first, size_t len)
+{
+    struct xsub *me = s->state;
+    return trie_matches(&me->topics, first, len) != !!s->opt.invert_matching;
+}
+
 /* The pipe whose turn it is and whose oldest message was subscribed to; others are dropped here. */
 static struct pipe *sub_next(struct pipe_set *s)
 {
@@ -199,7 +206,7 @@ static struct pipe *sub_next(struct pipe_set *s)
     struct pipe *p;
     while ((p = fairq_next(&me->in))) {
         const struct msg *first = msgring_peek(&p->in);
-        if (trie_matches(&me->topics, msg_data(first), msg_size(first)) != !!s->opt.invert_matching)
+        if (sub_wants(s, msg_data(first), msg_size(first)))
             return p;
         pipe_skip(p);
         fairq_rotate(&me->in, p);
@@ -280,6 +287,7 @@ const struct pattern_ops pattern_sub = {
     .select_rx = sub_select_rx,
     .recv = route_recv,
     .events = sub_events,
+    .wants = sub_wants,
     .setopt = sub_setopt,
     .getopt = xsub_getopt,
 };

@@ -29,7 +29,6 @@ struct cidr {
 /* Taken and read back for programs that set them, and without effect. */
 struct ignored_values {
     uint64_t affinity;
-    int rate, recovery_ivl, multicast_maxtpdu;
     int in_batch_size, out_batch_size, loopback_fastpath;
 };
 
@@ -41,6 +40,7 @@ struct option_values {
     int immediate, ipv6, mechanism, conflate, tos, handshake_ivl, invert_matching;
     int heartbeat_ivl, heartbeat_ttl, heartbeat_timeout, connect_timeout, tcp_maxrt;
     int use_fd, reconnect_stop, priority, busy_poll;
+    int rate, recovery_ivl, multicast_maxtpdu;
     int spin_us, max_parts, ipc_steal;
     int zap_enforce_domain;
 

@@ -87,6 +87,7 @@ struct pipe {
 
     /* Statistics, see socket/stats.h. Whole messages; those still queued have been counted. */
     uint64_t msgs_in, msgs_out, drops;
+    uint64_t packets_lost;        /* of multicast sources */
     uint64_t bytes_in, bytes_out; /* of connections that ended */
     int64_t since;                /* Unix time of the present connection, ns */
     uint32_t connections;         /* made so far */

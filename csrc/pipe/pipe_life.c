@@ -193,6 +193,7 @@ static void count_closed(struct pipe *p)
     totals->bytes_in += p->bytes_in;
     totals->bytes_out += p->bytes_out;
     totals->reconnects += p->connections ? p->connections - 1 : 0;
+    totals->packets_lost += p->packets_lost;
 }
 
 void pipe_free(struct pipe *p)

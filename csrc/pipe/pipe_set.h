@@ -26,7 +26,7 @@ struct shortage {
 
 /* What pipes and connections that are no more have counted. */
 struct closed_totals {
-    uint64_t msgs_in, msgs_out, bytes_in, bytes_out, reconnects;
+    uint64_t msgs_in, msgs_out, bytes_in, bytes_out, reconnects, packets_lost;
 };
 
 struct pipe_set {

@@ -38,6 +38,7 @@ static void add_pipe(const struct pipe *p, struct fmq_counters *count)
     count->bytes_sent += p->bytes_out;
     count->bytes_recvd += p->bytes_in;
     count->reconnects += p->connections ? p->connections - 1 : 0;
+    count->packets_lost += p->packets_lost;
     if (p->link)
         p->link->ops->add_bytes(p, count);
 }
@@ -54,6 +55,7 @@ static void add_counters(struct fmq_counters *to, const struct fmq_counters *fro
     to->bytes_to_send += from->bytes_to_send;
     to->bytes_to_recv += from->bytes_to_recv;
     to->reconnects += from->reconnects;
+    to->packets_lost += from->packets_lost;
 }
 
 static uint32_t descriptors(const struct fmq_socket *s)
@@ -82,6 +84,7 @@ void stats_add(struct fmq_socket *s, struct fmq_socket_stats *out)
     count->bytes_sent += s->net.pipes.closed_totals.bytes_out;
     count->bytes_recvd += s->net.pipes.closed_totals.bytes_in;
     count->reconnects += s->net.pipes.closed_totals.reconnects;
+    count->packets_lost += s->net.pipes.closed_totals.packets_lost;
     count->drops += s->net.pipes.drops;
     out->send_waits += s->send_waits;
     LIST_FOR(it, &s->net.pipes.list)

@@ -15,5 +15,7 @@ int stream_adopted(struct endpoint *ep);
 extern const struct transport_ops transport_tcp;
 extern const struct transport_ops transport_ipc;
 extern const struct transport_ops transport_udp;
+extern const struct transport_ops transport_epgm;
+extern const struct transport_ops transport_pgm;
 
 #endif

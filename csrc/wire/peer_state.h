@@ -55,6 +55,8 @@ enum peer_failure {
 #define PROTO_TOO_MANY_SUBSCRIPTIONS 0x70000001
 /* fastmq's own: it sends messages in several parts to a type whose messages have one. */
 #define PROTO_WRONG_PARTS 0x70000002
+/* ... packets of a multicast source are lost for good, and with them what messages they held. */
+#define PROTO_PACKETS_LOST 0x70000003
 
 /* The numbers of ZeroMQ's MECHANISM option. */
 enum peer_mechanism { PEER_MECH_NULL = 0, PEER_MECH_PLAIN = 1, PEER_MECH_CURVE = 2 };

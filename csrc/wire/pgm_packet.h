@@ -21,6 +21,7 @@ enum pgm_type {
 
 #define PGM_HEADER 16         /* what every packet begins with */
 #define PGM_DATA_HEADER 24    /* ... and where the data of ODATA and RDATA without options begin */
+#define PGM_TSDU_MAX 60000    /* most data of a packet that is made here */
 #define PGM_SEQUENCES_MAX 63u /* of one NAK or NCF: its own and 62 in OPT_NAK_LIST */
 #define PGM_CONTROL_MAX 332   /* the longest packet without data that is made here */
 

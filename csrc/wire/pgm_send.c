@@ -9,7 +9,7 @@
 #define MS UINT64_C(1000000)
 #define S UINT64_C(1000000000)
 #define BURST_NS (4 * MS) /* what a rate may save up */
-#define FIRST_CAP 64u
+#define FIRST_CAP 128u
 
 /* SPMs after data: soon at first, since a receiver learns from them that the last packet is lost;
  * then rarely. */
@@ -142,10 +142,10 @@ bool pgm_send_wants(struct pgm_send *s, uint64_t now)
 
 uint8_t *pgm_send_room(struct pgm_send *s)
 {
-    /* Small windows keep a slot free, so that the newest never takes the place of the oldest. */
-    if (s->end - s->trail == s->cap && s->cap / 2 < s->config.window)
-        grow(s); /* without memory the window stays as it is */
-    if (s->end - s->trail >= s->config.window || s->end - s->trail == s->cap)
+    uint32_t len = s->end - s->trail;
+    if (len < s->config.window && len + PGM_SEND_BATCH >= s->cap)
+        (void)grow(s); /* without memory the window stays as it is */
+    if (len >= s->config.window || len + PGM_SEND_BATCH >= s->cap)
         drop_trail(s);
     struct pgm_send_slot *slot = slot_of(s, s->end);
     if (!slot->packet)

@@ -17,6 +17,9 @@
 
 #include "wire/pgm_packet.h"
 
+/* So many packets that pgm_send_next gave stay as they are while others follow: they can be sent
+ * together. */
+#define PGM_SEND_BATCH 64u
 #define PGM_REPAIR_IVL UINT64_C(50000000)
 #define PGM_SPM_MIN_IVL UINT64_C(100000000)
 
@@ -72,7 +75,7 @@ struct pgm_send {
 enum pgm_class { PGM_OUT_NONE, PGM_OUT_CONTROL, PGM_OUT_REPAIR, PGM_OUT_DATA };
 
 struct pgm_out {
-    const uint8_t *packet; /* valid until the next call on the state machine */
+    const uint8_t *packet; /* a control packet: valid until the next call; see PGM_SEND_BATCH */
     size_t len;
     enum pgm_class class;
 };

@@ -190,7 +190,7 @@ static void violation(struct pgm_unpacker *u)
 
 void pgm_unpacker_put(struct pgm_unpacker *u, const uint8_t *piece, size_t len, bool first)
 {
-    u->at = piece;
+    u->piece = u->at = piece;
     u->end = piece + len;
     u->start = NULL;
     if (!first) {
@@ -218,6 +218,17 @@ void pgm_unpacker_put(struct pgm_unpacker *u, const uint8_t *piece, size_t len, 
         u->at = u->start;
         u->joined = true;
     }
+}
+
+void pgm_unpacker_move(struct pgm_unpacker *u, const uint8_t *piece)
+{
+    if (!u->at)
+        return;
+    u->end = piece + (u->end - u->piece);
+    u->at = piece + (u->at - u->piece);
+    if (u->start)
+        u->start = piece + (u->start - u->piece);
+    u->piece = piece;
 }
 
 /* Between two messages. */

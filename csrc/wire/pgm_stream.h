@@ -47,14 +47,16 @@ struct pgm_unpacker {
     struct parts parts;
     uint64_t violations; /* pieces that could not be understood */
 
-    const uint8_t *at, *end; /* of the piece */
-    const uint8_t *start;    /* where a message begins in it; NULL: not told, or behind already */
+    const uint8_t *piece, *at, *end;
+    const uint8_t *start; /* where a message begins in it; NULL: not told, or behind already */
 };
 
 void pgm_unpacker_init(struct pgm_unpacker *u, int64_t max_size);
 void pgm_unpacker_fini(struct pgm_unpacker *u);
 /* A piece; `first`: it begins with the two bytes. It must stay until pgm_unpack gave 0. */
 void pgm_unpacker_put(struct pgm_unpacker *u, const uint8_t *piece, size_t len, bool first);
+/* The piece lies elsewhere now. */
+void pgm_unpacker_move(struct pgm_unpacker *u, const uint8_t *piece);
 /* What came before the next piece is lost, and what has begun of a message with it. */
 void pgm_unpacker_lost(struct pgm_unpacker *u);
 /* 1: `parts` is a whole message, for the caller to take; 0: nothing more in this piece; -ENOMEM: to

@@ -227,6 +227,7 @@ cdef extern from "fastmq.h" nogil:
         uint64_t bytes_to_send
         uint64_t bytes_to_recv
         uint64_t reconnects
+        uint64_t packets_lost
 
     struct fmq_peer:
         fmq_link link

@@ -71,6 +71,9 @@ class Peer:
     """The same of queued_in, and of the parts of a message that has not arrived whole."""
     reconnections: int
     """How often the connection was made again."""
+    packets_lost: int
+    """Packets of multicast sources that could not be had any more, and with them the messages that
+    they held."""
     routing_id: int | None = None
     """On SERVER and PEER: the number of the messages to and from it; None on other types, and once
     it has gone."""
@@ -92,6 +95,7 @@ class SocketStats:
     queued_out_bytes: int
     queued_in_bytes: int
     reconnections: int
+    packets_lost: int
     send_waits: int
     """How many sends had to wait for room or for a peer."""
     peers: int
@@ -127,6 +131,7 @@ class ContextStats:
     queued_out_bytes: int
     queued_in_bytes: int
     reconnections: int
+    packets_lost: int
     send_waits: int
     sockets: int
     """Sockets that have not ended: open, or closed and still sending. A monitor counts as one."""

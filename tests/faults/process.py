@@ -54,6 +54,7 @@ class Child:
     """Runs `code`, which may use zmq, say() and hear(); what it says can be waited for here.
 
     `network`: the path of a network namespace to live in. `prelude`: what comes before the code.
+    `python`: another interpreter.
     """
 
     def __init__(
@@ -63,10 +64,11 @@ class Child:
         module: str = MODULE,
         network: str = "",
         prelude: str = PRELUDE,
+        python: str = sys.executable,
         **env: str,
     ) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", prelude + code, *map(str, args)],
+            [python, "-c", prelude + code, *map(str, args)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,

@@ -1080,7 +1080,7 @@ cdef bytes topic_bytes(object topic):
 
 cdef tuple counters(fmq_counters *c):
     return (c.msgs_sent, c.msgs_recvd, c.bytes_sent, c.bytes_recvd, c.drops, c.queued_to_send,
-            c.queued_to_recv, c.bytes_to_send, c.bytes_to_recv, c.reconnects)
+            c.queued_to_recv, c.bytes_to_send, c.bytes_to_recv, c.reconnects, c.packets_lost)
 
 
 cdef tuple peer_fields(fmq_peer *p):

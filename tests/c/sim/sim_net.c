@@ -920,6 +920,44 @@ int net_addr_parse(const char *text, size_t len, struct net_addr *out)
     return 0;
 }
 
+int net_addr_bytes(const struct net_addr *a, uint8_t out[16])
+{
+    memcpy(out, &((const struct sockaddr_in *)&a->ss)->sin_addr, 4);
+    return 4;
+}
+
+void net_addr_of_bytes(const uint8_t *bytes, int len, uint16_t port, unsigned index,
+                       struct net_addr *out)
+{
+    (void)len;
+    (void)index;
+    set_inet(out, port);
+    memcpy(&((struct sockaddr_in *)&out->ss)->sin_addr, bytes, 4);
+}
+
+void net_addr_set_port(struct net_addr *a, uint16_t port)
+{
+    ((struct sockaddr_in *)&a->ss)->sin_port = htons(port);
+}
+
+int net_raw_socket(int family, int protocol)
+{
+    (void)family;
+    (void)protocol;
+    return -EPERM;
+}
+
+void net_datagram_filter(int fd, int family, bool raw, uint32_t offset, const uint8_t *values,
+                         int count)
+{
+    (void)at(fd);
+    (void)family;
+    (void)raw;
+    (void)offset;
+    (void)values;
+    (void)count;
+}
+
 static bool is_for(const struct box *b, const struct net_addr *to)
 {
     if (port_of(&b->local) != port_of(to))
