@@ -922,8 +922,9 @@ TEST(what_was_begun_and_not_finished_is_counted_when_it_is_dropped)
     CHECK_EQ(fmq_drop_begun(push, false, &parts), 0);
     CHECK_EQ(fmq_drop_begun(push, true, &parts), 1);
     CHECK_EQ(parts, 1);
-    eng_close(push);
+    eng_must(fmq_close(push), "close");
     CHECK_EQ(fmq_drop_begun(push, true, &parts), 0);
+    fmq_socket_free(push);
     eng_close(pull);
     eng_end(ctx);
 }
