@@ -172,9 +172,10 @@ static struct pair connected(int to, int from, const char *transport)
     return p;
 }
 
-static struct pair push_pull(const char *transport)
+static struct pair push_pull(const char *transport, bool single)
 {
-    struct pair p = connected(FMQ_PULL, FMQ_PUSH, transport);
+    struct pair p =
+        connected(single ? FMQ_GATHER : FMQ_PULL, single ? FMQ_SCATTER : FMQ_PUSH, transport);
 
     send_at_once(p.from, SMALL);
     until_arrived(p.from, p.to);
@@ -195,12 +196,12 @@ __attribute__((noinline)) static void measured_recv(fmq_socket *s)
     recv_parts(s, BATCH, 1, SMALL);
 }
 
-static uint64_t pushpull_over(const char *transport, bool sending, bool receiving)
+static uint64_t pushpull_over(const char *transport, bool sending, bool receiving, bool single)
 {
     static struct pair p;
 
     if (p.to == NULL)
-        p = push_pull(transport);
+        p = push_pull(transport, single);
     let_time_pass();
     if (sending)
         measured_send(p.from);
@@ -219,17 +220,22 @@ static uint64_t pushpull_over(const char *transport, bool sending, bool receivin
 
 static uint64_t send_tcp(void)
 {
-    return pushpull_over("tcp", true, false);
+    return pushpull_over("tcp", true, false, false);
 }
 
 static uint64_t recv_tcp(void)
 {
-    return pushpull_over("tcp", false, true);
+    return pushpull_over("tcp", false, true, false);
 }
 
 static uint64_t both_inproc(void)
 {
-    return pushpull_over("inproc", true, true);
+    return pushpull_over("inproc", true, true, false);
+}
+
+static uint64_t scatter_gather_tcp(void)
+{
+    return pushpull_over("tcp", true, true, true);
 }
 
 __attribute__((noinline)) static void measured_recv_many(fmq_socket *s, struct parts *parts)
@@ -250,7 +256,7 @@ static uint64_t recv_many_tcp(void)
     static struct parts parts;
 
     if (p.to == NULL) {
-        p = push_pull("tcp");
+        p = push_pull("tcp", false);
         parts_init(&parts);
     }
     let_time_pass();
@@ -295,7 +301,7 @@ static uint64_t multipart_tcp(void)
     static struct pair p;
 
     if (p.to == NULL)
-        p = push_pull("tcp");
+        p = push_pull("tcp", false);
     let_time_pass();
     measured_send_multipart(p.from);
     until_waiting(BATCH * PARTS * framed(SMALL));
@@ -339,7 +345,7 @@ static uint64_t reqrep_tcp(void)
     return 1;
 }
 
-/* ROUTER takes a message and sends it back where it came from. */
+/* ROUTER or SERVER takes a message and sends it back where it came from. */
 __attribute__((noinline)) static void measured_echo(fmq_socket *router)
 {
     for (int i = 0; i < BATCH; i++) {
@@ -358,15 +364,16 @@ __attribute__((noinline)) static void measured_echo(fmq_socket *router)
     must(fmq_flush(router), "flush");
 }
 
-static uint64_t router_tcp(void)
+static uint64_t echo_over(int server, int client)
 {
     static struct pair p;
 
     if (p.to == NULL) {
-        p = connected(FMQ_ROUTER, FMQ_DEALER, "tcp");
+        p = connected(server, client, "tcp");
         send_small(p.from, 1);
         until_arrived(p.from, p.to);
-        recv_parts(p.to, 1, 1, 5);
+        if (server == FMQ_ROUTER)
+            recv_parts(p.to, 1, 1, 5);
         recv_parts(p.to, 1, 1, SMALL);
     }
     let_time_pass();
@@ -377,6 +384,16 @@ static uint64_t router_tcp(void)
     until_waiting(BATCH * framed(SMALL));
     recv_parts(p.from, BATCH, 1, SMALL);
     return BATCH;
+}
+
+static uint64_t router_tcp(void)
+{
+    return echo_over(FMQ_ROUTER, FMQ_DEALER);
+}
+
+static uint64_t server_tcp(void)
+{
+    return echo_over(FMQ_SERVER, FMQ_CLIENT);
 }
 
 /* Subscribers whose subscriptions the publisher has heard of. */
@@ -479,7 +496,7 @@ static uint64_t large_tcp(void)
     static struct pair p;
 
     if (p.to == NULL)
-        p = push_pull("tcp");
+        p = push_pull("tcp", false);
     let_time_pass();
     measured_send_large(p.from);
     until_waiting(framed(LARGE));
@@ -507,6 +524,8 @@ int main(int argc, char **argv)
         {"PUSH and PULL 5 parts of 64 B, tcp", multipart_tcp},
         {"REQ and REP 64 B, a round trip, tcp", reqrep_tcp},
         {"ROUTER echoes 64 B, tcp", router_tcp},
+        {"SCATTER and GATHER 64 B, tcp", scatter_gather_tcp},
+        {"SERVER echoes 64 B, tcp", server_tcp},
         {"PUB sends 64 B to 16 SUB, tcp", fanout_tcp},
         {"PUB and SUB 64 B, 1000 topics, tcp", topics_tcp},
     };
