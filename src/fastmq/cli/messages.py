@@ -21,10 +21,12 @@ from fastmq.cli import arguments, formats, numbers
 from fastmq.cli.arguments import PASSWORD_VARIABLE
 from fastmq.cli.terminal import FAILURE, OK, TIMED_OUT, USAGE, Notes, Problem
 
-BOTH_WAYS = ("dealer", "router", "client", "server", "channel", "peer")
+BOTH_WAYS = ("dealer", "router", "client", "server", "channel", "peer", "dgram")
 ENVELOPES = ("dealer", "router")
-SENDS_ALL = ("pub", "push", "req", "scatter")  # and ends then
-SINGLE = ("scatter", "gather", "channel", "client", "server", "peer")  # messages have one part
+SENDS_ALL = ("pub", "push", "req", "scatter", "radio")  # and ends then
+# Messages have one part.
+SINGLE = ("scatter", "gather", "channel", "client", "server", "peer", "radio", "dish")
+NAMED = ("router", "dgram")  # messages are led by the name or the address of a peer
 NUMBERED = ("server", "peer")  # and each is led by the number of its peer
 TOGETHER = 1000  # messages received before they are printed, if they are there already
 
@@ -181,6 +183,39 @@ PATTERNS = {
         ),
         "A line is NUMBER<TAB>MESSAGE. Messages to nobody are told on stderr, and the status is 1.",
     ),
+    "radio": Pattern(
+        "Send messages to whoever joined a group. Waits for a first peer of the group, because a "
+        "radio drops what nobody has joined; over udp nobody can be waited for.",
+        True,
+        "a peer of the group, or for delivery",
+        (
+            "fastmq radio --connect udp://192.168.1.20:5563 --group weather '21 C'",
+            "fastmq radio --connect 'udp://eth0;239.1.2.3:5563' --group weather '21 C'",
+            "vmstat 1 | fastmq radio --bind 'tcp://*:5563' --group load",
+        ),
+    ),
+    "dish": Pattern(
+        "Print what radios send to the groups given.",
+        False,
+        "the next message",
+        (
+            "fastmq dish --bind 'udp://*:5563' --group weather",
+            "fastmq dish --bind 'udp://eth0;239.1.2.3:5563' --group weather --group news --led",
+            "fastmq dish --connect tcp://127.0.0.1:5563 --group load",
+        ),
+    ),
+    "dgram": Pattern(
+        "Print the datagrams that arrive, led by the address that they came from; lines that "
+        "begin with an address are sent there.",
+        True,
+        "the next datagram",
+        (
+            "fastmq dgram --bind 'udp://*:5564'",
+            "fastmq dgram --bind 'udp://*:*' -n 1 --multipart 127.0.0.1:5564 'hello'",
+        ),
+        "A line is ADDRESS<TAB>MESSAGE, such as 127.0.0.1:5564<TAB>hello or [::1]:5564<TAB>hello.\n"
+        "What is no address is told on stderr, and the status is 1.",
+    ),
 }
 
 
@@ -281,16 +316,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             metavar="TEXT",
             help="print messages that begin with TEXT; may be given several times (everything)",
         )
+    if command == "radio":
+        group.add_argument(
+            "-g", "--group", metavar="TEXT", default="", help='the group of all messages ("")'
+        )
+    if command == "dish":
+        group.add_argument(
+            "-g",
+            "--group",
+            action="append",
+            metavar="TEXT",
+            help='print messages of this group; may be given several times ("")',
+        )
+        group.add_argument(
+            "--led", action="store_true", help="print the group and a TAB before each message"
+        )
     if command == "pub":
         group.add_argument(
             "-t", "--topic", metavar="TEXT", help="put a first part in front of each message"
         )
+    if command in ("pub", "radio"):
         group.add_argument(
             "--wait-subscribers",
             type=arguments.whole_from(0, 10**6),
             default=1,
             metavar="N",
-            help="begin when N peers have subscribed to the topic (1; 0: at once)",
+            help="begin when N peers have "
+            + ("subscribed to the topic" if command == "pub" else "joined the group")
+            + " (1; 0: at once)",
         )
     if command in ENVELOPES:
         group.add_argument(
@@ -324,6 +377,9 @@ def run(options: argparse.Namespace) -> int:
         if command == "sub":
             for topic in options.topic or [""]:
                 socket.subscribe(topic)
+        elif command == "dish":
+            for group in options.group or [""]:
+                socket.join(group)
         elif command == "router":
             socket.router_mandatory = 1  # or messages to nobody would get lost in silence
 
@@ -347,6 +403,7 @@ def run(options: argparse.Namespace) -> int:
 def _missing(command: str) -> str:
     return {
         "pub": "subscriber",
+        "radio": "peer of the group",
         "push": "peer with room",
         "scatter": "peer with room",
         "req": "reply",
@@ -367,7 +424,9 @@ class Talk:
         self.numbered = options.command in NUMBERED
         self.connected: list[int] = []
         """PEER: the numbers of the peers that were connected to."""
-        named = options.command == "router"
+        self.of_groups = options.command == "dish" and options.led
+        self.datagrams = options.command == "dgram"
+        named = options.command in NAMED
         screen = sys.stdout.isatty()
         delimiter = os.fsencode(getattr(options, "delimiter", "\t"))
         if not delimiter:
@@ -503,10 +562,14 @@ class Talk:
         """Up to so many messages that are there. Again: none is."""
         import fastmq
 
-        if not self.numbered:
+        if not self.numbered and not self.of_groups:
             lot: list[list[bytes]] = socket.recv_many(most, multipart=True, flags=fastmq.DONTWAIT)
+            if self.datagrams:  # the NUL behind an address is of no use here
+                return [[address.rstrip(b"\0"), body] for address, body in lot]
             return lot
         frames = socket.recv_many(most, copy=False, flags=fastmq.DONTWAIT)
+        if self.of_groups:
+            return [[frame.group.encode(errors="surrogateescape"), frame.bytes] for frame in frames]
         return [[b"%d" % frame.routing_id, frame.bytes] for frame in frames]
 
 
@@ -553,6 +616,13 @@ def await_subscribers(talk: Talk, socket: Any, topic: bytes) -> None:
             talk.notes.say(f"waiting for {n} subscriber(s); --wait-subscribers 0 does not")
         timeout = None if timeout is None else timeout - patience
     socket.wait_for_subscribers(n, topic, timeout=None if timeout is None else timeout * 1000)
+
+
+def radio(talk: Talk, socket: Any) -> None:
+    group = talk.options.group
+    await_subscribers(talk, socket, group.encode())
+    for (part,) in talk.messages():
+        socket.send(part, group=group)
 
 
 def push(talk: Talk, socket: Any) -> None:
@@ -662,6 +732,9 @@ def send_all(talk: Talk, socket: Any) -> None:
                 f"no peer with room within {talk.options.timeout:g} s", TIMED_OUT
             ) from None
         except fastmq.ZMQError as error:
+            if talk.datagrams and error.errno in (fastmq.EINVAL, fastmq.EMSGSIZE):
+                talk.went_wrong(str(error))
+                continue
             if error.errno != fastmq.EHOSTUNREACH:
                 raise
             talk.went_wrong(f"there is no peer {formats.shown_name(parts[0]).decode()}")
@@ -690,4 +763,7 @@ COMMANDS: dict[str, Callable[[Talk, Any], None]] = {
     "gather": receive,
     "channel": converse,
     "peer": converse,
+    "radio": radio,
+    "dish": receive,
+    "dgram": converse,
 }
