@@ -166,6 +166,25 @@ DIAGRAMS = {
         [Box(0, 0, "CHANNEL"), Box(1, 0, "CHANNEL")],
         [Arrow(0, 1, "any order", "any order")],
     ),
+    "radio_dish": Diagram(
+        "A RADIO sends each DISH the messages of the groups that it joined",
+        [
+            Box(0, 1, "RADIO"),
+            Box(1, 0, "DISH", "weather"),
+            Box(1, 1, "DISH", "news"),
+            Box(1, 2, "DISH", "weather, news"),
+        ],
+        [Arrow(0, 1, "weather"), Arrow(0, 2, "news"), Arrow(0, 3, "both")],
+    ),
+    "dgram": Diagram(
+        "A DGRAM exchanges datagrams with any UDP programs, each by its address",
+        [
+            Box(0, 0.5, "DGRAM", "address + body"),
+            Box(1, 0, "program", "UDP"),
+            Box(1, 1, "program", "UDP"),
+        ],
+        [Arrow(0, 1, "body", "body"), Arrow(0, 2, "", "")],
+    ),
     "stream": Diagram(
         "A STREAM exchanges pieces of bytes with programs that speak plain TCP",
         [

@@ -145,6 +145,34 @@ def test_dealer_and_router_talk_both_ways_by_name(where):
         router.end(status=130)
 
 
+def test_a_dish_prints_what_a_radio_sends_to_its_groups(where):
+    with Command("dish", "-b", where, "-g", "a", "-g", "b", "--led", "-n", 3) as dish:
+        run("radio", "-c", where, "--group", "c", "--wait-subscribers", 0, "unheard")
+        run("radio", "-c", where, "--group", "a", "1", "2")
+        run("radio", "-c", where, "--group", "b", "3")
+        assert dish.end()[0] == b"a\t1\na\t2\nb\t3\n"
+
+
+def test_a_radio_waits_for_a_dish_of_its_group(where):
+    with Command("radio", "-b", where, "-g", "a", "hello") as radio:
+        assert run("dish", "-c", where, "-g", "a", "-n", 1)[0] == b"hello\n"
+        radio.end()
+    run("radio", "-b", where, "-g", "a", "--timeout", 0.1, "x", status=124)
+
+
+def test_dgrams_are_led_by_their_addresses():
+    anywhere = ("dgram", "-b", "udp://127.0.0.1:*")
+    with Command(*anywhere) as dgram:
+        to = dgram.line("stderr").rpartition("bound to udp://")[2].strip()
+        run(*anywhere, "-n", 0, "--multipart", to, "hello")
+        address, _, body = dgram.line().partition("\t")
+        assert body == "hello" and address.startswith("127.0.0.1:")
+        dgram.write(b"nowhere\tx\n")
+        assert "no address of a datagram" in dgram.line("stderr")
+        dgram.signal(signal.SIGINT)
+        dgram.end(status=130)
+
+
 def test_a_router_answers_peers_whose_names_cannot_be_read(where):
     with Command("router", "-b", where, "--envelope") as router, Command("req", "-c", where) as req:
         req.write(b"hello\n")

@@ -105,6 +105,20 @@ def a_server_answers_its_clients() -> None:
         client.close()
 
 
+def groups_come_by_datagrams() -> None:
+    with zmq.Context() as ctx:
+        dish, radio = ctx.socket(zmq.DISH), ctx.socket(zmq.RADIO)
+        dish.bind("udp://127.0.0.1:*")
+        dish.join("a")
+        radio.connect(dish.last_endpoint)
+        for i in range(20):
+            gevent.spawn_later(0.001, radio.send, b"%d" % i, group="a")
+            frame = dish.recv(copy=False)
+            assert (frame.group, frame.bytes) == ("a", b"%d" % i)
+        dish.close()
+        radio.close()
+
+
 def a_full_client_is_waited_for() -> None:
     with zmq.Context() as ctx:
         server, client = ctx.socket(zmq.SERVER), ctx.socket(zmq.CLIENT)

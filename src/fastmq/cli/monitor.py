@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 TYPES = (
     *("pair", "pub", "sub", "req", "rep", "dealer", "router", "pull", "push", "xpub", "xsub"),
-    *("client", "server", "scatter", "gather", "channel", "peer"),
+    *("client", "server", "scatter", "gather", "channel", "peer", "radio", "dish", "dgram"),
 )
 
 
