@@ -29,6 +29,8 @@ PEER_OF = {
     "XPUB": "SUB",
     "SUB": "PUB",
     "PAIR": "PAIR",
+    "GATHER": "SCATTER",
+    "SERVER": "CLIENT",
 }
 MB = 1 << 20
 ROOM = 64 * MB
@@ -38,6 +40,7 @@ HANDSHAKE_MS = 1000
 VIOLATION = getattr(zmq, "EVENT_PROTOCOL_VIOLATION", 0)
 MALFORMED = 0x10000012
 SUBSCRIPTIONS = 0x70000001
+WRONG_PARTS = 0x70000002
 
 
 def rss() -> int:

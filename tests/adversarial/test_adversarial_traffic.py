@@ -13,6 +13,7 @@ from scene import (
     MB,
     ROOM,
     VIOLATION,
+    WRONG_PARTS,
     address_space,
     is_idle,
     is_sanitized,
@@ -215,6 +216,33 @@ def test_messages_of_very_many_parts_come_whole_or_not_at_all(scene):
         assert len(recv_multipart(place.server)) == 65_535
         reset(w)
     assert nothing_arrives(place.server)
+    place.settle()
+
+
+@pytest.mark.parametrize("kind", ["GATHER", "SERVER"])
+def test_parts_for_a_type_of_single_parts_are_dropped_and_held_by_nobody(scene, kind):
+    """Whole ones, cut ones, long ones, and a message without end."""
+    place = scene(kind, rcvhwm=10)
+    before = rss()
+    several = wire.frame(b"", wire.MORE) + wire.frame(b"x" * 300)
+    long = wire.frame(b"y" * 200_000, wire.MORE) + wire.frame(b"")
+    with place.healthy.busy():
+        with place.talk().enter() as w:
+            w.send(several * 20_000 + long * 5 + b"\1\0" * 60_000)
+            assert place.violation() == WRONG_PARTS
+            eventually("all dropped", lambda: place.server.stats().dropped == 20_006)
+            w.send(b"\1\0" * 6000)  # more parts than any message may have
+            w.wait_closed()
+            assert place.violation() == MALFORMED
+        with place.talk().enter() as w:  # the beginning of one, and what follows it elsewhere
+            w.send(b"\1\5begin")
+            assert place.violation() == WRONG_PARTS
+            reset(w)
+        with place.talk().enter() as w:
+            w.send(b"\0\4mine")
+            eventually("its message", lambda: place.healthy.strangers > 0)
+            reset(w)
+        assert rss() - before < ROOM
     place.settle()
 
 

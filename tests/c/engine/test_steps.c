@@ -323,6 +323,65 @@ TEST(notices_cost_the_same_each_however_many_peers_there_are)
     check_linear(notices_among_many, 200);
 }
 
+/* ---- messages of a wrong number of parts ---- */
+
+static int note_init(struct pipe_set *s)
+{
+    (void)s;
+    return 0;
+}
+
+static void note_fini(struct pipe_set *s)
+{
+    (void)s;
+}
+
+static int note_attach(struct pipe_set *s, struct pipe *p)
+{
+    (void)s, (void)p;
+    return 0;
+}
+
+static void note_pipe(struct pipe_set *s, struct pipe *p)
+{
+    (void)s, (void)p;
+}
+
+static const struct pattern_ops single = {
+    .type = FMQ_GATHER,
+    .name = "SINGLE",
+    .receives = true,
+    .frames = 1,
+    .init = note_init,
+    .fini = note_fini,
+    .attach = note_attach,
+    .detach = note_pipe,
+    .readable = note_pipe,
+    .writable = note_pipe,
+};
+
+/* n that are dropped, each with one behind it that is kept, and the program does not receive. */
+static uint64_t wrong_parts(uint32_t n)
+{
+    struct pipe_set *s = fake_socket(&single);
+    struct fake *f = fake_peer(s);
+    uint64_t before = steps;
+    for (uint32_t i = 0; i < n; i++) {
+        peer_says(f, "a|b");
+        peer_says(f, "c");
+    }
+    uint64_t took = steps - before;
+    CHECK_EQ(f->pipe->in.msgs, n);
+    CHECK_EQ(f->pipe->drops, n);
+    fake_end(s);
+    return took;
+}
+
+TEST(messages_of_several_parts_cost_a_type_of_single_parts_the_same_each)
+{
+    check_linear(wrong_parts, 200);
+}
+
 /* ---- identities ---- */
 
 /* A server that says another name each time it is connected, and a program that does not receive.
