@@ -28,9 +28,10 @@ finally:
     del sys.path[0]
 
 CLIENT, SERVER, GATHER, SCATTER = _zmq.CLIENT, _zmq.SERVER, _zmq.GATHER, _zmq.SCATTER
+RADIO, DISH, RCVTIMEO, Again = _zmq.RADIO, _zmq.DISH, _zmq.RCVTIMEO, _zmq.Again
 Context = _zmq.Context
 VERSION = f"pyzmq {_zmq.pyzmq_version()} (libzmq {_zmq.zmq_version()}, drafts)"
 
 
 def can(scenario: str, params: dict[str, Any]) -> bool:
-    return scenario in ("scatter_gather", "client_server")
+    return scenario in ("scatter_gather", "client_server", "datagrams")
