@@ -368,6 +368,7 @@ struct fmq_peer {
     int64_t since_ns;    /* Unix time at which the present connection was made; 0: there is none */
     uint64_t rtt_ns;     /* last round trip of a heartbeat; 0: none yet */
     int64_t subscriptions; /* on PUB and XPUB: topics it is subscribed to; -1 elsewhere */
+    int connect_error; /* why the last attempt to connect to it failed, an errno; 0: it did not */
     struct fmq_counters count;
 };
 

@@ -29,6 +29,7 @@ static void refused(struct endpoint *ep, int error)
 {
     struct conn_set *s = ep->set;
     int fd = ep->io.fd;
+    ep->error = error;
     endpoint_close_io(ep);
     if (fd >= 0)
         conn_set_event(s, ep->bound, EVENT_CLOSED, (uint64_t)fd, NULL, ep->name);
@@ -63,6 +64,7 @@ static void established(struct endpoint *ep)
     io_watch(conn_set_reactor(s), &ep->io, 0);
     ep->io.fd = -1;
     ep->connecting = false;
+    ep->error = 0;
     (void)ep->transport->local_name(fd, local, sizeof(local)); /* only to be reported */
     ep->transport->peer_name(peer, name, sizeof(name));
     conn_set_event(s, ep->bound, EVENT_CONNECTED, (uint64_t)fd, local, ep->name);
@@ -133,6 +135,7 @@ static void resolved(struct reactor *r, struct cmd *cmd)
             ep->candidate = 0;
             attempt(ep);
         } else {
+            ep->error = -job->result;
             retry_schedule(ep);
         }
     }
@@ -152,6 +155,7 @@ static void start(struct endpoint *ep)
     }
     struct resolve_job *job = mem_zalloc(sizeof(*job));
     if (!job) {
+        ep->error = ENOMEM;
         retry_schedule(ep);
         return;
     }
@@ -165,6 +169,7 @@ static void start(struct endpoint *ep)
     int rc = resolver_submit(s->resolver, job);
     if (rc) {
         ep->job = NULL;
+        ep->error = -rc;
         mem_free(job);
         retry_schedule(ep);
     }

@@ -88,6 +88,7 @@ bool endpoint_is_named(const struct endpoint *ep, const char *text)
 void endpoint_describe(const struct endpoint *ep, struct fmq_peer *out)
 {
     snprintf(out->endpoint, sizeof(out->endpoint), "%s", ep->name);
+    out->connect_error = ep->error;
 }
 
 /* Which transport carries which type. */

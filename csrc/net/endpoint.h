@@ -42,6 +42,7 @@ struct endpoint {
     int candidate;
     int interval_ms; /* the next wait */
     int wrong;       /* wrong answers in a row that ended its connection */
+    int error;       /* why the last attempt failed; 0: it did not */
     uint8_t identity[255];
     uint8_t identity_len; /* CONNECT_ROUTING_ID */
 

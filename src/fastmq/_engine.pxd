@@ -241,6 +241,7 @@ cdef extern from "fastmq.h" nogil:
         int64_t since_ns
         uint64_t rtt_ns
         int64_t subscriptions
+        int connect_error
         fmq_counters count
 
     struct fmq_socket_stats:

@@ -77,6 +77,9 @@ class Peer:
     routing_id: int | None = None
     """On SERVER and PEER: the number of the messages to and from it; None on other types, and once
     it has gone."""
+    connect_error: int | None = None
+    """Why the last attempt to connect to it failed, an errno (os.strerror has its words); None: it
+    did not fail."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -257,7 +257,7 @@ def test_ratios_are_of_the_first_metric_and_leave_out_sweeps(tmp_path):
         saved(tmp_path / "one.json", TRIPS),
         saved(tmp_path / "two.json", TRIPS, case=("growth_trip", growth)),
     ]
-    assert plots.ratios(plot.load(files)) == [("reqrep tcp 64 B, p50", 5.0)]
+    assert plots.ratios(plot.load(files)) == [("round trip, tcp, 64 bytes", 5.0)]
 
 
 @pytest.mark.slow
@@ -280,6 +280,27 @@ def test_plots_are_drawn(tmp_path):
         texts = "".join(ElementTree.parse(path).getroot().itertext())
         assert "pyzmq" in texts
         assert path.stat().st_size < 50_000
+    curve = "".join(ElementTree.parse(out / "growth_trip.svg").getroot().itertext())
+    assert "p50, microseconds" in curve
+    assert "idle peers" in curve
+    for params in scenario("growth_trip").cases.values():
+        assert f"{params['idle_peers']:,}" in curve  # a tick at each that was measured
+
+
+def test_cases_have_labels_for_people():
+    def case(scenario, name):
+        return {"scenario": scenario, "case": name}
+
+    assert plots.label(case("reqrep", "tcp 64 B"), "p50") == "round trip, tcp, 64 bytes"
+    assert plots.label(case("lat", "ipc 1024 B x 10000"), "p50") == "round trip, ipc, 1024 bytes"
+    assert plots.label(case("pushpull", "tcp 1 MiB"), "rate") == "one way, tcp, 1 MiB"
+    assert [plots.bytes_in_words(n) for n in (64, 1000, 1024, 3 << 20)] == [
+        "64 B",
+        "1,000 B",
+        "1 KiB",
+        "3 MiB",
+    ]
+    assert {each.name for each in SCENARIOS if not each.sweep} <= plots.SCENARIOS.keys()
 
 
 def test_without_matplotlib_the_extra_is_named(tmp_path, capsys, monkeypatch):

@@ -63,11 +63,42 @@ def test_what_cannot_be_done_is_refused(arguments):
 
 def test_an_endpoint_that_stands_alone_is_told_where_it_belongs():
     told = run("sub", "tcp://127.0.0.1:5556", status=2)
-    assert "fastmq sub: error: unrecognized arguments: tcp://127.0.0.1:5556" in told
+    assert "fastmq sub: 'tcp://127.0.0.1:5556' is one word too many" in told
     assert "--bind or --connect" in told
     assert "--bind or --connect" not in run("proxy", "queue", "tcp://127.0.0.1:5556", status=2)
-    assert "fastmq sub --help" in run("sub", "--conect", "x", status=2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named", "allowed", "meant"),
+    [
+        (("pubb",), "'pubb'", "pub, sub, req", "pub"),
+        (("sub", "--conect", "x"), "'--conect'", "fastmq sub --help", "--connect"),
+        (("pub", "-f", "jsn"), "'jsn'", "raw, json, hex and msgpack", "json"),
+        (("perf", "reqrpe"), "'reqrpe'", "pushpull and reqrep", None),
+        (("perf", "latt"), "'latt'", "suite, lat and thr", "lat"),
+        (("perf", "lat", "--transport", "tpc"), "'tpc'", "tcp, ipc and inproc", "tcp"),
+        (("proxy", "quue"), "'quue'", "queue, forwarder and streamer", "queue"),
+        (("monitor", "--event", "acepted"), "'acepted'", "protocol_violation", "accepted"),
+        (("completion", "tcsh"), "'tcsh'", "bash, zsh and fish", None),
+        (("pub", "--count", "x"), "'x'", "between 1 and", None),
+        (("pub", "--rate", "x"), "'x'", "between 0.0001 and", None),
+        (("pub", "--rate"), "--rate", "a value is missing", None),
+        (("rep", "--file", "x", "--exec", "y"), "--exec", "does not go with --file", None),
+        (("pub", "-c", "x"), "'x'", "tcp://HOST:PORT", None),
+        (("pub", "-c", "tpc://x:1", "m"), "'tpc'", "use tcp, ipc", None),
+        (("pub", "-b", "ipc://*", "--option", "lingr=1"), "'lingr'", "", "linger"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_an_error_is_one_line_with_the_word_and_what_is_allowed(arguments, named, allowed, meant):
+    status = 1 if arguments[2:3] == ("tpc://x:1",) else 2
+    (line,) = run(*arguments, status=status).splitlines()
+    assert line.startswith("fastmq")
+    assert named in line
+    assert allowed in line
+    assert (f"do you mean {meant}?" in line) if meant else ("do you mean" not in line)
 
 
 def test_a_missing_word_is_told_by_what_it_may_be():
-    assert "required: {queue,forwarder,streamer}" in run("proxy", status=2)
+    (line,) = run("proxy", status=2).splitlines()
+    assert line == "fastmq proxy: queue, forwarder or streamer is missing"

@@ -370,6 +370,28 @@ def test_verbose_tells_of_connections(where):
         assert "handshake succeeded" in err
 
 
+def test_verbose_says_once_why_connecting_fails_and_then_what_changes(tmp_path):
+    where = f"ipc://{tmp_path}/late"
+    refused = f"fastmq push: {where}: no such file or directory, trying again"
+    with Command("push", "-c", where, "-v", "--option", "reconnect_ivl=1", "x") as push:
+        assert push.line("stderr") == refused
+        # Long after many more attempts.
+        assert "1 message(s) not sent yet" in push.line("stderr")
+        assert run("pull", "-b", where, "-n", 1)[0] == b"x\n"
+        rest = push.end()[1].splitlines()
+    assert rest[0] == f"fastmq push: connected {where}"
+    assert f"fastmq push: handshake succeeded {where}" in rest
+    assert len(rest) == len(set(rest))
+
+
+@pytest.mark.parametrize("name", ["pull", "sub", "push", "req", "rep", "router", "server"])
+def test_a_bound_command_says_where_it_waits_for_a_peer(where, name):
+    words = ["hello"] if name in ("push", "req") else []
+    with Command(name, "-b", where, *words) as started:
+        note = f"fastmq {name}: waiting for a peer at {where}"
+        assert started.every_line("stderr") == note
+
+
 # ---- signals and pipes ----
 
 
@@ -611,7 +633,7 @@ def test_who_is_refused_for_good_does_not_wait_for_ever(where):
         (["server", "-b", "ipc://*", "1"], "a SERVER sends to whom? Give NUMBER MESSAGE", 2),
         (["server", "-b", "ipc://*", "0", "x"], "'0' is no number of a peer", 2),
         (["peer", "-b", "ipc://*", "1", "x", "y"], "not NUMBER and MESSAGE", 2),
-        (["scatter", "-b", "ipc://*", "-m", "x"], "unrecognized arguments: -m", 2),
+        (["scatter", "-b", "ipc://*", "-m", "x"], "there is no option '-m'", 2),
         (["rep", "-b", "ipc://*", "a", "b"], "one answer", 2),
         (["rep", "-b", "ipc://*", "a", "--exec", "b"], "either", 2),
         (["push", "-c", "ipc://x", "--curve-server", "x"], "--curve-keyfile", 2),

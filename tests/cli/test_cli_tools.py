@@ -13,12 +13,13 @@ import sys
 import threading
 
 import pytest
+import wire
 from command import LIMIT_S, Command, environment, run
 from helpers import eventually
 from target import fastmq_only
 
 import fastmq as zmq
-from fastmq.cli import main, proxy, sockets
+from fastmq.cli import events, main, proxy, sockets
 from fastmq.cli.terminal import Notes
 
 # Several interpreters start in each test.
@@ -132,6 +133,50 @@ def test_chosen_events_are_counted(at):
     out, _ = run("monitor", "--event", "listening", "-n", 1, "-b", at("x"))
     assert f"listening {at('x')} (descriptor " in out.decode()
     assert "\033" not in out.decode()
+
+
+def test_why_connecting_fails_is_an_event_in_words(at):
+    out, _ = run("monitor", "-c", at("x"), "--event", "CONNECT_RETRIED", "-n", 2)
+    for line in out.decode().splitlines():
+        assert f"connect retried {at('x')} (no such file or directory, again in " in line
+
+
+def test_every_event_has_a_name_and_every_code_its_words():
+    single = [1 << bit for bit in range(16) if zmq.Event.ALL & (1 << bit)]
+    known = {zmq.Event[name] for name in events.NAMES}
+    assert known == set(single) - {zmq.EVENT_MONITOR_STOPPED}
+    assert "EXPELLED" in events.NAMES
+    codes = {
+        name: code
+        for name, code in zmq.Event.__members__.items()
+        if name.startswith("PROTOCOL_ERROR_")
+    }
+    told = [
+        events.Happened(zmq.Event.PROTOCOL_VIOLATION, code, "tcp://x:1").words
+        for code in codes.values()
+    ]
+    assert len(set(told)) == len(codes) == len(events.REASONS)
+    assert not [text for text in told if "protocol error" in text]
+
+
+def test_a_peer_that_breaks_the_rules_is_an_event_with_its_reason():
+    arguments = ["--type", "gather", "-b", "tcp://127.0.0.1:*", "--json"]
+    with Command("monitor", *arguments, "-n", 50) as monitor:
+        where = json.loads(monitor.line())["endpoint"]
+        with wire.connect(where) as peer:
+            peer.handshake("SCATTER")
+            peer.send_message(b"a", b"b")
+            while (found := json.loads(monitor.line()))["event"] != "protocol_violation":
+                continue
+    assert found["meaning"].startswith("the peer sends several parts where messages have one")
+
+
+def test_a_bound_monitor_and_a_proxy_say_where_they_wait_for_peers(at):
+    with Command("monitor", "-b", at("x")) as monitor:
+        assert monitor.every_line("stderr") == f"fastmq monitor: waiting for a peer at {at('x')}"
+    with Command("proxy", "streamer", "--frontend", at("a"), "--backend", at("b")) as running:
+        note = f"fastmq proxy: waiting for a peer at {at('a')} and {at('b')}"
+        assert running.every_line("stderr") == note
 
 
 @pytest.mark.parametrize(
@@ -353,6 +398,8 @@ def offered_by_bash(tmp_path, line):
         ("fastmq perf lat --transport i", ["ipc", "inproc"]),
         ("fastmq proxy ", ["queue", "forwarder", "streamer"]),
         ("fastmq completion z", ["zsh"]),
+        ("fastmq monitor --event pro", ["protocol_violation"]),
+        ("fastmq monitor --event e", ["expelled"]),
         ("fastmq pub --file x", []),
         ("fastmq version --", ["--help", "--json"]),
     ],

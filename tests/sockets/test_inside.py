@@ -109,6 +109,29 @@ def test_what_waits_to_be_sent_is_queued_and_not_sent(make, endpoint):
     assert push.stats().queued_out == 5
 
 
+def test_why_connecting_failed_is_told_until_it_succeeds(make, tmp_path):
+    push, pull = make(zmq.PUSH), make(zmq.PULL)
+    where = f"ipc://{tmp_path}/late"
+    push.connect(where)
+    eventually("a failed attempt", lambda: push.peers()[0].connect_error == errno.ENOENT)
+    pull.bind(where)
+    push.send(b"x")
+    assert recv(pull) == b"x"
+    assert push.peers()[0].connect_error is None
+    assert pull.peers()[0].connect_error is None
+
+
+@pytest.mark.parametrize(
+    ("address", "error"),
+    [("tcp://127.0.0.1:{}", errno.ECONNREFUSED), ("tcp://nobody.invalid:1", errno.ENOENT)],
+    ids=["refused", "name"],
+)
+def test_refused_connections_and_unknown_names_are_told(make, address, error):
+    push = make(zmq.PUSH)
+    push.connect(address.format(free_port()))
+    eventually("a failed attempt", lambda: push.peers()[0].connect_error == error)
+
+
 def test_a_router_names_its_peers_by_the_id_to_send_to(make, tcp_address):
     router, named, nameless = make(zmq.ROUTER), make(zmq.DEALER, routing_id=b"n"), make(zmq.DEALER)
     router.bind(tcp_address)

@@ -48,7 +48,14 @@ class Command:
         self.process.stdin.flush()
 
     def line(self, stream="stdout", what="a line"):
-        """The next line that it prints; it has to come in time, without the end of the process."""
+        """The next line that it prints; it has to come in time, without the end of the process.
+        A note that a peer is waited for is left out: it is there or not as the peer is late."""
+        while ": waiting for a peer at " in (text := self.every_line(stream, what)):
+            continue
+        return text
+
+    def every_line(self, stream, what="a line"):
+        """The next line, whatever it is."""
         file = getattr(self.process, stream)
         end = time.monotonic() + LIMIT_S
         text = b""

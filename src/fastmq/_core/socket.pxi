@@ -1096,6 +1096,7 @@ cdef tuple peer_fields(fmq_peer *p):
         None if p.subscriptions < 0 else p.subscriptions,
         *counters(&p.count),
         p.routing_id or None,
+        p.connect_error or None,
     )
 
 

@@ -6,20 +6,72 @@ from __future__ import annotations
 import argparse
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NoReturn
+
+from fastmq.cli.terminal import USAGE, Notes
 
 PASSWORD_VARIABLE = "FASTMQ_PLAIN_PASSWORD"
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line that names the word and what is allowed."""
+
+    def error(self, message: str) -> NoReturn:
+        argument, found, text = message.removeprefix("argument ").partition(": ")
+        if message.startswith("argument ") and found:
+            text = text.replace("not allowed with argument", "does not go with")
+            message = f"{argument}: {text.replace('expected one argument', 'a value is missing')}"
+        elif argument == "the following arguments are required":
+            message = f"{self.missing()} is missing"
+        Notes(self.prog.partition(" ")[2]).problem(message)
+        self.exit(USAGE)
+
+    def missing(self) -> str:
+        """Arguments without which the command does nothing, and what they may be."""
+        return " and ".join(
+            choices(known) if 0 < len(known) < 10 else str(action.metavar or action.dest)
+            for action in self._actions
+            if action.required
+            for known in [[*map(str, action.choices or ())]]
+        )
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        known = action.choices
+        if known is not None and value not in known:
+            if isinstance(action, argparse._SubParsersAction):
+                what = "command"
+            else:
+                what = (action.option_strings or [action.dest])[-1].lstrip("-").replace("-", " ")
+            raise argparse.ArgumentError(None, unknown(what, str(value), [*map(str, known)]))
+
+
+def unknown(what: str, word: str, known: Sequence[str]) -> str:
+    """For a message: there is no such word, but others, and one of them may be meant."""
+    return f"there is no {what} {word!r}; there are {choices(known, 'and')}{meant(word, known)}"
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """For a message: the known word that is most like this one; "" if none is."""
+    import difflib
+
+    near = difflib.get_close_matches(word, list(known), 1)
+    return f"; do you mean {near[0]}?" if near else ""
 
 
 def number_from(low: float, high: float) -> Callable[[str], float]:
     """An argument type: a number between two bounds."""
 
     def parse(text: str) -> float:
-        value = float(text)
+        try:
+            value = float(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is no number between {low:g} and {high:g}"
+            ) from None
         if not low <= value <= high:
             raise argparse.ArgumentTypeError(f"{text} is not between {low:g} and {high:g}")
         return value
 
-    parse.__name__ = "number"
     return parse
 
 
@@ -27,12 +79,16 @@ def whole_from(low: int, high: int) -> Callable[[str], int]:
     """An argument type: a whole number between two bounds."""
 
     def parse(text: str) -> int:
-        value = int(text)
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is no whole number between {low} and {high}"
+            ) from None
         if not low <= value <= high:
             raise argparse.ArgumentTypeError(f"{text} is not between {low} and {high}")
         return value
 
-    parse.__name__ = "whole number"
     return parse
 
 
@@ -115,7 +171,10 @@ def add_socket(parser: argparse.ArgumentParser, waits: str, verbose: bool = True
     add_option(group, "--option", "any socket option, such as heartbeat_ivl=1000")
     if verbose:
         group.add_argument(
-            "-v", "--verbose", action="store_true", help="tell of connections made and lost"
+            "-v",
+            "--verbose",
+            action="store_true",
+            help="tell of each connection made, lost or refused, and why",
         )
 
 
@@ -187,6 +246,6 @@ def add_security(parser: argparse.ArgumentParser, of: str = "") -> None:
     )
 
 
-def choices(words: Sequence[str]) -> str:
+def choices(words: Sequence[str], last: str = "or") -> str:
     """Words for a message: a, b or c."""
-    return ", ".join(words[:-1]) + f" or {words[-1]}" if len(words) > 1 else "".join(words)
+    return ", ".join(words[:-1]) + f" {last} {words[-1]}" if len(words) > 1 else "".join(words)

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 import fastmq
@@ -31,9 +33,37 @@ _AUTH = {
 NAMES = tuple(
     name
     for name, event in Event.__members__.items()
-    if event <= 0x4000 and event != Event.MONITOR_STOPPED
+    if event.bit_count() == 1 and event & Event.ALL and event != Event.MONITOR_STOPPED
 )
-"""What can happen to the connections of a socket."""
+"""What can happen to the connections of a socket, earlier names of events included."""
+
+REASONS = {
+    "WS_UNSPECIFIED": "the peer does not speak WebSocket",
+    "ZMTP_UNSPECIFIED": "the peer does not speak ZMTP as it should",
+    "ZMTP_UNEXPECTED_COMMAND": "the peer sent a command that does not belong there",
+    "ZMTP_INVALID_SEQUENCE": "an encrypted message came twice or out of order",
+    "ZMTP_KEY_EXCHANGE": "the exchange of keys failed (is the key of the server right?)",
+    "ZMTP_MALFORMED_COMMAND_UNSPECIFIED": "the peer sent a malformed command",
+    "ZMTP_MALFORMED_COMMAND_MESSAGE": "the peer sent a message that is malformed or above a limit",
+    "ZMTP_MALFORMED_COMMAND_HELLO": "the peer sent a malformed HELLO",
+    "ZMTP_MALFORMED_COMMAND_INITIATE": "the peer sent a malformed INITIATE",
+    "ZMTP_MALFORMED_COMMAND_ERROR": "the peer sent a malformed ERROR",
+    "ZMTP_MALFORMED_COMMAND_READY": "the peer sent a malformed READY",
+    "ZMTP_MALFORMED_COMMAND_WELCOME": "the peer sent a malformed WELCOME",
+    "ZMTP_INVALID_METADATA": "invalid metadata (do the types of the sockets fit each other?)",
+    "ZMTP_CRYPTOGRAPHIC": "what the peer sent could not be decrypted (are the keys right?)",
+    "ZMTP_MECHANISM_MISMATCH": "mechanism mismatch (is one side secured and the other not?)",
+    "ZAP_UNSPECIFIED": "the authenticator did not answer as it should",
+    "ZAP_MALFORMED_REPLY": "the authenticator gave a malformed reply",
+    "ZAP_BAD_REQUEST_ID": "the authenticator replied to another request",
+    "ZAP_BAD_VERSION": "the authenticator replied in another version of ZAP",
+    "ZAP_INVALID_STATUS_CODE": "the authenticator replied with an unknown status",
+    "ZAP_INVALID_METADATA": "the authenticator replied with invalid metadata",
+    "TOO_MANY_SUBSCRIPTIONS": "the peer wanted more subscriptions than MAX_SUBSCRIPTIONS",
+    "WRONG_PARTS": "the peer sends several parts where messages have one; they are dropped",
+    "PACKETS_LOST": "packets of a multicast source are lost for good, and their messages with them",
+}
+"""The codes PROTOCOL_ERROR_... in words."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +73,8 @@ class Happened:
     event: Event
     value: int
     endpoint: str
+    error: int = 0
+    """CONNECT_RETRIED: why the attempt failed, an errno; 0: it is not known, or none was made."""
 
     @property
     def name(self) -> str:
@@ -50,23 +82,46 @@ class Happened:
 
     @property
     def words(self) -> str:
-        """What `value` means."""
+        """What `value` means, and why it happened."""
         event, value = self.event, self.value
         if event & _DESCRIPTORS:
             return f"descriptor {value}"
+        if event == Event.HANDSHAKE_FAILED_NO_DETAIL and value == errno.EPIPE:
+            return "the peer closed the connection (is the key of the server right?)"
         if event & _ERRORS:
             return os.strerror(value) if value else ""
         if event == Event.CONNECT_RETRIED:
-            return f"again in {value} ms"
+            return f"{self.because}again in {value} ms"
         if event == Event.HANDSHAKE_FAILED_AUTH:
             return _AUTH.get(value, f"status {value}")
-        if event == Event.HANDSHAKE_FAILED_PROTOCOL:
+        if event in (Event.HANDSHAKE_FAILED_PROTOCOL, Event.PROTOCOL_VIOLATION):
             prefix = "PROTOCOL_ERROR_"
             for name, code in Event.__members__.items():
                 if code == value and name.startswith(prefix):
-                    return name.removeprefix(prefix).replace("_", " ").lower()
+                    return REASONS[name.removeprefix(prefix)]
             return f"protocol error {value:#x}"
         return ""
+
+    @property
+    def because(self) -> str:
+        """Its error at the beginning of a sentence that goes on: "connection refused, "; "" where
+        there is none."""
+        if not self.error:
+            return ""
+        unresolved = self.error == errno.ENOENT and not self.endpoint.startswith("ipc:")
+        text = "host not found" if unresolved else os.strerror(self.error)
+        return f"{text[0].lower()}{text[1:]}, "
+
+
+def explained(happened: Happened, socket: Any) -> Happened:
+    """The event with its error, which the socket knows. As it is where that is closed."""
+    if happened.event != Event.CONNECT_RETRIED:
+        return happened
+    with suppress(fastmq.ZMQError):
+        for peer in socket.peers():
+            if peer.endpoint == happened.endpoint and peer.connect_error:
+                return replace(happened, error=peer.connect_error)
+    return happened
 
 
 def follow(monitor: Any, timeout: float | None = None) -> Iterator[Happened]:
@@ -91,10 +146,12 @@ def colour(happened: Happened) -> str | None:
         return "green"
     if happened.event in (Event.CLOSED, Event.DISCONNECTED, Event.CONNECT_RETRIED):
         return "yellow"
-    return "red" if "FAILED" in happened.name else None
+    failed = "FAILED" in happened.name or happened.event == Event.PROTOCOL_VIOLATION
+    return "red" if failed else None
 
 
-def line(happened: Happened) -> str:
-    """An event as a line of text."""
-    words = f" ({happened.words})" if happened.words else ""
+def line(happened: Happened, descriptors: bool = True) -> str:
+    """An event as a line of text, with the numbers of descriptors or without."""
+    has_words = happened.words and (descriptors or not happened.event & _DESCRIPTORS)
+    words = f" ({happened.words})" if has_words else ""
     return printable(f"{happened.name.lower().replace('_', ' ')} {happened.endpoint}{words}")

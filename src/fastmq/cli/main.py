@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, NoReturn
 
 from fastmq.cli import terminal
-from fastmq.cli.arguments import with_keys
+from fastmq.cli.arguments import Parser, meant, with_keys
 from fastmq.cli.terminal import Notes, Problem
 
 
@@ -81,7 +81,7 @@ class Version(argparse.Action):
 
 def parser(wanted: str | None = None) -> argparse.ArgumentParser:
     """The parser of everything; only the command `wanted` has its arguments, unless it is None."""
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="fastmq",
         description="ZeroMQ at the terminal: send, receive, forward, look inside, measure.",
         epilog=_EPILOG,
@@ -111,12 +111,29 @@ def parse(top: argparse.ArgumentParser, words: list[str]) -> argparse.Namespace:
     """The words as options; what the command does not take ends the program with status 2."""
     options, unknown = top.parse_known_args(words)
     if unknown:
-        said = f"fastmq {options.command}: error: unrecognized arguments: {' '.join(unknown)}\n"
-        if any("://" in word for word in unknown) and hasattr(options, "connect"):
-            said += "An endpoint is given with --bind or --connect.\n"
-        said += f"`fastmq {options.command} --help` tells what there is.\n"
-        top.exit(terminal.USAGE, said)
+        refuse(lowest(top, options), unknown[0].partition("=")[0], hasattr(options, "connect"))
     return options
+
+
+def refuse(parser: argparse.ArgumentParser, word: str, has_endpoints: bool) -> NoReturn:
+    """End the program, as the command does not take this word."""
+    if word.startswith("-"):
+        known = [name for action in parser._actions for name in action.option_strings]
+        said = f"there is no option {word!r}{meant(word, known)}"
+    else:
+        said = f"{word!r} is one word too many"
+        if "://" in word and has_endpoints:
+            said += "; an endpoint is given with --bind or --connect"
+    end = "" if said.endswith("?") else ";"
+    parser.error(f"{said}{end} `{parser.prog} --help` has all options")
+
+
+def lowest(top: argparse.ArgumentParser, options: argparse.Namespace) -> argparse.ArgumentParser:
+    """The parser of the command that was given, or of the one below it."""
+    for action in top._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            return lowest(action.choices[getattr(options, action.dest)], options)
+    return top
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -390,7 +390,9 @@ def run(options: argparse.Namespace) -> int:
             socket.connect(endpoint)
 
     kind = fastmq.SocketType[command.upper()]
-    with sockets.opened(options, kind, talk.notes, prepare, connect) as socket:
+    says_so_itself = command == "pub" and options.wait_subscribers
+    waits = None if says_so_itself else talk.notes
+    with sockets.opened(options, kind, talk.notes, prepare, connect, waits) as socket:
         try:
             COMMANDS[command](talk, socket)
         except fastmq.Again:
@@ -603,11 +605,12 @@ def publish(talk: Talk, socket: Any) -> None:
 
 def await_subscribers(talk: Talk, socket: Any, topic: bytes) -> None:
     import fastmq
+    from fastmq.cli import sockets
 
     n, timeout = talk.options.wait_subscribers, talk.options.timeout
     if not n:
         return
-    patience = 0.5  # before the user is told what is waited for
+    patience = sockets.PATIENCE
     if timeout is None or timeout > patience:
         try:
             socket.wait_for_subscribers(n, topic, timeout=patience * 1000)

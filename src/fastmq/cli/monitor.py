@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from fastmq.cli import arguments
-from fastmq.cli.terminal import OK, TIMED_OUT, USAGE, Problem, coloured
+from fastmq.cli.terminal import OK, TIMED_OUT, Notes, Problem, coloured
 from fastmq.utils.printable import printable_json
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ TYPES = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from fastmq.cli import events
+
     parser.description = (
         "Open a socket and print what happens to its connections: made, refused, lost, secured or "
         "not. It takes part like any other peer, so choose a type that fits those it meets; "
@@ -40,6 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--event",
         action="append",
+        type=str.lower,
+        choices=[name.lower() for name in events.NAMES],
         metavar="NAME",
         help="only this event; may be given several times (connected, handshake_succeeded ...)",
     )
@@ -63,9 +67,6 @@ def run(options: argparse.Namespace) -> int:
 
     mask = 0
     for name in options.event or events.NAMES:
-        if name.upper() not in events.NAMES:
-            known = arguments.choices([known.lower() for known in events.NAMES])
-            raise Problem(f"there is no event {name!r}; there are {known}", USAGE)
         mask |= fastmq.Event[name.upper()]
 
     monitors: list[Any] = []
@@ -74,10 +75,10 @@ def run(options: argparse.Namespace) -> int:
     def prepare(socket: Any) -> None:
         monitors.append(socket.get_monitor_socket(mask))
 
-    with sockets.opened(options, kind, None, prepare) as socket:
+    with sockets.opened(options, kind, None, prepare, waits=Notes("monitor")) as socket:
         try:
             for seen, happened in enumerate(events.follow(monitors[0], options.timeout), 1):
-                show(happened, options.json)
+                show(events.explained(happened, socket), options.json)
                 if seen == options.count:
                     return OK
         finally:

@@ -179,7 +179,7 @@ def take_role(options: argparse.Namespace) -> int:
     }[options.measure, local]
     notes = Notes(f"perf {options.measure}", options.quiet)
     found: dict[str, Any] = {"role": options.role, "size": size, "count": count}
-    with sockets.opened(options, kind, notes) as socket:
+    with sockets.opened(options, kind, notes, waits=notes) as socket:
         start = time.perf_counter()
         title = f"{options.measure} {options.role}"
         with report.Progress(count, options.quiet or not sys.stderr.isatty()) as progress:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -106,6 +107,64 @@ def plain_numbers(axis: Any) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
+def measured(axis: Any, values: Sequence[float], bytes_: bool) -> None:
+    """Ticks at what was measured, and nowhere else."""
+    from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
+
+    at = [value for value in values if value > 0]
+    write = bytes_in_words if bytes_ else "{:,.10g}".format
+    axis.set_major_locator(FixedLocator(at))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FixedFormatter([write(value) for value in at]))
+
+
+UNITS = {"us": "microseconds", "msg/s": "messages a second", "MB/s": "megabytes a second"}
+AXES = {"size": "size of a message"}
+SCENARIOS = {
+    "reqrep": "round trip",
+    "lat": "round trip",
+    "pushpull": "one way",
+    "thr": "one way",
+    "batches": "in batches",
+    "multipart": "parts",
+    "poller": "poller",
+    "burst": "burst",
+    "fanout": "fan-out",
+    "topics": "topics",
+    "router": "router echo",
+    "connect": "connecting",
+    "hwm": "full queues",
+    "memory": "memory",
+    "idle": "idle",
+    "curve": "CURVE, one way",
+    "aio_reqrep": "asyncio, round trip",
+    "aio_pushpull": "asyncio, one way",
+    "aio_many": "asyncio, many sockets",
+    "client_server": "CLIENT and SERVER",
+    "scatter_gather": "SCATTER and GATHER",
+    "aio_gap": "asyncio, a ticker's delay",
+}
+"""Scenarios in words."""
+
+
+def bytes_in_words(size: float) -> str:
+    """64 B, 1 KiB, 1 MiB."""
+    for unit, name in ((1 << 20, "MiB"), (1 << 10, "KiB")):
+        if size >= unit and size % unit == 0:
+            return f"{size / unit:,.10g} {name}"
+    return f"{size:,.10g} B"
+
+
+def label(case: Case, metric: str) -> str:
+    """A case for people: "round trip, tcp, 64 bytes"."""
+    what = SCENARIOS.get(case["scenario"], case["scenario"].replace("_", " "))
+    how = re.sub(r"^(tcp|ipc|inproc) (?=\d)", r"\1, ", case["case"])
+    how = re.sub(r"(\d) B\b", r"\1 bytes", how)
+    how = re.sub(r" x \d+$", "", how)
+    extra = "" if metric in ("p50", "rate") else f", {metric}"
+    return f"{what}, {how}{extra}"
+
+
 def ratios(result: dict[str, Any]) -> list[tuple[str, float]]:
     """The ratio of each case's first metric that has one; sweeps have their own plots."""
     mine = subject(result)
@@ -116,7 +175,7 @@ def ratios(result: dict[str, Any]) -> list[tuple[str, float]]:
         for metric, by in case["metrics"].items():
             ratio = by["ratio"].get(mine)
             if ratio:
-                found.append((f"{case['scenario']} {case['case']}, {metric}", ratio))
+                found.append((label(case, metric), ratio))
                 break
     return found
 
@@ -184,11 +243,11 @@ def curve(result: dict[str, Any], cases: list[Case], path: Path) -> Path | None:
     if high / low < 10:  # or else a flat line would look like a mountain range
         middle = (low * high) ** 0.5
         axes.set_ylim(middle / 10**0.5, middle * 10**0.5)
-    for axis in (axes.xaxis, axes.yaxis):
-        plain_numbers(axis)
+    plain_numbers(axes.yaxis)
+    measured(axes.xaxis, sorted({case["params"][sweep] for case in cases}), sweep == "size")
     axes.grid(which="major")
-    axes.set_xlabel(sweep.replace("_", " "))
-    axes.set_ylabel(f"{metric}\n{first['unit']}")
+    axes.set_xlabel(AXES.get(sweep, sweep.replace("_", " ")))
+    axes.set_ylabel(f"{metric}, {UNITS.get(first['unit'], first['unit'])}")
     axes.set_title(cases[0]["title"], loc="left")
     axes.legend()
     return save(figure, path)

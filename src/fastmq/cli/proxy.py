@@ -104,6 +104,7 @@ def run(options: argparse.Namespace) -> int:
             return socket
 
         ends = {}
+        bound = {}
         for end, standard in zip(ENDS, KINDS[options.kind], strict=True):
             given = vars(options)
             binds, connects = given[end], given[f"{end}_connect"]
@@ -114,7 +115,7 @@ def run(options: argparse.Namespace) -> int:
             sockets.set_options(socket, given[f"{end}_option"])
             if end == "frontend":
                 sockets.secure(socket, options)
-            sockets.attach(socket, binds, connects, notes)
+            bound[socket] = sockets.attach(socket, binds, connects, notes)
         capture = control = None
         if options.capture:
             capture = make(fastmq.PUB)
@@ -126,6 +127,7 @@ def run(options: argparse.Namespace) -> int:
             stack.enter_context(
                 reported(ends, options.stats or 1, options.json, sys.stderr.isatty())
             )
+        stack.enter_context(sockets.patient(bound, notes))
         fastmq.proxy_steerable(ends["frontend"], ends["backend"], capture, control)
     return OK
 

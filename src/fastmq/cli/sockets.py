@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import threading
 import time
@@ -15,7 +14,7 @@ from typing import Any
 
 import fastmq
 from fastmq.cli import events
-from fastmq.cli.arguments import PASSWORD_VARIABLE
+from fastmq.cli.arguments import PASSWORD_VARIABLE, meant
 from fastmq.cli.terminal import TIMED_OUT, USAGE, Notes, Problem
 from fastmq.constants import Event, SocketOption, SocketType
 from fastmq.options import BytesOption, IntOption
@@ -25,11 +24,7 @@ FAILED_HANDSHAKES = (
     Event.HANDSHAKE_FAILED_NO_DETAIL | Event.HANDSHAKE_FAILED_PROTOCOL | Event.HANDSHAKE_FAILED_AUTH
 )
 ENDING = 0.2  # seconds
-HINTS = {
-    "zmtp invalid metadata": " (do the types of the sockets fit each other?)",
-    "zmtp mechanism mismatch": " (is one side secured and the other not?)",
-    "Broken pipe": " (is the key of the server right?)",
-}
+PATIENCE = 0.5  # seconds before the user is told what is waited for
 
 
 @contextmanager
@@ -58,12 +53,14 @@ def opened(
     notes: Notes | None,
     prepare: Callable[[Any], None] = lambda socket: None,
     connect: Callable[[Any, str], None] = lambda socket, endpoint: socket.connect(endpoint),
+    waits: Notes | None = None,
 ) -> Iterator[Any]:
     """The socket of a command with the options of arguments.add_socket, add_endpoints and
     add_security; bound and connected.
 
     notes: is told what happens to it; None: nobody is, and it may be monitored. prepare: is given
     the socket when it has its options, before it is bound. connect: connects it to an endpoint.
+    waits: is told that a bound socket waits for a peer; None: nobody is.
     """
     if not options.bind and not options.connect:
         raise Problem("where? Give an endpoint with --bind or --connect", USAGE)
@@ -89,7 +86,9 @@ def opened(
         set_options(socket, options.option)
         secure(socket, options)
         prepare(socket)
-        attach(socket, options.bind, options.connect, notes, connect)
+        bound = attach(socket, options.bind, options.connect, notes, connect)
+        if waits:
+            stack.enter_context(patient({socket: bound}, waits))
         yield socket
         drain(socket, linger, notes)
         late_replies = getattr(options, "resend", None)  # are meant to be dropped
@@ -129,14 +128,17 @@ def attach(
     connects: Iterable[str],
     notes: Notes | None,
     connect: Callable[[Any, str], None] = lambda socket, endpoint: socket.connect(endpoint),
-) -> None:
-    """Bind and connect; an address that the system chose is told."""
+) -> list[str]:
+    """Bind and connect; where it was bound. An address that the system chose is told."""
+    bound = []
     for endpoint in binds:
         socket.bind(endpoint)
+        bound.append(address(socket))
         if notes and (endpoint.endswith((":*", ":0")) or endpoint == "ipc://*"):
-            notes.say(f"bound to {address(socket)}")
+            notes.say(f"bound to {bound[-1]}")
     for endpoint in connects:
         connect(socket, endpoint)
+    return bound
 
 
 def address(socket: Any) -> str:
@@ -158,9 +160,8 @@ def set_options(socket: Any, pairs: Iterable[str]) -> None:
         name, equals, text = pair.partition("=")
         known = getattr(type(socket), name.lower(), None)
         if not isinstance(known, (IntOption, BytesOption)):
-            near = difflib.get_close_matches(name.upper(), SocketOption.__members__, 1)
-            meant = f"; do you mean {near[0].lower()}?" if near else ""
-            raise Problem(f"there is no socket option {name!r}{meant}", USAGE)
+            like = meant(name.lower(), map(str.lower, SocketOption.__members__))
+            raise Problem(f"there is no socket option {name!r}{like}", USAGE)
         if not equals:
             raise Problem(f"{name} needs a value: {name}=VALUE", USAGE)
         value: int | bytes = text.encode()
@@ -312,6 +313,65 @@ def _passwords(path: Path) -> dict[str, str]:
 
 
 @contextmanager
+def patient(bound: dict[Any, list[str]], notes: Notes) -> Iterator[None]:
+    """Say where peers are waited for when none has come to a socket after a moment.
+
+    bound: the sockets, and where they are bound
+    """
+
+    def look() -> None:
+        with suppress(fastmq.ZMQError):  # closed meanwhile
+            where = [
+                name
+                for socket, names in bound.items()
+                if names and not socket.stats().bytes_received
+                for name in names
+            ]
+            if where:
+                notes.say(f"waiting for a peer at {' and '.join(where)}")
+
+    timer = threading.Timer(PATIENCE, look)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join(5)
+
+
+class News:
+    """What is new in the events of a socket: an attempt to connect that fails as the last one did
+    is not."""
+
+    def __init__(self) -> None:
+        self._said: dict[str, set[str]] = {}  # of each endpoint that is connected to
+        self._listening: set[str] = set()
+
+    def line(self, happened: events.Happened) -> str | None:
+        """An event as a line; None: it tells nothing new."""
+        endpoint, event = happened.endpoint, happened.event
+        if event == Event.LISTENING:
+            self._listening.add(endpoint)
+        if event & (Event.CONNECTED | Event.CONNECT_DELAYED | Event.CONNECT_RETRIED):
+            self._said.setdefault(endpoint, set())
+        text = events.line(happened, descriptors=False)
+        if event == Event.CONNECT_RETRIED:
+            text = f"{endpoint}: {happened.because}trying again"
+        if event == Event.CLOSED and endpoint not in self._listening:
+            return None  # an attempt, of which CONNECT_RETRIED tells more
+        if endpoint not in self._said:
+            return text
+        said = self._said[endpoint]
+        if event == Event.HANDSHAKE_SUCCEEDED:
+            said.clear()
+        if event == Event.CONNECT_DELAYED or text in said:
+            return None
+        said.add(text)
+        return text
+
+
+@contextmanager
 def told(socket: Any, notes: Notes, verbose: bool, bound: bool) -> Iterator[None]:
     """Notes about a socket's connections while it is used: all of them, or those that explain why
     nothing happens. When no peer can come any more the socket is closed, and Problem says why.
@@ -319,7 +379,9 @@ def told(socket: Any, notes: Notes, verbose: bool, bound: bool) -> Iterator[None
     bound: it is bound somewhere, so that there is always hope.
     """
     # The last of them ends the thread.
-    some = FAILED_HANDSHAKES | Event.CONNECT_RETRIED | Event.MONITOR_STOPPED
+    some = (
+        FAILED_HANDSHAKES | Event.CONNECT_RETRIED | Event.PROTOCOL_VIOLATION | Event.MONITOR_STOPPED
+    )
     mask = Event.ALL if verbose else some
     monitor = socket.get_monitor_socket(mask)
     given_up = threading.Event()
@@ -330,18 +392,24 @@ def told(socket: Any, notes: Notes, verbose: bool, bound: bool) -> Iterator[None
 
     def tell() -> None:
         seen: set[tuple[str, str]] = set()
-        for happened in events.follow(monitor):
+        news = News()
+        for found in events.follow(monitor):
+            happened = events.explained(found, socket)
             endpoint, failed = happened.endpoint, happened.event & FAILED_HANDSHAKES
-            hint = HINTS.get(happened.words, "")
-            text = f"{endpoint}: handshake failed: {happened.words}{hint}"
+            text = f"{endpoint}: handshake failed: {happened.words}"
             if verbose:
-                notes.say(events.line(happened))
+                if line := news.line(happened):
+                    notes.say(line)
+            elif happened.event == Event.PROTOCOL_VIOLATION and (endpoint, text) not in seen:
+                seen.add((endpoint, text))
+                notes.warn(f"{endpoint}: {happened.words}")
             elif failed and (endpoint, text) not in seen:
                 seen.add((endpoint, text))
                 notes.warn(text)
             elif happened.event == Event.CONNECT_RETRIED and (endpoint, "") not in seen:
                 seen.add((endpoint, ""))
-                notes.say(f"nobody answers at {endpoint} yet; trying again")
+                why = happened.because.removesuffix(", ")
+                notes.say(f"nobody answers at {endpoint} yet{why and f' ({why})'}; trying again")
             if failed and not bound and all(p.state is PeerState.CLOSING for p in socket.peers()):
                 given_up.set()
                 socket.close(0)

@@ -11,6 +11,7 @@ from pathlib import Path
 from fastmq.cli import arguments, measure, rounds
 from fastmq.cli.terminal import USAGE, Problem
 
+BELOW = ("suite", "lat", "thr")  # of `fastmq perf`
 QUICK = ("reqrep/tcp 64 B", "reqrep/ipc 64 B", "pushpull/tcp 64 B", "pushpull/inproc 64 B")
 
 
@@ -55,7 +56,15 @@ def run(
         words = words or QUICK
     cases = measure.select(measure.load() if scenarios is None else scenarios, words, sweeps)
     if not cases:
-        raise Problem("no case has such a name; --list prints them", USAGE)
+        what = arguments.choices([repr(word) for word in words])
+        near = "".join(arguments.meant(word, BELOW) for word in words[:1])
+        known = {scenario.name: 0 for scenario in scenarios or measure.load()}
+        raise Problem(
+            f"there is no case with {what} in its name; there are cases of "
+            f"{arguments.choices([*known], 'and')} (--list has them all), and the commands "
+            f"{arguments.choices(BELOW, 'and')}{near}",
+            USAGE,
+        )
     if options.list:
         print("\n".join(f"{case.scenario.name}/{case.name}" for case in cases))
         return 0

@@ -64,7 +64,8 @@ class Notes:
         self._write(text, "red")
 
     def _write(self, text: str, colour: str) -> None:
-        line = f"fastmq {self._command}: {printable(text)}"  # some of it may be a peer's words
+        # Some of it may be a peer's words.
+        line = f"{f'fastmq {self._command}'.rstrip()}: {printable(text)}"
         try:
             print(coloured(line, colour, sys.stderr), file=sys.stderr, flush=True)
         except OSError:
