@@ -20,6 +20,8 @@ struct net_datagram {
     struct net_addr from;      /* received: who sent it */
     size_t size;               /* received: its bytes */
     bool truncated;            /* received: there was no room for the rest, which is lost */
+    size_t segment; /* received: it is several of so many bytes each, the last one shorter perhaps;
+                     * 0: it is one */
 };
 
 #define NET_DATAGRAMS_MAX 64 /* in one call */
@@ -32,9 +34,16 @@ int net_send_datagrams(int fd, const struct net_datagram *v, int count);
  * stays as it is. */
 int net_recv_datagrams(int fd, struct net_datagram *v, int count, uint32_t *lost);
 
+/* Sends pieces of the same length, of which the last may be shorter, as a datagram each: many for
+ * little more than the cost of one. At most NET_SEGMENTS_SIZE bytes. 0, -EAGAIN, -ENOTSUP: not
+ * here, or another negative errno; then none was sent. */
+#define NET_SEGMENTS_SIZE ((size_t)64000)
+int net_send_segments(int fd, const struct net_addr *to, const struct iovec *iov, int count);
+
 struct net_datagram_opts {
     bool broadcast;    /* may be sent to a broadcast address */
     bool share;        /* others may bind the same address: for multicast, all of them get all */
+    bool segments;     /* several from one sender may come at once, see net_datagram.segment */
     bool count_lost;   /* net_recv_datagrams is to report them */
     int rcvbuf_wanted; /* at least so much, if the system lets us have it; 0: as it is */
 };

@@ -11,6 +11,7 @@
 #include <unistd.h>
 #if defined(__linux__)
 #include <linux/filter.h>
+#include <netinet/udp.h>
 #endif
 
 #include "os/sys.h"
@@ -22,7 +23,7 @@
 #endif
 
 #if defined(SO_RXQ_OVFL)
-#define CONTROL_SIZE CMSG_SPACE(sizeof(uint32_t))
+#define CONTROL_SIZE (CMSG_SPACE(sizeof(uint32_t)) + CMSG_SPACE(sizeof(int)))
 #else
 #define CONTROL_SIZE 1
 #endif
@@ -76,6 +77,7 @@ static void note_received(const struct msghdr *h, size_t size, struct net_datagr
     d->from.len = h->msg_namelen;
     d->size = size;
     d->truncated = h->msg_flags & MSG_TRUNC;
+    d->segment = 0;
 #if defined(SO_RXQ_OVFL)
     if (!h->msg_controllen) /* the usual case */
         return;
@@ -83,6 +85,13 @@ static void note_received(const struct msghdr *h, size_t size, struct net_datagr
          c = CMSG_NXTHDR((struct msghdr *)(uintptr_t)h, c)) {
         if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_RXQ_OVFL)
             memcpy(lost, CMSG_DATA(c), sizeof(*lost));
+#if defined(UDP_GRO)
+        int segment;
+        if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO) {
+            memcpy(&segment, CMSG_DATA(c), sizeof(segment));
+            d->segment = segment > 0 ? (size_t)segment : 0;
+        }
+#endif
     }
 #else
     (void)lost;
@@ -160,6 +169,47 @@ int net_recv_datagrams(int fd, struct net_datagram *v, int count, uint32_t *lost
 
 #endif
 
+int net_send_segments(int fd, const struct net_addr *to, const struct iovec *iov, int count)
+{
+#if defined(UDP_SEGMENT)
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(sizeof(uint16_t))];
+    } control;
+    struct msghdr h;
+    const uint16_t segment = (uint16_t)iov[0].iov_len;
+    memset(&h, 0, sizeof(h));
+    memset(&control, 0, sizeof(control));
+    h.msg_name = (void *)(uintptr_t)&to->ss; /* sendmsg does not write to it */
+    h.msg_namelen = to->len;
+    h.msg_iov = (struct iovec *)(uintptr_t)iov;
+    h.msg_iovlen = (size_t)count;
+    h.msg_control = control.bytes;
+    h.msg_controllen = sizeof(control.bytes);
+    struct cmsghdr *c = CMSG_FIRSTHDR(&h);
+    c->cmsg_level = IPPROTO_UDP;
+    c->cmsg_type = UDP_SEGMENT;
+    c->cmsg_len = CMSG_LEN(sizeof(segment));
+    memcpy(CMSG_DATA(c), &segment, sizeof(segment));
+    ssize_t n;
+    do {
+        n = SYS(SEND_DATAGRAMS, sendmsg(fd, &h, SEND_FLAGS));
+    } while (n < 0 && errno == EINTR);
+    if (n >= 0)
+        return 0;
+    /* What old kernels say, and those whose device cannot do it on this way. */
+    return errno == EINVAL || errno == EIO || errno == ENOPROTOOPT || errno == EOPNOTSUPP
+               ? -ENOTSUP
+               : io_error();
+#else
+    (void)fd;
+    (void)to;
+    (void)iov;
+    (void)count;
+    return -ENOTSUP;
+#endif
+}
+
 /* ---- descriptors ---- */
 
 void net_datagram_apply(int fd, const struct net_datagram_opts *opts)
@@ -175,6 +225,10 @@ void net_datagram_apply(int fd, const struct net_datagram_opts *opts)
 #if defined(SO_RXQ_OVFL)
     if (opts->count_lost)
         (void)set_int(fd, SOL_SOCKET, SO_RXQ_OVFL, 1);
+#endif
+#if defined(UDP_GRO)
+    if (opts->segments)
+        (void)set_int(fd, IPPROTO_UDP, UDP_GRO, 1);
 #endif
     if (opts->rcvbuf_wanted) {
         int now = 0;

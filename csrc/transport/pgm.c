@@ -125,6 +125,7 @@ static int make(struct endpoint *ep, const struct pgm_place *place, bool source)
     int rc = stream_apply(ep, fd, family);
     const struct net_datagram_opts opts = {
         .share = true,
+        .segments = !source && !place->raw,
         .rcvbuf_wanted = !source && o->rcvbuf < 0 ? RCVBUF_WANTED : 0,
     };
     net_datagram_apply(fd, &opts);

@@ -178,18 +178,26 @@ static void deliver(struct sink *s)
 
 /* ---- in ---- */
 
-static void take_packet(struct sink *s, const struct net_datagram *d, const uint8_t *data,
+static void take_packet(struct sink *s, const struct pgm_nla *from, const uint8_t *data, size_t len,
                         uint64_t now)
 {
-    struct pgm_nla from;
-    size_t len = d->size;
-    pgm_nla_of(&d->from, &from);
-    if (d->truncated || !pgm_strip(&s->place, &data, &len))
-        return;
-    if (pgm_recv_packet(&s->recv, &from, data, len, now) != 0)
+    if (!pgm_strip(&s->place, &data, &len) || pgm_recv_packet(&s->recv, from, data, len, now) != 0)
         return;
     deliver(s);
     (void)pgm_recv_keep(&s->recv); /* without memory it is asked for again */
+}
+
+/* One packet, or several that came as one. */
+static void take_datagram(struct sink *s, const struct net_datagram *d, uint64_t now)
+{
+    struct pgm_nla from;
+    const uint8_t *data = d->iov[0].iov_base;
+    size_t step = d->segment ? d->segment : d->size;
+    pgm_nla_of(&d->from, &from);
+    if (d->truncated)
+        return;
+    for (size_t at = 0; at < d->size; at += step)
+        take_packet(s, &from, data + at, d->size - at < step ? d->size - at : step, now);
 }
 
 static void arm(struct sink *s)
@@ -224,7 +232,7 @@ static void sink_read(struct packets *k)
     uint64_t now = clock_now();
     for (int i = 0; i < n; i++) {
         k->bytes_in += v[i].size;
-        take_packet(s, &v[i], v[i].iov[0].iov_base, now);
+        take_datagram(s, &v[i], now);
     }
     packets_arrived(k, before);
     arm(s);

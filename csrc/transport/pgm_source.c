@@ -16,6 +16,8 @@
 /* Packets in one system call, and how many of them may be without data. */
 #define OUT_BATCH ((int)PGM_SEND_BATCH)
 #define CONTROL_BATCH 8
+/* From so many of one length on they are handed over as one. */
+#define RUN_MIN 4
 #define IN_BATCH 16
 /* Receivers send nothing longer: a NAK, with an IP header. */
 #define SLOT_SIZE 512
@@ -34,6 +36,7 @@ struct source {
     struct pgm_packer packer;
     uint64_t last; /* when data last went out, 0: never */
     bool no_memory;
+    bool one_by_one; /* the system cannot send several packets at once on this way */
 
     /* Packets that are to be sent next: those of the kernel's refusal first. */
     struct net_datagram v[OUT_BATCH];
@@ -113,6 +116,44 @@ static void arm(struct source *s)
     timer_set(&k->set->reactor, &s->timer, at);
 }
 
+/* How many packets from v[at] on are of one length, with one that is shorter at the end perhaps. */
+static int run_of(const struct source *s, int at)
+{
+    size_t len = s->v[at].iov[0].iov_len, total = len;
+    int n = 1;
+    while (at + n < s->count && s->v[at + n].iov[0].iov_len <= len &&
+           total + s->v[at + n].iov[0].iov_len <= NET_SEGMENTS_SIZE) {
+        total += s->v[at + n].iov[0].iov_len;
+        if (s->v[at + n++].iov[0].iov_len < len)
+            break;
+    }
+    return n;
+}
+
+/* Sends some of what is gathered: how many, or a negative errno. The lock is not held. */
+static int send_some(struct source *s)
+{
+    struct iovec iov[OUT_BATCH];
+    int single = 0;
+    while (!s->one_by_one && s->at + single < s->count) {
+        int n = run_of(s, s->at + single);
+        if (n < RUN_MIN) {
+            single += n;
+            continue;
+        }
+        if (single)
+            break;
+        for (int i = 0; i < n; i++)
+            iov[i] = s->v[s->at + i].iov[0];
+        int rc = net_send_segments(s->packets.io.fd, &s->place.group, iov, n);
+        if (rc != -ENOTSUP)
+            return rc ? rc : n;
+        s->one_by_one = true;
+    }
+    return net_send_datagrams(s->packets.io.fd, s->v + s->at,
+                              s->one_by_one ? s->count - s->at : single);
+}
+
 static void source_write(struct packets *k)
 {
     struct source *s = source_of(k);
@@ -124,7 +165,7 @@ static void source_write(struct packets *k)
             break;
         k->link.writing = true;
         mutex_unlock(&r->lock);
-        int n = net_send_datagrams(k->io.fd, s->v + s->at, s->count - s->at);
+        int n = send_some(s);
         mutex_lock(&r->lock);
         k->link.writing = false;
         if (n == -EAGAIN || n == -ENOBUFS) {
@@ -253,6 +294,7 @@ int pgm_source_open(struct endpoint *ep, const struct pgm_place *place, int fd,
     };
     memcpy(config.tsi.gsi, drawn.gsi, sizeof(drawn.gsi));
     s->place = *place;
+    s->one_by_one = place->raw;
     timer_init(&s->timer, timer_fired);
     pgm_packer_init(&s->packer);
     int rc = pgm_send_init(&s->send, &config, clock_now());

@@ -920,6 +920,15 @@ int net_addr_parse(const char *text, size_t len, struct net_addr *out)
     return 0;
 }
 
+int net_send_segments(int fd, const struct net_addr *to, const struct iovec *iov, int count)
+{
+    (void)at(fd);
+    (void)to;
+    (void)iov;
+    (void)count;
+    return -ENOTSUP;
+}
+
 int net_addr_bytes(const struct net_addr *a, uint8_t out[16])
 {
     memcpy(out, &((const struct sockaddr_in *)&a->ss)->sin_addr, 4);
