@@ -22,7 +22,7 @@
 /* Receivers send nothing longer: a NAK, with an IP header. */
 #define SLOT_SIZE 512
 /* Closed with LINGER: it stays so long after the last packet, which may still be asked for. The
- * SPMs that tell of it go 100, 200, 300 and 400 ms behind it, and a receiver asks every 250 ms. */
+ * SPMs that tell of it go 100, 200, 300 and 400 ms behind it, and an OpenPGM asks every 250 ms. */
 #define LAST_CALL (750 * NS_PER_MS)
 /* Beyond RECOVERY_IVL packets may be given up, but not sooner than they can be asked for again. */
 #define KEEP_MIN (10 * NS_PER_S)

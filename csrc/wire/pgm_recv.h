@@ -25,10 +25,12 @@
 #include "wire/pgm_packet.h"
 
 #define PGM_SOURCES_MAX 256u
-#define PGM_BACK_OFF UINT64_C(50000000)
-#define PGM_NCF_WAIT UINT64_C(200000000)
-#define PGM_DATA_WAIT UINT64_C(200000000)
-#define PGM_TRIES 50u
+/* Shorter than OpenPGM's (50, 200 and 200 ms), as a source here repairs the same packet no more
+ * than once in PGM_REPAIR_IVL, whatever is asked for. */
+#define PGM_BACK_OFF UINT64_C(20000000)
+#define PGM_NCF_WAIT UINT64_C(80000000)
+#define PGM_DATA_WAIT UINT64_C(100000000)
+#define PGM_TRIES 120u
 #define PGM_SOURCE_IDLE UINT64_C(300000000000)
 
 struct pgm_recv_config {
