@@ -115,6 +115,63 @@ async def test_a_cancelled_receive_gives_the_number_back(amake: Make) -> None:
         assert (frame.bytes, frame.routing_id) == (b"x", number)
 
 
+def ask_for_bytes(sock: Any) -> Any:
+    return sock.recv()
+
+
+def ask_for_a_frame(sock: Any) -> Any:
+    return sock.recv(copy=False)
+
+
+def ask_for_parts(sock: Any) -> Any:
+    return sock.recv_multipart()
+
+
+def ask_for_many(sock: Any) -> Any:
+    return sock.recv_many(copy=False)
+
+
+def ask_for_room(sock: Any) -> Any:
+    return sock.recv_into(bytearray(8))
+
+
+@pytest.mark.parametrize(
+    "ask", [ask_for_bytes, ask_for_a_frame, ask_for_parts, ask_for_many, ask_for_room]
+)
+@pytest.mark.parametrize("kinds", ["CLIENT SERVER", "RADIO DISH"])
+@in_loops
+async def test_what_is_given_back_keeps_its_number_and_its_group(
+    amake: Make, kinds: str, ask: Callable[[Any], Any]
+) -> None:
+    source, sink = (amake(getattr(zmq, kind)) for kind in kinds.split())
+    given = {}
+    if kinds == "RADIO DISH":
+        sink.join("group")
+        given["group"] = "group"
+    join(source, sink)
+    if given:
+        await soon(source.wait_for_subscribers(1, "group"))
+
+    async def receive() -> Any:
+        return await waiting
+
+    waiting = ask(sink)
+    assert not waiting.done()
+    # The message is there when the task is cancelled, and the task has not seen it.
+    waiting.add_done_callback(lambda _: task.cancel())
+    task = asyncio.ensure_future(receive())
+    await asyncio.sleep(0)
+    await soon(source.send(b"first", **given))
+    with pytest.raises(asyncio.CancelledError):
+        await soon(task)
+    assert not waiting.cancelled()
+    await soon(source.send(b"second", **given))
+    first, second = [await soon(sink.recv(copy=False)) for _ in range(2)]
+    assert (first.bytes, second.bytes) == (b"first", b"second")
+    assert (first.routing_id, first.group) == (second.routing_id, second.group)
+    assert second.group == "group" if given else second.routing_id
+
+
 @pytest.mark.parametrize("form", ["frame", "keyword", "multipart"])
 @in_loops
 async def test_a_full_client_does_not_hold_up_the_others(amake: Make, form: str) -> None:

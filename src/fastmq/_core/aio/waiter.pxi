@@ -277,6 +277,7 @@ cdef class _Taken:
 
     cdef fmq_receipt receipt
     cdef list rows   # (part, whether more follow)
+    cdef list beside # of each part the routing id or the group; None: there was none of any
 
     def __dealloc__(self):
         meta_unref(self.receipt.meta)
@@ -285,6 +286,7 @@ cdef class _Taken:
         cdef parts p
         cdef msg m
         cdef Frame frame
+        cdef Py_ssize_t i = 0
         cdef int rc = 0
         parts_init(&p)
         try:
@@ -299,7 +301,11 @@ cdef class _Taken:
                 if rc < 0:
                     fail(rc)
                 m.flags = PART_MORE if more else 0
-                rc = parts_push(&p, &m)
+                m.routing_id = 0
+                rc = 0 if self.beside is None else say_beside(&m, self.beside[i])
+                i += 1
+                if rc == 0:
+                    rc = parts_push(&p, &m)
                 if rc < 0:
                     msg_drop(&m)
                     fail(rc)
@@ -450,6 +456,34 @@ cdef object copy_into(_Waiter w, bytes part):
     return size
 
 
+cdef list beside_of(parts *p):
+    """Of each part what it is addressed by, for say_beside; None where no part has that."""
+    cdef list beside = []
+    cdef const uint8_t *name
+    cdef size_t size
+    cdef uint32_t i
+    for i in range(p.len):
+        if p.v[i].routing_id or p.v[i].kind == MSG_GROUPED:
+            break
+    else:
+        return None
+    for i in range(p.len):
+        name = msg_group(&p.v[i], &size)
+        if p.v[i].kind == MSG_GROUPED:
+            beside.append(PyBytes_FromStringAndSize(<const char *>name, <Py_ssize_t>size))
+        else:
+            beside.append(p.v[i].routing_id)
+    return beside
+
+
+cdef int say_beside(msg *m, object beside) except *:
+    """Gives the message back what beside_of found: 0 or -ENOMEM."""
+    if isinstance(beside, bytes):
+        return msg_join_group(m, PyBytes_AS_STRING(beside), <size_t>PyBytes_GET_SIZE(beside))
+    m.routing_id = <uint32_t>beside
+    return 0
+
+
 cdef list rows_of(parts *p, meta *props, _Waiter w):
     """The parts as objects: a list of (part, whether more follow)."""
     cdef list rows = []
@@ -494,6 +528,7 @@ cdef object take(fmq_socket *s, _Waiter w, bint look, int *rc):
     cdef _Taken taken
     cdef list rows = None
     cdef list some
+    cdef list beside
     cdef uint32_t i
     if w.kind == TAKE_MESSAGE or w.kind == TAKE_NEXT:
         limit = 1
@@ -510,6 +545,7 @@ cdef object take(fmq_socket *s, _Waiter w, bint look, int *rc):
             return some
         while more > 0:
             # One receipt is for what came of one peer: there may be more.
+            beside = beside_of(&p) if w.keeps else None
             some = rows_of(&p, NULL if w.kind == TAKE_MANY else receipt.meta, w)
             p.len = 0  # all are empty
             rows = some if rows is None else rows + some
@@ -518,6 +554,7 @@ cdef object take(fmq_socket *s, _Waiter w, bint look, int *rc):
                 taken.receipt = receipt
                 receipt.meta = NULL
                 taken.rows = some
+                taken.beside = beside
                 if w.taken is None:
                     w.taken = []
                 w.taken.append(taken)
