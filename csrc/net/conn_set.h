@@ -38,6 +38,7 @@ struct conn_set {
     struct list draining;              /* conn.in_set: ended, but for their descriptors */
     struct list warm;                  /* connections that keep buffers, most recent last */
     unsigned warm_count;
+    unsigned last_reads; /* of packets that ended during the system call */
     /* The flush policy, see flush.h. */
     uint64_t write_cost;  /* how long the last round of writes took, ns */
     uint64_t burst_until; /* what is queued before then is the rest of a burst after quiet */

@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "fastmq.h"
+#include "net/conn_set.h"
 #include "os/net.h"
 #include "pipe/pattern_ops.h"
 #include "pipe/pipe_in.h"
@@ -94,6 +95,13 @@ static void free_io(struct io *io)
     k->ops->free(k);
 }
 
+/* The address is free at once, though the thread that polls may come back much later. */
+static void give_address_back(struct packets *k)
+{
+    net_close(k->io.fd);
+    k->io.fd = -1;
+}
+
 static void end_now(struct packets *k)
 {
     struct pipe *p = k->pipe;
@@ -119,6 +127,10 @@ static void end_now(struct packets *k)
     k->ended(k);
     pipe_hangup(p);
     p->ready = false;
+    if (k->reading)
+        conn_set_of(r)->last_reads++;
+    else
+        give_address_back(k);
     r->work |= WORK_CLOSE;
     reactor_notify(r);
 }
@@ -192,6 +204,23 @@ static bool link_flush(struct link *l, bool flush)
 }
 
 /* ---- reading ---- */
+
+void packets_read_begin(struct packets *k)
+{
+    k->reading = true;
+    mutex_unlock(&reactor_of_packets(k)->lock);
+}
+
+bool packets_read_end(struct packets *k)
+{
+    mutex_lock(&reactor_of_packets(k)->lock);
+    k->reading = false;
+    if (!k->over)
+        return true;
+    give_address_back(k);
+    conn_set_of(reactor_of_packets(k))->last_reads--;
+    return false;
+}
 
 bool packets_wanted(struct packets *k, const uint8_t *first, size_t len)
 {

@@ -78,6 +78,10 @@ int packets_open(struct packets *k, const struct packets_ops *ops, struct pipe *
 /* Ends it, at once or when the thread in a write comes back; then its endpoint is discarded and the
  * pipe hung up. */
 void packets_end(struct packets *k);
+/* Around a system call that reads: the lock is released meanwhile. False: it ended, and nothing of
+ * it but its own memory is to be touched. */
+void packets_read_begin(struct packets *k);
+bool packets_read_end(struct packets *k);
 /* While a message that begins so may be queued: the pipe lives, and the pattern wants it. */
 bool packets_wanted(struct packets *k, const uint8_t *first, size_t len);
 /* At RCVHWM or RCVHWM_BYTES, or at what the context may queue: nothing more is to be read. */

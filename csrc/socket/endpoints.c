@@ -9,6 +9,10 @@
 #include "socket/registry.h"
 #include "socket/socket.h"
 
+/* Between two looks whether a thread has come back from a read, and how many there are. */
+#define LAST_READ_NS (20 * NS_PER_US)
+#define LAST_READ_LOOKS 5000u
+
 typedef int endpoint_verb(struct conn_set *s, const struct transport_ops *tr, const char *text,
                           const char *rest);
 
@@ -37,14 +41,25 @@ int fmq_connect(fmq_socket *s, const char *endpoint)
     return endpoint_call(s, endpoint, endpoint_connect);
 }
 
+/* Another thread may be reading what has ended: it is back in no time, and the address is free. */
+static int end_and_wait(struct conn_set *s, const struct transport_ops *tr, const char *text,
+                        const char *rest)
+{
+    struct reactor *r = conn_set_reactor(s);
+    int rc = endpoint_end(s, tr, text, rest);
+    for (unsigned i = 0; s->last_reads && i < LAST_READ_LOOKS; i++)
+        cond_wait(&r->cond, &r->lock, LAST_READ_NS);
+    return rc;
+}
+
 int fmq_unbind(fmq_socket *s, const char *endpoint)
 {
-    return endpoint_call(s, endpoint, endpoint_end);
+    return endpoint_call(s, endpoint, end_and_wait);
 }
 
 int fmq_disconnect(fmq_socket *s, const char *endpoint)
 {
-    return endpoint_call(s, endpoint, endpoint_end);
+    return endpoint_call(s, endpoint, end_and_wait);
 }
 
 int fmq_peer_state(fmq_socket *s, const void *id, size_t len)

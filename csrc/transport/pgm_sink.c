@@ -214,19 +214,15 @@ static void arm(struct sink *s)
 static void sink_read(struct packets *k)
 {
     struct sink *s = sink_of(k);
-    struct reactor *r = &k->set->reactor;
     struct net_datagram v[IN_BATCH];
     uint32_t lost = 0; /* what the kernel had no room for is missed as what the network lost */
     for (int i = 0; i < IN_BATCH; i++) {
         v[i].iov[0] = (struct iovec){s->slots + (size_t)i * SLOT_STRIDE, SLOT_SIZE};
         v[i].iov_count = 1;
     }
-    k->reading = true;
-    mutex_unlock(&r->lock);
+    packets_read_begin(k);
     int n = net_recv_datagrams(k->io.fd, v, IN_BATCH, &lost);
-    mutex_lock(&r->lock);
-    k->reading = false;
-    if (k->over || k->pipe->hung_up)
+    if (!packets_read_end(k) || k->pipe->hung_up)
         return;
     uint32_t before = k->pipe->in.msgs;
     uint64_t now = clock_now();

@@ -203,19 +203,15 @@ static void timer_fired(struct timer *t, uint64_t now)
 static void source_read(struct packets *k)
 {
     struct source *s = source_of(k);
-    struct reactor *r = &k->set->reactor;
     struct net_datagram v[IN_BATCH];
     uint32_t lost = 0;
     for (int i = 0; i < IN_BATCH; i++) {
         v[i].iov[0] = (struct iovec){s->slots[i], SLOT_SIZE};
         v[i].iov_count = 1;
     }
-    k->reading = true;
-    mutex_unlock(&r->lock);
+    packets_read_begin(k);
     int n = net_recv_datagrams(k->io.fd, v, IN_BATCH, &lost);
-    mutex_lock(&r->lock);
-    k->reading = false;
-    if (k->over)
+    if (!packets_read_end(k))
         return;
     uint64_t now = clock_now();
     for (int i = 0; i < n; i++) {

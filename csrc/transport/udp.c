@@ -308,7 +308,6 @@ static bool wanted(struct udp *u, const struct net_datagram *d)
 static void udp_read(struct packets *k)
 {
     struct udp *u = udp_of(k);
-    struct reactor *r = &k->set->reactor;
     struct pipe *p = k->pipe;
     struct net_datagram v[IN_BATCH];
     uint32_t before = p->in.msgs, lost = u->lost;
@@ -322,12 +321,9 @@ static void udp_read(struct packets *k)
         v[i].iov[0] = (struct iovec){u->slots + (size_t)i * SLOT_STRIDE, SLOT_SIZE};
         v[i].iov_count = 1;
     }
-    k->reading = true;
-    mutex_unlock(&r->lock);
+    packets_read_begin(k);
     int n = net_recv_datagrams(k->io.fd, v, most, &lost);
-    mutex_lock(&r->lock);
-    k->reading = false;
-    if (k->over || p->hung_up)
+    if (!packets_read_end(k) || p->hung_up)
         return;
     before = p->in.msgs;
     if (lost != u->lost) {

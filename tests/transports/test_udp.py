@@ -4,6 +4,7 @@ multicast: test_udp_multicast.py."""
 
 import contextlib
 import errno
+import queue
 import socket as pysocket
 import threading
 import time
@@ -15,6 +16,7 @@ from helpers import (
     last_endpoint,
     nothing_arrives,
     raises_errno,
+    recv,
     recv_multipart,
     wait_readable,
 )
@@ -209,6 +211,30 @@ def binds(sock, address):
     except zmq.ZMQError:
         return False
     return True
+
+
+@fastmq_only("one thread at a time uses a socket")
+def test_an_address_is_free_after_unbind_though_another_thread_receives(make, stranger):
+    dish = make(zmq.DISH)
+    dish.join("a")
+    port = bind(dish)
+    came = queue.SimpleQueue()
+
+    def receive():
+        while (body := recv(dish)) != b"end":
+            came.put(body)
+
+    receiving = threading.Thread(target=receive, daemon=True)
+    receiving.start()
+    for n in [*(b"%d" % n for n in range(20)), b"end"]:
+        time.sleep(0.002)  # mostly it waits for a message by now; it passes if not
+        dish.unbind(f"udp://127.0.0.1:{port}")
+        dish.bind(f"udp://127.0.0.1:{port}")
+        stranger.sendto(b"\1a" + n, ("127.0.0.1", port))
+        if n != b"end":
+            assert came.get(timeout=WAIT_MS / 1000) == n
+    receiving.join(WAIT_MS / 1000)
+    assert not receiving.is_alive()
 
 
 def test_what_was_received_before_unbind_can_be_read(station):
