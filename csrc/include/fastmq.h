@@ -356,6 +356,13 @@ struct fmq_counters {
     uint64_t packets_lost;   /* of multicast sources: could not be repaired */
 };
 
+/* What carries the bytes of a connection. */
+enum fmq_carrier {
+    FMQ_CARRIER_NONE,   /* there is none, or it is not a connection of bytes */
+    FMQ_CARRIER_SOCKET, /* its descriptor */
+    FMQ_CARRIER_SHM     /* memory that both processes share */
+};
+
 struct fmq_peer {
     enum fmq_link link;
     bool accepted;      /* it connected to us; false: we connect to it */
@@ -369,6 +376,9 @@ struct fmq_peer {
     uint64_t rtt_ns;     /* last round trip of a heartbeat; 0: none yet */
     int64_t subscriptions; /* on PUB and XPUB: topics it is subscribed to; -1 elsewhere */
     int connect_error; /* why the last attempt to connect to it failed, an errno; 0: it did not */
+    enum fmq_carrier carrier;
+    const char *carrier_why; /* why it is not FMQ_CARRIER_SHM, or "" */
+    int carrier_error;       /* what belongs to that, a negative errno, or 0 */
     struct fmq_counters count;
 };
 
@@ -397,10 +407,12 @@ struct fmq_context_stats {
     uint64_t send_waits;
     uint32_t sockets; /* that have not ended; a socket's monitor is one more */
     uint32_t peers;
-    uint32_t descriptors; /* that the sockets and the I/O threads hold */
-    uint64_t pool_bytes;  /* memory of buffers for sending and receiving, in use and spare */
-    uint64_t pool_spare;  /* the spare part of it */
-    int64_t queued_bytes; /* what counts against MAX_QUEUED_BYTES now; -1: it was never set */
+    uint32_t descriptors;     /* that the sockets and the I/O threads hold */
+    uint64_t pool_bytes;      /* memory of buffers for sending and receiving, in use and spare */
+    uint64_t pool_spare;      /* the spare part of it */
+    int64_t queued_bytes;     /* what counts against MAX_QUEUED_BYTES now; -1: it was never set */
+    uint32_t shm_connections; /* in memory shared with another process, or on the way there */
+    uint64_t shm_bytes;       /* of that memory */
 };
 int fmq_ctx_stats(fmq_ctx *ctx, struct fmq_context_stats *out);
 

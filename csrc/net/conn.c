@@ -7,6 +7,8 @@
 #define WARM_MAX 16
 /* How long a connection rests for which there was no memory. */
 #define OOM_BACKOFF_NS (10 * NS_PER_MS)
+/* How often room to write is looked for that nothing tells of. */
+#define ROOM_LOOK_NS (5 * NS_PER_MS)
 
 void conn_retire_buffers(struct conn *c)
 {
@@ -65,14 +67,27 @@ void conn_back_off(struct conn *c)
         timer_set(conn_set_reactor(s), &c->timer, c->oom_until);
 }
 
+void conn_listen(struct conn *c)
+{
+    if (stream_silent(c->stream) && !conn_is_over(c) && !conn_is_paused(c))
+        quiet_add(conn_set_reactor(c->set), &c->quiet);
+}
+
 /* Tells the poller what to wait for now. */
 void conn_watch(struct conn *c)
 {
     bool out = conn_waits_to_write(c);
     bool in = !conn_is_paused(c) || conn_awaits_end(c);
     uint32_t wanted = (out ? POLLER_OUT : 0) | (in ? POLLER_IN : 0);
-    if (io_watch(conn_set_reactor(c->set), &c->io, stream_interest(c->stream, wanted)))
+    uint32_t interest = stream_interest(c->stream, wanted);
+    if (io_watch(conn_set_reactor(c->set), &c->io, interest))
         conn_back_off(c);
+    conn_listen(c);
+    if (out && !interest && !c->oom_backoff) { /* room comes without a sign */
+        uint64_t when = clock_now() + ROOM_LOOK_NS;
+        if (!c->timer.node.linked || when < c->timer.node.key)
+            timer_set(conn_set_reactor(c->set), &c->timer, when);
+    }
 }
 
 bool conn_pending(const struct conn *c)

@@ -18,8 +18,10 @@
 #include <stdint.h>
 
 #include "net/conn_set.h"
+#include "net/shm_state.h"
 #include "net/stream_ops.h"
 #include "pipe/pipe.h"
+#include "reactor/quiet.h"
 #include "wire/peer.h"
 
 enum conn_end {
@@ -34,6 +36,8 @@ struct conn {
     struct link link; /* its pipe's, once it has one */
     struct io io;
     struct stream *stream; /* NULL: the descriptor itself carries the bytes */
+    struct quiet quiet;    /* what comes by the stream without a sign in the poller */
+    struct conn_shm shm;
     struct conn_set *set;
     struct endpoint *endpoint; /* the listener or connecter it came from; NULL once that is gone */
     struct pipe *pipe;         /* NULL before READY on a bound socket */
@@ -128,6 +132,8 @@ void conn_retire_buffers(struct conn *c);
 void conn_back_off(struct conn *c);
 /* Has the poller wait for what the connection waits for now. */
 void conn_watch(struct conn *c);
+/* What comes without a sign in the poller is looked for from now on. */
+void conn_listen(struct conn *c);
 /* Whether a wait may read the set's only connection without the poller: after what bears on it. */
 void conn_update_lone(struct conn_set *s);
 

@@ -3,9 +3,11 @@
 
 #include "base/alloc.h"
 #include "net/conn.h"
+#include "net/conn_shm.h"
 #include "net/endpoint.h"
 #include "net/events.h"
 #include "net/retry.h"
+#include "net/shm_stream.h"
 #include "os/net.h"
 #include "pipe/pattern_ops.h"
 #include "pipe/pipe_in.h"
@@ -130,7 +132,10 @@ static void drain_timer(struct timer *t, uint64_t now)
 static bool must_drain(const struct conn *c, enum conn_end how)
 {
     const struct conn_set *s = c->set;
-    if (how != CONN_END_CLOSED || !c->was_ready || c->stream || c->half_closed || !c->bytes_out)
+    if (how != CONN_END_CLOSED || !c->was_ready || c->half_closed || !c->bytes_out)
+        return false;
+    /* Bells that get lost are no loss. */
+    if (c->stream && (!c->shm.bytes || shm_stream_is_met(c->stream)))
         return false;
     if (s->linger_until == 0 || (!s->pipes.reactor.closed && s->pipes.opt.linger == 0) ||
         atomic_load_explicit(&s->pipes.reactor.broken, memory_order_relaxed))
@@ -173,6 +178,8 @@ void conn_end_now(struct conn *c, enum conn_end how, int error)
     c->set->listener->cancel(c);
     timer_cancel(conn_set_reactor(s), &c->timer);
     list_remove(&c->link.flush_node);
+    list_remove(&c->quiet.node);
+    conn_shm_end(c);
     if (list_linked(&c->warm)) {
         list_remove(&c->warm);
         s->warm_count--;

@@ -5,6 +5,7 @@
 
 #include "net/conn.h"
 #include "net/conn_end.h"
+#include "net/conn_shm.h"
 #include "net/conn_tick.h"
 #include "net/conn_write.h"
 #include "net/endpoint.h"
@@ -68,6 +69,7 @@ int conn_on_ready(struct conn *c)
     conn_update_lone(s);
     if (rc)
         return rc;
+    conn_shm_ready(c);
     conn_tick(c, clock_now()); /* the first PING needs the pipe's queue */
     c->link.flush_pending = true;
     conn_want_flush(c);

@@ -7,6 +7,7 @@
 #include "net/conn.h"
 #include "net/conn_end.h"
 #include "net/conn_read.h"
+#include "net/conn_shm.h"
 #include "net/endpoint.h"
 
 static void conn_wrote(struct link *l)
@@ -27,6 +28,9 @@ void conn_describe(const struct conn *c, struct fmq_peer *out)
     out->accepted = c->bound;
     out->type = c->peer.ready ? c->peer.remote.type : -1;
     out->since_ns = c->since;
+    out->carrier = c->shm.why == SHM_WHY_NONE ? FMQ_CARRIER_SHM : FMQ_CARRIER_SOCKET;
+    out->carrier_why = conn_shm_reason(c);
+    out->carrier_error = c->shm.error;
     out->rtt_ns = c->peer.heartbeat.rtt_ns;
     const char *name = ep ? ep->name : c->bound ? c->local_name : c->remote_name;
     snprintf(out->endpoint, sizeof(out->endpoint), "%s", name);

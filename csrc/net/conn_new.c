@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 #include "net/conn_new.h"
 
+#include <errno.h>
+
 #include "base/alloc.h"
 #include "net/conn.h"
 #include "net/conn_link.h"
 #include "net/conn_read.h"
+#include "net/conn_shm.h"
 #include "net/conn_tick.h"
 #include "net/endpoint.h"
 #include "net/security.h"
 #include "pipe/pattern_ops.h"
+#include "wire/command.h"
 
 static void free_io(struct io *io)
 {
@@ -47,8 +51,6 @@ struct conn *conn_new(struct conn_set *s, struct endpoint *ep, int fd, struct st
         .socket_type = s->pipes.type,
         .identity = o->routing_id,
         .identity_len = o->routing_id_len,
-        .extra_props = o->metadata.data,
-        .extra_props_len = o->metadata.len,
         .max_msg_size = c->security->max_msg_size,
         .max_parts = (uint32_t)c->security->max_parts,
         .handshake_ms = (uint32_t)c->security->handshake_ivl,
@@ -61,7 +63,20 @@ struct conn *conn_new(struct conn_set *s, struct endpoint *ep, int fd, struct st
     if (pipe)
         cfg.raw = pipe->raw;
     security_of_peer(c->security, &cfg.security);
-    if (peer_init(&c->peer, &cfg, now)) {
+    c->io.fd = fd;
+    c->stream = stream;
+    c->set = s;
+    c->bound = ep && ep->bound;
+    struct command_buf props;
+    command_buf_init(&props);
+    command_add(&props, o->metadata.data, o->metadata.len);
+    conn_shm_introduce(c, &cfg, &props);
+    cfg.extra_props = props.data;
+    cfg.extra_props_len = props.len;
+    int rc = props.failed ? -ENOMEM : peer_init(&c->peer, &cfg, now);
+    command_buf_fini(&props);
+    if (rc) {
+        conn_shm_end(c);
         stream_close(stream, fd);
         security_unref(c->security);
         mem_free(c);
@@ -70,14 +85,13 @@ struct conn *conn_new(struct conn_set *s, struct endpoint *ep, int fd, struct st
     outq_init(&c->no_out, s->pipes.pool);
     c->since = clock_unix();
     c->link.ops = &conn_link_ops;
-    c->io.fd = fd;
-    c->stream = stream;
+    c->quiet.look = conn_look;
+    c->quiet.arm = conn_arm;
+    list_init(&c->quiet.node);
     c->io.ready = conn_ready;
     c->io.free = free_io;
     list_init(&c->io.deferred);
-    c->set = s;
     c->endpoint = ep;
-    c->bound = ep && ep->bound;
     c->pipe = pipe;
     list_init(&c->in_set);
     list_init(&c->in_endpoint);
@@ -90,6 +104,7 @@ struct conn *conn_new(struct conn_set *s, struct endpoint *ep, int fd, struct st
     c->address = mem_strdup(ends->address);
     if (!c->local_name || !c->remote_name || !c->peer_name || !c->address ||
         io_watch(conn_set_reactor(s), &c->io, stream_interest(stream, POLLER_IN))) {
+        conn_shm_end(c);
         free_io(&c->io);
         return NULL;
     }

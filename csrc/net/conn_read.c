@@ -4,6 +4,7 @@
 #include "net/conn.h"
 #include "net/conn_end.h"
 #include "net/conn_handshake.h"
+#include "net/conn_shm.h"
 #include "net/conn_tick.h"
 #include "net/conn_write.h"
 #include "net/events.h"
@@ -108,6 +109,10 @@ void conn_process(struct conn *c)
         case PEER_EV_AUTH:
             conn_authenticate(c);
             break;
+        case PEER_EV_SWITCH:
+            if (!conn_shm_switched(c, ev.data, ev.len))
+                peer_fail(&c->peer, PEER_FAIL_PROTOCOL, PROTO_ZMTP_UNEXPECTED_COMMAND);
+            break;
         default:
             if (p && !p->hung_up && s->pipes.ops->command) {
                 pipe_arrived(p, before); /* what came before it */
@@ -208,21 +213,39 @@ static void received(struct conn *c, ssize_t n)
     /* Paused, it sees the end again when reading goes on. */
     if (n <= 0 && n != -EAGAIN && !conn_is_over(c) && !conn_is_paused(c))
         conn_end(c, CONN_END_LOST, n == 0 ? 0 : (int)-n);
+    else
+        conn_listen(c);
 }
 
-static void read_once(struct conn *c)
+/* True: something came, or the end. */
+static bool read_once(struct conn *c)
 {
     struct conn_set *s = c->set;
+    struct stream *stream = c->stream;
     uint8_t *buf;
     size_t len;
     if (c->reading || !recv_buf(c, &buf, &len))
-        return;
+        return false;
     c->reading = true;
     mutex_unlock(&s->pipes.reactor.lock);
-    ssize_t n = stream_read(c->stream, c->io.fd, buf, len);
+    ssize_t n = stream_read(stream, c->io.fd, buf, len);
     mutex_lock(&s->pipes.reactor.lock);
     c->reading = false;
     received(c, n);
+    return n != -EAGAIN;
+}
+
+bool conn_look(struct quiet *q)
+{
+    struct conn *c = LIST_ENTRY(q, struct conn, quiet);
+    return !conn_is_over(c) && !conn_is_paused(c) && read_once(c);
+}
+
+bool conn_arm(struct quiet *q)
+{
+    struct conn *c = LIST_ENTRY(q, struct conn, quiet);
+    /* Paused, it is armed when it is read on. */
+    return conn_is_over(c) || conn_is_paused(c) || stream_arm(c->stream);
 }
 
 /* What the stream holds and its descriptor does not show. */
@@ -241,6 +264,7 @@ static void read_pending(struct conn *c)
 void conn_ready(struct io *io, uint32_t events)
 {
     struct conn *c = LIST_ENTRY(io, struct conn, io);
+    stream_ready(c->stream);
     if (c->stream) /* which readiness means what is the stream's to know */
         events |= POLLER_IN | (c->link.blocked ? POLLER_OUT : 0);
     if (events & POLLER_OUT) {
@@ -269,6 +293,7 @@ void conn_ready(struct io *io, uint32_t events)
 bool conn_spin(struct conn *c, uint64_t until)
 {
     struct conn_set *s = c->set;
+    struct stream *stream = c->stream;
     uint8_t *buf;
     size_t len;
     if (c->reading || conn_is_paused(c) || conn_is_over(c) || !recv_buf(c, &buf, &len))
@@ -277,7 +302,7 @@ bool conn_spin(struct conn *c, uint64_t until)
     mutex_unlock(&s->pipes.reactor.lock);
     ssize_t n;
     for (unsigned i = 0;; i++) {
-        n = stream_read(c->stream, c->io.fd, buf, len);
+        n = stream_read(stream, c->io.fd, buf, len);
         if (n != -EAGAIN || !until)
             break;
         if (atomic_load_explicit(&s->pipes.reactor.mailbox, memory_order_relaxed) ||

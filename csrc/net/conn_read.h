@@ -9,9 +9,13 @@
 struct conn;
 struct io;
 struct link;
+struct quiet;
 
 /* io.ready: the poller reports something. */
 void conn_ready(struct io *io, uint32_t events);
+/* quiet.look and quiet.arm. */
+bool conn_look(struct quiet *q);
+bool conn_arm(struct quiet *q);
 /* Decodes what is buffered, up to RCVHWM, RCVHWM_BYTES and what the context may hold. */
 void conn_process(struct conn *c);
 /* Tries to read once without the poller: what the spinning wait does. Reads until `until` (clock)

@@ -14,6 +14,7 @@
 struct conn;
 struct conn_set;
 struct inproc_names;
+struct meeting_slot;
 
 /* What happens on connections, for the socket. Lock held. */
 struct conn_listener {
@@ -33,6 +34,7 @@ struct conn_set {
     const struct conn_listener *listener;
     struct resolver_slot *resolver;    /* of the context */
     struct inproc_names *inproc_names; /* of the context */
+    struct meeting_slot *meeting;      /* of the context */
     struct list endpoints;             /* endpoint.in_set */
     struct list conns;                 /* conn.in_set */
     struct list draining;              /* conn.in_set: ended, but for their descriptors */

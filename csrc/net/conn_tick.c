@@ -3,6 +3,7 @@
 
 #include "net/conn.h"
 #include "net/conn_end.h"
+#include "net/conn_write.h"
 
 /* Signs of life to a peer that is not read come no more often, however fast its PINGs came. */
 #define REASSURE_MIN_NS (5 * NS_PER_MS)
@@ -30,6 +31,14 @@ void conn_tick(struct conn *c, uint64_t now)
     if (c->oom_backoff && c->oom_until < next)
         next = c->oom_until;
     timer_set(conn_set_reactor(c->set), &c->timer, next);
+    if (conn_waits_to_write(c) && !c->io.interest && !c->oom_backoff) {
+        /* The poller does not tell of room: see conn_watch. */
+        conn_write(c);
+        if (conn_is_over(c))
+            return;
+        if (conn_waits_to_write(c))
+            conn_watch(c);
+    }
     if (peer_wants_write(&c->peer, conn_out(c)) && !c->link.blocked && !c->link.writing) {
         c->link.flush_pending = true;
         conn_want_flush(c);

@@ -3,6 +3,7 @@
 
 #include "net/conn.h"
 #include "net/conn_end.h"
+#include "net/conn_shm.h"
 #include "net/endpoint.h"
 #include "pipe/pipe_out.h"
 
@@ -34,6 +35,11 @@ void conn_write(struct conn *c)
     c->link.flush_pending = false;
     for (;;) {
         struct iovec iov[IOV_MAX_PIECES];
+        struct stream *stream = c->stream;
+        if (c->shm.switch_due && conn_shm_prepare(c)) {
+            conn_back_off(c);
+            break;
+        }
         int n = peer_send_iov(&c->peer, conn_out(c), iov, IOV_MAX_PIECES);
         if (n <= 0) {
             if (n < 0)
@@ -41,12 +47,14 @@ void conn_write(struct conn *c)
             break;
         }
         size_t total = 0;
-        for (int i = 0; i < n; i++)
+        if (c->shm.switch_due)
+            total = conn_shm_cut(c, iov, &n);
+        for (int i = 0; i < n && !c->shm.switch_due; i++)
             total += iov[i].iov_len;
         c->link.writing = true;
         c->link.inflight = total > c->peer.tx.offered ? total - c->peer.tx.offered : 0;
         mutex_unlock(&s->pipes.reactor.lock);
-        ssize_t sent = stream_write(c->stream, c->io.fd, iov, n);
+        ssize_t sent = stream_write(stream, c->io.fd, iov, n);
         mutex_lock(&s->pipes.reactor.lock);
         c->link.writing = false;
         c->link.inflight = 0;
@@ -70,6 +78,8 @@ void conn_write(struct conn *c)
             return;
         }
         if ((size_t)(sent > 0 ? sent : 0) < total) {
+            if (stream_has_room(stream)) /* since then: its sign may have been taken already */
+                continue;
             if (!c->link.blocked) {
                 c->link.blocked = true;
                 conn_update_lone(s);
@@ -82,7 +92,9 @@ void conn_write(struct conn *c)
             conn_update_lone(s);
             conn_watch(c);
         }
-        if (!peer_wants_write(&c->peer, conn_out(c)))
+        if (c->shm.switch_due && c->stream == stream)
+            conn_shm_wrote(c);
+        if (!c->shm.switch_due && !peer_wants_write(&c->peer, conn_out(c)))
             break;
     }
     s->pipes.reactor.last_write = clock_now();

@@ -38,6 +38,13 @@ static int look_at_writer(struct ring_reader *r)
     return 0;
 }
 
+void ring_reader_disarm(struct ring_reader *r)
+{
+    if (r->armed)
+        atomic_store_explicit(&r->shared->reader_sleeps, 0, memory_order_relaxed);
+    r->armed = false;
+}
+
 ssize_t ring_read(struct ring_reader *r, void *buf, size_t len, bool *bell)
 {
     *bell = false;
@@ -51,10 +58,7 @@ ssize_t ring_read(struct ring_reader *r, void *buf, size_t len, bool *bell)
         if (r->written == r->read)
             return -EAGAIN;
     }
-    if (r->armed) {
-        r->armed = false;
-        atomic_store_explicit(&r->shared->reader_sleeps, 0, memory_order_relaxed);
-    }
+    ring_reader_disarm(r);
     size_t n = (size_t)(r->written - r->read);
     if (n > len)
         n = len;
@@ -154,4 +158,9 @@ ssize_t ring_write(struct ring_writer *w, const struct iovec *iov, int count, bo
     if (room < 0)
         return room;
     return done ? (ssize_t)done : -EAGAIN;
+}
+
+bool ring_writable(struct ring_writer *w)
+{
+    return look_at_reader(w) != 0;
 }

@@ -65,6 +65,8 @@ int ring_readable(const struct ring_reader *r);
 /* The writer is to ring for what it writes from now on. False: there is something to read, and the
  * bell stays off. */
 bool ring_reader_arm(struct ring_reader *r);
+/* The bell was heard: it is off until the reader is armed again. */
+void ring_reader_disarm(struct ring_reader *r);
 
 /* ---- the writer ---- */
 
@@ -72,5 +74,7 @@ bool ring_reader_arm(struct ring_reader *r);
  * place is impossible. After fewer than all the reader rings once half of the ring is free. *bell:
  * the reader sleeps and is to be woken. */
 ssize_t ring_write(struct ring_writer *w, const struct iovec *iov, int count, bool *bell);
+/* Whether ring_write would not answer -EAGAIN. */
+bool ring_writable(struct ring_writer *w);
 
 #endif

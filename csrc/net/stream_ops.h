@@ -34,6 +34,15 @@ struct stream_ops {
     /* The POLLER_ bits to wait for where the connection waits for `wanted`; 0: none. Any that comes
      * makes the connection try all that it waits for. */
     uint32_t (*interest)(const struct stream *st, uint32_t wanted);
+    /* The rest may be NULL. */
+    /* The poller has reported the descriptor. On the thread that polls, before it reads. */
+    void (*ready)(struct stream *st);
+    /* What was not written because there was no room could be written now. Asked after a write. */
+    bool (*has_room)(struct stream *st);
+    /* The descriptor does not become ready when something comes: until `arm` has answered true.
+     * False from `arm`: something has come. On the thread that polls, or while none does. */
+    bool (*silent)(const struct stream *st);
+    bool (*arm)(struct stream *st);
     /* Nothing more will be written. */
     void (*end_writing)(struct stream *st);
     /* Frees the stream. The descriptor is closed by the connection, after that. */
@@ -71,6 +80,27 @@ static inline bool stream_pending(const struct stream *st)
 static inline uint32_t stream_interest(const struct stream *st, uint32_t wanted)
 {
     return st && wanted ? st->ops->interest(st, wanted) : wanted;
+}
+
+static inline void stream_ready(struct stream *st)
+{
+    if (st && st->ops->ready)
+        st->ops->ready(st);
+}
+
+static inline bool stream_has_room(struct stream *st)
+{
+    return st && st->ops->has_room && st->ops->has_room(st);
+}
+
+static inline bool stream_silent(const struct stream *st)
+{
+    return st && st->ops->silent && st->ops->silent(st);
+}
+
+static inline bool stream_arm(struct stream *st)
+{
+    return !st || !st->ops->arm || st->ops->arm(st);
 }
 
 static inline void stream_end_writing(struct stream *st, int fd)

@@ -34,6 +34,21 @@ int shm_map_twice(int fd, size_t offset, size_t size, void **at);
 /* For both: `length` is what was mapped, twice the size of what shm_map_twice mapped. */
 void shm_unmap(void *at, size_t length);
 
+/* ---- the two ends of a connection ---- */
+
+/* A number by which the process at the other end knows itself: its process, or the port of its end.
+ * -EHOSTUNREACH when the connection leaves the host, -EACCES when the other end is of another user,
+ * as far as that can be seen, or a negative errno. */
+int64_t shm_peer_number(int fd);
+/* The same of this end: what the other end's shm_peer_number says, unless somebody stands in
+ * between. */
+int64_t shm_own_number(int fd);
+/* Has the poller at the other end of the connection report it. Never waits. */
+void shm_ring_bell(int fd);
+/* Takes what bells have left. True: there was one. *end: 0; 1 when the other end is closed, or a
+ * negative errno. */
+bool shm_hush_bell(int fd, int *end);
+
 /* ---- handing it over ---- */
 
 /* What tells this host, its present boot and its network from others, as text. 0 or -errno. */

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -29,6 +30,8 @@
 
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 #define BACKLOG 64
+/* A bell that the system has no memory for is rung again. */
+#define BELL_TRIES 1000
 /* A message that brings more descriptors than one is refused; these are the most that Linux passes
  * at once, so none of them is lost sight of. */
 #define FDS_MAX 253
@@ -135,6 +138,103 @@ uint32_t shm_user(void)
 uint32_t shm_process(void)
 {
     return (uint32_t)getpid();
+}
+
+/* ---- the two ends of a connection ---- */
+
+/* The port of an address; 0: none. */
+static uint16_t port_of(const struct sockaddr_storage *ss)
+{
+    if (ss->ss_family == AF_INET)
+        return ntohs(((const struct sockaddr_in *)ss)->sin_port);
+    return ss->ss_family == AF_INET6 ? ntohs(((const struct sockaddr_in6 *)ss)->sin6_port) : 0;
+}
+
+static bool same_host(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
+{
+    const struct sockaddr_in *a4 = (const void *)a, *b4 = (const void *)b;
+    const struct sockaddr_in6 *a6 = (const void *)a, *b6 = (const void *)b;
+    struct net_addr peer = {.ss = *b, .len = sizeof(*b)};
+    if (net_is_loopback(&peer))
+        return true;
+    if (a->ss_family != b->ss_family)
+        return false;
+    return a->ss_family == AF_INET
+               ? a4->sin_addr.s_addr == b4->sin_addr.s_addr
+               : memcmp(&a6->sin6_addr, &b6->sin6_addr, sizeof(a6->sin6_addr)) == 0;
+}
+
+/* The addresses of both ends. 0 or a negative errno. */
+static int ends_of(int fd, struct sockaddr_storage *own, struct sockaddr_storage *peer)
+{
+    socklen_t own_len = sizeof(*own), peer_len = sizeof(*peer);
+    memset(own, 0, sizeof(*own));
+    memset(peer, 0, sizeof(*peer));
+    if (getsockname(fd, (struct sockaddr *)own, &own_len) < 0)
+        return -errno;
+    if (own->ss_family == AF_UNIX)
+        return 0;
+    if (own->ss_family != AF_INET && own->ss_family != AF_INET6)
+        return -EHOSTUNREACH;
+    if (getpeername(fd, (struct sockaddr *)peer, &peer_len) < 0)
+        return -errno;
+    return same_host(own, peer) ? 0 : -EHOSTUNREACH;
+}
+
+int64_t shm_peer_number(int fd)
+{
+    struct sockaddr_storage own, peer;
+    uint32_t pid, uid, gid;
+    int rc = ends_of(fd, &own, &peer);
+    if (rc)
+        return rc;
+    if (own.ss_family != AF_UNIX)
+        return port_of(&peer);
+    rc = net_peer_cred(fd, &pid, &uid, &gid);
+    if (rc)
+        return rc;
+    return uid == shm_user() && pid ? (int64_t)pid : -EACCES;
+}
+
+int64_t shm_own_number(int fd)
+{
+    struct sockaddr_storage own, peer;
+    int rc = ends_of(fd, &own, &peer);
+    if (rc)
+        return rc;
+    return own.ss_family == AF_UNIX ? (int64_t)getpid() : (int64_t)port_of(&own);
+}
+
+/* Where there is no room for another byte, the other end has some to read already. */
+void shm_ring_bell(int fd)
+{
+    for (int i = 0; i < BELL_TRIES; i++)
+        if (send(fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) == 1 ||
+            (errno != EINTR && errno != ENOBUFS && errno != ENOMEM))
+            return;
+}
+
+bool shm_hush_bell(int fd, int *end)
+{
+    uint8_t dropped[512];
+    bool rung = false;
+    *end = 0;
+    for (;;) {
+        ssize_t n = recv(fd, dropped, sizeof(dropped), MSG_DONTWAIT);
+        if (n > 0) {
+            rung = true;
+            if (n == (ssize_t)sizeof(dropped))
+                continue;
+            return true;
+        }
+        if (n == 0)
+            *end = 1;
+        else if (errno == EINTR)
+            continue;
+        else if (errno != EAGAIN && errno != EWOULDBLOCK)
+            *end = -errno;
+        return rung;
+    }
 }
 
 /* ---- the meeting point ---- */

@@ -41,7 +41,7 @@ struct option_values {
     int heartbeat_ivl, heartbeat_ttl, heartbeat_timeout, connect_timeout, tcp_maxrt;
     int use_fd, reconnect_stop, priority, busy_poll;
     int rate, recovery_ivl, multicast_maxtpdu;
-    int spin_us, max_parts, ipc_steal;
+    int spin_us, max_parts, ipc_steal, shm;
     int zap_enforce_domain;
 
     struct ignored_values ignored;

@@ -5,6 +5,7 @@
 #include "fastmq.h"
 #include "reactor/io_thread.h"
 #include "reactor/notify.h"
+#include "reactor/quiet.h"
 #include "reactor/reactor.h"
 
 /* A thread that waits for another one's polling looks up this often, to let signal handlers run. */
@@ -16,12 +17,17 @@
 /* So many looks in a row may be at the only connection alone. */
 #define LONE_LOOKS 8
 #define MAIL_SPINS_PER_CLOCK 16
+/* The I/O thread looks so often at input that the poller does not show before it goes on. */
+#define QUIET_ROUNDS 8
 
 /* Looks at all descriptors, waiting up to timeout_ns; handles what is ready. The lock is released
  * for the wait. `polling` must be set. Number of events, or -EINTR. */
 static int poll_pass(struct reactor *r, int64_t timeout_ns)
 {
     struct poller_event events[POLL_BATCH];
+    bool quiet = !list_empty(&r->quiet);
+    if (quiet && timeout_ns && !quiet_arm(r))
+        timeout_ns = 0;
     mutex_unlock(&r->lock);
     int n = poller_wait(r->poller, events, POLL_BATCH, timeout_ns);
     mutex_lock(&r->lock);
@@ -35,6 +41,8 @@ static int poll_pass(struct reactor *r, int64_t timeout_ns)
         if (!io->dead)
             io->ready(io, events[i].events);
     }
+    if (quiet && quiet_look(r) && n <= 0)
+        n = 1;
     uint64_t now = clock_now();
     r->last_poll = now;
     r->lone_looks = 0;
@@ -53,6 +61,10 @@ static void end_polling(struct reactor *r)
         r->work |= WORK_REAP;
     if (r->waiters)
         r->work |= WORK_NOTIFY;
+    if (r->quiet_left) {
+        r->quiet_left = false;
+        r->work |= WORK_QUIET;
+    }
 }
 
 /* Reads the only connection without asking the poller first. What else may have fired stays ready:
@@ -89,6 +101,20 @@ static void look_once(struct reactor *r, uint64_t now)
         poll_pass(r, 0);
 }
 
+/* This thread goes back to the poller from which it came. What always has more waits for its next
+ * turn, which comes at once. */
+static void arm_quiet(struct reactor *r)
+{
+    for (int i = 0; !list_empty(&r->quiet) && !quiet_arm(r); i++) {
+        if (i == QUIET_ROUNDS) {
+            if (!atomic_exchange(&r->wake_set, true))
+                reactor_signal(r);
+            return;
+        }
+        quiet_look(r);
+    }
+}
+
 void reactor_poll_once(struct reactor *r, bool fired)
 {
     if (r->polling || r->finished)
@@ -96,8 +122,9 @@ void reactor_poll_once(struct reactor *r, bool fired)
     r->polling = true;
     if (reactor_has_mail(r))
         mailbox_run(r);
-    if (!fired || !read_lone(r))
+    if (!fired || !list_empty(&r->quiet) || !read_lone(r))
         poll_pass(r, 0);
+    arm_quiet(r);
     if (reactor_has_mail(r))
         mailbox_run(r);
     end_polling(r);

@@ -3,6 +3,7 @@
 
 #include "reactor/io_thread.h"
 #include "reactor/notify.h"
+#include "reactor/quiet.h"
 
 static void wake_ready(struct io *io, uint32_t events)
 {
@@ -19,6 +20,7 @@ int reactor_init(struct reactor *r, const struct reactor_ops *ops)
     cond_init(&r->cond);
     atomic_init(&r->refs, 1); /* until it is finished */
     notify_init(&r->notify);
+    list_init(&r->quiet);
     list_init(&r->flush_list);
     list_init(&r->deferred_free);
     list_init(&r->iot_flush);
@@ -120,6 +122,8 @@ void reactor_leave_slow(struct reactor *r, bool flush_all)
                 reactor_wake(r);
             }
         }
+        if (work & WORK_QUIET)
+            quiet_settle(r);
         if (work & WORK_NOTIFY) {
             if (r->waiters)
                 cond_broadcast(&r->cond);
@@ -136,6 +140,7 @@ void reactor_leave_slow(struct reactor *r, bool flush_all)
         io_thread_flush(r->io_thread, r, false);
     }
     if (atomic_load_explicit(&r->watchers, memory_order_relaxed) && !r->finished) {
+        quiet_settle(r);
         notify_update(r);
         r->work |= WORK_WATCHED;
     }

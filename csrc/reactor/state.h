@@ -37,6 +37,7 @@ struct reactor;
 #define WORK_TIMER 8u    /* the earliest deadline may have moved */
 #define WORK_CLOSE 16u   /* closed: try to finish */
 #define WORK_WATCHED 32u /* FD was handed out or a poll set holds it: keep its signal true */
+#define WORK_QUIET 64u   /* input has come to be on the list of quiet.h */
 
 /* What a reactor asks of what stands on it. Called with the lock held. */
 struct reactor_ops {
@@ -76,6 +77,7 @@ struct reactor {
     atomic_uint changes; /* counts reactor_notify; for waiters, as others may have taken `work` */
     const struct reactor_ops *ops;
     _Atomic(struct cmd *) mailbox;
+    struct list quiet;      /* input that the poller does not show: quiet.h */
     struct list flush_list; /* connections to be written, resumed or closed */
     unsigned fork_generation;
     atomic_uint refs; /* of threads that may signal or poll (the I/O thread, inproc peers); at 0
@@ -92,6 +94,7 @@ struct reactor {
     bool lone_blocked;  /* there is one, and it waits for the kernel to take more */
 
     bool polling;
+    bool quiet_left;      /* a thread that left has left the quiet list to the one that polls */
     atomic_bool asleep;   /* the polling thread sleeps: posted work must signal `wake` */
     atomic_bool wake_set; /* `wake` was signalled for mail and not drained since */
     atomic_uint watchers; /* FD exported, poll sets: posted work must signal `wake` */

@@ -24,9 +24,11 @@
 #define OPT_BLOCKY 70
 /* fmq's own, numbered with those of sockets */
 #define OPT_MAX_QUEUED_BYTES 10008
+#define OPT_SHM_CONNECTIONS 10021
 
 #define SOCKET_LIMIT 65535
 #define DEFAULT_MAX_SOCKETS 1023
+#define SHM_CONNECTIONS 256
 #define MSG_T_SIZE 64 /* what libzmq's callers expect to read */
 
 int fmq_ctx_new(fmq_ctx **out)
@@ -45,6 +47,8 @@ int fmq_ctx_new(fmq_ctx **out)
     mutex_init(&ctx->ended_lock);
     cond_init(&ctx->ended);
     budget_init(&ctx->budget);
+    meeting_init(&ctx->meeting);
+    atomic_init(&ctx->meeting.most, SHM_CONNECTIONS);
     list_init(&ctx->sockets);
     inproc_names_init(&ctx->inproc_names);
     atomic_init(&ctx->refs, 1);
@@ -145,6 +149,11 @@ static int set_locked(fmq_ctx *ctx, int option, int value)
             return -EINVAL;
         snprintf(ctx->name_prefix, sizeof(ctx->name_prefix), "%d", value);
         return 0;
+    case OPT_SHM_CONNECTIONS:
+        if (value < 0)
+            return -EINVAL;
+        atomic_store(&ctx->meeting.most, value);
+        return 0;
     case OPT_IPV6:
     case OPT_BLOCKY:
     case OPT_ZERO_COPY_RECV: /* only read back: received messages are never copied */
@@ -181,6 +190,9 @@ static int get_locked(fmq_ctx *ctx, int option, int64_t *value)
     case OPT_MAX_QUEUED_BYTES:
         cap = atomic_load(&ctx->budget.cap);
         *value = cap == INT64_MAX ? 0 : cap;
+        return 0;
+    case OPT_SHM_CONNECTIONS:
+        *value = atomic_load(&ctx->meeting.most);
         return 0;
     case OPT_IO_THREADS:
         *value = ctx->io_threads;
@@ -280,6 +292,7 @@ void ctx_unref(struct fmq_ctx *ctx)
     cond_fini(&ctx->ended);
     mutex_fini(&ctx->ended_lock);
     budget_fini(&ctx->budget);
+    meeting_fini(&ctx->meeting);
     resolver_fini(&ctx->resolver);
     mutex_fini(&ctx->lock);
     mem_free(ctx);

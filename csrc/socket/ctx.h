@@ -10,6 +10,7 @@
 #include "base/list.h"
 #include "fastmq.h"
 #include "msg/pool.h"
+#include "net/meeting.h"
 #include "os/thread.h"
 #include "pipe/budget.h"
 #include "reactor/resolver.h"
@@ -47,6 +48,7 @@ struct fmq_ctx {
     unsigned cpu_count;
     char name_prefix[17];
 
+    struct meeting_slot meeting;
     struct budget budget; /* MAX_QUEUED_BYTES */
 
     struct fmq_socket_stats closed_totals; /* what sockets that were closed have counted */

@@ -88,6 +88,9 @@ void options_init(struct option_values *o)
         if (value >= 0 && value <= 1000000)
             o->spin_us = value;
     }
+    const char *shm = getenv("FASTMQ_SHM");
+    if (shm && (strcmp(shm, "0") == 0 || strcmp(shm, "1") == 0))
+        o->shm = shm[0] == '1';
 }
 
 void options_fini(struct option_values *o)

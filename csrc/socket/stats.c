@@ -144,6 +144,7 @@ int fmq_ctx_stats(fmq_ctx *ctx, struct fmq_context_stats *out)
     }
     for (int i = 0; i < ctx->thread_count; i++)
         out->descriptors += io_thread_descriptors(ctx->threads[i]);
+    out->descriptors += meeting_descriptors(&ctx->meeting);
     mutex_unlock(&ctx->lock);
     out->count = sum.count;
     out->send_waits = sum.send_waits;
@@ -152,6 +153,8 @@ int fmq_ctx_stats(fmq_ctx *ctx, struct fmq_context_stats *out)
     size_t spare;
     out->pool_bytes = pool_memory(ctx->pool, &spare);
     out->pool_spare = spare;
+    out->shm_connections = (uint32_t)atomic_load(&ctx->meeting.taken);
+    out->shm_bytes = (uint64_t)atomic_load(&ctx->meeting.bytes);
     out->queued_bytes = ctx->budget.on ? atomic_load(&ctx->budget.used) : -1;
     return 0;
 }
@@ -190,6 +193,7 @@ static struct fmq_peer *next_row(struct fmq_peer *rows, int max, int *count)
     memset(&rows[at], 0, sizeof(rows[at]));
     rows[at].type = -1;
     rows[at].subscriptions = -1;
+    rows[at].carrier_why = "";
     return &rows[at];
 }
 

@@ -81,6 +81,12 @@ static bool chunk_is_ours(struct peer *p)
     return atomic_load_explicit(&p->rx.chunk->refs, memory_order_acquire) == 1 + p->rx.refs;
 }
 
+void peer_drop_input(struct peer *p)
+{
+    p->rx.begin = p->rx.end;
+    p->rx.frame_need = 0;
+}
+
 bool peer_buffered(const struct peer *p)
 {
     return peer_avail(p) || p->due_ready || p->due_subscribe ||
@@ -270,10 +276,8 @@ static int command_event(struct peer *p, const uint8_t *body, size_t len, struct
         const char *name;
         enum peer_event_kind kind;
     } events[] = {
-        {"SUBSCRIBE", PEER_EV_SUBSCRIBE},
-        {"CANCEL", PEER_EV_CANCEL},
-        {"JOIN", PEER_EV_JOIN},
-        {"LEAVE", PEER_EV_LEAVE},
+        {"SUBSCRIBE", PEER_EV_SUBSCRIBE}, {"CANCEL", PEER_EV_CANCEL}, {"JOIN", PEER_EV_JOIN},
+        {"LEAVE", PEER_EV_LEAVE},         {"SWITCH", PEER_EV_SWITCH},
     };
     for (size_t i = 0; i < sizeof(events) / sizeof(*events); i++) {
         if (command_is(body, len, events[i].name, &ev->data, &ev->len)) {

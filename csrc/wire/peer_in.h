@@ -64,6 +64,9 @@ static inline int peer_next_small(struct peer *p, struct msg *out)
 /* True when undecoded bytes are buffered, so peer_next may yield without new bytes. */
 bool peer_buffered(const struct peer *p);
 
+/* Undecoded bytes are none of the peer's: they are dropped. */
+void peer_drop_input(struct peer *p);
+
 /* ---- for the files of the peer ---- */
 
 void peer_in_init(struct peer *p);

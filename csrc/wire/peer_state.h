@@ -110,7 +110,8 @@ enum peer_event_kind {
     PEER_EV_CANCEL,
     PEER_EV_JOIN, /* group: `data` */
     PEER_EV_LEAVE,
-    PEER_EV_AUTH, /* once, before READY: peer_credentials wait for peer_auth or peer_refuse */
+    PEER_EV_SWITCH, /* the peer's bytes go on elsewhere: `data` */
+    PEER_EV_AUTH,   /* once, before READY: peer_credentials wait for peer_auth or peer_refuse */
 };
 
 struct peer_event {

@@ -242,6 +242,9 @@ cdef extern from "fastmq.h" nogil:
         uint64_t rtt_ns
         int64_t subscriptions
         int connect_error
+        int carrier
+        const char *carrier_why
+        int carrier_error
         fmq_counters count
 
     struct fmq_socket_stats:
@@ -262,6 +265,8 @@ cdef extern from "fastmq.h" nogil:
         uint64_t pool_bytes
         uint64_t pool_spare
         int64_t queued_bytes
+        uint32_t shm_connections
+        uint64_t shm_bytes
 
     int fmq_peers(fmq_socket *s, fmq_peer *rows, int max)
     int fmq_stats(fmq_socket *s, fmq_socket_stats *out)

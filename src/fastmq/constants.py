@@ -60,6 +60,7 @@ class ContextOption(IntEnum):
     THREAD_NAME_PREFIX = 9
     # fastmq's own
     MAX_QUEUED_BYTES = 10008
+    SHM_CONNECTIONS = 10021
 
 
 class SocketType(IntEnum):
@@ -359,6 +360,7 @@ class SocketOption(IntEnum):
     REQ_RESEND_IVL = 10008
     PUB_KEEP_LAST = 10009
     PUB_KEEP_LAST_BYTES = 10010, _OptType.int64
+    SHM = 10020
 
 
 # Every name above, without its enum. Those of some enums carry a prefix.
@@ -400,6 +402,7 @@ THREAD_AFFINITY_CPU_ADD: ContextOption = ContextOption.THREAD_AFFINITY_CPU_ADD
 THREAD_AFFINITY_CPU_REMOVE: ContextOption = ContextOption.THREAD_AFFINITY_CPU_REMOVE
 THREAD_NAME_PREFIX: ContextOption = ContextOption.THREAD_NAME_PREFIX
 MAX_QUEUED_BYTES: ContextOption = ContextOption.MAX_QUEUED_BYTES
+SHM_CONNECTIONS: ContextOption = ContextOption.SHM_CONNECTIONS
 
 PAIR: Final = SocketType.PAIR
 PUB: Final = SocketType.PUB
@@ -554,6 +557,7 @@ RCVHWM_BYTES: SocketOption = SocketOption.RCVHWM_BYTES
 REQ_RESEND_IVL: SocketOption = SocketOption.REQ_RESEND_IVL
 PUB_KEEP_LAST: SocketOption = SocketOption.PUB_KEEP_LAST
 PUB_KEEP_LAST_BYTES: SocketOption = SocketOption.PUB_KEEP_LAST_BYTES
+SHM: SocketOption = SocketOption.SHM
 
 MORE: MessageOption = MessageOption.MORE
 SHARED: MessageOption = MessageOption.SHARED
@@ -690,6 +694,7 @@ __all__ = [
     "THREAD_AFFINITY_CPU_REMOVE",
     "THREAD_NAME_PREFIX",
     "MAX_QUEUED_BYTES",
+    "SHM_CONNECTIONS",
     "SocketType",
     "PAIR",
     "PUB",
@@ -844,6 +849,7 @@ __all__ = [
     "REQ_RESEND_IVL",
     "PUB_KEEP_LAST",
     "PUB_KEEP_LAST_BYTES",
+    "SHM",
     "MessageOption",
     "MORE",
     "SHARED",

@@ -336,3 +336,5 @@ class SocketOptions:
     PUB_KEEP_LAST = IntOption(10009, "PUB_KEEP_LAST", "GS")
     pub_keep_last_bytes = IntOption(10010, "pub_keep_last_bytes", "GS")
     PUB_KEEP_LAST_BYTES = IntOption(10010, "PUB_KEEP_LAST_BYTES", "GS")
+    shm = IntOption(10020, "shm", "GS")
+    SHM = IntOption(10020, "SHM", "GS")

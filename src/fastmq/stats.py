@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -24,6 +25,7 @@ class PeerState(Enum):
 
 
 _STATES = tuple(PeerState)
+_LINKS = ("", "socket", "shm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,11 @@ class Peer:
     connect_error: int | None = None
     """Why the last attempt to connect to it failed, an errno (os.strerror has its words); None: it
     did not fail."""
+    link: str = ""
+    """What carries the connection: "shm" (memory shared with the peer's process), "socket", or ""
+    where there is no connection, and over inproc."""
+    link_reason: str = ""
+    """Why link is not "shm"; else ""."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,13 +155,20 @@ class ContextStats:
     queued_bytes: int | None
     """What counts against MAX_QUEUED_BYTES, where a message over inproc counts once; None: that
     option was never set."""
+    shm_connections: int
+    """Connections in memory shared with another process, or on their way there."""
+    shm_bytes: int
+    """The most that this memory may take; the system gives it as it is used."""
 
 
 def make_peer(fields: tuple[Any, ...]) -> Peer:
     """A Peer of what the engine tells."""
-    endpoint, address, accepted, state, kind, *rest = fields
+    endpoint, address, accepted, state, kind, *rest, carrier, why, error = fields
     known = None if kind < 0 else SocketType(kind)
-    return Peer(endpoint, address, accepted, _STATES[state], known, *rest)
+    reason = f"{why}: {os.strerror(-error)}" if error else why
+    return Peer(
+        endpoint, address, accepted, _STATES[state], known, *rest, _LINKS[carrier], reason
+    )
 
 
 __all__ = ["ContextStats", "Peer", "PeerState", "SocketStats"]

@@ -383,7 +383,9 @@ def test_sums_stay_when_peers_and_sockets_go(ctx, make, endpoint):
     eventually("the sockets' ends", lambda: ctx.stats().sockets == before.sockets)
     stats = ctx.stats()
     assert (stats.messages_sent, stats.messages_received) == (1, 1)
-    assert stats.bytes_sent == stats.bytes_received == after.bytes_received + after.bytes_sent
+    assert stats.bytes_sent == after.bytes_received + after.bytes_sent
+    # The last command of a connection on its way into shared memory may find nobody to read it.
+    assert 0 <= stats.bytes_sent - stats.bytes_received <= 10
     assert (stats.peers, stats.queued_in, stats.queued_out) == (0, 0, 0)
 
 

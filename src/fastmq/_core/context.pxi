@@ -206,7 +206,8 @@ cdef class Context:
             fail(rc)
         return (*counters(&stats.count), stats.send_waits, stats.sockets, stats.peers,
                 stats.descriptors, stats.pool_bytes, stats.pool_spare,
-                None if stats.queued_bytes < 0 else stats.queued_bytes)
+                None if stats.queued_bytes < 0 else stats.queued_bytes,
+                stats.shm_connections, stats.shm_bytes)
 
 
 def orphans_sending():

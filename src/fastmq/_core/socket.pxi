@@ -1097,6 +1097,9 @@ cdef tuple peer_fields(fmq_peer *p):
         *counters(&p.count),
         p.routing_id or None,
         p.connect_error or None,
+        p.carrier,
+        (<bytes>p.carrier_why).decode(),
+        p.carrier_error,
     )
 
 

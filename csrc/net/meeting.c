@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: MIT */
+#include "net/meeting.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/bytes.h"
+#include "os/clock.h"
+#include "os/net.h"
+#include "os/random.h"
+#include "reactor/io_thread.h"
+#include "reactor/reactor.h"
+
+#define VERSION 1
+/* Rings of other sizes are refused. */
+#define RING_MIN ((uint64_t)4 << 10)
+#define RING_MAX ((uint64_t)64 << 20)
+/* Visitors that have not said yet what they want: so many may stay, and so long. */
+#define VISITORS_MAX 32
+#define VISIT_NS (1 * NS_PER_S)
+/* So many are let in in one go, and then others have their turn. */
+#define ACCEPT_ROUNDS 32
+/* How long nobody is let in for want of descriptors. */
+#define REST_NS (100 * NS_PER_MS)
+
+struct meeting {
+    struct reactor reactor; /* first */
+    struct meeting_slot *slot;
+    struct io listener;
+    struct timer rest;
+    struct list visitors; /* the longest there first */
+    unsigned visitor_count;
+};
+
+struct visitor {
+    struct io io;
+    struct list node;
+    struct timer patience;
+    struct meeting *meeting;
+};
+
+/* ---- places ---- */
+
+void meeting_init(struct meeting_slot *slot)
+{
+    mutex_init(&slot->lock);
+    list_init(&slot->seats);
+}
+
+void meeting_fini(struct meeting_slot *slot)
+{
+    mutex_fini(&slot->lock);
+}
+
+bool meeting_count(struct meeting_slot *slot)
+{
+    int taken = atomic_load(&slot->taken);
+    while (taken < atomic_load(&slot->most))
+        if (atomic_compare_exchange_weak(&slot->taken, &taken, taken + 1))
+            return true;
+    return false;
+}
+
+void meeting_uncount(struct meeting_slot *slot)
+{
+    atomic_fetch_sub(&slot->taken, 1);
+}
+
+void meeting_seat_free(struct meeting_seat *seat)
+{
+    mem_free(seat);
+}
+
+void meeting_withdraw(struct meeting_slot *slot, struct meeting_seat *seat)
+{
+    mutex_lock(&slot->lock);
+    bool waits = list_linked(&seat->node);
+    list_remove(&seat->node);
+    seat->conn = NULL; /* else `came` is on its way and frees it */
+    mutex_unlock(&slot->lock);
+    if (waits)
+        meeting_seat_free(seat);
+}
+
+void meeting_encode(const struct meeting_message *m, uint8_t out[MEETING_MESSAGE])
+{
+    out[0] = VERSION;
+    memcpy(out + 1, m->token, MEETING_TOKEN);
+    put_be64(out + 1 + MEETING_TOKEN, m->size);
+}
+
+static bool decode(struct meeting_message *m, const uint8_t *in, size_t len)
+{
+    if (len != MEETING_MESSAGE || in[0] != VERSION)
+        return false;
+    memcpy(m->token, in + 1, MEETING_TOKEN);
+    m->size = get_be64(in + 1 + MEETING_TOKEN);
+    return m->size >= RING_MIN && m->size <= RING_MAX && (m->size & (m->size - 1)) == 0 &&
+           m->size % shm_page() == 0;
+}
+
+/* Takes the seat that the token stands for. Its reactor is referenced then. */
+static struct meeting_seat *take_seat(struct meeting_slot *slot, const uint8_t *token)
+{
+    struct meeting_seat *found = NULL;
+    mutex_lock(&slot->lock);
+    LIST_FOR(n, &slot->seats)
+    {
+        struct meeting_seat *seat = LIST_ENTRY(n, struct meeting_seat, node);
+        if (memcmp(seat->token, token, MEETING_TOKEN) == 0) {
+            found = seat;
+            list_remove(&seat->node);
+            reactor_ref(seat->reactor); /* alive, as its connection is */
+            break;
+        }
+    }
+    mutex_unlock(&slot->lock);
+    return found;
+}
+
+/* ---- visitors ---- */
+
+static void free_visitor(struct io *io)
+{
+    net_close(io->fd);
+    mem_free(LIST_ENTRY(io, struct visitor, io));
+}
+
+static void send_away(struct visitor *v)
+{
+    struct meeting *m = v->meeting;
+    timer_cancel(&m->reactor, &v->patience);
+    list_remove(&v->node);
+    m->visitor_count--;
+    io_free_later(&m->reactor, &v->io);
+}
+
+static void seat_visitor(struct meeting *m, const uint8_t *text, size_t len, int memory)
+{
+    struct meeting_message said;
+    struct meeting_seat *seat = NULL;
+    if (memory >= 0 && decode(&said, text, len))
+        seat = take_seat(m->slot, said.token);
+    if (!seat)
+        return;
+    struct reactor *r = seat->reactor;
+    seat->result = shm_region_open(&seat->region, (size_t)said.size, memory);
+    mailbox_post(r, &seat->came, true);
+    reactor_unref(r);
+}
+
+static void visitor_ready(struct io *io, uint32_t events)
+{
+    struct visitor *v = LIST_ENTRY(io, struct visitor, io);
+    uint8_t text[SHM_MESSAGE_MAX];
+    int memory;
+    (void)events;
+    ssize_t n = shm_receive(io->fd, text, sizeof(text), &memory);
+    if (n == -EAGAIN)
+        return;
+    if (n > 0)
+        seat_visitor(v->meeting, text, (size_t)n, memory);
+    net_close(memory);
+    send_away(v);
+}
+
+static void visitor_timer(struct timer *t, uint64_t now)
+{
+    (void)now;
+    send_away(LIST_ENTRY(t, struct visitor, patience));
+}
+
+static void let_in(struct meeting *m, int fd)
+{
+    struct visitor *v = mem_zalloc(sizeof(*v));
+    if (!v) {
+        net_close(fd);
+        return;
+    }
+    v->meeting = m;
+    v->io.fd = fd;
+    v->io.ready = visitor_ready;
+    v->io.free = free_visitor;
+    list_init(&v->io.deferred);
+    list_init(&v->node);
+    timer_init(&v->patience, visitor_timer);
+    if (io_watch(&m->reactor, &v->io, POLLER_IN)) {
+        free_visitor(&v->io);
+        return;
+    }
+    list_push_back(&m->visitors, &v->node);
+    timer_set(&m->reactor, &v->patience, clock_now() + VISIT_NS);
+    if (++m->visitor_count > VISITORS_MAX)
+        send_away(LIST_ENTRY(m->visitors.next, struct visitor, node));
+    /* Most have said it by now. */
+    visitor_ready(&v->io, POLLER_IN);
+}
+
+static void listener_ready(struct io *io, uint32_t events)
+{
+    struct meeting *m = LIST_ENTRY(io, struct meeting, listener);
+    (void)events;
+    for (int i = 0; i < ACCEPT_ROUNDS; i++) {
+        int fd = shm_accept(io->fd);
+        if (fd >= 0)
+            let_in(m, fd);
+        else if (fd == -EAGAIN)
+            return;
+        else if (fd != -EACCES) {
+            io_watch(&m->reactor, io, 0);
+            timer_set(&m->reactor, &m->rest, clock_now() + REST_NS);
+            return;
+        }
+    }
+}
+
+static void rest_timer(struct timer *t, uint64_t now)
+{
+    struct meeting *m = LIST_ENTRY(t, struct meeting, rest);
+    if (io_watch(&m->reactor, &m->listener, POLLER_IN))
+        timer_set(&m->reactor, &m->rest, now + REST_NS);
+}
+
+/* ---- the meeting point ---- */
+
+static struct meeting *meeting_of(struct reactor *r)
+{
+    return (struct meeting *)r;
+}
+
+static void no_flush(struct reactor *r, bool all)
+{
+    (void)r;
+    (void)all;
+}
+
+static bool never_read(struct reactor *r, uint64_t until)
+{
+    (void)r;
+    (void)until;
+    return false;
+}
+
+static int no_events(struct reactor *r)
+{
+    (void)r;
+    return 0;
+}
+
+static bool finish(struct reactor *r)
+{
+    struct meeting *m = meeting_of(r);
+    if (r->finished)
+        return true;
+    if (r->polling || r->waiters)
+        return false;
+    r->finished = true;
+    timer_cancel(r, &m->rest);
+    while (!list_empty(&m->visitors))
+        send_away(LIST_ENTRY(m->visitors.next, struct visitor, node));
+    io_free_deferred(r);
+    io_watch(r, &m->listener, 0);
+    net_close(m->listener.fd);
+    io_thread_remove(r->io_thread, r);
+    return true;
+}
+
+static void released(struct reactor *r)
+{
+    reactor_fini(r);
+    mem_free(meeting_of(r));
+}
+
+static const struct reactor_ops ops = {
+    .flush = no_flush,
+    .reap = io_free_deferred,
+    .finish = finish,
+    .read_lone = never_read,
+    .events = no_events,
+    .shared_events = no_events,
+    .released = released,
+};
+
+/* The slot's lock is held. */
+static int open_meeting(struct meeting_slot *slot, struct io_thread *io)
+{
+    struct meeting *m = mem_zalloc(sizeof(*m));
+    if (!m)
+        return -ENOMEM;
+    struct reactor *r = &m->reactor;
+    int rc = reactor_init(r, &ops);
+    m->slot = slot;
+    list_init(&m->visitors);
+    timer_init(&m->rest, rest_timer);
+    list_init(&m->listener.deferred);
+    m->listener.ready = listener_ready;
+    m->listener.fd = rc ? rc : shm_listen(slot->name);
+    if (m->listener.fd < 0)
+        rc = m->listener.fd;
+    else
+        rc = io_watch(r, &m->listener, POLLER_IN);
+    r->io_thread = io;
+    if (rc == 0)
+        rc = io_thread_add(io, r);
+    if (rc) {
+        if (m->listener.fd >= 0) {
+            io_watch(r, &m->listener, 0);
+            net_close(m->listener.fd);
+        }
+        r->finished = true;
+        reactor_unref(r);
+        return rc;
+    }
+    slot->meeting = m;
+    return 0;
+}
+
+int meeting_offer(struct meeting_slot *slot, struct io_thread *io, struct reactor *r,
+                  struct conn *conn, void (*came)(struct reactor *r, struct cmd *cmd),
+                  struct meeting_seat **out)
+{
+    struct meeting_seat *seat = mem_zalloc(sizeof(*seat));
+    if (!seat)
+        return -ENOMEM;
+    list_init(&seat->node);
+    seat->came.run = came;
+    seat->reactor = r;
+    seat->conn = conn;
+    random_bytes(seat->token, sizeof(seat->token));
+    mutex_lock(&slot->lock);
+    int rc = slot->ended ? -ECANCELED : slot->meeting ? 0 : open_meeting(slot, io);
+    if (rc == 0)
+        list_push_back(&slot->seats, &seat->node);
+    mutex_unlock(&slot->lock);
+    if (rc) {
+        meeting_seat_free(seat);
+        return rc;
+    }
+    *out = seat;
+    return 0;
+}
+
+uint32_t meeting_descriptors(struct meeting_slot *slot)
+{
+    mutex_lock(&slot->lock);
+    struct meeting *m = slot->meeting;
+    uint32_t count = m ? 1 + poller_fds(m->reactor.poller) + wakeup_fds(&m->reactor.wake) : 0;
+    mutex_unlock(&slot->lock);
+    return count;
+}
+
+void meeting_end(struct meeting_slot *slot)
+{
+    mutex_lock(&slot->lock);
+    struct meeting *m = slot->meeting;
+    slot->meeting = NULL;
+    slot->ended = true;
+    mutex_unlock(&slot->lock);
+    if (!m)
+        return;
+    struct reactor *r = &m->reactor;
+    mutex_lock(&r->lock);
+    r->closed = true;
+    reactor_stop(r, ENOTSOCK);
+    r->waiters++;
+    while (r->polling)
+        cond_wait(&r->cond, &r->lock, -1);
+    r->waiters--;
+    r->work |= WORK_CLOSE;
+    reactor_leave(r);
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where other processes of the host meet a context, to hand over the memory of a connection that
+ * they made: one listening descriptor, made when the first connection offers it, served by an I/O
+ * thread. A connection that may be met has a place here, known by a random token; who comes with
+ * the token, and as a process of the same user, has it taken.
+ *
+ * Here is also kept how many connections of the context are in shared memory.
+ */
+#ifndef NET_MEETING_H
+#define NET_MEETING_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "net/shm_stream.h"
+#include "os/shm.h"
+#include "os/thread.h"
+#include "reactor/mailbox.h"
+
+#define MEETING_TOKEN 16
+
+struct conn;
+struct io_thread;
+struct meeting;
+struct reactor;
+
+/* A context's, and the place where it is once it was made. */
+struct meeting_slot {
+    struct mutex lock; /* comes before an I/O thread's, else a leaf */
+    struct meeting *meeting;
+    bool ended;
+    char name[SHM_NAME_MAX];
+    struct list seats; /* meeting_seat.node */
+    atomic_int most;   /* SHM_CONNECTIONS */
+    atomic_int taken;  /* how many of them are in use or kept free */
+    atomic_llong bytes;
+};
+
+/* A connection that may be met. */
+struct meeting_seat {
+    struct list node; /* slot.seats, until somebody came; under the slot's lock */
+    struct cmd came;  /* posted to `reactor` then */
+    struct reactor *reactor;
+    struct conn *conn; /* NULL: it has ended; under the reactor's lock */
+    uint8_t token[MEETING_TOKEN];
+    /* What was brought. */
+    int result; /* 0 or a negative errno */
+    struct shm_region region;
+};
+
+/* What goes with the descriptor. */
+struct meeting_message {
+    uint8_t version;
+    uint8_t token[MEETING_TOKEN];
+    uint64_t size; /* of a ring */
+};
+
+#define MEETING_MESSAGE (1 + MEETING_TOKEN + 8) /* bytes on the way */
+
+void meeting_init(struct meeting_slot *slot);
+void meeting_fini(struct meeting_slot *slot);
+/* No socket is alive any more, the I/O threads still are. */
+void meeting_end(struct meeting_slot *slot);
+
+/* How many descriptors it holds. */
+uint32_t meeting_descriptors(struct meeting_slot *slot);
+
+/* Takes one of SHM_CONNECTIONS. False: all are taken. */
+bool meeting_count(struct meeting_slot *slot);
+/* Gives it back. */
+void meeting_uncount(struct meeting_slot *slot);
+
+/* A place for a connection; the reactor's lock is held. `came` runs when somebody has come for it,
+ * with the reactor's lock held; it takes the seat over (meeting_seat_free). 0 or a negative errno.
+ */
+int meeting_offer(struct meeting_slot *slot, struct io_thread *io, struct reactor *r,
+                  struct conn *conn, void (*came)(struct reactor *r, struct cmd *cmd),
+                  struct meeting_seat **out);
+/* The connection ends before its `came` has run. The reactor's lock is held. */
+void meeting_withdraw(struct meeting_slot *slot, struct meeting_seat *seat);
+void meeting_seat_free(struct meeting_seat *seat);
+
+void meeting_encode(const struct meeting_message *m, uint8_t out[MEETING_MESSAGE]);
+
+#endif

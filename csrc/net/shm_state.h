@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* A connection's share of what conn_shm.h does. */
+#ifndef NET_SHM_STATE_H
+#define NET_SHM_STATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct meeting_seat;
+
+/* Why a connection is not in shared memory. */
+enum shm_why {
+    SHM_WHY_NONE, /* it is */
+    SHM_WHY_PENDING,
+    SHM_WHY_OFF,
+    SHM_WHY_SYSTEM,
+    SHM_WHY_SECURITY,
+    SHM_WHY_LINK,
+    SHM_WHY_PEER,
+    SHM_WHY_HOST,
+    SHM_WHY_USER,
+    SHM_WHY_BETWEEN,
+    SHM_WHY_LIMIT,
+    SHM_WHY_FAILED,
+    SHM_WHY_COUNT
+};
+
+/* A connection's share of it. */
+struct conn_shm {
+    struct meeting_seat *seat; /* the accepting side's, while it waits to be met */
+    enum shm_why why;
+    int error;       /* SHM_WHY_FAILED: the negative errno */
+    bool counted;    /* in SHM_CONNECTIONS */
+    bool switch_due; /* SWITCH is to be written: before it no more frame of the pipe's is begun */
+    bool switch_put; /* it is in the peer's own queue */
+    uint64_t bytes;  /* of memory; 0: there is none */
+};
+
+#endif

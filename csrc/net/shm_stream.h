@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A connection whose bytes go through rings in shared memory, one each way. It begins on its
+ * descriptor, and each way is switched by itself. The descriptor stays open: a byte that is sent on
+ * it after the switch is a bell, which has the poller at the other end report something, and its
+ * end says that the other process is gone.
+ */
+#ifndef NET_SHM_STREAM_H
+#define NET_SHM_STREAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "net/ring.h"
+#include "net/stream_ops.h"
+
+/* The memory of a connection as it is mapped: a page with the shared parts of both rings, and their
+ * bytes. The first ring is written by the side that made the memory. */
+struct shm_region {
+    struct ring_shared *shared;
+    void *ring[2];
+    size_t size; /* of a ring: a power of two, at least a page */
+};
+
+/* What the memory of two rings takes. */
+size_t shm_region_bytes(size_t size);
+/* Makes such memory, or maps what `fd` stands for after a look at it. 0 or a negative errno; from
+ * shm_region_new *fd is the caller's. */
+int shm_region_new(struct shm_region *m, size_t size, int *fd);
+int shm_region_open(struct shm_region *m, size_t size, int fd);
+void shm_region_close(struct shm_region *m);
+
+/* A stream over the descriptor and the memory, which it takes over; nothing is switched. `maker`:
+ * this side made the memory. NULL: no memory, and nothing was taken over. */
+struct stream *shm_stream_new(int fd, struct shm_region *m, bool maker);
+
+/* What is written from now on goes into the ring. All before it was written, and no thread writes.
+ */
+void shm_stream_switch_out(struct stream *st);
+/* What is read from now on comes from the ring. No thread reads. */
+void shm_stream_switch_in(struct stream *st);
+/* Whether it is switched. */
+bool shm_stream_is_out(const struct stream *st);
+bool shm_stream_is_in(const struct stream *st);
+/* The other side has read something from our ring, so nothing of ours is on its descriptor. */
+bool shm_stream_is_met(const struct stream *st);
+
+#endif

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/* The simulated world has no memory that processes share: os/shm.h answers "not here". */
+
+#include "os/shm.h"
+
+#include <errno.h>
+
+int shm_create(size_t size)
+{
+    (void)size;
+    return -ENOTSUP;
+}
+
+int shm_check(int fd, size_t size)
+{
+    (void)fd;
+    (void)size;
+    return -ENOTSUP;
+}
+
+size_t shm_page(void)
+{
+    return (size_t)4096;
+}
+
+int shm_map(int fd, size_t offset, size_t size, void **at)
+{
+    (void)fd;
+    (void)offset;
+    (void)size;
+    *at = NULL;
+    return -ENOTSUP;
+}
+
+int shm_map_twice(int fd, size_t offset, size_t size, void **at)
+{
+    return shm_map(fd, offset, size, at);
+}
+
+void shm_unmap(void *at, size_t length)
+{
+    (void)at;
+    (void)length;
+}
+
+int shm_host(char text[SHM_HOST_MAX])
+{
+    text[0] = 0;
+    return -ENOTSUP;
+}
+
+uint32_t shm_user(void)
+{
+    return (uint32_t)1000;
+}
+
+uint32_t shm_process(void)
+{
+    return (uint32_t)1;
+}
+
+int64_t shm_peer_number(int fd)
+{
+    (void)fd;
+    return -ENOTSUP;
+}
+
+int64_t shm_own_number(int fd)
+{
+    (void)fd;
+    return -ENOTSUP;
+}
+
+void shm_ring_bell(int fd)
+{
+    (void)fd;
+}
+
+bool shm_hush_bell(int fd, int *end)
+{
+    (void)fd;
+    *end = 0;
+    return false;
+}
+
+int shm_listen(char name[SHM_NAME_MAX])
+{
+    name[0] = 0;
+    return -ENOTSUP;
+}
+
+int shm_accept(int listen_fd)
+{
+    (void)listen_fd;
+    return -ENOTSUP;
+}
+
+ssize_t shm_receive(int fd, void *message, size_t size, int *memory)
+{
+    (void)fd;
+    (void)message;
+    (void)size;
+    *memory = -1;
+    return -ENOTSUP;
+}
+
+int shm_hand_over(const char *name, const void *message, size_t len, int memory)
+{
+    (void)name;
+    (void)message;
+    (void)len;
+    (void)memory;
+    return -ENOTSUP;
+}
