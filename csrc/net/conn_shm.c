@@ -184,8 +184,11 @@ static void came(struct reactor *r, struct cmd *cmd)
         uncount(c);
         set_why(c, SHM_WHY_FAILED, rc);
         /* Best effort: it tells the other side that it may give the memory back. */
-        if (c->was_ready && !c->link.writing && !conn_out(c)->mid_frame)
-            (void)peer_put_command(&c->peer, refused, sizeof(refused) - 1);
+        if (c->was_ready && !c->link.writing && !conn_out(c)->mid_frame &&
+            peer_put_command(&c->peer, refused, sizeof(refused) - 1) == 0) {
+            c->link.flush_pending = true;
+            conn_want_flush(c);
+        }
     }
     meeting_seat_free(seat);
 }

@@ -166,9 +166,8 @@ def make_peer(fields: tuple[Any, ...]) -> Peer:
     endpoint, address, accepted, state, kind, *rest, carrier, why, error = fields
     known = None if kind < 0 else SocketType(kind)
     reason = f"{why}: {os.strerror(-error)}" if error else why
-    return Peer(
-        endpoint, address, accepted, _STATES[state], known, *rest, _LINKS[carrier], reason
-    )
+    rest += [_LINKS[carrier], reason]
+    return Peer(endpoint, address, accepted, _STATES[state], known, *rest)
 
 
 __all__ = ["ContextStats", "Peer", "PeerState", "SocketStats"]
