@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import statistics
 from collections.abc import Iterable, Sequence
@@ -88,9 +90,16 @@ def draw(result: dict[str, Any], path: Path) -> None:
         raise Problem("there is nothing to draw: no case gave values")
 
 
-def save(figure: Any, path: Path) -> Path:
+def digest(drawn: object) -> str:
+    """What tells figures from others: an SVG file names those that it shows."""
+    text = json.dumps(drawn, sort_keys=True).encode()
+    return f"figures {hashlib.sha256(text).hexdigest()[:16]}"
+
+
+def save(figure: Any, path: Path, drawn: object) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    metadata = {"Date": None} if path.suffix == ".svg" else None
+    svg = path.suffix == ".svg"
+    metadata = {"Date": None, "Description": digest(drawn)} if svg else None
     figure.savefig(path, transparent=True, bbox_inches="tight", dpi=150, metadata=metadata)
     pyplot().close(figure)
     return path
@@ -206,21 +215,16 @@ def bars(result: dict[str, Any], path: Path) -> Path | None:
     plain_numbers(axes.xaxis)
     base = name(result["base"])
     axes.set_xlabel(f"{name(subject(result))}: how many times as good as {base}")
-    return save(figure, path)
+    return save(figure, path, found)
 
 
-def curve(result: dict[str, Any], cases: list[Case], path: Path) -> Path | None:
-    """The first metric of a sweep against its parameter, with the range of the rounds."""
+def points(result: dict[str, Any], cases: list[Case]) -> dict[str, list[tuple[float, list[float]]]]:
+    """Of each side what a curve shows: the parameter of a sweep, and its first metric's values."""
     sweep = cases[0]["sweep"]
-    metric, first = next(iter(cases[0]["metrics"].items()))
-    labels = sides(cases, (subject(result), result["base"]))
-    plt = pyplot()
-    figure, axes = plt.subplots(figsize=(6, 3.2))
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    drawn = False
-    for label, colour in zip(labels, COLOURS * len(labels), strict=False):
-        points = sorted(
+    metric = next(iter(cases[0]["metrics"]))
+    found = {}
+    for label in sides(cases, (subject(result), result["base"])):
+        found[label] = sorted(
             (case["params"][sweep], values)
             for case in cases
             # Neither a parameter nor a value of 0 has a place on a logarithmic axis.
@@ -228,17 +232,26 @@ def curve(result: dict[str, Any], cases: list[Case], path: Path) -> Path | None:
             and case["params"][sweep] > 0
             and min(values) > 0
         )
-        if not points:
-            continue
-        drawn = True
-        x = [at for at, _ in points]
-        y = [statistics.median(values) for _, values in points]
-        axes.plot(x, y, marker="o", markersize=3.5, color=colour, label=name(label))
-        low, high = [min(v) for _, v in points], [max(v) for _, v in points]
-        axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
+    return {label: at for label, at in found.items() if at}
+
+
+def curve(result: dict[str, Any], cases: list[Case], path: Path) -> Path | None:
+    """The first metric of a sweep against its parameter, with the range of the rounds."""
+    sweep = cases[0]["sweep"]
+    metric, first = next(iter(cases[0]["metrics"].items()))
+    drawn = points(result, cases)
     if not drawn:
-        plt.close(figure)
         return None
+    plt = pyplot()
+    figure, axes = plt.subplots(figsize=(6, 3.2))
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    for (label, found), colour in zip(drawn.items(), COLOURS * len(drawn), strict=False):
+        x = [at for at, _ in found]
+        y = [statistics.median(values) for _, values in found]
+        axes.plot(x, y, marker="o", markersize=3.5, color=colour, label=name(label))
+        low, high = [min(v) for _, v in found], [max(v) for _, v in found]
+        axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
     low, high = axes.get_ylim()
     if high / low < 10:  # or else a flat line would look like a mountain range
         middle = (low * high) ** 0.5
@@ -250,4 +263,4 @@ def curve(result: dict[str, Any], cases: list[Case], path: Path) -> Path | None:
     axes.set_ylabel(f"{metric}, {UNITS.get(first['unit'], first['unit'])}")
     axes.set_title(cases[0]["title"], loc="left")
     axes.legend()
-    return save(figure, path)
+    return save(figure, path, drawn)
