@@ -138,14 +138,13 @@ __attribute__((noinline)) static void drop_grouped(struct msg *m)
 
 void msg_drop_slow(struct msg *m)
 {
+    assert(m->kind > MSG_SLICE);
     /* One after the other costs less than a switch, which becomes a table of jumps. */
     if (m->kind == MSG_BLOB)
         blob_unref(m->u.x.owner);
-    else if (m->kind == MSG_SLICE)
-        chunk_unref(m->u.x.owner, 1);
     else if (m->kind == MSG_OBJECT)
         object_release(m->u.x.owner);
-    else if (m->kind == MSG_GROUPED)
+    else
         drop_grouped(m);
 }
 
@@ -316,8 +315,9 @@ int parts_grow(struct parts *p, uint32_t extra)
 
 void parts_clear(struct parts *p)
 {
-    for (uint32_t i = 0; i < p->len; i++)
-        msg_drop(&p->v[i]);
+    struct msg *m = p->v;
+    for (uint32_t left = p->len; left; left--)
+        msg_drop(m++);
     p->len = 0;
 }
 

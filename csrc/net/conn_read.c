@@ -61,6 +61,25 @@ static bool take_small(struct conn *c, struct pipe *p)
     return p->in.msgs >= most;
 }
 
+static void keep_newest(struct pipe *p)
+{
+    while (p->in.msgs > 1) {
+        pipe_skip(p);
+        p->msgs_in++;
+        pipe_count_drops(p, 1);
+    }
+}
+
+/* Once a connection: there may be many. */
+static void report_misfit(struct conn *c)
+{
+    if (c->misfit_reported)
+        return;
+    c->misfit_reported = true;
+    conn_set_event(c->set, c->bound, EVENT_PROTOCOL_VIOLATION, PROTO_WRONG_PARTS, c->local_name,
+                   c->remote_name);
+}
+
 /* Decodes what is buffered, up to RCVHWM, RCVHWM_BYTES and what the context may hold. */
 void conn_process(struct conn *c)
 {
@@ -127,23 +146,15 @@ void conn_process(struct conn *c)
             break;
         }
     }
-    if (p && p->conflate) {
-        while (p->in.msgs > 1) {
-            pipe_skip(p);
-            p->msgs_in++;
-            pipe_count_drops(p, 1);
-        }
-    }
     if (p) {
+        if (p->conflate)
+            keep_newest(p);
         if (!conn_is_over(c))
             conn_keep_warm(c);
         pipe_account(p);
         pipe_arrived(p, before);
-    }
-    if (p && p->misfit && !c->misfit_reported) { /* once a connection: there may be many */
-        c->misfit_reported = true;
-        conn_set_event(s, c->bound, EVENT_PROTOCOL_VIOLATION, PROTO_WRONG_PARTS, c->local_name,
-                       c->remote_name);
+        if (p->misfit)
+            report_misfit(c);
     }
     if (conn_is_over(c)) /* its time was up when reading was paused */
         return;

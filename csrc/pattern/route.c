@@ -181,34 +181,69 @@ static bool fanout_frames(const struct fanout *f, const struct parts *m)
     return size <= OUTQ_COPY_MAX;
 }
 
-int fanout_send(struct pipe_set *s, struct fanout *f, struct parts *m)
+/* What became of the writes of one message. */
+struct fate {
+    bool sent, no_memory;
+};
+
+static void note_result(struct pipe_set *s, struct pipe *p, int rc, struct fate *fate)
 {
-    bool sent = false, no_memory = false;
-    struct outspan span;
-    bool framed = fanout_frames(f, m) && outlog_put(&f->log, m->v, m->len, &span) == 0;
+    if (rc == 0) {
+        fate->sent = true;
+        return;
+    }
+    fate->no_memory |= rc == -ENOMEM;
+    s->drops++;
+    p->drops++;
+}
+
+/* Each queue takes the parts. The last one gets them themselves: with one subscriber nothing is
+ * shared. */
+static void send_parts(struct pipe_set *s, struct fanout *f, struct parts *m, struct fate *fate)
+{
     for (uint32_t i = 0; i < f->count; i++) {
         struct pipe *p = f->targets[i];
-        /* The last one gets the parts themselves: with one subscriber nothing is shared. */
         bool last = i + 1 == f->count;
-        int rc;
-        if (framed && pipe_takes_spans(p)) {
-            rc = pipe_write_span(p, &span);
-            last = false;
-        } else {
-            rc = last ? pipe_write(p, m->v, m->len) : pipe_write_shared(p, m->v, m->len);
-        }
-        if (rc == 0) {
-            sent = true;
-            if (last)
-                m->len = 0;
-            continue;
-        }
-        no_memory |= rc == -ENOMEM;
-        s->drops++;
-        p->drops++;
+        int rc = last ? pipe_write(p, m->v, m->len) : pipe_write_shared(p, m->v, m->len);
+        if (last && rc == 0)
+            m->len = 0;
+        note_result(s, p, rc, fate);
     }
+}
+
+/* To a pipe whose queue does not end with the message before. */
+__attribute__((noinline)) static void begin_span(struct pipe_set *s, struct pipe *p,
+                                                 const struct outspan *span, struct parts *m,
+                                                 struct fate *fate)
+{
+    int rc = pipe_takes_spans(p) ? pipe_write_span(p, span) : pipe_write_shared(p, m->v, m->len);
+    note_result(s, p, rc, fate);
+}
+
+/* Each queue that can takes the message as it was framed once. */
+static void send_span(struct pipe_set *s, struct fanout *f, const struct outspan *framed,
+                      struct parts *m, struct fate *fate)
+{
+    const struct outspan span = *framed; /* in registers */
+    struct pipe *const *end = f->targets + f->count;
+    for (struct pipe *const *at = f->targets; at < end; at++) {
+        if (!pipe_extend_span(*at, &span))
+            begin_span(s, *at, framed, m, fate);
+        else
+            fate->sent = true;
+    }
+}
+
+int fanout_send(struct pipe_set *s, struct fanout *f, struct parts *m)
+{
+    struct fate fate = {false, false};
+    struct outspan span;
+    if (fanout_frames(f, m) && outlog_put(&f->log, m->v, m->len, &span) == 0)
+        send_span(s, f, &span, m, &fate);
+    else
+        send_parts(s, f, m, &fate);
     pipe_reserve_end(s);
-    if (no_memory && !sent)
+    if (fate.no_memory && !fate.sent)
         return -ENOMEM;
     parts_clear(m);
     return 0;

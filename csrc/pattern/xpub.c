@@ -14,6 +14,12 @@
 #include "pipe/pipe_life.h"
 #include "wire/peer_state.h"
 
+/* What `plain` follows from changed. */
+static void update_plain(struct xpub *me)
+{
+    me->plain = !me->nodrop && !me->last_value && !me->keep.max;
+}
+
 static int xpub_init(struct pipe_set *s)
 {
     struct xpub *me = s->state;
@@ -24,6 +30,7 @@ static int xpub_init(struct pipe_set *s)
     list_init(&me->notes);
     keep_init(&me->keep);
     list_init(&me->late);
+    update_plain(me);
     return 0;
 }
 
@@ -236,13 +243,18 @@ static bool aim_members(void *arg, void *value)
     return true;
 }
 
+static inline void aim_subscribers(struct xpub *me, const struct msg *first)
+{
+    me->sending++;
+    me->out.count = 0;
+    trie_match(&me->topics.trie, msg_data(first), msg_size(first), aim_members, me);
+}
+
 static void aim(struct pipe_set *s, const struct msg *first)
 {
     struct xpub *me = s->state;
     struct pipe *only = me->last_value ? me->last : NULL;
-    me->sending++;
-    me->out.count = 0;
-    trie_match(&me->topics.trie, msg_data(first), msg_size(first), aim_members, me);
+    aim_subscribers(me, first);
     if (!only && !s->opt.invert_matching && !me->to_all)
         return;
     bool invert = !only && s->opt.invert_matching;
@@ -269,11 +281,10 @@ static int xpub_send_check(struct pipe_set *s, const struct msg *first)
     return fanout_all_writable(&me->out, PIPE_ANY) ? 0 : -EAGAIN;
 }
 
-static int xpub_send(struct pipe_set *s, struct parts *m)
+/* Where options, or a link with many readers, decide with the subscriptions who gets it. */
+__attribute__((noinline)) static int send_by_options(struct pipe_set *s, struct parts *m)
 {
     struct xpub *me = s->state;
-    if (!list_empty(&me->in.pipes))
-        read_rest(s);
     aim(s, &m->v[0]);
     if (me->keep.max && !(me->last_value && me->last)) /* else it is for that one alone */
         return xpub_late_send(s, m);
@@ -283,6 +294,17 @@ static int xpub_send(struct pipe_set *s, struct parts *m)
     if (rc == 0 && me->last_value)
         me->last = NULL; /* the favour was for one message */
     return rc;
+}
+
+static int xpub_send(struct pipe_set *s, struct parts *m)
+{
+    struct xpub *me = s->state;
+    if (!list_empty(&me->in.pipes))
+        read_rest(s);
+    if (!me->plain || me->to_all || s->opt.invert_matching)
+        return send_by_options(s, m);
+    aim_subscribers(me, &m->v[0]);
+    return fanout_send(s, &me->out, m);
 }
 
 static int xpub_recv(struct pipe_set *s, struct parts *out, struct pipe **from)
@@ -401,6 +423,7 @@ static int xpub_setopt(struct pipe_set *s, int option, int64_t num, const void *
 {
     struct xpub *me = s->state;
     int rc = set_option(s, option, num, value, len);
+    update_plain(me);
     if (option != OPT_SUBSCRIBE && option != OPT_UNSUBSCRIBE)
         xpub_go_on(me); /* fewer notices may be wanted */
     else if (me->last)

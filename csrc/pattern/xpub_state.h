@@ -54,6 +54,7 @@ struct xpub {
     bool verbose_add, verbose_cancel;
     bool manual, last_value;
     bool nodrop, only_first;
+    bool plain; /* not nodrop, last_value or keep.max: a message goes to its subscribers at once */
     struct keep keep; /* PUB_KEEP_LAST */
     struct list late; /* xpub_pipe.late_node: pipes that are behind, see xpub_late.h */
     uint64_t given;   /* kept messages that were written to pipes */

@@ -165,18 +165,6 @@ static void charged(struct pipe *p, const struct msg *parts, uint32_t n, int rc)
         budget_give(p->budget, parts_size(parts, n));
 }
 
-/* More was appended to `out`. */
-static inline void wrote(struct pipe *p)
-{
-    struct link *l = p->link;
-    if (!l)
-        return;
-    if (!l->flush_pending)
-        l->ops->wrote(l);
-    else if (flush_is_due(&p->out) && !l->writing && !l->blocked)
-        p->set->reactor.work |= WORK_FLUSH;
-}
-
 /* As pipe_write, for a pipe that is known to have room. */
 static inline int put(struct pipe *p, struct msg *parts, uint32_t n)
 {
@@ -194,7 +182,7 @@ static inline int put(struct pipe *p, struct msg *parts, uint32_t n)
         }
         rc = p->raw ? outq_put_raw(&p->out, parts) : outq_put(&p->out, parts, n);
         if (rc == 0)
-            wrote(p);
+            pipe_wrote(p);
     }
     if (rc == 0)
         p->msgs_out++;
@@ -225,7 +213,7 @@ int pipe_write_bytes(struct pipe *p, const void *data, size_t size, void *object
     if (rc)
         return rc;
     p->msgs_out++;
-    wrote(p);
+    pipe_wrote(p);
     return 0;
 }
 
@@ -260,7 +248,7 @@ int pipe_write_control(struct pipe *p, const void *data, size_t len)
     pipe_account(p);
     p->msgs_out++;
     if (!p->direct)
-        wrote(p);
+        pipe_wrote(p);
     return 0;
 }
 
@@ -290,7 +278,7 @@ static int put_command(struct pipe *p, int (*command)(struct pipe *, const void 
 {
     int rc = command(p, name, len, add);
     if (rc == 0)
-        wrote(p);
+        pipe_wrote(p);
     pipe_account(p);
     return rc;
 }
@@ -326,7 +314,7 @@ int pipe_write_span(struct pipe *p, const struct outspan *span)
         return rc;
     }
     p->msgs_out++;
-    wrote(p);
+    pipe_wrote(p);
     return 0;
 }
 

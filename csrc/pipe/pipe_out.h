@@ -72,11 +72,32 @@ int pipe_put_subscription(struct pipe *p, const void *topic, size_t len, bool ad
 /* The same for a group that is joined or left: a command, over inproc a 01/00 message. */
 int pipe_put_group(struct pipe *p, const void *group, size_t len, bool join);
 
+/* More was appended to `out`. */
+static inline void pipe_wrote(struct pipe *p)
+{
+    struct link *l = p->link;
+    if (!l)
+        return;
+    if (!l->flush_pending)
+        l->ops->wrote(l);
+    else if (flush_is_due(&p->out) && !l->writing && !l->blocked)
+        p->set->reactor.work |= WORK_FLUSH;
+}
+
 /* Fan-out of a message that was framed once, where pipe_takes_spans. 0, -EAGAIN, -ENOMEM. */
 int pipe_write_span(struct pipe *p, const struct outspan *span);
 static inline bool pipe_takes_spans(const struct pipe *p)
 {
     return p->spans;
+}
+/* The common case of that; false: nothing was done, ask those. */
+static inline bool pipe_extend_span(struct pipe *p, const struct outspan *span)
+{
+    if (!pipe_takes_spans(p) || !pipe_has_plain_room(p) || !outq_extend_span(&p->out, span))
+        return false;
+    p->msgs_out++;
+    pipe_wrote(p);
+    return true;
 }
 
 /* Fan-out: writes copies that share the parts' memory; `parts` stays the caller's (never BORROWED

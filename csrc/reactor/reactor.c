@@ -102,12 +102,25 @@ void reactor_stop(struct reactor *r, int code)
     reactor_notify(r);
 }
 
+/* A pattern that has more to write each time that there is room goes on with the next tick. */
+static void leave_to_tick(struct reactor *r)
+{
+    if ((r->work & WORK_FLUSH) && !r->finished && r->io_thread && !r->flush_pending) {
+        r->flush_pending = true;
+        io_thread_flush(r->io_thread, r, false);
+    }
+}
+
 void reactor_leave_slow(struct reactor *r, bool flush_all)
 {
     bool finished = false;
     /* Bounded: each kind of work creates at most a few rounds of others. */
-    for (int round = 0; r->work && round < 64; round++) {
+    for (int rounds = 64; r->work; rounds--) {
         unsigned work = r->work;
+        if (rounds == 0) {
+            leave_to_tick(r);
+            break;
+        }
         r->work = 0;
         if (work & WORK_FLUSH)
             r->ops->flush(r, flush_all);
@@ -133,11 +146,6 @@ void reactor_leave_slow(struct reactor *r, bool flush_all)
             finished = true;
             break;
         }
-    }
-    /* A pattern that has more to write each time that there is room goes on with the next tick. */
-    if ((r->work & WORK_FLUSH) && !r->finished && r->io_thread && !r->flush_pending) {
-        r->flush_pending = true;
-        io_thread_flush(r->io_thread, r, false);
     }
     if (atomic_load_explicit(&r->watchers, memory_order_relaxed) && !r->finished) {
         quiet_settle(r);

@@ -316,25 +316,20 @@ int outlog_put(struct outlog *log, const struct msg *parts, uint32_t n, struct o
 
 int outq_put_span(struct outq *q, const struct outspan *span)
 {
-    struct outblk *b = q->tail;
-    if (b && b->shared && b->chunk == span->chunk && b->end == span->begin) {
-        b->end = span->end;
-    } else {
-        outq_trim(q);
-        b = mem_alloc(sizeof(*b));
-        if (!b)
-            return -ENOMEM;
-        block_init(b, span->chunk, 0);
-        b->shared = true;
-        b->data = span->chunk->data;
-        b->begin = span->begin;
-        b->end = span->end;
-        chunk_ref(span->chunk, 1);
-        block_append(q, b);
-    }
-    q->bytes += span->end - span->begin;
-    q->body += span->body;
-    q->msgs++;
+    if (outq_extend_span(q, span))
+        return 0;
+    outq_trim(q);
+    struct outblk *b = mem_alloc(sizeof(*b));
+    if (!b)
+        return -ENOMEM;
+    block_init(b, span->chunk, 0);
+    b->shared = true;
+    b->data = span->chunk->data;
+    b->begin = span->begin;
+    b->end = span->end;
+    chunk_ref(span->chunk, 1);
+    block_append(q, b);
+    outq_count_span(q, span);
     return 0;
 }
 

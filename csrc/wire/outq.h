@@ -20,6 +20,7 @@
 #ifndef WIRE_OUTQ_H
 #define WIRE_OUTQ_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -113,8 +114,27 @@ void outlog_fini(struct outlog *log);
 /* Frames one message of n parts; they stay the caller's. 0, or -ENOMEM. For messages of up to
  * OUTQ_COPY_MAX bytes: longer ones are better referenced than copied. */
 int outlog_put(struct outlog *log, const struct msg *parts, uint32_t n, struct outspan *span);
+/* Counts a message of `span` that was appended. */
+static inline void outq_count_span(struct outq *q, const struct outspan *span)
+{
+    q->bytes += span->end - span->begin;
+    q->body += span->body;
+    q->msgs++;
+}
 /* Appends the message of `span`. 0 or -ENOMEM. */
 int outq_put_span(struct outq *q, const struct outspan *span);
+/* As outq_put_span where the queue ends with the message before it in the same outlog; else false,
+ * and nothing is done. No other block than a shared one is in an outlog's chunk. */
+static inline bool outq_extend_span(struct outq *q, const struct outspan *span)
+{
+    struct outblk *b = q->tail;
+    if (!b || b->chunk != span->chunk || b->end != span->begin)
+        return false;
+    assert(b->shared);
+    b->end = span->end;
+    outq_count_span(q, span);
+    return true;
+}
 
 /* As outq_put of one part whose body is `head` followed by `body`. 0 or -ENOMEM. */
 int outq_put_pair(struct outq *q, const void *head, size_t head_len, const void *body,
