@@ -1034,7 +1034,7 @@ cdef class Socket:
 
     def wait_for_subscribers(self, n=1, topic=b"", timeout=None):
         """PUB and XPUB: waits until a message of `topic` would reach at least n connected peers,
-        and returns how many it would reach, each peer counted once.
+        and returns how many it would reach, each peer counted once. RADIO: of the group `topic`.
 
         A peer is reached when one of its subscriptions is a prefix of topic; with an empty topic
         every peer that has a subscription counts, whatever it is for. n 0: the count as it is.
