@@ -149,6 +149,7 @@ SCENARIOS = {
     "aio_reqrep": "asyncio, round trip",
     "aio_pushpull": "asyncio, one way",
     "aio_many": "asyncio, many sockets",
+    "datagrams": "datagrams",
     "client_server": "CLIENT and SERVER",
     "scatter_gather": "SCATTER and GATHER",
     "aio_gap": "asyncio, a ticker's delay",
