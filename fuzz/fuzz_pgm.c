@@ -46,7 +46,7 @@ static void take(struct state *f)
         if (!u) {
             u = mem_alloc(sizeof *u);
             CHECK(u);
-            pgm_unpacker_init(u, 1000);
+            pgm_unpacker_init(u, 1000, 1000);
             event.source->state = u;
         }
         if (event.data) {

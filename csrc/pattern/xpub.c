@@ -470,7 +470,7 @@ static int xpub_subscribers(struct pipe_set *s, const void *topic, size_t len)
         const struct xpub_pipe *xp = p->state;
         bool reached = len == 0 ? xp->topics.count > 0
                                 : (xp->matched == me->sending) != s->opt.invert_matching;
-        n += p->ready && reached;
+        n += p->ready && (reached || p->to_all);
     }
     return n;
 }

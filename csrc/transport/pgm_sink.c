@@ -71,7 +71,8 @@ static struct stream *stream_of(struct sink *s, struct pgm_source *source)
     st = mem_zalloc(sizeof(*st));
     if (!st)
         return NULL;
-    pgm_unpacker_init(&st->unpacker, s->packets.set->opt.maxmsgsize);
+    const struct option_values *o = &s->packets.set->opt;
+    pgm_unpacker_init(&st->unpacker, o->maxmsgsize, (uint32_t)o->max_parts);
     source->state = st;
     return st;
 }

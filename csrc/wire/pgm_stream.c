@@ -149,10 +149,11 @@ int pgm_pack(struct pgm_packer *k, struct outq *q, uint8_t *to, size_t max)
 
 /* ---- in ---- */
 
-void pgm_unpacker_init(struct pgm_unpacker *u, int64_t max_size)
+void pgm_unpacker_init(struct pgm_unpacker *u, int64_t max_size, uint32_t max_parts)
 {
     memset(u, 0, sizeof *u);
     u->max_size = max_size;
+    u->max_parts = max_parts;
     parts_init(&u->parts);
 }
 
@@ -256,6 +257,8 @@ static int take_head(struct pgm_unpacker *u)
         if (size == 0 || size - 1 > SIZE_MAX / 2)
             return -EBADMSG;
         if (u->max_size >= 0 && size - 1 > (uint64_t)u->max_size)
+            return -EBADMSG;
+        if (u->parts.len >= u->max_parts)
             return -EBADMSG;
         u->size = (size_t)size - 1;
         u->have = u->room = 0;

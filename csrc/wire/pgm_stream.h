@@ -36,6 +36,7 @@ int pgm_pack(struct pgm_packer *k, struct outq *q, uint8_t *to, size_t max);
 
 struct pgm_unpacker {
     int64_t max_size; /* of a part, as MAXMSGSIZE; -1: no limit */
+    uint32_t max_parts;
     bool joined;      /* knows where messages begin */
     uint8_t head[10]; /* of the frame that has begun: length and flags */
     uint8_t head_len;
@@ -51,7 +52,7 @@ struct pgm_unpacker {
     const uint8_t *start; /* where a message begins in it; NULL: not told, or behind already */
 };
 
-void pgm_unpacker_init(struct pgm_unpacker *u, int64_t max_size);
+void pgm_unpacker_init(struct pgm_unpacker *u, int64_t max_size, uint32_t max_parts);
 void pgm_unpacker_fini(struct pgm_unpacker *u);
 /* A piece; `first`: it begins with the two bytes. It must stay until pgm_unpack gave 0. */
 void pgm_unpacker_put(struct pgm_unpacker *u, const uint8_t *piece, size_t len, bool first);

@@ -10,6 +10,7 @@ import sys
 
 import pytest
 from command import LIMIT_S, Command, run
+from helpers import free_port
 from target import fastmq_only
 
 import fastmq as zmq
@@ -50,6 +51,14 @@ def test_a_published_message_reaches_the_subscriber_that_pub_waits_for(where):
         out, _ = run("sub", "--connect", where, "--topic", "nor", "--count", 2)
         assert out == b"north\t21 C\nnorth\t22 C\n"
         pub.end()
+
+
+def test_lines_are_published_to_a_group():
+    group = f"epgm://127.0.0.1;239.192.3.{os.getpid() % 250}:{free_port()}"
+    with Command("sub", "--bind", group, "--count", 2, "--verbose") as sub:
+        assert "listening" in sub.line("stderr")
+        run("pub", "--connect", group, data=b"one\ntwo\n")
+        assert sub.end()[0] == b"one\ntwo\n"
 
 
 def test_a_topic_that_nobody_asked_for_is_not_waited_away(where):

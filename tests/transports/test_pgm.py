@@ -307,7 +307,8 @@ def test_publishers_mix_multicast_and_connections(make, group):
     one.subscribe(b"a")
     one.connect(f"tcp://{HOME}:{port}")
     every = subscriber(make, group)
-    pub.wait_for_subscribers(1, b"a", timeout=WAIT_MS)
+    assert pub.wait_for_subscribers(1, b"b", timeout=WAIT_MS) == 1  # the group
+    pub.wait_for_subscribers(2, b"a", timeout=WAIT_MS)
     pub.send(b"b")
     pub.send(b"a")
     assert recv(one) == b"a"

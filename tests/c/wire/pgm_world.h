@@ -206,7 +206,7 @@ static void world_take(struct receiver *r)
         if (!u) {
             u = mem_alloc(sizeof *u);
             CHECK(u != NULL);
-            pgm_unpacker_init(u, -1);
+            pgm_unpacker_init(u, -1, 1000);
             event.source->state = u;
         }
         if (event.data) {

@@ -67,7 +67,7 @@ TEST(the_odata_of_openpgm_is_read_and_written_alike)
     CHECK_MEM(in, out, n);
 
     struct pgm_unpacker u;
-    pgm_unpacker_init(&u, -1);
+    pgm_unpacker_init(&u, -1, 1000);
     pgm_unpacker_put(&u, p.data, p.len, true);
     CHECK_EQ(pgm_unpack(&u), 1);
     CHECK_EQ(u.parts.len, 2);
@@ -210,7 +210,7 @@ TEST(a_message_is_whole_however_it_is_cut)
     for (size_t max = 32; max < 200; max += 1 + check_below(4)) {
         world_begin(0, 1, 1);
         struct pgm_unpacker u;
-        pgm_unpacker_init(&u, -1);
+        pgm_unpacker_init(&u, -1, 1000);
         for (int i = 0; i < 60; i++)
             world_put();
         struct receiver r = {0};
@@ -240,7 +240,7 @@ TEST(after_a_loss_the_stream_goes_on_with_the_next_whole_message)
     for (int round = 0; round < 200; round++) {
         world_begin(0, 1, 1);
         struct pgm_unpacker u;
-        pgm_unpacker_init(&u, -1);
+        pgm_unpacker_init(&u, -1, 1000);
         for (int i = 0; i < 60; i++)
             world_put();
         struct receiver r = {0};
@@ -267,7 +267,7 @@ TEST(a_message_start_that_is_none_is_a_violation_and_tears_nothing)
     static const uint8_t torn[] = {0, 0, 200, 0, 'a', 'b'};
     static const uint8_t next[] = {0, 2, 'c', 'd', 3, 0, 'e', 'f'};
     struct pgm_unpacker u;
-    pgm_unpacker_init(&u, -1);
+    pgm_unpacker_init(&u, -1, 1000);
     pgm_unpacker_put(&u, torn, sizeof torn, true);
     CHECK_EQ(pgm_unpack(&u), 0);
     pgm_unpacker_put(&u, next, sizeof next, true);
@@ -288,7 +288,7 @@ TEST(pieces_that_are_none_are_violations)
     };
     for (size_t i = 0; i < 4; i++) {
         struct pgm_unpacker u;
-        pgm_unpacker_init(&u, -1);
+        pgm_unpacker_init(&u, -1, 1000);
         pgm_unpacker_put(&u, bad[i], i == 0 ? 1 : i == 3 ? 12 : 4, true);
         CHECK_EQ(pgm_unpack(&u), 0);
         CHECK_EQ(u.violations, 1);
@@ -302,10 +302,23 @@ TEST(a_part_above_the_limit_is_a_violation)
     static const uint8_t piece[] = {0, 0, 6, 0, 1, 2, 3, 4, 5, 2, 0, 'x'};
     for (int limit = 4; limit <= 5; limit++) {
         struct pgm_unpacker u;
-        pgm_unpacker_init(&u, limit);
+        pgm_unpacker_init(&u, limit, 1000);
         pgm_unpacker_put(&u, piece, sizeof piece, true);
         CHECK_EQ(pgm_unpack(&u), limit == 5);
         CHECK_EQ(u.violations, limit == 4);
+        pgm_unpacker_fini(&u);
+    }
+}
+
+TEST(a_message_of_too_many_parts_is_a_violation)
+{
+    static const uint8_t piece[] = {0, 0, 2, 1, 'a', 2, 1, 'b', 2, 0, 'c'};
+    for (uint32_t limit = 2; limit <= 3; limit++) {
+        struct pgm_unpacker u;
+        pgm_unpacker_init(&u, -1, limit);
+        pgm_unpacker_put(&u, piece, sizeof piece, true);
+        CHECK_EQ(pgm_unpack(&u), limit == 3);
+        CHECK_EQ(u.violations, limit == 2);
         pgm_unpacker_fini(&u);
     }
 }
@@ -314,7 +327,7 @@ TEST(a_length_alone_costs_little_memory)
 {
     static const uint8_t piece[] = {0, 0, 255, 0, 0, 0, 0, 64, 0, 0, 0, 0, 'x'};
     struct pgm_unpacker u;
-    pgm_unpacker_init(&u, -1);
+    pgm_unpacker_init(&u, -1, 1000);
     pgm_unpacker_put(&u, piece, sizeof piece, true);
     CHECK_EQ(pgm_unpack(&u), 0);
     CHECK_EQ(u.size, (1u << 30) - 1);
