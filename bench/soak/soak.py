@@ -41,6 +41,7 @@ SERVERS = {
     "pull": ("source",),
     "req": ("rep",),
     "dealer": ("router", "shared"),
+    "client": ("server",),
     "sub": ("pub", "relay"),
 }
 ENDS = ("told",) * 5 + ("killed",) * 4

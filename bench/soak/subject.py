@@ -125,6 +125,18 @@ def route(world: World, sock: Any) -> None:
             continue
 
 
+def answer(world: World, sock: Any) -> None:
+    while world.serving():
+        try:
+            sock.send(sock.recv(copy=False))
+            world.counts["answered"] += 1
+        except zmq.Again:
+            continue
+        except zmq.ZMQError as e:
+            if e.errno != zmq.EHOSTUNREACH:  # who asked has gone
+                raise
+
+
 def publish(world: World, sock: Any) -> None:
     for n, message in enumerate(traffic.published()):
         if not world.serving():
@@ -163,9 +175,9 @@ def plain_client(world: World) -> None:
             expect(got == data, "STREAM gave back something else")
             world.counts["streamed"] += 1
         with pysocket.create_connection(("127.0.0.1", dice.choice(ports)), timeout=20) as tcp:
-            tcp.sendall(
-                (b"\xff" + bytes(8) + b"\x7f\x03")[: dice.randrange(12)] + dice.randbytes(40)
-            )
+            # Without a signature it might be a message of a ZMTP 1.0 peer.
+            head = (b"\xff" + bytes(8) + b"\x7f\x03")[: dice.randrange(1, 12)]
+            tcp.sendall(head + dice.randbytes(40))
         time.sleep(0.1)
 
 
@@ -200,6 +212,12 @@ KINDS = (
     zmq.PUSH,
     zmq.XPUB,
     zmq.XSUB,
+    zmq.SERVER,
+    zmq.CLIENT,
+    zmq.GATHER,
+    zmq.SCATTER,
+    zmq.PEER,
+    zmq.CHANNEL,
 )
 
 
@@ -211,7 +229,7 @@ def visitors(world: World) -> None:
         with socket(world.ctx, kind, rcvtimeo=0, sndtimeo=0) as sock:
             events = sock.get_monitor_socket() if dice.random() < 0.3 else None
             poller = zmq.Poller()
-            for _ in range(1 if kind == zmq.PAIR else dice.randrange(1, 4)):
+            for _ in range(1 if kind in (zmq.PAIR, zmq.CHANNEL) else dice.randrange(1, 4)):
                 if dice.random() < 0.3:
                     sock.bind("tcp://127.0.0.1:*")
                     continue
@@ -356,6 +374,7 @@ def main() -> int:
     rep = world.serve("rep", zmq.REP)
     router = world.serve("router", zmq.ROUTER, heartbeat_ivl=500, heartbeat_timeout=5000)
     shared = world.serve("shared", zmq.ROUTER)
+    server = world.serve("server", zmq.SERVER, heartbeat_ivl=500, heartbeat_timeout=5000)
     pub = world.serve("pub", zmq.PUB)
     back = world.serve("relay", zmq.XPUB)
     front, talk = socket(world.ctx, zmq.XSUB), socket(world.ctx, zmq.STREAM)
@@ -376,6 +395,7 @@ def main() -> int:
     world.start("router", route, router)
     world.start("shared", route, shared)
     world.start("shared, too", route, shared)
+    world.start("server", answer, server)
     world.start("pub", publish, pub)
     world.start("stream", stream, talk)
     servers, world.threads = world.threads, []
@@ -386,6 +406,7 @@ def main() -> int:
         ("req", "rep"),
         ("dealer", "router"),
         ("dealer", "shared"),
+        ("client", "server"),
         ("sub", "pub"),
         ("sub", "relay"),
     ):

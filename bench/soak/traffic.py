@@ -169,6 +169,25 @@ def dealer(ctx: zmq.Context[Any], address: str, life: str, running: Running) -> 
             time.sleep(0.02)
 
 
+def client(ctx: zmq.Context[Any], address: str, life: str, running: Running) -> None:
+    """As `dealer`, with messages of one part: the name of a question is in front of its data."""
+    dice = random.Random(life)
+    with socket(ctx, zmq.CLIENT) as sock:
+        sock.connect(address)
+        n = 0
+        while running():
+            open_ = {}
+            for _ in range(30):
+                open_[b"%s:%d" % (life.encode(), n)] = data = body(dice, n)
+                send(sock, [next(reversed(open_)) + b"|" + data], running)
+                n += 1
+            while open_ and (answer := receive(sock, running)):
+                name, _, data = answer[0].partition(b"|")
+                expect(name in open_, f"{life}: {name!r} answered twice or never asked")
+                expect(open_.pop(name) == data, f"{life}: {name!r} is damaged")
+            time.sleep(0.02)
+
+
 def sub(ctx: zmq.Context[Any], address: str, life: str, running: Running) -> None:
     """Changes its mind all the time; gets what it wants, in order."""
     dice = random.Random(life)
@@ -216,6 +235,7 @@ PEERS: dict[str, Callable[[zmq.Context[Any], str, str, Running], None]] = {
     "pull": pull,
     "req": req,
     "dealer": dealer,
+    "client": client,
     "sub": sub,
 }
 
