@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/error.h"
 #include "pipe/pattern_ops.h"
 #include "pipe/pipe_life.h"
 #include "pipe/pipe_set.h"
@@ -22,6 +23,12 @@ void route_skip(struct pipe_set *s, struct pipe *p)
     s->drops++;
     p->drops++;
     pipe_skip(p);
+}
+
+int route_unreachable(void)
+{
+    detail_set("no peer has that routing id");
+    return -EHOSTUNREACH;
 }
 
 void route_violation(struct pipe *p, uint32_t code)

@@ -45,6 +45,9 @@ void route_drop(struct pipe_set *s, struct pipe *p, struct parts *m);
 /* Drops the oldest received message, which the program shall not see, and counts that. */
 void route_skip(struct pipe_set *s, struct pipe *p);
 
+/* -EHOSTUNREACH, and says why: no peer has the routing id that a message names. */
+int route_unreachable(void);
+
 /* Drops what the pipe holds unread and closes it: its peer broke the pattern's rules. `code`: a
  * PROTO_ code for the monitor; 0: it is not the peer's fault. */
 void route_violation(struct pipe *p, uint32_t code);

@@ -242,7 +242,7 @@ static int router_send_check(struct pipe_set *s, const struct msg *first)
         return 0;
     struct pipe *p = ids_find(&me->ids, first);
     if (!p)
-        return -EHOSTUNREACH;
+        return route_unreachable();
     return pipe_can_write(p, PIPE_ANY) ? 0 : -EAGAIN;
 }
 
@@ -252,7 +252,7 @@ static int router_send(struct pipe_set *s, struct parts *m)
     struct pipe *p = m->len > 1 ? ids_find(&me->ids, &m->v[0]) : NULL;
     if (!p) {
         if (me->mandatory && m->len > 1)
-            return -EHOSTUNREACH;
+            return route_unreachable();
         route_drop(s, NULL, m);
         return 0;
     }
@@ -327,7 +327,7 @@ static int router_peer_state(struct pipe_set *s, const void *id, size_t len)
     struct router *me = s->state;
     struct pipe *p = map_get(&me->ids.pipes, id, len);
     if (!p)
-        return -EHOSTUNREACH;
+        return route_unreachable();
     return (pipe_can_read(p) ? FMQ_POLLIN : 0) | (pipe_can_write(p, PIPE_ANY) ? FMQ_POLLOUT : 0);
 }
 

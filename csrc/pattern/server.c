@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stddef.h>
 
+#include "base/error.h"
 #include "pattern/numbers.h"
 #include "pattern/patterns.h"
 #include "pattern/route.h"
@@ -85,8 +86,13 @@ static int server_send(struct pipe_set *s, struct parts *m)
     struct msg *only = &m->v[0];
     uint32_t number = only->routing_id;
     struct pipe *p = numbers_find(&me->peers, number);
-    if (!p)
+    if (!p && number)
+        return route_unreachable();
+    if (!p) {
+        detail_set("a message of a %s socket needs the routing id of its peer: none was given",
+                   s->ops->name);
         return -EHOSTUNREACH;
+    }
     only->routing_id = 0; /* it is ours, and over inproc the message itself arrives */
     int rc = pipe_write(p, m->v, 1);
     if (rc == 0)

@@ -124,7 +124,7 @@ static int stream_send_check(struct pipe_set *s, const struct msg *first)
     struct stream *me = s->state;
     struct pipe *p = ids_find(&me->ids, first);
     if (!p)
-        return -EHOSTUNREACH;
+        return route_unreachable();
     return pipe_can_write(p, PIPE_ANY) ? 0 : -EAGAIN;
 }
 
@@ -141,7 +141,7 @@ static int stream_send(struct pipe_set *s, struct parts *m)
     }
     struct pipe *p = ids_find(&me->ids, &m->v[0]);
     if (!p)
-        return -EHOSTUNREACH;
+        return route_unreachable();
     if (msg_size(&m->v[1]) == 0) {
         p->ended_here = true;
         pipe_close(p);

@@ -28,7 +28,7 @@ from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.errno cimport (
-    EAGAIN, EBUSY, EFAULT, EINTR, EINVAL, EMSGSIZE, ENOMEM, ENOTSOCK,
+    EAGAIN, EBUSY, EFAULT, EHOSTUNREACH, EINTR, EINVAL, EMSGSIZE, ENOMEM, ENOTSOCK,
 )
 from libc.stdint cimport INT32_MAX, int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcpy, memset

@@ -130,6 +130,21 @@ def test_sending_to_nobody_is_an_error(pair_of):
     assert nothing_arrives(client)
 
 
+@fastmq_only('says "Host unreachable"')
+def test_the_error_says_whether_a_number_is_missing_or_unknown(pair_of, make):
+    server, client = pair_of(zmq.SERVER, zmq.CLIENT)
+    number = number_of(server, client)
+    with pytest.raises(zmq.ZMQError, match="no peer has that routing id"):
+        server.send(b"x", routing_id=number + 1)
+    with pytest.raises(zmq.ZMQError, match="SERVER socket needs the routing id of its peer"):
+        server.send(b"x")
+    router = make(zmq.ROUTER, router_mandatory=1)
+    with pytest.raises(zmq.ZMQError, match="no peer has that routing id"):
+        router.send_multipart([b"nobody", b"x"])
+    with pytest.raises(zmq.ZMQError, match="no peer has that routing id"):
+        make(zmq.STREAM).send_multipart([b"nobody", b"x"])
+
+
 @fastmq_only("takes any number modulo 2**32, and what is no number as 0")
 def test_what_is_no_routing_id_is_refused(pair_of):
     server, _ = pair_of(zmq.SERVER, zmq.CLIENT)

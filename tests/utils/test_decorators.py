@@ -54,3 +54,18 @@ def test_a_keyword_given_twice_is_refused():
 
     with pytest.raises(TypeError):
         use(ctx=None)
+
+
+@pytest.mark.skipif(not zmq.DRAFT_API, reason="the module has no draft types")
+def test_draft_types_are_injected_too():
+    @decorators.context()
+    @decorators.socket(zmq.SERVER)
+    @decorators.socket(zmq.CLIENT)
+    def ask(context, server, client):
+        server.bind("inproc://decorated")
+        client.connect("inproc://decorated")
+        client.send(b"question")
+        server.send(server.recv(copy=False))
+        return client.recv()
+
+    assert ask() == b"question"

@@ -296,3 +296,15 @@ def test_device_is_a_deprecated_proxy(ctx, make):
     a.close()
     with pytest.warns(DeprecationWarning, match="proxy"), raises_errno(zmq.ENOTSOCK):
         zmq.device(zmq.STREAMER, a, b)
+
+
+@pytest.mark.skipif(not zmq.DRAFT_API, reason="the module has no draft types")
+def test_a_device_forwards_what_is_scattered(home, make):
+    device = devices.ThreadDevice(zmq.STREAMER, zmq.GATHER, zmq.SCATTER)
+    front = device.bind_in_to_random_port(TCP)
+    back = device.bind_out_to_random_port(TCP)
+    home(device)
+    scatter, gather = connected(make, zmq.SCATTER, front), connected(make, zmq.GATHER, back)
+    for i in range(10):
+        scatter.send(b"%d" % i)
+    assert [recv(gather) for _ in range(10)] == [b"%d" % i for i in range(10)]

@@ -53,7 +53,7 @@ cdef int fail(int rc) except -1:
 
 cdef int fail_send(int rc) except -1:
     """As fail, of a send or a proxy: the engine has just said what the type does not take."""
-    if rc == -EINVAL or rc == -EMSGSIZE:
+    if rc == -EINVAL or rc == -EMSGSIZE or rc == -EHOSTUNREACH:
         return fail_detail(rc, None)
     return fail(rc)
 
