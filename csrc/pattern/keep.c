@@ -36,11 +36,13 @@ void keep_fini(struct keep *k)
     mem_free(k->spare);
     uint32_t max = k->max;
     uint64_t max_bytes = k->max_bytes, seq = k->seq, dropped = k->dropped;
+    uint32_t turns = k->turns;
     keep_init(k);
     k->max = max;
     k->max_bytes = max_bytes;
     k->seq = seq;
     k->dropped = dropped;
+    k->turns = turns;
 }
 
 /* A copy of the part, or another reference to its memory. */
@@ -147,11 +149,14 @@ uint32_t keep_commit(struct keep *k, struct kept *new)
     *at = new;
     if (old) {
         new->slot = old->slot;
+        new->turn = old->turn;
         k->bytes -= old->bytes;
         list_remove(&old->node);
         kept_free(old);
     } else {
         new->slot = k->spare_count ? k->spare[--k->spare_count] : k->slot_count++;
+        k->turns += k->turns == UINT32_MAX ? 2 : 1; /* never 0 */
+        new->turn = k->turns;
     }
     k->slots[new->slot] = new;
     new->seq = ++k->seq;

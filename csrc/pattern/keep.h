@@ -5,7 +5,7 @@
  * message is the oldest goes first.
  *
  * Each topic has a number, its slot, below the most topics there were at once. The number of one
- * that went may be another's later.
+ * that went may be another's later, with another turn.
  */
 #ifndef PATTERN_KEEP_H
 #define PATTERN_KEEP_H
@@ -21,6 +21,7 @@ struct kept {
     struct list node; /* keep.order */
     uint64_t seq;     /* of its publication: larger is later */
     uint32_t slot;
+    uint32_t turn; /* of the topic at that slot: another one for each topic that gets a slot */
     uint32_t len;
     uint64_t bytes; /* of all parts */
     struct msg v[]; /* the parts; none is borrowed */
@@ -34,6 +35,7 @@ struct keep {
     struct kept **slots; /* NULL: not in use */
     uint32_t *spare;     /* the slots that are not in use */
     uint32_t slot_count, spare_count, cap;
+    uint32_t turns; /* given out */
     uint64_t bytes;
     uint64_t seq;
     uint64_t dropped; /* topics that were pushed out by a limit */

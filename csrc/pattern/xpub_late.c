@@ -14,54 +14,77 @@
 
 /* ---- a line ---- */
 
-static bool line_has(const struct line *l, uint32_t slot)
+static bool line_has(const struct line *l, const struct kept *k)
 {
-    return slot / 64 < l->words && (l->bits[slot / 64] >> (slot % 64) & 1);
+    return k->slot < l->slots && l->turns[k->slot] == k->turn;
 }
 
-/* Room for n more slots, all below `below`. 0 or -ENOMEM. */
-static int line_reserve(struct line *l, uint32_t n, uint32_t below)
+/* What is kept of the topic that has the place; NULL: the topic is gone. */
+static struct kept *kept_of(const struct keep *keep, struct place at)
 {
-    uint32_t words = below / 64 + 1;
-    if (words > l->words) {
-        uint64_t *bits = mem_realloc(l->bits, words * sizeof(*bits));
-        if (!bits)
+    struct kept *k = keep_at(keep, at.slot);
+    return k && k->turn == at.turn ? k : NULL;
+}
+
+/* Topics that are gone leave the line. */
+static void line_close_up(struct line *l, const struct keep *keep)
+{
+    uint32_t len = 0, mask = l->cap - 1;
+    for (uint32_t i = 0; i < l->len; i++) {
+        struct place at = l->places[(l->head + i) & mask];
+        if (kept_of(keep, at))
+            l->places[(l->head + len++) & mask] = at;
+    }
+    l->len = len;
+}
+
+/* Room for n more topics. 0 or -ENOMEM. */
+static int line_reserve(struct line *l, uint32_t n, const struct keep *keep)
+{
+    uint32_t count = keep->slot_count;
+    if (count > l->slots) {
+        uint32_t *turns = mem_realloc(l->turns, count * sizeof(*turns));
+        if (!turns)
             return -ENOMEM;
-        memset(bits + l->words, 0, (words - l->words) * sizeof(*bits));
-        l->bits = bits;
-        l->words = words;
+        memset(turns + l->slots, 0, (count - l->slots) * sizeof(*turns));
+        l->turns = turns;
+        l->slots = count;
     }
     if (l->cap - l->len >= n)
         return 0;
-    uint64_t cap = l->cap ? l->cap : 16;
+    line_close_up(l, keep);
+    if (l->cap - l->len >= n && l->cap - l->len >= l->cap / 4) /* else it is soon full again */
+        return 0;
+    uint64_t cap = l->cap ? (uint64_t)l->cap * 2 : 16;
     while (cap - l->len < n)
         cap *= 2;
     if (cap > UINT32_MAX)
         return -ENOMEM;
-    uint32_t *slots = mem_alloc(cap * sizeof(*slots));
-    if (!slots)
+    struct place *places = mem_alloc(cap * sizeof(*places));
+    if (!places)
         return -ENOMEM;
     for (uint32_t i = 0; i < l->len; i++)
-        slots[i] = l->slots[(l->head + i) & (l->cap - 1)];
-    mem_free(l->slots);
-    l->slots = slots;
+        places[i] = l->places[(l->head + i) & (l->cap - 1)];
+    mem_free(l->places);
+    l->places = places;
     l->head = 0;
     l->cap = (uint32_t)cap;
     return 0;
 }
 
-static void line_add(struct line *l, uint32_t slot)
+static void line_add(struct line *l, const struct kept *k)
 {
-    if (line_has(l, slot))
+    if (line_has(l, k))
         return;
-    l->bits[slot / 64] |= UINT64_C(1) << (slot % 64);
-    l->slots[(l->head + l->len++) & (l->cap - 1)] = slot;
+    l->turns[k->slot] = k->turn;
+    l->places[(l->head + l->len++) & (l->cap - 1)] = (struct place){k->slot, k->turn};
 }
 
 static void line_pop(struct line *l)
 {
-    uint32_t slot = l->slots[l->head];
-    l->bits[slot / 64] &= ~(UINT64_C(1) << (slot % 64));
+    struct place at = l->places[l->head];
+    if (l->turns[at.slot] == at.turn)
+        l->turns[at.slot] = 0;
     l->head = (l->head + 1) & (l->cap - 1);
     l->len--;
 }
@@ -69,8 +92,8 @@ static void line_pop(struct line *l)
 void xpub_late_forget(struct xpub_pipe *xp)
 {
     list_remove(&xp->late_node);
-    mem_free(xp->line.slots);
-    mem_free(xp->line.bits);
+    mem_free(xp->line.places);
+    mem_free(xp->line.turns);
     xp->line = (struct line){0};
 }
 
@@ -151,11 +174,11 @@ int xpub_late_join(struct pipe_set *s, struct xpub_pipe *xp, const void *prefix,
     struct search f = {.me = me, .xp = xp, .check = xp->topics.count > 0};
     int rc = trie_each_under(&me->keep.topics, prefix, len, visit_topic, &f);
     if (rc == 0 && f.len)
-        rc = line_reserve(&xp->line, f.len, me->keep.slot_count);
+        rc = line_reserve(&xp->line, f.len, &me->keep);
     if (rc == 0 && f.len) {
         qsort(f.v, f.len, sizeof(*f.v), by_seq);
         for (uint32_t i = 0; i < f.len; i++)
-            line_add(&xp->line, f.v[i].slot);
+            line_add(&xp->line, keep_at(&me->keep, f.v[i].slot));
         if (!list_linked(&xp->late_node))
             list_push_back(&me->late, &xp->late_node);
     }
@@ -171,7 +194,7 @@ void xpub_late_give(struct pipe_set *s, struct xpub_pipe *xp)
     struct line *l = &xp->line;
     bool hastened = false;
     while (l->len) {
-        struct kept *k = keep_at(&me->keep, l->slots[l->head]);
+        struct kept *k = kept_of(&me->keep, l->places[l->head]);
         bool newest_only = xp->pipe->conflate && l->len > 1;
         if (k && !newest_only &&
             is_subscribed(me, xp, msg_data(&k->v[0]), msg_size(&k->v[0]), false) !=
@@ -227,12 +250,12 @@ static void leave_to_line(struct pipe_set *s, struct pipe *p, uint32_t slot)
 {
     struct xpub *me = s->state;
     struct xpub_pipe *xp = p->state;
-    if (slot == KEEP_NO_SLOT || line_has(&xp->line, slot) ||
-        line_reserve(&xp->line, 1, me->keep.slot_count)) {
+    struct kept *k = keep_at(&me->keep, slot); /* KEEP_NO_SLOT is none */
+    if (!k || line_has(&xp->line, k) || line_reserve(&xp->line, 1, &me->keep)) {
         pipe_count_drops(p, 1);
         return;
     }
-    line_add(&xp->line, slot);
+    line_add(&xp->line, k);
     if (!list_linked(&xp->late_node)) {
         list_push_back(&me->late, &xp->late_node);
         xpub_late_give(s, xp); /* so that it is told of room */

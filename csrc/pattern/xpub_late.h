@@ -7,7 +7,9 @@
  * it is not written, but kept, and its topic joins the line, unless it is in the line already. Then
  * the newer message takes the place of the older one, which counts as dropped. A pipe that has no
  * room for a message falls behind, too. So a slow subscriber misses messages, but no topic's last
- * one. A line is the numbers of topics, each once: it is never longer than there are topics.
+ * one. A line is the numbers of topics, each once. The place of a topic that is kept no more is
+ * left out when its turn comes, or when the line is full: it never is much longer than there are
+ * topics.
  *
  * What is in the line for a topic that the peer is subscribed to no more is left out when its turn
  * comes. With INVERT_MATCHING what a peer is not subscribed to counts: a peer that connects is

@@ -60,12 +60,16 @@ struct xpub {
     uint64_t given;   /* kept messages that were written to pipes */
 };
 
-/* Topics whose last messages a pipe is still to be given: their slots, each once, and by bit. */
+struct place {
+    uint32_t slot, turn; /* of a topic, see keep.h */
+};
+
+/* Topics whose last messages a pipe is still to be given, each once. */
 struct line {
-    uint32_t *slots; /* a ring */
+    struct place *places; /* a ring */
     uint32_t head, len, cap;
-    uint32_t words; /* of bits */
-    uint64_t *bits;
+    uint32_t slots;
+    uint32_t *turns; /* by slot: of the topic that has a place; 0: none */
 };
 
 struct xpub_pipe {

@@ -124,6 +124,21 @@ def test_a_full_subscriber_gets_the_last_message_of_each_topic_in_the_end(make, 
     assert nothing_arrives(sub)
 
 
+def test_topics_that_push_others_out_stay_in_the_order_of_publication(make, endpoint):
+    pub = make(zmq.PUB, pub_keep_last=20, sndhwm=2, sndbuf=5000)
+    sub = subscriber(make, b"", rcvhwm=2, rcvbuf=5000)
+    endpoint.connect(sub, endpoint.bind(pub))
+    pub.wait_for_subscribers(timeout=8000)
+    for number in range(3000):  # each is a topic, and takes the place of an older one
+        pub.send_multipart([b"%04d" % number, bytes(500)])
+    got = []
+    while not got or got[-1] < 2999:
+        got.append(int(recv_multipart(sub)[0]))
+    assert got == sorted(got) and got[-20:] == list(range(2980, 3000))
+    assert len(got) < 3000, "the subscriber was never full"
+    assert nothing_arrives(sub)
+
+
 def test_limits_by_topics_and_by_bytes(make, endpoint):
     pub = make(zmq.PUB, pub_keep_last=3, pub_keep_last_bytes=100)
     address = endpoint.bind(pub)

@@ -142,7 +142,29 @@ TEST(a_slow_subscriber_is_given_all_as_it_has_room_and_the_newest_of_each)
     CHECK_EQ(s->drops, 1); /* t7|old */
     CHECK_EQ(stats_of(s).kept_given, 1 + 10 + 1);
     struct xpub_pipe *xp = f->pipe->state;
-    CHECK(!xp->line.slots && !xp->line.bits);
+    CHECK(!xp->line.places && !xp->line.turns);
+    fake_end(s);
+}
+
+TEST(a_line_does_not_grow_with_topics_that_are_gone)
+{
+    struct pipe_set *s = keeper(10);
+    s->opt.sndhwm = 1;
+    struct fake *f = fake_peer(s);
+    subscribes(f, "");
+    char text[24];
+    for (int i = 0; i < 10000; i++) {
+        snprintf(text, sizeof(text), "%d|new", i);
+        CHECK_EQ(user_sends(s, text), 0);
+    }
+    const struct xpub_pipe *xp = f->pipe->state;
+    CHECK(xp->line.cap <= 64);
+    CHECK_STR(peer_hears(f), "0|new");
+    for (int i = 9990; i < 10000; i++) {
+        snprintf(text, sizeof(text), "%d|new", i);
+        CHECK_STR(peer_hears(f), text);
+    }
+    CHECK_STR(peer_hears(f), "(none)");
     fake_end(s);
 }
 
@@ -210,7 +232,7 @@ TEST(bytes_are_limited_too_and_what_exceeds_the_limit_alone_leaves_nothing_of_it
     fake_end(s);
 }
 
-TEST(a_slot_that_another_topic_has_by_now_gives_that_or_nothing)
+TEST(a_topic_does_not_come_at_the_place_of_one_whose_slot_it_has)
 {
     struct pipe_set *s = keeper(2);
     s->opt.sndhwm = 1;
@@ -226,8 +248,8 @@ TEST(a_slot_that_another_topic_has_by_now_gives_that_or_nothing)
     CHECK_EQ(user_sends(s, "b|1"), 0); /* instead of a */
     CHECK_EQ(user_sends(s, "c|1"), 0); /* instead of x, at the slot of a */
     CHECK_STR(peer_hears(f), "x|1");
-    CHECK_STR(peer_hears(f), "c|1");
     CHECK_STR(peer_hears(f), "b|1");
+    CHECK_STR(peer_hears(f), "c|1");
     CHECK_STR(peer_hears(f), "(none)");
     CHECK_STR(peer_hears(g), "x|2");
     CHECK_STR(peer_hears(g), "(none)");
