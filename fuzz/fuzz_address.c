@@ -35,10 +35,12 @@ static void parse(const char *scheme, const char *text, bool bind, bool ipv6)
         CHECK(memchr(a->host, 0, sizeof(a->host)));
         CHECK(memchr(a->src_host, 0, sizeof(a->src_host)));
         CHECK(a->count >= 0 && a->count <= ADDRESS_MAX_CANDIDATES);
-        CHECK(!a->has_src || !bind);
+        CHECK(!a->has_src || !bind || tr->open); /* datagrams: the interface */
         for (int i = 0; i < a->count; i++) {
             CHECK(a->at[i].len > 0 && a->at[i].len <= sizeof(a->at[i].ss));
             char name[256];
+            if (!tr->peer_name)
+                continue;
             tr->peer_name(&a->at[i], name, sizeof(name));
             CHECK(memchr(name, 0, sizeof(name)));
         }
@@ -47,12 +49,23 @@ static void parse(const char *scheme, const char *text, bool bind, bool ipv6)
     free(a);
 }
 
+/* A type that the transport carries. */
+static int type_for(const char *text, bool bind)
+{
+    if (strncmp(text, "udp:", 4) == 0)
+        return bind ? FMQ_DISH : FMQ_RADIO;
+    if (strncmp(text, "pgm:", 4) == 0 || strncmp(text, "epgm:", 5) == 0)
+        return FMQ_SUB;
+    return FMQ_PULL;
+}
+
 /* Without engine threads only inproc can be reached; the rest ends after the text was split. */
 static void use(const char *text, bool bind)
 {
     fmq_ctx *ctx;
     fmq_socket *s;
-    if (fmq_ctx_new(&ctx) || fmq_ctx_set(ctx, 1, 0) || fmq_socket_new(ctx, FMQ_PULL, &s))
+    if (fmq_ctx_new(&ctx) || fmq_ctx_set(ctx, 1, 0) ||
+        fmq_socket_new(ctx, type_for(text, bind), &s))
         abort();
     int rc = bind ? fmq_bind(s, text) : fmq_connect(s, text);
     if (rc == 0) {
@@ -87,7 +100,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (flags & 4)
         use(text, flags & 1);
     else
-        parse(flags & 8 ? "ipc" : "tcp", text, flags & 1, flags & 2);
+        parse(flags & 8    ? "ipc"
+              : flags & 16 ? "udp"
+              : flags & 32 ? "epgm"
+                           : "tcp",
+              text, flags & 1, flags & 2);
     free(text);
     CHECK_EQ(mem_live(), live);
     return 0;
