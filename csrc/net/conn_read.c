@@ -224,7 +224,7 @@ static void received(struct conn *c, ssize_t n)
     /* Paused, it sees the end again when reading goes on. */
     if (n <= 0 && n != -EAGAIN && !conn_is_over(c) && !conn_is_paused(c))
         conn_end(c, CONN_END_LOST, n == 0 ? 0 : (int)-n);
-    else
+    else if (c->stream)
         conn_listen(c);
 }
 
@@ -256,7 +256,7 @@ bool conn_arm(struct quiet *q)
 {
     struct conn *c = LIST_ENTRY(q, struct conn, quiet);
     /* Paused, it is armed when it is read on. */
-    return conn_is_over(c) || conn_is_paused(c) || stream_arm(c->stream);
+    return conn_is_over(c) || conn_is_paused(c) || (!c->reading && stream_arm(c->stream));
 }
 
 /* What the stream holds and its descriptor does not show. */
@@ -312,6 +312,9 @@ bool conn_spin(struct conn *c, uint64_t until)
     c->reading = true;
     mutex_unlock(&s->pipes.reactor.lock);
     ssize_t n;
+    /* Whoever watches the poller is to see nothing of what is read here. */
+    if (stream && !stream_silent(stream))
+        stream_ready(stream);
     for (unsigned i = 0;; i++) {
         n = stream_read(stream, c->io.fd, buf, len);
         if (n != -EAGAIN || !until)

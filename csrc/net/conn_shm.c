@@ -312,20 +312,18 @@ int conn_shm_prepare(struct conn *c)
     return rc;
 }
 
-size_t conn_shm_cut(struct conn *c, struct iovec *iov, int *count)
+void conn_shm_cut(struct conn *c, struct iovec *iov, int *count)
 {
     /* The rest of the frame that was begun, or what is in front of the pipe's frames. */
-    size_t left = c->shm.switch_put ? c->peer.tx.offered : conn_out(c)->cur_left, total = 0;
+    size_t left = c->shm.switch_put ? c->peer.tx.offered : conn_out(c)->cur_left;
     int n = 0;
     while (n < *count && left) {
         if (iov[n].iov_len > left)
             iov[n].iov_len = left;
         left -= iov[n].iov_len;
-        total += iov[n].iov_len;
         n++;
     }
     *count = n;
-    return total;
 }
 
 void conn_shm_wrote(struct conn *c)
@@ -342,8 +340,10 @@ void conn_shm_end(struct conn *c)
 {
     withdraw(c);
     uncount(c);
-    if (c->shm.bytes)
+    if (c->shm.bytes) {
+        shm_stream_leave(c->stream);
         atomic_fetch_sub(&c->set->meeting->bytes, (long long)c->shm.bytes);
+    }
     c->shm.bytes = 0;
     c->shm.switch_due = false;
 }

@@ -35,7 +35,7 @@ bool conn_shm_switched(struct conn *c, const uint8_t *data, size_t len);
 /* Before a write, while SWITCH is due: 0 or -ENOMEM. Then the write is cut to the bytes that go out
  * before the switch, and after it conn_shm_wrote is told. */
 int conn_shm_prepare(struct conn *c);
-size_t conn_shm_cut(struct conn *c, struct iovec *iov, int *count);
+void conn_shm_cut(struct conn *c, struct iovec *iov, int *count);
 void conn_shm_wrote(struct conn *c);
 /* The connection has ended. */
 void conn_shm_end(struct conn *c);

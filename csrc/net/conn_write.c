@@ -36,7 +36,7 @@ void conn_write(struct conn *c)
     for (;;) {
         struct iovec iov[IOV_MAX_PIECES];
         struct stream *stream = c->stream;
-        if (c->shm.switch_due && conn_shm_prepare(c)) {
+        if (__builtin_expect(c->shm.switch_due, false) && conn_shm_prepare(c)) {
             conn_back_off(c);
             break;
         }
@@ -47,9 +47,10 @@ void conn_write(struct conn *c)
             break;
         }
         size_t total = 0;
-        if (c->shm.switch_due)
-            total = conn_shm_cut(c, iov, &n);
-        for (int i = 0; i < n && !c->shm.switch_due; i++)
+        bool switching = __builtin_expect(c->shm.switch_due, false);
+        if (switching)
+            conn_shm_cut(c, iov, &n);
+        for (int i = 0; i < n; i++)
             total += iov[i].iov_len;
         c->link.writing = true;
         c->link.inflight = total > c->peer.tx.offered ? total - c->peer.tx.offered : 0;
@@ -92,9 +93,9 @@ void conn_write(struct conn *c)
             conn_update_lone(s);
             conn_watch(c);
         }
-        if (c->shm.switch_due && c->stream == stream)
+        if (switching && c->stream == stream)
             conn_shm_wrote(c);
-        if (!c->shm.switch_due && !peer_wants_write(&c->peer, conn_out(c)))
+        if (!peer_wants_write(&c->peer, conn_out(c)) && !c->shm.switch_due)
             break;
     }
     s->pipes.reactor.last_write = clock_now();

@@ -92,6 +92,11 @@ bool ring_reader_arm(struct ring_reader *r)
     return true;
 }
 
+void ring_reader_leave(struct ring_reader *r)
+{
+    atomic_store(&r->shared->reader_left, 1);
+}
+
 /* ---- the writer ---- */
 
 /* Looks how far the reader is. The room there is, or -EPROTO. */
@@ -134,6 +139,8 @@ ssize_t ring_write(struct ring_writer *w, const struct iovec *iov, int count, bo
     size_t done = 0, hidden = 0;
     ssize_t room = 1;
     *bell = false;
+    if (atomic_load_explicit(&w->shared->reader_left, memory_order_relaxed))
+        return -EPIPE;
     for (int i = 0; i < count && room > 0; i++) {
         const uint8_t *from = iov[i].iov_base;
         size_t left = iov[i].iov_len;

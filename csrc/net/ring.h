@@ -29,6 +29,7 @@ struct ring_shared {
     _Alignas(RING_LINE) _Atomic uint64_t written; /* by the writer */
     _Alignas(RING_LINE) _Atomic uint64_t read;    /* by the reader */
     _Alignas(RING_LINE) _Atomic uint32_t reader_sleeps;
+    _Atomic uint32_t reader_left; /* it will read no more */
     _Alignas(RING_LINE) _Atomic uint32_t writer_sleeps;
 };
 
@@ -67,12 +68,14 @@ int ring_readable(const struct ring_reader *r);
 bool ring_reader_arm(struct ring_reader *r);
 /* The bell was heard: it is off until the reader is armed again. */
 void ring_reader_disarm(struct ring_reader *r);
+/* The reader reads no more: ring_write answers -EPIPE from now on. */
+void ring_reader_leave(struct ring_reader *r);
 
 /* ---- the writer ---- */
 
-/* Puts as much as there is room for. How many bytes, -EAGAIN for none, or -EPROTO: the reader's
- * place is impossible. After fewer than all the reader rings once half of the ring is free. *bell:
- * the reader sleeps and is to be woken. */
+/* Puts as much as there is room for. How many bytes, -EAGAIN for none, -EPIPE when the reader has
+ * left, or -EPROTO: its place is impossible. After fewer than all the reader rings once half of the
+ * ring is free. *bell: the reader sleeps and is to be woken. */
 ssize_t ring_write(struct ring_writer *w, const struct iovec *iov, int count, bool *bell);
 /* Whether ring_write would not answer -EAGAIN. */
 bool ring_writable(struct ring_writer *w);

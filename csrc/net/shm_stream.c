@@ -238,6 +238,11 @@ void shm_stream_switch_in(struct stream *st)
     atomic_store_explicit(&of(st)->is_in, true, memory_order_relaxed);
 }
 
+void shm_stream_leave(struct stream *st)
+{
+    ring_reader_leave(&of(st)->in);
+}
+
 bool shm_stream_is_out(const struct stream *st)
 {
     return is_out(of_const(st));

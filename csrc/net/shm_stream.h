@@ -40,6 +40,8 @@ struct stream *shm_stream_new(int fd, struct shm_region *m, bool maker);
 void shm_stream_switch_out(struct stream *st);
 /* What is read from now on comes from the ring. No thread reads. */
 void shm_stream_switch_in(struct stream *st);
+/* This side reads no more, and the other one is to know. */
+void shm_stream_leave(struct stream *st);
 /* Whether it is switched. */
 bool shm_stream_is_out(const struct stream *st);
 bool shm_stream_is_in(const struct stream *st);

@@ -40,7 +40,7 @@ struct stream_ops {
     /* What was not written because there was no room could be written now. Asked after a write. */
     bool (*has_room)(struct stream *st);
     /* The descriptor does not become ready when something comes: until `arm` has answered true.
-     * False from `arm`: something has come. On the thread that polls, or while none does. */
+     * False from `arm`: something has come. While no thread reads. */
     bool (*silent)(const struct stream *st);
     bool (*arm)(struct stream *st);
     /* Nothing more will be written. */

@@ -47,8 +47,11 @@ void quiet_settle(struct reactor *r)
 {
     if (list_empty(&r->quiet) || r->finished)
         return;
-    if (r->polling) {
-        r->quiet_left = true;
+    if (r->polling) { /* that thread may sleep, and what it did not know of is not armed */
+        if (!quiet_arm(r)) {
+            r->quiet_left = true;
+            reactor_wake(r);
+        }
         return;
     }
     if (atomic_load_explicit(&r->watchers, memory_order_relaxed)) {

@@ -16,13 +16,14 @@
 
 struct reactor;
 
-/* Embedded in what reads. All with the reactor's lock held, on the thread that polls, or while none
- * does. */
+/* Embedded in what reads. All with the reactor's lock held. */
 struct quiet {
     struct list node; /* reactor->quiet, while it is not armed */
-    /* Reads, if there is something. True: there was. May release the lock meanwhile. */
+    /* Reads, if there is something. True: there was. May release the lock meanwhile. On the thread
+     * that polls. */
     bool (*look)(struct quiet *q);
-    /* From now on the poller shows what comes. False: there is something already. */
+    /* From now on the poller shows what comes. False: there is something already, or a thread is
+     * reading. */
     bool (*arm)(struct quiet *q);
 };
 

@@ -207,6 +207,40 @@ def test_after_a_loss_the_next_connection_moves_again(make, tmp_path):
     assert recv_multipart(second)[1] == b"hello"
 
 
+def test_a_message_for_a_peer_that_has_closed_waits_for_the_next(make, tmp_path):
+    address = f"ipc://{tmp_path}/closed"
+    dealer = make(zmq.DEALER, reconnect_ivl=10)
+    first, second = make(zmq.ROUTER), make(zmq.ROUTER)
+    first.bind(address)
+    dealer.connect(address)
+    in_memory(dealer, first)
+    first.close()
+    dealer.send(b"for the next")
+    eventually("the path", lambda: _binds(second, address))
+    assert recv_multipart(second)[1] == b"for the next"
+
+
+def test_a_thread_that_sleeps_in_a_send_hears_what_comes(make, address):
+    a, b = joined(make, address, zmq.DEALER, zmq.DEALER, hwm=1)
+    in_memory(a, b)
+    a.sndtimeo = 20_000
+
+    def fill() -> None:
+        with contextlib.suppress(zmq.ZMQError):
+            while True:
+                a.send(b"x" * 50_000)
+
+    thread = threading.Thread(target=fill)
+    thread.start()
+    eventually("a full socket", lambda: not a.poll(0, zmq.POLLOUT))
+    for n in range(50):
+        b.send(b"%d" % n)
+        assert recv(a) == b"%d" % n
+    a.close()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
 def _binds(sock: Any, address: str) -> bool:
     try:
         sock.bind(address)

@@ -212,6 +212,19 @@ TEST(a_place_that_cannot_be_is_an_error_and_nothing_is_touched)
     }
 }
 
+TEST(nothing_is_written_for_a_reader_that_has_left)
+{
+    struct both b;
+    uint8_t byte = 1;
+    bool bell;
+    if (!both_new(&b))
+        return;
+    CHECK_EQ(put(&b.w, &byte, 1, &bell), 1);
+    ring_reader_leave(&b.r);
+    CHECK_EQ(put(&b.w, &byte, 1, &bell), -EPIPE);
+    ring_mem_free(&b.m);
+}
+
 TEST(a_reader_that_goes_back_is_an_error)
 {
     struct both b;
