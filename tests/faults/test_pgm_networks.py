@@ -274,6 +274,26 @@ def test_a_host_that_hears_nothing_for_a_while_goes_on(group):
     assert results == [{"got": 4000, "missed": 0, "lost": 0}] * 2
 
 
+def test_publishers_of_one_host_share_a_port_and_repair_each_their_own(group):
+    """What is sent to the host's port reaches the last of them that bound it."""
+    net = group(2)
+    chosen = SUBSCRIBER.replace(
+        'sub.setsockopt(zmq.SUBSCRIBE, b"")',
+        "[sub.setsockopt(zmq.SUBSCRIBE, t) for t in (b'hello', *(b'%d' % n for n in range(10)))]",
+    )
+    sub = net.at(host(2), chosen, of(2), 1000, 20000, int(zmq.SUB), 5000)
+    assert sub.says("readiness") == "ready"
+    pub = net.at(host(1), PUBLISHER, of(1), 1000, 20000, int(zmq.PUB), 5000)
+    assert pub.says("readiness") == "ready"
+    assert sub.says("first message", LONG_MS) == "joined"
+    noise = PUBLISHER.replace('b"hello"', 'b"noise"')
+    other = net.at(host(1), noise, of(1), 0, 20000, int(zmq.PUB), 5000)
+    assert other.says("readiness") == "ready"
+    net.set(loss=0.05)
+    pub.hears("go")
+    assert sub.says("result", LONG_MS) == {"got": 1000, "missed": 0, "lost": 0}
+
+
 def test_multicast_loop_off_keeps_it_from_this_host(group):
     net = group(2)
     quiet = PUBLISHER.replace("pub.connect", "pub.setsockopt(zmq.MULTICAST_LOOP, 0)\npub.connect")
