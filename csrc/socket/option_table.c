@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/secret.h"
+#include "pipe/option_ids.h"
 #include "pipe/option_values.h"
 
 #define KIND_INT FMQ_OPT_INT
@@ -76,21 +77,38 @@ int64_t option_load(const struct option_values *o, const struct option_row *r)
     return *(const int64_t *)((const char *)o + r->offset);
 }
 
+/* Options whose defaults the environment may give. What is no such value is ignored. */
+static const struct {
+    int id;
+    const char *name;
+} from_environment[] = {
+    {OPT_SPIN_US, "FASTMQ_SPIN_US"},
+    {OPT_SHM, "FASTMQ_SHM"},
+};
+
+/* Nothing but a few decimal digits. */
+static bool read_number(const char *text, int *value)
+{
+    size_t len = strlen(text);
+    if (len == 0 || len > 9 || strspn(text, "0123456789") != len)
+        return false;
+    *value = atoi(text);
+    return true;
+}
+
 void options_init(struct option_values *o)
 {
     memset(o, 0, sizeof(*o));
     for (size_t i = 0; i < ROW_COUNT; i++)
         if (option_is_stored(&rows[i]))
             option_store(o, &rows[i], rows[i].fallback);
-    const char *spin = getenv("FASTMQ_SPIN_US");
-    if (spin && spin[0]) {
-        int value = atoi(spin);
-        if (value >= 0 && value <= 1000000)
-            o->spin_us = value;
+    for (size_t i = 0; i < sizeof(from_environment) / sizeof(from_environment[0]); i++) {
+        const struct option_row *r = option_find(from_environment[i].id);
+        const char *text = getenv(from_environment[i].name);
+        int value;
+        if (text && read_number(text, &value) && value >= r->info.min && value <= r->info.max)
+            option_store(o, r, value);
     }
-    const char *shm = getenv("FASTMQ_SHM");
-    if (shm && (strcmp(shm, "0") == 0 || strcmp(shm, "1") == 0))
-        o->shm = shm[0] == '1';
 }
 
 void options_fini(struct option_values *o)

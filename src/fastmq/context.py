@@ -39,6 +39,7 @@ _BLOCKY = 70
 
 _contexts: WeakSet[Context[Any]] = WeakSet()
 _exiting = False
+_EXIT_LINGER_MS = 1000.0
 
 
 class Context(_core.Context, Generic[_SocketT]):
@@ -459,16 +460,25 @@ def _still_sending(waited_ms: float) -> bool:
     )
 
 
+def _exit_linger() -> float:
+    """FASTMQ_EXIT_LINGER in ms; what is no number from 0 upwards counts as not set."""
+    try:
+        limit = float(os.environ.get("FASTMQ_EXIT_LINGER", ""))
+    except ValueError:
+        limit = -1
+    return limit if limit >= 0 else _EXIT_LINGER_MS
+
+
 def _at_exit() -> None:
     """Gives queued messages a moment to go out, then lets the process end whatever is left.
 
     Sockets are not closed: threads that still use them must not see errors now. It waits for as
-    long as LINGER says, but at most FASTMQ_EXIT_LINGER ms, 1000 unless set.
+    long as LINGER says, but at most FASTMQ_EXIT_LINGER ms.
     """
     global _exiting
     _exiting = True
     try:
-        limit = float(os.environ.get("FASTMQ_EXIT_LINGER", "1000")) / 1000
+        limit = _exit_linger() / 1000
         start = time.monotonic()
         while (waited := time.monotonic() - start) < limit and _still_sending(waited * 1000):
             time.sleep(0.002)

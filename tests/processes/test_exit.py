@@ -103,6 +103,24 @@ def test_a_global_context_does_not_hold_up_the_end_of_the_interpreter(context, c
         assert done.stderr.count("Warning") == 1 and expected in done.stderr
 
 
+@fastmq_only("pyzmq does not know the variable")
+@pytest.mark.parametrize("value", ["abc", "", "-1", "nan", "1 s"])
+def test_a_limit_that_is_no_number_of_ms_counts_as_not_set(monkeypatch, value):
+    """Messages still have their second to go out, and what is lost is still told."""
+    monkeypatch.setenv("FASTMQ_EXIT_LINGER", value)
+    address = f"tcp://127.0.0.1:{free_port()}"
+    code = """
+import sys
+push = zmq.Context.instance().socket(zmq.PUSH)
+push.connect(sys.argv[1])
+push.send(b"x")
+"""
+    start = time.monotonic()
+    done = run_python(code, address)
+    assert time.monotonic() - start >= 1
+    assert f"1 message of a PUSH socket at {address}" in done.stderr
+
+
 @fastmq_only("pyzmq warns of nothing at exit")
 class TestOneWarningAtExit:
     def test_names_all_sockets(self):

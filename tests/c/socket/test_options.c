@@ -285,8 +285,11 @@ TEST(the_environment_gives_the_default_of_spinning)
     static const struct {
         const char *text;
         int value;
-    } cases[] = {{"0", 0}, {"7", 7},  {"1000000", 1000000}, {"1000001", 50}, {"-1", 50},
-                 {"", 50}, {NULL, 50}};
+    } cases[] = {{"0", 0},   {"7", 7},     {"1000000", 1000000}, {"1000001", 50},
+                 {"-1", 50}, {"", 50},     {"abc", 50},          {"7us", 50},
+                 {" 7", 50}, {"0x10", 50}, {"1e3", 50},          {"+7", 50},
+                 {"007", 7}, {"7.5", 50},  {"4294967303", 50},   {"18446744073709551623", 50},
+                 {NULL, 50}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct option_values o;
         if (cases[i].text)
@@ -299,6 +302,30 @@ TEST(the_environment_gives_the_default_of_spinning)
     }
     if (kept)
         setenv("FASTMQ_SPIN_US", kept, 1);
+    free(kept);
+}
+
+TEST(the_environment_gives_the_default_of_shared_memory_as_0_or_1)
+{
+    const char *before = getenv("FASTMQ_SHM");
+    char *kept = before ? strdup(before) : NULL;
+    static const struct {
+        const char *text;
+        int value;
+    } cases[] = {{"1", 1},  {"0", 0},  {"2", 0}, {"yes", 0},
+                 {"1 ", 0}, {"-1", 0}, {"", 0},  {NULL, 0}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct option_values o;
+        if (cases[i].text)
+            setenv("FASTMQ_SHM", cases[i].text, 1);
+        else
+            unsetenv("FASTMQ_SHM");
+        options_init(&o);
+        CHECK_EQ(o.shm, cases[i].value);
+        options_fini(&o);
+    }
+    if (kept)
+        setenv("FASTMQ_SHM", kept, 1);
     free(kept);
 }
 
