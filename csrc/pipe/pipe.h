@@ -20,6 +20,7 @@
 #include "base/list.h"
 #include "msg/meta.h"
 #include "msg/msg.h"
+#include "msg/msgring.h"
 #include "pipe/link_ops.h"
 #include "pipe/pipe_set.h"
 #include "wire/outq.h"

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "msg/msg.h"
+#include "msg/msgring.h"
 #include "net/conn_set.h"
 #include "os/thread.h"
 #include "pipe/budget.h"

@@ -74,8 +74,8 @@ static int find_server(const struct net_addr *addr)
     return rc >= 0 || rc == -EAGAIN || rc == -EPERM || rc == -EACCES ? -EADDRINUSE : 0;
 }
 
-/* Whether what lies at the path may go: 0, or -EADDRINUSE with a detail. An empty file is what
- * mkstemp leaves where a name was chosen that way. */
+/* A stale path: whether what another process left there may go. 0, or -EADDRINUSE with a detail. An
+ * empty file is what mkstemp leaves where a name was chosen that way. */
 static int may_take_over(const struct address *a, bool steal)
 {
     struct stat st;

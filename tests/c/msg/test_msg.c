@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "msg/msg.h"
+#include "msg/msgring.h"
 
 static int object_refs;
 static int released;
