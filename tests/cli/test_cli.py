@@ -76,6 +76,8 @@ def test_an_endpoint_that_stands_alone_is_told_where_it_belongs():
         (("pub", "-f", "jsn"), "'jsn'", "raw, json, hex and msgpack", "json"),
         (("perf", "reqrpe"), "'reqrpe'", "pushpull and reqrep", None),
         (("perf", "latt"), "'latt'", "suite, lat and thr", "lat"),
+        (("perf", "latt", "--transport", "tcp"), "'latt'", "", "lat"),
+        (("perf", "lat", "--modules"), "--modules", "a value is missing", None),
         (("perf", "lat", "--transport", "tpc"), "'tpc'", "tcp, ipc and inproc", "tcp"),
         (("proxy", "quue"), "'quue'", "queue, forwarder and streamer", "queue"),
         (("monitor", "--event", "acepted"), "'acepted'", "protocol_violation", "accepted"),

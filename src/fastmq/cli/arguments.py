@@ -20,7 +20,9 @@ class Parser(argparse.ArgumentParser):
         argument, found, text = message.removeprefix("argument ").partition(": ")
         if message.startswith("argument ") and found:
             text = text.replace("not allowed with argument", "does not go with")
-            message = f"{argument}: {text.replace('expected one argument', 'a value is missing')}"
+            if text.startswith("expected "):  # one argument, at least one argument
+                text = "a value is missing"
+            message = f"{argument}: {text}"
         elif argument == "the following arguments are required":
             message = f"{self.missing()} is missing"
         Notes(self.prog.partition(" ")[2]).problem(message)

@@ -111,6 +111,9 @@ def parse(top: argparse.ArgumentParser, words: list[str]) -> argparse.Namespace:
     """The words as options; what the command does not take ends the program with status 2."""
     options, unknown = top.parse_known_args(words)
     if unknown:
+        cases = getattr(options, "cases", None)
+        if cases and (like := meant(cases[0], COMMANDS[options.command].below)):
+            top.error(f"{options.command}: there is no command {cases[0]!r}{like}")
         refuse(lowest(top, options), unknown[0].partition("=")[0], hasattr(options, "connect"))
     return options
 

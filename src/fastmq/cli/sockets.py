@@ -326,6 +326,7 @@ def patient(bound: dict[Any, list[str]], notes: Notes) -> Iterator[None]:
                 for socket, names in bound.items()
                 if names and not socket.stats().bytes_received
                 for name in names
+                if not name.startswith(("udp:", "pgm:", "epgm:"))  # nobody connects there
             ]
             if where:
                 notes.say(f"waiting for a peer at {' and '.join(where)}")
