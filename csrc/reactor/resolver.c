@@ -40,6 +40,7 @@ static void resolver_run(void *arg)
 
 void resolver_init(struct resolver_slot *slot)
 {
+    slot->resolver = NULL;
     mutex_init(&slot->lock);
 }
 

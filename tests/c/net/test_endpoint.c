@@ -23,6 +23,7 @@ static int candidates; /* of each address */
 static int failure;    /* what connect answers */
 static int asked[64];  /* which candidates were tried */
 static unsigned asked_count;
+static char asked_address[96]; /* of the last one */
 
 static int fake_parse(struct address *a, const char *rest, bool bind, bool ipv6, char *detail)
 {
@@ -32,6 +33,8 @@ static int fake_parse(struct address *a, const char *rest, bool bind, bool ipv6,
         strcpy(detail, "this address is wrong");
         return -EINVAL;
     }
+    snprintf(a->host, sizeof(a->host), "%s", rest);
+    a->port = 80;
     a->count = candidates;
     for (int i = 0; i < candidates; i++)
         CHECK_EQ(net_resolve("127.0.0.1", 0, false, true, &a->at[i], 1), 1);
@@ -50,8 +53,8 @@ static int fake_listen(struct endpoint *ep, struct address *a)
 static int fake_connect(struct endpoint *ep, struct address *a, int which, bool *connected)
 {
     (void)ep;
-    (void)a;
     (void)connected;
+    net_addr_text(&a->at[which], asked_address, sizeof(asked_address));
     CHECK(asked_count < 64);
     asked[asked_count++] = which;
     return failure;
@@ -309,6 +312,99 @@ TEST(a_disconnected_endpoint_is_found_by_its_name_once)
     CHECK_EQ(endpoint_end(&s, &fake, "fake://there", "there"), -ENOENT);
     mutex_unlock(&conn_set_reactor(&s)->lock);
     end(&s);
+}
+
+/* ---- by name ---- */
+
+static void begin_by_name(struct conn_set *s, struct resolver_slot *slot)
+{
+    begin(s);
+    candidates = 0;
+    resolver_init(slot);
+    s->resolver = slot;
+}
+
+static void end_by_name(struct conn_set *s, struct resolver_slot *slot)
+{
+    resolver_stop(slot);
+    mutex_lock(&conn_set_reactor(s)->lock);
+    mailbox_run(conn_set_reactor(s));
+    mutex_unlock(&conn_set_reactor(s)->lock);
+    end(s);
+    resolver_fini(slot);
+}
+
+/* Until the resolver has answered: the lock is held on return. */
+static void await_answer(struct conn_set *s)
+{
+    struct reactor *r = conn_set_reactor(s);
+    mutex_unlock(&r->lock);
+    while (!reactor_has_mail(r))
+        usleep(500);
+    mutex_lock(&r->lock);
+    mailbox_run(r);
+}
+
+TEST(a_name_is_looked_up_anew_for_each_round_of_attempts)
+{
+    struct conn_set s;
+    struct resolver_slot slot = {0};
+    begin_by_name(&s, &slot);
+    mutex_lock(&conn_set_reactor(&s)->lock);
+    CHECK_EQ(endpoint_connect(&s, &fake, "fake://localhost", "localhost"), 0);
+    struct endpoint *ep = only_endpoint(&s);
+    for (unsigned round = 1; round <= 3; round++) {
+        CHECK(ep->job); /* asked, and nothing is tried before the answer */
+        CHECK_EQ(seen(EVENT_CONNECT_RETRIED), round - 1);
+        unsigned before = asked_count;
+        await_answer(&s);
+        CHECK(!ep->job);
+        CHECK(asked_count > before);
+        CHECK_STR(asked_address, "127.0.0.1:80");
+        CHECK_EQ(seen(EVENT_CONNECT_RETRIED), round);
+        pass_time(&s);
+    }
+    mutex_unlock(&conn_set_reactor(&s)->lock);
+    end_by_name(&s, &slot);
+}
+
+/* No name server is asked about a label of more than 63 bytes. */
+#define NO_NAME "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.invalid"
+
+TEST(a_name_that_is_not_found_is_asked_for_again_after_a_wait)
+{
+    struct conn_set s;
+    struct resolver_slot slot = {0};
+    begin_by_name(&s, &slot);
+    mutex_lock(&conn_set_reactor(&s)->lock);
+    CHECK_EQ(endpoint_connect(&s, &fake, "fake://" NO_NAME, NO_NAME), 0);
+    struct endpoint *ep = only_endpoint(&s);
+    for (unsigned round = 1; round <= 2; round++) {
+        await_answer(&s);
+        CHECK_EQ(asked_count, 0);
+        CHECK(ep->error > 0);
+        CHECK_EQ(seen(EVENT_CONNECT_RETRIED), round);
+        pass_time(&s);
+        CHECK(ep->job);
+    }
+    mutex_unlock(&conn_set_reactor(&s)->lock);
+    end_by_name(&s, &slot);
+}
+
+TEST(an_answer_for_an_endpoint_that_ended_meanwhile_changes_nothing)
+{
+    struct conn_set s;
+    struct resolver_slot slot = {0};
+    begin_by_name(&s, &slot);
+    mutex_lock(&conn_set_reactor(&s)->lock);
+    CHECK_EQ(endpoint_connect(&s, &fake, "fake://localhost", "localhost"), 0);
+    CHECK_EQ(endpoint_end(&s, &fake, "fake://localhost", "localhost"), 0);
+    CHECK(list_empty(&s.endpoints));
+    await_answer(&s);
+    CHECK_EQ(asked_count, 0);
+    CHECK_EQ(seen(EVENT_CONNECT_RETRIED), 0);
+    mutex_unlock(&conn_set_reactor(&s)->lock);
+    end_by_name(&s, &slot);
 }
 
 /* ---- listeners ---- */
