@@ -16,7 +16,9 @@
 
 #define PROPERTY "X-Fastmq-Shm"
 #define VERSION 1
-#define RING_SIZE ((size_t)64 << 10)
+/* Enough that a writer of large messages does not sleep after each; the system gives pages as they
+ * are used. */
+#define RING_SIZE ((size_t)256 << 10)
 #define PROPERTY_MAX 256
 
 /* What SWITCH says. */

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.skipif(
     not IS_FASTMQ or not sys.platform.startswith("linux"), reason="shared memory of Linux"
 )
 
-RING = 64 << 10
+RING = 256 << 10
 
 
 @pytest.fixture(autouse=True)
