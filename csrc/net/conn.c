@@ -44,7 +44,8 @@ void conn_update_lone(struct conn_set *s)
 {
     struct reactor *r = conn_set_reactor(s);
     r->lone_readable = r->lone_blocked = false;
-    if (r->conn_count == 1 && !list_empty(&s->conns)) {
+    r->lone = r->conn_count == 1 && !list_empty(&s->conns); /* else a link of packets */
+    if (r->lone) {
         struct conn *c = LIST_ENTRY(s->conns.next, struct conn, in_set);
         r->lone_blocked = conn_waits_to_write(c);
         r->lone_readable =

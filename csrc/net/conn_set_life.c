@@ -93,8 +93,6 @@ void conn_set_end(struct conn_set *s)
 bool conn_set_read_lone(struct reactor *r, uint64_t until)
 {
     struct conn_set *s = conn_set_of(r);
-    if (list_empty(&s->conns)) /* what counts as one is a link of packets */
-        return false;
     struct conn *c = LIST_ENTRY(s->conns.next, struct conn, in_set);
     return !conn_waits_to_write(c) && conn_spin(c, until);
 }

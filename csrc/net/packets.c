@@ -399,7 +399,7 @@ int packets_open(struct packets *k, const struct packets_ops *ops, struct pipe *
     k->pipe = p;
     p->link = &k->link;
     r->conn_count++;
-    r->lone_readable = r->lone_blocked = false; /* a connection is no more the only one */
+    r->lone = r->lone_readable = r->lone_blocked = false; /* a connection is no more the only one */
     if (!outq_empty(&p->out))
         packets_flush_soon(k);
     return 0;

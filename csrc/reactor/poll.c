@@ -71,7 +71,7 @@ static void end_polling(struct reactor *r)
  * the next look finds nothing here, or is one at all descriptors. */
 static bool read_lone(struct reactor *r)
 {
-    if (r->conn_count != 1 || r->lone_looks >= LONE_LOOKS || !r->ops->read_lone(r, 0))
+    if (!r->lone || r->lone_looks >= LONE_LOOKS || !r->ops->read_lone(r, 0))
         return false;
     r->lone_looks++;
     return true;

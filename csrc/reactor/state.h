@@ -90,6 +90,7 @@ struct reactor {
     struct heap timers;
 
     unsigned conn_count;
+    bool lone;          /* one connection is all that has a descriptor, and read_lone is about it */
     bool lone_readable; /* there is one connection, and read_lone may read it */
     bool lone_blocked;  /* there is one, and it waits for the kernel to take more */
 

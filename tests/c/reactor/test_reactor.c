@@ -486,6 +486,7 @@ TEST(after_eight_looks_at_the_only_connection_the_poller_is_asked)
     mutex_lock(&s.r.lock);
     begin_thing(&t, &s, fd[0]);
     s.r.conn_count = 1;
+    s.r.lone = true;
     s.r.lone_readable = s.lone_has = true;
     for (unsigned i = 1; i <= 8; i++) {
         s.r.last_poll = clock_now();
