@@ -11,6 +11,8 @@ repair    with every 20th packet lost (group.py of the tests carries them): from
           due to when it was there, of those that waited for a repair; median and 99th percentile
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 import os
@@ -19,6 +21,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 GROUP = "239.9.9.9:5560"
@@ -69,12 +72,12 @@ print(json.dumps({"n": len(stamps), "seconds": stamps[-1][0] - stamps[0][0], "la
 """
 
 
-def sh(command):
+def sh(command: str) -> None:
     subprocess.run(command, shell=True, check=True)
 
 
 class Veth:
-    def __enter__(self):
+    def __enter__(self) -> Veth:
         tag = os.getpid()
         self.hosts = [f"fmq{tag}a", f"fmq{tag}b"]
         for host in self.hosts:
@@ -88,19 +91,20 @@ class Veth:
         time.sleep(0.5)
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         for host in self.hosts:
             sh(f"ip netns del {host}")
 
-    def command(self, n):
+    def command(self, n: int) -> list[str]:
         return ["ip", "netns", "exec", self.hosts[n]]
 
 
 class Lossy:
-    def __enter__(self):
+    def __enter__(self) -> Lossy:
         hub = [sys.executable, str(ROOT / "tests/faults/group.py"), "2"]
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(hub, stdin=pipe, stdout=pipe, text=True, bufsize=1)
+        assert self.process.stdin and self.process.stdout
         said = json.loads(self.process.stdout.readline())
         if "sorry" in said:
             sys.exit(f"no network namespaces: {said['sorry']}")
@@ -109,20 +113,24 @@ class Lossy:
         self.process.stdout.readline()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
+        assert self.process.stdin
         self.process.stdin.close()
         self.process.wait()
 
-    def command(self, n):
+    def command(self, n: int) -> list[str]:
         return ["nsenter", f"--net={self.paths[n]}"]
 
 
-def once(net, module, python, count, rate, pace):
+def once(
+    net: Veth | Lossy, module: str, python: str, count: int, rate: int, pace: float
+) -> dict[str, Any]:
     sub = subprocess.Popen(
         [*net.command(1), python, "-c", SUBSCRIBER, module, f"epgm://10.88.0.2;{GROUP}", str(rate)],
         stdout=subprocess.PIPE,
         text=True,
     )
+    assert sub.stdout
     sub.stdout.readline()
     pub = subprocess.Popen(
         [
@@ -134,17 +142,18 @@ def once(net, module, python, count, rate, pace):
     out = sub.communicate(timeout=120)[0]
     pub.kill()
     pub.wait()
-    return json.loads(out) if out else {"n": 0, "seconds": 1, "late": []}
+    told: dict[str, Any] = json.loads(out) if out else {"n": 0, "seconds": 1, "late": []}
+    return told
 
 
-def show(name, unit, results):
+def show(name: str, unit: str, results: dict[str, list[float]]) -> None:
     for module, values in results.items():
         low, high = min(values), max(values)
         middle = statistics.median(values)
         print(f"{name:16} {module:8} {middle:12,.1f} {unit} ({low:,.1f} .. {high:,.1f})")
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--peer", required=True, help="interpreter of a pyzmq with pgm")
     parser.add_argument("--rounds", type=int, default=7)
@@ -154,21 +163,22 @@ def main():
     load = os.getloadavg()[0]
     print(f"load before: {load:.1f} on {os.cpu_count()} processors, {options.rounds} rounds")
 
-    rates = {m: [] for m in modules}
-    with Veth() as net:
+    rates: dict[str, list[float]] = {m: [] for m in modules}
+    with Veth() as veth:
         for _ in range(options.rounds):
             for module, python in modules.items():
-                got = once(net, module, python, options.messages, 10_000_000, 0)
+                got = once(veth, module, python, options.messages, 10_000_000, 0)
                 if got["n"] != options.messages:
                     print(f"{module}: {options.messages - got['n']} messages missed")
                 rates[module].append(got["n"] / got["seconds"])
     show("rate", "msg/s", rates)
 
-    middles, tails = {m: [] for m in modules}, {m: [] for m in modules}
-    with Lossy() as net:
+    middles: dict[str, list[float]] = {m: [] for m in modules}
+    tails: dict[str, list[float]] = {m: [] for m in modules}
+    with Lossy() as lossy:
         for _ in range(options.rounds):
             for module, python in modules.items():
-                late = once(net, module, python, 2000, 100_000, 0.002)["late"]
+                late = once(lossy, module, python, 2000, 100_000, 0.002)["late"]
                 waited = sorted(x * 1000 for x in late if x > 0.004)
                 middles[module].append(statistics.median(waited))
                 tails[module].append(waited[len(waited) * 99 // 100])
