@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Longer than 600 lines: the window of a source, its queues of missing packets and what is sent
+ * about them work on one state. Apart they would call each other in a circle.
+ */
 #include "wire/pgm_recv.h"
 
 #include <errno.h>
