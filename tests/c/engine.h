@@ -16,6 +16,7 @@
 #define ENG_LINGER 17
 #define ENG_RECONNECT_IVL 18
 #define ENG_SNDBUF 11
+#define ENG_SHM 10020
 #define ENG_RCVBUF 12
 #define ENG_SNDHWM 23
 #define ENG_RCVHWM 24
