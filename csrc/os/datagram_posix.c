@@ -14,6 +14,7 @@
 #include <netinet/udp.h>
 #endif
 
+#include "os/cmsg.h"
 #include "os/sys.h"
 
 #ifdef MSG_NOSIGNAL
@@ -81,8 +82,7 @@ static void note_received(const struct msghdr *h, size_t size, struct net_datagr
 #if defined(SO_RXQ_OVFL)
     if (!h->msg_controllen) /* the usual case */
         return;
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c;
-         c = CMSG_NXTHDR((struct msghdr *)(uintptr_t)h, c)) {
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c; c = cmsg_next(h, c)) {
         if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_RXQ_OVFL)
             memcpy(lost, CMSG_DATA(c), sizeof(*lost));
 #if defined(UDP_GRO)
@@ -183,7 +183,7 @@ int net_send_segments(int fd, const struct net_addr *to, const struct iovec *iov
     h.msg_name = (void *)(uintptr_t)&to->ss; /* sendmsg does not write to it */
     h.msg_namelen = to->len;
     h.msg_iov = (struct iovec *)(uintptr_t)iov;
-    h.msg_iovlen = (size_t)count;
+    h.msg_iovlen = count;
     h.msg_control = control.bytes;
     h.msg_controllen = sizeof(control.bytes);
     struct cmsghdr *c = CMSG_FIRSTHDR(&h);

@@ -19,6 +19,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "os/cmsg.h"
 #include "os/fdset.h"
 #include "os/net.h"
 #include "os/random.h"
@@ -293,7 +294,7 @@ int shm_accept(int listen_fd)
 static int take_fds(struct msghdr *msg, int *memory)
 {
     int count = 0;
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = cmsg_next(msg, c)) {
         if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
             continue;
         size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);

@@ -49,10 +49,11 @@ class Command:
 
     def line(self, stream="stdout", what="a line"):
         """The next line that it prints; it has to come in time, without the end of the process.
-        A note that a peer is waited for is left out: it is there or not as the peer is late."""
-        while ": waiting for a peer at " in (text := self.every_line(stream, what)):
-            continue
-        return text
+        Notes that a peer is waited for are left out: they are there or not as the peer is late."""
+        while True:
+            text = self.every_line(stream, what)
+            if ": waiting for a peer at " not in text and ": nobody answers at " not in text:
+                return text
 
     def every_line(self, stream, what="a line"):
         """The next line, whatever it is."""

@@ -624,6 +624,9 @@ def test_bytes_that_are_no_frames_end_the_connection(pull, hostile):
     hostile.wire.wait_closed()
 
 
+@pytest.mark.skipif(
+    os.environ.get("FASTMQ_POLLER") == "poll", reason="on poll(2) the answer may not come"
+)
 @pytest.mark.parametrize("what", ["small", "unsealed", "readonly", "event", "file", "none", "two"])
 def test_what_is_no_memory_of_ours_is_refused(pull, hostile, what):
     given = {

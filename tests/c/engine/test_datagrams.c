@@ -455,7 +455,7 @@ TEST(a_dish_with_too_many_groups_is_cut_off)
         CHECK_EQ(fmq_set_int(radio, MAX_SUBSCRIPTIONS, 2), 0);
         struct eng_name name = eng_bind(radio, eng_transports[t]);
         for (int i = 0; i < 3; i++)
-            CHECK_EQ(fmq_join(dish, "abc" + i, 1), 0);
+            CHECK_EQ(fmq_join(dish, &"abc"[i], 1), 0);
         eng_connect(dish, &name);
         ENG_UNTIL(stats_of(radio).peers == 0 && stats_of(radio).subscriptions == 0);
         eng_close(dish);

@@ -175,11 +175,12 @@ static void send_fds(int to, size_t len, int count)
     struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
     if (count) {
         msg.msg_control = control.space;
-        msg.msg_controllen = CMSG_SPACE(sizeof(int) * (size_t)count);
+        msg.msg_controllen =
+            (__typeof__(msg.msg_controllen))CMSG_SPACE(sizeof(int) * (size_t)count);
         struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
         c->cmsg_level = SOL_SOCKET;
         c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(sizeof(int) * (size_t)count);
+        c->cmsg_len = (__typeof__(c->cmsg_len))CMSG_LEN(sizeof(int) * (size_t)count);
         for (int i = 0; i < count; i++)
             memcpy(CMSG_DATA(c) + (size_t)i * sizeof(int), &to, sizeof(int));
     }
