@@ -160,6 +160,7 @@ TEST(what_the_kernel_dropped_is_counted)
     CHECK_EQ(net_send_datagrams(out, &d, 1), 1);
     wait_for(in);
     CHECK_EQ(net_recv_datagrams(in, &got, 1, &lost), 1);
+    CHECK(came <= sent);
 #ifdef SO_RXQ_OVFL
     CHECK_EQ(came + lost, sent);
 #endif
