@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Where processes share no memory: connections stay on their sockets. */
-#ifndef __linux__
+/* Where processes share no memory: connections stay on their sockets. The simulated world is such a
+ * place on any system. */
+#if !defined(__linux__) || defined(SHM_NONE)
 
 #include "os/shm.h"
 
