@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
+import tempfile
 from typing import Any
 
+import pyomq
 from pyomq import (
     CLIENT,
     DISH,
@@ -19,7 +22,6 @@ from pyomq import (
     SCATTER,
     SERVER,
     Again,
-    Context,
 )
 
 __all__ = [
@@ -45,11 +47,27 @@ __all__ = [
 VERSION = f"pyomq {importlib.metadata.version('pyomq')}"
 
 
+class Context(pyomq.Context):  # type: ignore[misc]
+    """Its sockets bind to "ipc://*", which pyomq does not know."""
+
+    def socket(self, kind: int) -> Any:
+        socket = super().socket(kind)
+        bind = socket.bind
+
+        def bind_anywhere(endpoint: str) -> None:
+            if endpoint == "ipc://*":
+                self._folder = tempfile.TemporaryDirectory()
+                endpoint = f"ipc://{os.path.join(self._folder.name, 'peer')}"
+            bind(endpoint)
+
+        socket.bind = bind_anywhere
+        return socket
+
+
 def can(scenario: str, params: dict[str, Any]) -> bool:
-    """It knows no ipc://*."""
     return scenario == "datagrams" or (
         scenario in ("scatter_gather", "client_server", "pushpull", "reqrep")
-        and params["transport"] == "tcp"
+        and params["transport"] in ("tcp", "ipc")
         and params.get("copy", True)
     )
 

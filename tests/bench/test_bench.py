@@ -121,6 +121,39 @@ def test_a_file_that_cannot_be_imported_counts_as_not_installed(tmp_path):
     assert not measure.installed(str(path))
 
 
+PEERS = sorted((BENCH / "peers").glob("[!_]*.py"))
+
+
+def test_every_peer_is_described():
+    text = (BENCH / "README.md").read_text(encoding="utf-8")
+    assert [path.name for path in PEERS if f"`{path.name}`" not in text] == []
+
+
+def first_of_each_transport(peer):
+    """The cases to try a peer with: of each scenario and transport the first that it can do."""
+    found = {}
+    for each in SCENARIOS:
+        for name, params in each.cases.items():
+            case = measure.Case(each, name)
+            if each.sweep is None and measure.can(peer, case):
+                found.setdefault((each.name, params["transport"]), case)
+    return list(found.values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("peer", PEERS, ids=lambda path: path.stem)
+def test_a_peer_measures_what_it_says_it_can(peer):
+    if not measure.installed(str(peer)):
+        pytest.skip(f"what {peer.name} adapts is not installed")
+    cases = first_of_each_transport(str(peer))
+    assert cases
+    for case in cases:
+        values = measure.run_once(case, str(peer), 0.02, timeout=30)
+        assert values.keys() == case.scenario.metrics.keys()
+        assert values[next(iter(values))] > 0, (case.scenario.name, case.name)
+    assert all(measure.versions([str(peer)]).values())
+
+
 def test_labels_tell_equal_modules_apart():
     assert measure.labels(["zmq", "zmq", "/some/raw_socket.py"]) == {
         "zmq": "zmq",

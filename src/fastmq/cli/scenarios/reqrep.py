@@ -23,6 +23,7 @@ CASES: dict[str, dict[str, Any]] = {
     )
 }
 CASES["tcp 64 B"]["beside"].insert(0, ["pingpong", "64"])
+CASES["ipc 64 B"]["beside"].insert(0, ["memory", "64"])
 CASES["inproc 64 B, two threads"] = {"transport": "inproc", "size": 64, "solo": True}
 METRICS = {"p50": ("us", "lower"), "p99": ("us", "lower")}
 
