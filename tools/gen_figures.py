@@ -104,7 +104,7 @@ PROSE = {
         "{multipart/tcp 5 x 64 B/rate fastmq} a second with five parts of 64 bytes",
         "For 1 MiB over tcp: {pushpull/tcp 1 MiB/rate fastmq} a second with copies, "
         "{pushpull/tcp 1 MiB copy=False/rate fastmq} with `copy=False`",
-        "a round trip {reqrep/tcp 64 B/p50 fastmq} us instead of {reqrep/tcp 64 B/p50 zmq}",
+        "a round trip takes {reqrep/tcp 64 B/p50 fastmq} us instead of {reqrep/tcp 64 B/p50 zmq}",
         "({idle/tcp 50 pairs/cpu fastmq} ms of processor time",
         "takes {reqrep/tcp 64 B/p50 fastmq} us over tcp, {reqrep/ipc 64 B/p50 fastmq} us over "
         "ipc, {reqrep/inproc 64 B, two threads/p50 fastmq} us over inproc",
