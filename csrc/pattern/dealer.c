@@ -36,7 +36,7 @@ static int dealer_attach(struct pipe_set *s, struct pipe *p)
     return 0;
 }
 
-static int dealer_connected(struct pipe_set *s, struct pipe *p)
+static int dealer_greet(struct pipe_set *s, struct pipe *p)
 {
     struct dealer *me = s->state;
     return me->probe ? pipe_write_control(p, "", 0) : 0;
@@ -101,7 +101,7 @@ static int dealer_setopt(struct pipe_set *s, int option, int64_t num, const void
      .init = dealer_init,                                                                          \
      .fini = dealer_fini,                                                                          \
      .attach = dealer_attach,                                                                      \
-     .connected = dealer_connected,                                                                \
+     .greet = dealer_greet,                                                                        \
      .hangup = route_forget,                                                                       \
      .detach = route_leave,                                                                        \
      .readable = dealer_readable,                                                                  \

@@ -370,7 +370,7 @@ static int dish_attach(struct pipe_set *s, struct pipe *p)
     return 0;
 }
 
-static int dish_connected(struct pipe_set *s, struct pipe *p)
+static int dish_greet(struct pipe_set *s, struct pipe *p)
 {
     struct dish *me = s->state;
     size_t pos = 0, len;
@@ -400,7 +400,7 @@ static int tell_all(struct pipe_set *s, const void *group, size_t len, bool join
     LIST_FOR(it, &s->list)
     {
         struct pipe *p = LIST_ENTRY(it, struct pipe, in_set);
-        int rc = p->ready ? pipe_put_group(p, group, len, join) : 0;
+        int rc = pipe_put_group(p, group, len, join);
         if (rc)
             return rc;
     }
@@ -542,7 +542,7 @@ const struct pattern_ops pattern_dish = {
     .init = dish_init,
     .fini = dish_fini,
     .attach = dish_attach,
-    .connected = dish_connected,
+    .greet = dish_greet,
     .detach = route_leave,
     .readable = dish_readable,
     .writable = dish_writable,

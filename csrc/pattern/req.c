@@ -222,7 +222,7 @@ static int req_attach(struct pipe_set *s, struct pipe *p)
     return 0;
 }
 
-static int req_connected(struct pipe_set *s, struct pipe *p)
+static int req_greet(struct pipe_set *s, struct pipe *p)
 {
     struct req *me = s->state;
     return me->probe ? pipe_write_control(p, "", 0) : 0;
@@ -535,7 +535,7 @@ const struct pattern_ops pattern_req = {
     .init = req_init,
     .fini = req_fini,
     .attach = req_attach,
-    .connected = req_connected,
+    .greet = req_greet,
     .lost = req_lost,
     .hangup = req_hangup,
     .detach = req_detach,

@@ -57,7 +57,7 @@ static int put_topic(void *arg, const void *topic, size_t len, void *value)
     return pipe_put_subscription(arg, topic, len, true);
 }
 
-static int xsub_connected(struct pipe_set *s, struct pipe *p)
+static int xsub_greet(struct pipe_set *s, struct pipe *p)
 {
     struct xsub *me = s->state;
     return trie_each(&me->topics, put_topic, p);
@@ -89,13 +89,13 @@ static void xsub_writable(struct pipe_set *s, struct pipe *p)
 
 /* ---- subscriptions ---- */
 
-/* Tells every publisher that is connected; the others hear it when they are. */
+/* Sent to every publisher that is connected; the others get it when they are (xsub_greet). */
 static int tell_all(struct xsub *me, const void *topic, size_t len, bool add)
 {
     LIST_FOR(it, &me->out.pipes)
     {
         struct pipe *p = LIST_ENTRY(it, struct pipe, out_node);
-        int rc = p->ready ? pipe_put_subscription(p, topic, len, add) : 0;
+        int rc = pipe_put_subscription(p, topic, len, add);
         if (rc == -ENOMEM)
             return rc;
     }
@@ -256,7 +256,7 @@ const struct pattern_ops pattern_xsub = {
     .init = xsub_init,
     .fini = xsub_fini,
     .attach = xsub_attach,
-    .connected = xsub_connected,
+    .greet = xsub_greet,
     .hangup = xsub_hangup,
     .detach = xsub_detach,
     .readable = xsub_readable,
@@ -278,7 +278,7 @@ const struct pattern_ops pattern_sub = {
     .init = xsub_init,
     .fini = xsub_fini,
     .attach = xsub_attach,
-    .connected = xsub_connected,
+    .greet = xsub_greet,
     .hangup = xsub_hangup,
     .detach = xsub_detach,
     .readable = xsub_readable,

@@ -50,10 +50,13 @@ struct pattern_ops {
      * is ready; when `pipe` belongs to a bound socket, its identity is known already. */
     int (*attach)(struct pipe_set *s, struct pipe *pipe);
     /* A handshake was completed: at first and after each reconnection; for inproc at once when both
-     * ends are there. pipe->identity is the peer's (empty when it has none). May write greetings,
-     * probes, subscriptions. Non-zero closes the connection (a duplicate identity), -EAGAIN keeps
-     * it open but unserved. May be NULL. */
+     * ends are there. pipe->identity is the peer's (empty when it has none). Non-zero closes the
+     * connection (a duplicate identity), -EAGAIN keeps it open but unserved. May be NULL. */
     int (*connected)(struct pipe_set *s, struct pipe *pipe);
+    /* Writes what a peer receives first, before the messages that were queued for it: probes and
+     * subscriptions. After `connected`; for inproc when the pipe has its link, even if nobody has
+     * bound the name yet. 0 or -ENOMEM. May be NULL. */
+    int (*greet)(struct pipe_set *s, struct pipe *pipe);
     /* The connection was lost and will be tried again; queued messages stay. May be NULL. */
     void (*lost)(struct pipe_set *s, struct pipe *pipe);
     /* The peer is gone for good: the pattern drops it as a destination, and what it has read ahead

@@ -66,6 +66,7 @@ struct pipe {
     struct list dead_node; /* set->dead_pipes */
     bool attached;
     bool ready;        /* connected: handshake done */
+    bool greeted;      /* what the peer is to receive first was written, or is just being written */
     bool close_wanted; /* pipe_close was called: done when the pattern has returned */
     bool hung_up;      /* no writing any more; freed when `in` is empty */
     bool ended_here;   /* the program itself ended it: not to be reported */

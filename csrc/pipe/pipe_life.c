@@ -101,6 +101,25 @@ int pipe_attach(struct pipe *p)
     return rc;
 }
 
+int pipe_greet(struct pipe *p)
+{
+    struct pipe_set *s = p->set;
+    if (p->greeted)
+        return 0;
+    struct outq later;
+    bool aside = !p->direct && !p->conflate && outq_set_aside(&p->out, &later);
+    p->greeted = true;
+    int rc = s->ops->greet ? s->ops->greet(s, p) : 0;
+    if (rc == 0 && s->opt.hello_msg.len && s->ops->says_hello)
+        rc = pipe_write_control(p, s->opt.hello_msg.data, s->opt.hello_msg.len);
+    p->greeted = rc == 0;
+    if (aside) {
+        outq_append(&p->out, &later);
+        pipe_account(p);
+    }
+    return rc;
+}
+
 int pipe_connected(struct pipe *p)
 {
     struct pipe_set *s = p->set;
@@ -108,10 +127,13 @@ int pipe_connected(struct pipe *p)
     p->since = clock_unix();
     p->connections++;
     int rc = s->ops->connected ? s->ops->connected(s, p) : 0;
-    if ((rc == 0 || rc == -EAGAIN) && s->opt.hello_msg.len && s->ops->says_hello)
-        rc = pipe_write_control(p, s->opt.hello_msg.data, s->opt.hello_msg.len);
+    if (rc == 0 || rc == -EAGAIN) {
+        int greeted = pipe_greet(p);
+        rc = greeted ? greeted : rc;
+    }
     if (rc && rc != -EAGAIN) {
         p->ready = false;
+        p->greeted = false;
         p->since = 0;
         p->connections--;
         return rc;
@@ -126,7 +148,7 @@ int pipe_connected(struct pipe *p)
 void pipe_lost(struct pipe *p)
 {
     struct pipe_set *s = p->set;
-    p->ready = false;
+    p->ready = p->greeted = false;
     p->since = 0;
     rollback(p);
     if (p->raw) {

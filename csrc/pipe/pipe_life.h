@@ -35,6 +35,9 @@ void pipe_set_init(struct pipe_set *s, const struct pattern_ops *ops, struct poo
 struct pipe *pipe_new(struct pipe_set *s, int *err);
 /* Gives it to the pattern, which may refuse it. */
 int pipe_attach(struct pipe *p);
+/* Writes what its peer is to receive first, unless that was done: pipe_connected does it, and a
+ * direct link when nobody is at its other end yet. 0 or -ENOMEM. */
+int pipe_greet(struct pipe *p);
 int pipe_connected(struct pipe *p);
 void pipe_lost(struct pipe *p);
 /* hangup: detaches at once when nothing is left to read. */

@@ -285,7 +285,7 @@ static int put_command(struct pipe *p, int (*command)(struct pipe *, const void 
 
 int pipe_put_subscription(struct pipe *p, const void *topic, size_t len, bool add)
 {
-    if (p->hung_up || !p->ready)
+    if (p->hung_up || !p->greeted)
         return 0;
     if (p->direct) {
         /* A peer that is no publisher gets it, too, as libzmq has it: the topic is the message. */
@@ -297,7 +297,7 @@ int pipe_put_subscription(struct pipe *p, const void *topic, size_t len, bool ad
 
 int pipe_put_group(struct pipe *p, const void *group, size_t len, bool join)
 {
-    if (p->hung_up || !p->ready)
+    if (p->hung_up || !p->greeted)
         return 0;
     if (p->direct)
         return put_direct(p, true, join, group, len);

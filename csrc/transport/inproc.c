@@ -312,7 +312,7 @@ int inproc_connect(struct conn_set *s, struct pipe *p, const char *name, bool on
     p->budget = l->budget;
     p->peer_type = bound_type;
     pipe_set_limits(p);
-    rc = connected ? pipe_connected(p) : 0;
+    rc = connected ? pipe_connected(p) : pipe_greet(p);
     if (rc == 0 && mismatched) {
         inproc_report_mismatch(s, 0, l);
         describe_mismatch(s->pipes.type, bound_type, l->uri);

@@ -130,6 +130,29 @@ void outq_trim(struct outq *q)
     q->tail = NULL;
 }
 
+bool outq_set_aside(struct outq *q, struct outq *later)
+{
+    if (q->unframed || q->mid_frame || q->mid_msg || outq_empty(q))
+        return false;
+    *later = *q;
+    outq_init(q, later->pool);
+    return true;
+}
+
+void outq_append(struct outq *q, struct outq *later)
+{
+    if (outq_empty(q)) {
+        outq_fini(q);
+        *q = *later;
+        return;
+    }
+    q->tail->next = later->head;
+    q->tail = later->tail;
+    q->bytes += later->bytes;
+    q->body += later->body;
+    q->msgs += later->msgs;
+}
+
 /* ---- appending ---- */
 
 /* Where the queue ended, to take back what was appended since. */

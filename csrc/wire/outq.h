@@ -155,6 +155,12 @@ int outq_put_bytes(struct outq *q, const void *data, size_t size);
 /* As outq_put_bytes, with a body that is referenced when it is large. Consumes m on success. */
 int outq_put_bytes_msg(struct outq *q, const void *head, size_t head_len, struct msg *m);
 
+/* Takes all that is queued out of q, so that something can be queued in front of it; outq_append
+ * puts it back behind that. False, and nothing is done: q is empty, holds no frames, or a message
+ * has been sent in part. */
+bool outq_set_aside(struct outq *q, struct outq *later);
+void outq_append(struct outq *q, struct outq *later);
+
 /* Gives the memory kept for the next message back, if the queue is empty. For connections that went
  * idle. */
 void outq_trim(struct outq *q);

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 import pytest
 from helpers import bind_when_free, drain, fill, nothing_arrives, recv, recv_multipart
-from target import zmq
+from target import fastmq_only, zmq
 
 streams = pytest.mark.parametrize("endpoint", ["tcp", "ipc"], indirect=True)
 
@@ -131,3 +131,29 @@ def test_probe_router_announces_the_dealer(pair_of):
     assert recv_multipart(router) == [b"D", b""]
     router.send_multipart([b"D", b"hello"])
     assert recv(dealer) == b"hello"
+
+
+def test_a_probe_comes_before_what_was_sent_before_the_router_was_there(make, endpoint):
+    router, dealer = make(zmq.ROUTER), make(zmq.DEALER, routing_id=b"D", probe_router=1)
+    address = endpoint.fixed()
+    endpoint.connect(dealer, address)
+    dealer.send(b"one")
+    dealer.send_multipart([b"two", b""])
+    endpoint.bind(router, address)
+    assert [recv_multipart(router) for _ in range(3)] == [
+        [b"D", b""],
+        [b"D", b"one"],
+        [b"D", b"two", b""],
+    ]
+
+
+@fastmq_only("a draft option")
+def test_a_hello_comes_before_what_was_sent_before_the_peer_was_there(make, endpoint):
+    b, a = make(zmq.DEALER), make(zmq.DEALER)
+    a.setsockopt(zmq.HELLO_MSG, b"hello")
+    address = endpoint.fixed()
+    endpoint.connect(a, address)
+    a.send(b"one")
+    a.send(bytes(100_000))
+    endpoint.bind(b, address)
+    assert [recv(b) for _ in range(3)] == [b"hello", b"one", bytes(100_000)]

@@ -602,6 +602,19 @@ def test_xsub_resends_its_subscriptions_to_a_new_publisher(make, endpoint):
     assert nothing_arrives(pub)
 
 
+def test_subscriptions_come_before_what_xsub_sent_before_the_publisher_was_there(make, endpoint):
+    sub, pub = make(zmq.XSUB), make(zmq.XPUB)
+    address = endpoint.fixed()
+    endpoint.connect(sub, address)
+    sub.send(b"\x01topic")
+    sub.send(b"user 1")
+    sub.send(b"user 2")
+    endpoint.bind(pub, address)
+    assert [recv(pub) for _ in range(3)] == [b"\x01topic", b"user 1", b"user 2"]
+    sub.send(b"\x00topic")
+    assert recv(pub) == b"\x00topic"
+
+
 @fastmq_only("a draft option")
 @one
 def test_xsub_verbose_unsubscribe_sends_every_one(make, endpoint):

@@ -69,6 +69,21 @@ static void put_span(struct outq *q, struct outlog *log)
         model_add(p + 1 < n ? FRAME_MORE : 0, msg_data(&parts[p]), msg_size(&parts[p]));
 }
 
+/* Some messages before those that are queued. */
+static void put_first(struct outq *q)
+{
+    struct outq later;
+    size_t before = model.n;
+    bool aside = outq_set_aside(q, &later);
+    CHECK_EQ(aside, before && !model.gone && !model.mid_msg);
+    for (uint64_t i = check_below(4); i; i--)
+        put_random_message(q);
+    if (!aside)
+        return;
+    outq_append(q, &later);
+    model_rotate(before);
+}
+
 /* With `spans` messages come from a log as well; such a queue is never cut back to the newest. */
 static void random_walk(int steps, bool spans)
 {
@@ -83,7 +98,7 @@ static void random_walk(int steps, bool spans)
     for (int s = 0; s < steps; s++) {
         size_t size = some_size();
         const uint8_t *from = source + check_below(1000);
-        switch (check_below(12)) {
+        switch (check_below(13)) {
         case 0:
         case 1:
             if (spans && check_below(4))
@@ -138,6 +153,9 @@ static void random_walk(int steps, bool spans)
             model_drop_pending(inflight);
             break;
         }
+        case 12:
+            put_first(&q);
+            break;
         }
         model_compare(&q);
     }
