@@ -329,6 +329,9 @@ bool conn_spin(struct conn *c, uint64_t until)
     mutex_lock(&s->pipes.reactor.lock);
     c->reading = false;
     received(c, n);
+    /* A sign of the descriptor that was taken above may have told another thread of room. */
+    if (stream && conn_waits_to_write(c) && !conn_is_over(c))
+        conn_write(c);
     if (c->stream)
         read_pending(c);
     return n != -EAGAIN;

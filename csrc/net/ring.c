@@ -6,6 +6,11 @@
 
 /* So much is shown to the reader at a time, which copies it out while the writer goes on. */
 #define SHOW_MAX ((size_t)32 << 10)
+/* The simulator has others, by which bytes become visible late. */
+#ifndef RING_COPY_IN
+#define RING_COPY_IN memcpy
+#define RING_COPY_OUT memcpy
+#endif
 
 _Static_assert(sizeof(struct ring_shared) == 4 * RING_LINE, "a cache line each");
 
@@ -62,7 +67,7 @@ ssize_t ring_read(struct ring_reader *r, void *buf, size_t len, bool *bell)
     size_t n = (size_t)(r->written - r->read);
     if (n > len)
         n = len;
-    memcpy(buf, r->data + (r->read & (r->size - 1)), n);
+    RING_COPY_OUT(buf, r->data + (r->read & (r->size - 1)), n);
     r->read += n;
     atomic_store(&r->shared->read, r->read);
     /* Not for every few bytes: the longer it sleeps, the more it can write at once. */
@@ -148,7 +153,7 @@ ssize_t ring_write(struct ring_writer *w, const struct iovec *iov, int count, bo
             size_t n = left < (size_t)room ? left : (size_t)room;
             if (n > SHOW_MAX - hidden)
                 n = SHOW_MAX - hidden;
-            memcpy(w->data + (w->written & (w->size - 1)), from, n);
+            RING_COPY_IN(w->data + (w->written & (w->size - 1)), from, n);
             w->written += n;
             from += n;
             left -= n;

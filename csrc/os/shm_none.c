@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Where processes share no memory: connections stay on their sockets. The simulated world is such a
- * place on any system. */
-#if !defined(__linux__) || defined(SHM_NONE)
+/* Where processes share no memory: connections stay on their sockets. */
+#ifndef __linux__
 
 #include "os/shm.h"
 

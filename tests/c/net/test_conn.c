@@ -10,6 +10,7 @@
 #include "memstream.h"
 #include "net/conn.h"
 #include "net/conn_new.h"
+#include "net/conn_read.h"
 
 /* ---- two ends ---- */
 
@@ -230,6 +231,46 @@ TEST(a_stream_that_takes_no_more_is_left_alone_until_it_does)
         step(&w);
         got = receive_all(&w.set[1], got, 100);
     }
+    for (int i = 0; i < 2; i++)
+        tear_down(&w.set[i]);
+}
+
+/* ---- one sign for both ways ---- */
+
+static struct world *signs;
+
+/* The descriptor's sign is taken here, as that of memory that processes share is. While this thread
+ * has not yet come to it, another one finds no room, and room comes with its sign. */
+static void take_sign(struct stream *st)
+{
+    struct mem_stream *m = mem_of(st);
+    struct conn_set *s = &signs->set[0];
+    struct link *l = box_of(s)->pipe->link;
+    for (uint32_t sent = 0; !l->blocked; sent++)
+        send_one(s, sent, 1000);
+    while (!m->can_write)
+        turn(&signs->set[1]);
+    m->shown = false;
+    wakeup_drain(&m->wake);
+}
+
+TEST(a_thread_that_spins_and_takes_the_sign_of_room_writes)
+{
+    static const struct mem_faults none = {0};
+    struct stream_ops one_sign = mem_stream_ops;
+    struct world w;
+    begin(&w, &none);
+    shake_hands(&w);
+    struct conn_set *s = &w.set[0];
+    struct conn *c = conn_of(box_of(s)->pipe->link);
+    signs = &w;
+    one_sign.ready = take_sign;
+    w.end[0]->stream.ops = &one_sign;
+    mutex_lock(&conn_set_reactor(s)->lock);
+    conn_spin(c, 0);
+    CHECK(!w.end[0]->can_write); /* it has been used */
+    mutex_unlock(&conn_set_reactor(s)->lock);
+    one_sign.ready = NULL;
     for (int i = 0; i < 2; i++)
         tear_down(&w.set[i]);
 }

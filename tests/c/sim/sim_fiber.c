@@ -587,6 +587,7 @@ void sim_begin(uint64_t seed, bool verbose)
     snprintf(current->name, sizeof(current->name), "main");
     map_seed(sim_rand());
     sim_net_begin();
+    sim_shm_begin();
 }
 
 void sim_prepare(void)
@@ -611,6 +612,7 @@ uint64_t sim_end(long mutexes_kept)
     if (mutexes < 0 || mutexes > mutexes_kept)
         sim_fail("%ld mutexes are left over", mutexes);
     sim_net_end();
+    sim_shm_end();
     mix(now);
     mix(rand_state);
     return hash;

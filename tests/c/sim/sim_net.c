@@ -75,7 +75,7 @@ struct box {
     uint32_t lost; /* for want of room */
 };
 
-enum kind { FREE, FRESH, STREAM, LISTENER, WAKEUP, POLLER, DATAGRAM };
+enum kind { FREE, FRESH, STREAM, LISTENER, WAKEUP, POLLER, DATAGRAM, OBJECT };
 
 struct entry {
     enum kind kind;
@@ -86,6 +86,7 @@ struct entry {
     struct end *end;
     struct listener *listener;
     struct poller *poller;
+    struct sim_object *object;
     bool signalled;
 };
 
@@ -123,11 +124,21 @@ static uint64_t latency(void)
     return sim_knobs.latency_max_ns ? sim_rand() % (sim_knobs.latency_max_ns + 1) : 0;
 }
 
+uint64_t sim_latency(void)
+{
+    return latency();
+}
+
 static void happens_at(uint64_t when)
 {
     if (when < soonest)
         soonest = when;
     sim_changed();
+}
+
+void sim_net_happens_at(uint64_t when)
+{
+    happens_at(when);
 }
 
 static void earliest(uint64_t *best, uint64_t when, uint64_t now)
@@ -154,6 +165,8 @@ uint64_t sim_net_next(uint64_t now)
         }
     }
     for (int i = 0; i < FDS_MAX; i++) {
+        if (table[i].kind == OBJECT)
+            earliest(&soonest, table[i].object->ops->next(table[i].object, now), now);
         if (table[i].kind != DATAGRAM)
             continue;
         for (struct packet *k = table[i].box->in; k; k = k->next)
@@ -276,6 +289,29 @@ int sim_fd_of_poller(struct poller *p)
     return fd;
 }
 
+int sim_fd_of_object(struct sim_object *object)
+{
+    int fd = open_fd(OBJECT, 0);
+    if (fd >= 0)
+        at(fd)->object = object;
+    return fd;
+}
+
+struct sim_object *sim_fd_object(int fd, const struct sim_object_ops *ops)
+{
+    const struct entry *e = at(fd);
+    return e->kind == OBJECT && e->object->ops == ops ? e->object : NULL;
+}
+
+void sim_net_ends(int fd, struct net_addr *own, struct net_addr *peer)
+{
+    const struct entry *f = at(fd);
+    if (f->kind != STREAM)
+        sim_fail("descriptor %d is no connection", fd);
+    *own = f->end->local;
+    *peer = f->end->remote;
+}
+
 void sim_fd_watch(int fd, int by)
 {
     at(fd)->watchers += by;
@@ -300,6 +336,8 @@ uint32_t sim_fd_ready(int fd)
         return f->listener->len && is_connected(f->listener->queue[0]) ? POLLER_IN : 0;
     case STREAM:
         break;
+    case OBJECT:
+        return f->object->ops->ready(f->object, now);
     case DATAGRAM:
         return POLLER_OUT | (f->box->in && f->box->in->at <= now ? POLLER_IN : 0);
     default:
@@ -329,6 +367,8 @@ void sim_fd_drop(int fd)
         close_end(f->end);
     if (f->kind == DATAGRAM)
         box_free(f->box);
+    if (f->kind == OBJECT)
+        f->object->ops->drop(f->object);
     if (f->kind == LISTENER) {
         for (uint32_t i = 0; i < f->listener->len; i++) {
             struct end *e = f->listener->queue[i];

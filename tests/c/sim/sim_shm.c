@@ -1,4 +1,482 @@
 /* SPDX-License-Identifier: MIT */
-/* The simulated world has no memory that processes share. */
-#define SHM_NONE
-#include "os/shm_none.c"
+/*
+ * os/shm.h in the simulated world: see sim.h. The memory is the system's, as it has to be mapped in
+ * several places; descriptors, meeting points and what comes there are the simulator's.
+ */
+#include "os/shm.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "os/net.h"
+#include "os/random.h"
+#include "sim.h"
+#include "sim_engine.h"
+
+#define SPACE ((size_t)1 << 36) /* of addresses: nothing is mapped where something was before */
+#define MAPPINGS_MAX 4096
+#define CROWD_MAX 64
+
+struct sim_memory {
+    int fd; /* of the system */
+    size_t size;
+    unsigned users; /* descriptors, mappings, visits */
+    struct sim_weak *weak;
+};
+
+struct handle { /* a descriptor that stands for memory */
+    struct sim_object object;
+    struct sim_memory *memory;
+    unsigned holder;
+};
+
+struct visit {
+    struct visit *next;
+    uint64_t at, said_at; /* when it is at the door, and when it has said all */
+    size_t len;
+    struct sim_memory *memory;
+    uint8_t message[SHM_MESSAGE_MAX];
+};
+
+struct meeting_point {
+    struct sim_object object;
+    struct meeting_point *next; /* all that are open */
+    char name[SHM_NAME_MAX];
+    struct visit *visits;
+};
+
+struct visitor { /* who was let in */
+    struct sim_object object;
+    struct visit *visit; /* NULL: it has said all and left */
+};
+
+struct mapping {
+    char *at;
+    size_t length, offset, wraps;
+    struct sim_memory *memory;
+    unsigned holder;
+};
+
+const char *sim_shared_from, *sim_shared_to;
+
+static char *space_next;
+static struct mapping mappings[MAPPINGS_MAX];
+static unsigned mapping_count, mapped, last_found;
+static struct meeting_point *points;
+static long memories;
+
+/* ---- the memory ---- */
+
+static void forget(struct sim_memory *m)
+{
+    if (--m->users)
+        return;
+    close(m->fd);
+    sim_weak_free(m->weak);
+    free(m);
+    memories--;
+}
+
+static uint32_t never_ready(struct sim_object *o, uint64_t now)
+{
+    (void)o;
+    (void)now;
+    return 0;
+}
+
+static uint64_t never(struct sim_object *o, uint64_t now)
+{
+    (void)o;
+    (void)now;
+    return CLOCK_NEVER;
+}
+
+static void drop_handle(struct sim_object *o)
+{
+    struct handle *h = (struct handle *)o;
+    forget(h->memory);
+    free(h);
+}
+
+static const struct sim_object_ops handle_ops = {never_ready, never, drop_handle};
+
+static struct handle *handle_of(int fd)
+{
+    struct sim_object *o = sim_fd_object(fd, &handle_ops);
+    if (!o)
+        sim_fail("descriptor %d is no memory", fd);
+    return (struct handle *)o;
+}
+
+static void *must(void *p)
+{
+    if (!p)
+        abort();
+    return p;
+}
+
+static int new_handle(struct sim_memory *m, unsigned holder)
+{
+    struct handle *h = must(calloc(1, sizeof(*h)));
+    *h = (struct handle){.object.ops = &handle_ops, .memory = m, .holder = holder};
+    int fd = sim_fd_of_object(&h->object);
+    if (fd < 0)
+        free(h);
+    else
+        m->users++;
+    return fd;
+}
+
+size_t shm_page(void)
+{
+    return 4096;
+}
+
+int shm_create(size_t size)
+{
+    sim_spend(2000);
+    struct sim_memory *m = must(calloc(1, sizeof(*m)));
+    m->size = size;
+    m->users = 1;
+    m->fd = memfd_create("sim", MFD_CLOEXEC);
+    if (m->fd < 0 || ftruncate(m->fd, (off_t)size) < 0)
+        abort();
+    m->weak = sim_weak_new();
+    memories++;
+    int fd = new_handle(m, 0);
+    forget(m);
+    sim_event("memory", (uint64_t)fd, size);
+    return fd;
+}
+
+int shm_check(int fd, size_t size)
+{
+    return handle_of(fd)->memory->size == size ? 0 : -EPROTO;
+}
+
+static int map(int fd, size_t offset, size_t size, unsigned times, void **at)
+{
+    struct handle *h = handle_of(fd);
+    sim_spend(1500);
+    if (sim_chance(sim_knobs.no_fds))
+        return -ENOMEM;
+    if (mapping_count == MAPPINGS_MAX || space_next + times * size > sim_shared_to)
+        return -ENOMEM;
+    char *place = space_next;
+    for (unsigned i = 0; i < times; i++) {
+        if (mmap(place + i * size, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+                 h->memory->fd, (off_t)offset) == MAP_FAILED)
+            abort();
+    }
+    space_next += times * size;
+    mappings[mapping_count++] = (struct mapping){.at = place,
+                                                 .length = times * size,
+                                                 .offset = offset,
+                                                 .wraps = times > 1 ? size : 0,
+                                                 .memory = h->memory,
+                                                 .holder = h->holder};
+    h->memory->users++;
+    mapped++;
+    *at = place;
+    return 0;
+}
+
+int shm_map(int fd, size_t offset, size_t size, void **at)
+{
+    return map(fd, offset, size, 1, at);
+}
+
+int shm_map_twice(int fd, size_t offset, size_t size, void **at)
+{
+    return map(fd, offset, size, 2, at);
+}
+
+static struct mapping *find(const volatile void *p)
+{
+    const volatile char *at = p;
+    for (unsigned i = 0; i <= mapping_count; i++) {
+        struct mapping *m = &mappings[i ? i - 1 : last_found];
+        if (m->memory && at >= m->at && at < m->at + m->length) {
+            last_found = (unsigned)(m - mappings);
+            return m;
+        }
+    }
+    sim_fail("shared memory is used that is mapped no more");
+}
+
+/* The place is left without memory, so that a late access is found. */
+void shm_unmap(void *at, size_t length)
+{
+    if (!at)
+        return;
+    struct mapping *m = find(at);
+    if (m->at != at || m->length != length)
+        sim_fail("a part of what was mapped is unmapped");
+    mmap(at, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
+    forget(m->memory);
+    m->memory = NULL;
+    mapped--;
+}
+
+struct sim_place sim_shm_place(const volatile void *p)
+{
+    const struct mapping *m = find(p);
+    size_t in = (size_t)((const volatile char *)p - m->at);
+    return (struct sim_place){.memory = m->memory,
+                              .holder = m->holder,
+                              .offset = m->offset + (m->wraps ? in % m->wraps : in),
+                              .wraps = m->wraps ? m->offset + m->wraps : 0};
+}
+
+struct sim_weak *sim_shm_weak(struct sim_memory *m)
+{
+    return m->weak;
+}
+
+/* ---- who and where: all contexts are processes of one user, on one host ---- */
+
+int shm_host(char text[SHM_HOST_MAX])
+{
+    snprintf(text, SHM_HOST_MAX, "sim/1");
+    return 0;
+}
+
+uint32_t shm_user(void)
+{
+    return 0;
+}
+
+uint32_t shm_process(void)
+{
+    return 1;
+}
+
+static int64_t number(int fd, bool own)
+{
+    struct net_addr a, b;
+    sim_net_ends(fd, &a, &b);
+    const struct sockaddr_in *in = (const struct sockaddr_in *)(own ? &a.ss : &b.ss);
+    return a.ss.ss_family == AF_INET ? ntohs(in->sin_port) : 1;
+}
+
+int64_t shm_peer_number(int fd)
+{
+    return number(fd, false);
+}
+
+int64_t shm_own_number(int fd)
+{
+    return number(fd, true);
+}
+
+void shm_ring_bell(int fd)
+{
+    sim_event("bell", (uint64_t)fd, 0);
+    net_send(fd, "", 1);
+}
+
+bool shm_hush_bell(int fd, int *end)
+{
+    uint8_t dropped[16];
+    bool rung = false;
+    *end = 0;
+    for (;;) {
+        ssize_t n = net_recv(fd, dropped, sizeof(dropped));
+        if (n > 0) {
+            rung = true;
+            continue;
+        }
+        *end = n == 0 ? 1 : n == -EAGAIN ? 0 : (int)n;
+        return rung;
+    }
+}
+
+/* ---- the meeting point ---- */
+
+static void free_visit(struct visit *v)
+{
+    if (v && v->memory)
+        forget(v->memory);
+    free(v);
+}
+
+static uint32_t point_ready(struct sim_object *o, uint64_t now)
+{
+    struct meeting_point *p = (struct meeting_point *)o;
+    return p->visits && p->visits->at <= now ? POLLER_IN : 0;
+}
+
+static uint64_t point_next(struct sim_object *o, uint64_t now)
+{
+    struct meeting_point *p = (struct meeting_point *)o;
+    return p->visits && p->visits->at > now ? p->visits->at : CLOCK_NEVER;
+}
+
+static void drop_point(struct sim_object *o)
+{
+    struct meeting_point *p = (struct meeting_point *)o;
+    for (struct meeting_point **link = &points; *link; link = &(*link)->next) {
+        if (*link == p) {
+            *link = p->next;
+            break;
+        }
+    }
+    while (p->visits) {
+        struct visit *v = p->visits;
+        p->visits = v->next;
+        free_visit(v);
+    }
+    free(p);
+}
+
+static const struct sim_object_ops point_ops = {point_ready, point_next, drop_point};
+
+int shm_listen(char name[SHM_NAME_MAX])
+{
+    sim_spend(1000);
+    snprintf(name, SHM_NAME_MAX, "sim-%016llx", (unsigned long long)sim_rand());
+    struct meeting_point *p = must(calloc(1, sizeof(*p)));
+    p->object.ops = &point_ops;
+    snprintf(p->name, sizeof(p->name), "%s", name);
+    int fd = sim_fd_of_object(&p->object);
+    if (fd < 0) {
+        free(p);
+        return fd;
+    }
+    p->next = points;
+    points = p;
+    return fd;
+}
+
+static uint32_t visitor_ready(struct sim_object *o, uint64_t now)
+{
+    struct visitor *v = (struct visitor *)o;
+    return !v->visit || v->visit->said_at <= now ? POLLER_IN : 0;
+}
+
+static uint64_t visitor_next(struct sim_object *o, uint64_t now)
+{
+    struct visitor *v = (struct visitor *)o;
+    return v->visit && v->visit->said_at > now ? v->visit->said_at : CLOCK_NEVER;
+}
+
+static void drop_visitor(struct sim_object *o)
+{
+    struct visitor *v = (struct visitor *)o;
+    free_visit(v->visit);
+    free(v);
+}
+
+static const struct sim_object_ops visitor_ops = {visitor_ready, visitor_next, drop_visitor};
+
+int shm_accept(int listen_fd)
+{
+    sim_spend(1000);
+    struct meeting_point *p = (struct meeting_point *)sim_fd_object(listen_fd, &point_ops);
+    if (!p)
+        return -EINVAL;
+    if (!p->visits || p->visits->at > sim_now())
+        return -EAGAIN;
+    struct visitor *v = must(calloc(1, sizeof(*v)));
+    v->object.ops = &visitor_ops;
+    int fd = sim_fd_of_object(&v->object);
+    if (fd < 0) {
+        free(v);
+        return fd;
+    }
+    v->visit = p->visits;
+    p->visits = v->visit->next;
+    return fd;
+}
+
+ssize_t shm_receive(int fd, void *message, size_t size, int *memory)
+{
+    sim_spend(1000);
+    struct visitor *v = (struct visitor *)sim_fd_object(fd, &visitor_ops);
+    *memory = -1;
+    if (!v)
+        return -ENOTSOCK;
+    if (!v->visit)
+        return 0;
+    if (v->visit->said_at > sim_now() || sim_chance(sim_knobs.spurious))
+        return -EAGAIN;
+    size_t len = v->visit->len;
+    *memory = new_handle(v->visit->memory, 1);
+    if (len > size)
+        sim_fail("a message to a meeting point is longer than it may be");
+    memcpy(message, v->visit->message, len);
+    free_visit(v->visit);
+    v->visit = NULL;
+    /* Linux passes on what there is room for. */
+    return *memory < 0 ? -EPROTO : (ssize_t)len;
+}
+
+int shm_hand_over(const char *name, const void *message, size_t len, int memory)
+{
+    sim_spend(3000);
+    struct meeting_point *p = points;
+    while (p && strcmp(p->name, name) != 0)
+        p = p->next;
+    if (sim_chance(sim_knobs.no_fds))
+        return -EMFILE;
+    if (!p)
+        return -ECONNREFUSED;
+    unsigned waiting = 0;
+    struct visit **link = &p->visits;
+    for (; *link; link = &(*link)->next)
+        waiting++;
+    if (waiting == CROWD_MAX || sim_chance(sim_knobs.crowded))
+        return -EAGAIN;
+    struct visit *v = must(calloc(1, sizeof(*v)));
+    v->at = sim_now() + sim_latency();
+    v->said_at = v->at + sim_latency();
+    v->len = len;
+    memcpy(v->message, message, len);
+    v->memory = handle_of(memory)->memory;
+    v->memory->users++;
+    *link = v;
+    sim_net_happens_at(v->at);
+    sim_net_happens_at(v->said_at);
+    sim_event("hand over", (uint64_t)memory, len);
+    return 0;
+}
+
+/* ---- a run ---- */
+
+static size_t ring_size;
+
+size_t sim_ring_size(void)
+{
+    return ring_size;
+}
+
+void sim_shm_begin(void)
+{
+    if (!sim_shared_from) {
+        void *space =
+            mmap(NULL, SPACE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (space == MAP_FAILED)
+            abort();
+        sim_shared_from = space;
+        sim_shared_to = sim_shared_from + SPACE;
+    }
+    space_next = (char *)(uintptr_t)sim_shared_from;
+    mapping_count = mapped = last_found = 0;
+    points = NULL;
+    memories = 0;
+    ring_size = (size_t)4096 << (sim_chance(600) ? 0 : sim_below(5));
+    memset(&sim_fault, 0, sizeof(sim_fault));
+}
+
+void sim_shm_end(void)
+{
+    if (mapped)
+        sim_fail("%u mappings of shared memory are left over", mapped);
+    if (memories)
+        sim_fail("%ld pieces of shared memory are left over", memories);
+}

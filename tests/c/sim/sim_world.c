@@ -14,6 +14,7 @@
 #include "sim.h"
 
 #define UNBROKEN_LIMIT_NS (60 * NS_PER_S)
+#define OPT_SHM_CONNECTIONS 10021
 #define HEALED_LIMIT_NS (120 * NS_PER_S)
 
 struct world world;
@@ -124,6 +125,7 @@ static void choose_options(struct member *m)
     struct scene *c = m->scene;
     fmq_socket *s = m->socket;
     int type = m->sends ? c->send_type : c->recv_type;
+    set(s, OPT_SHM, c->shm == SHM_BOTH || (c->shm == SHM_SOME && sim_chance(500)));
     set(s, OPT_SNDHWM, c->sndhwm);
     set(s, OPT_RCVHWM, c->rcvhwm);
     set(s, OPT_LINGER, world_faulty() ? (int)sim_below(2) * (int)sim_below(300) : -1);
@@ -259,6 +261,7 @@ static void draw_knobs(void)
     sim_knobs.partial = sim_chance(500) ? sim_below(500) : 0;
     sim_knobs.spurious = sim_chance(500) ? sim_below(100) : 0;
     sim_knobs.eintr = sim_chance(300) ? sim_below(100) : 0;
+    sim_knobs.weak = sim_chance(700) ? sim_below(500) : 0;
     static const size_t buffers[] = {500, 5000, 50000, 1000000};
     sim_knobs.buffer_max = buffers[bounded ? 2 + sim_below(2) : sim_below(4)];
     if (sim_knobs.buffer_max < 50000) /* or large messages take their time */
@@ -297,6 +300,8 @@ static void draw_scene(unsigned index)
     uint32_t m = sim_below(6);
     c->mechanism = m < 4 ? PLAIN_NULL : m == 4 ? PLAIN : CURVE;
     c->senders_bind = sim_chance(500);
+    uint32_t shm = sim_below(10);
+    c->shm = shm < 5 ? SHM_BOTH : shm < 7 ? SHM_SOME : SHM_NEVER;
     static const int marks[] = {0, 1, 2, 3, 10, 1000};
     c->sndhwm = marks[sim_below(6)];
     c->rcvhwm = marks[sim_below(6)];
@@ -359,10 +364,13 @@ static void draw_scene(unsigned index)
             world.has_zap[b->context] = true;
     }
     size_t at = strlen(about);
-    snprintf(about + at, sizeof(about) - at, ", %u %s > %u %s %s %s hwm %d/%d%s%s", c->senders,
+    snprintf(about + at, sizeof(about) - at, ", %u %s > %u %s %s %s hwm %d/%d%s%s%s", c->senders,
              type_names[c->send_type], c->receivers, type_names[c->recv_type], c->transport,
              mechanism_names[c->mechanism], c->sndhwm, c->rcvhwm, c->conflate ? " conflate" : "",
-             c->resend ? " resend" : "");
+             c->resend ? " resend" : "",
+             c->shm == SHM_BOTH   ? " shm"
+             : c->shm == SHM_SOME ? " some shm"
+                                  : "");
 }
 
 /* ---- what is looked at from outside ---- */
@@ -474,7 +482,10 @@ static void come_and_go(void)
 
 static void befall(void)
 {
-    switch (sim_below(9)) {
+    switch (sim_below(10)) {
+    case 9:
+        sim_knobs.crowded = sim_below(2) * sim_below(600);
+        break;
     case 0:
     case 1:
         sim_net_reset_one();
@@ -529,7 +540,7 @@ static void fate(void *arg)
         sim_sleep(sim_rand() % pace);
         befall();
     }
-    sim_knobs.no_fds = sim_knobs.refuse = sim_knobs.unanswered = 0;
+    sim_knobs.no_fds = sim_knobs.refuse = sim_knobs.unanswered = sim_knobs.crowded = 0;
     mem_fail_at(0);
     if (world.profile == ABORT) {
         for (unsigned i = 0; i < world.context_count; i++) {
@@ -602,6 +613,8 @@ uint64_t sim_world_run(uint64_t seed, bool verbose)
         if (fmq_ctx_new(&world.contexts[i]))
             sim_fail("no context");
         fmq_ctx_set(world.contexts[i], 1, 1 + (int)sim_below(2));
+        if (sim_chance(100))
+            fmq_ctx_set(world.contexts[i], OPT_SHM_CONNECTIONS, (int)sim_below(3));
         numbers[i] = i;
         if (world.has_zap[i])
             thread_start(&world.zap[i], zap_handler, &numbers[i], "zap");

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a seed draws is a world: one to four contexts and one to three scenes in them. A scene is a
- * set of sockets of a pattern that talk over one transport with one mechanism:
+ * set of sockets of a pattern that talk over one transport with one mechanism, with or without
+ * shared memory:
  *
  *   FLOW   senders to receivers, each message to one of them: PUSH and PULL, DEALER, PAIR
  *   FAN    publishers to subscribers
@@ -47,6 +48,7 @@
 
 enum fault_profile { NONE, BOUNDED_LATENCY, NETWORK, RESOURCES, ABORT };
 enum pattern { FLOW, FAN, ECHO };
+enum shm_wanted { SHM_NEVER, SHM_SOME, SHM_BOTH };
 enum mechanism { PLAIN_NULL, PLAIN, CURVE };
 
 /* Begins the first part of a message. All else follows from it. */
@@ -96,6 +98,7 @@ struct scene {
     int send_type, recv_type;
     const char *transport;
     enum mechanism mechanism;
+    enum shm_wanted shm;
     bool senders_bind, conflate;
     bool single; /* messages have one part */
     unsigned senders, receivers;
