@@ -413,8 +413,27 @@ struct fmq_context_stats {
     int64_t queued_bytes;     /* what counts against MAX_QUEUED_BYTES now; -1: it was never set */
     uint32_t shm_connections; /* in memory shared with another process, or on the way there */
     uint64_t shm_bytes;       /* of that memory */
+    uint64_t arena_bytes;     /* of the arena's blocks that are in use */
+    uint32_t arena_blocks;    /* ... and how many these are */
+    uint32_t arena_lent;      /* places in blocks that peers hold */
+    uint64_t arena_fallbacks; /* bodies that were to go in a block and found no room */
 };
 int fmq_ctx_stats(fmq_ctx *ctx, struct fmq_context_stats *out);
+
+/*
+ * Memory for a message, `size` bytes whose content is not set. From 256 KiB on it lies, where there
+ * is room, in the context's arena, which peers on the host that share memory with the context can
+ * read: sent by reference, it is copied for none of them. It may outlive the context. 0, -ENOMEM,
+ * -FMQ_EFORKED.
+ */
+struct fmq_block {
+    void *data;
+    size_t size;
+    void *owner; /* NULL: ordinary memory */
+};
+int fmq_ctx_alloc(fmq_ctx *ctx, size_t size, struct fmq_block *out);
+/* Once, on any thread. */
+void fmq_block_free(struct fmq_block *b);
 
 /*
  * PUB and XPUB: waits until a message of that topic would reach at least n connected peers, each

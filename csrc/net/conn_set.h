@@ -11,6 +11,7 @@
 #include "pipe/pipe_set.h"
 #include "reactor/resolver.h"
 
+struct arena_slot;
 struct conn;
 struct conn_set;
 struct inproc_names;
@@ -35,6 +36,7 @@ struct conn_set {
     struct resolver_slot *resolver;    /* of the context */
     struct inproc_names *inproc_names; /* of the context */
     struct meeting_slot *meeting;      /* of the context */
+    struct arena_slot *arena;          /* of the context */
     struct list endpoints;             /* endpoint.in_set */
     struct list conns;                 /* conn.in_set */
     struct list draining;              /* conn.in_set: ended, but for their descriptors */

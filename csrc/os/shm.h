@@ -15,6 +15,7 @@
 #define SHM_NAME_MAX 48     /* of a meeting point, with its end */
 #define SHM_HOST_MAX 64     /* of the host's id, with its end */
 #define SHM_MESSAGE_MAX 256 /* bytes that go with a descriptor */
+#define SHM_FDS_MAX 2       /* descriptors that go together */
 
 /* ---- the memory ---- */
 
@@ -33,6 +34,18 @@ int shm_map(int fd, size_t offset, size_t size, void **at);
 int shm_map_twice(int fd, size_t offset, size_t size, void **at);
 /* For both: `length` is what was mapped, twice the size of what shm_map_twice mapped. */
 void shm_unmap(void *at, size_t length);
+
+/* Memory that this process alone can write to, and those that it is handed to can read: its
+ * descriptor, registered, and its only writable mapping, which a child of a fork shares. -ENOTSUP
+ * where the system cannot promise that; or a negative errno. */
+int shm_create_arena(size_t size, void **at);
+/* Maps such memory of another process, which shm_check has found to be in order. What is written
+ * through the mapping nobody else sees; from then on these pages show no more what the other
+ * process writes, until shm_forget. A child of a fork has the mapping, too. 0 or a negative errno.
+ */
+int shm_map_arena(int fd, size_t size, void **at);
+/* Drops what was written to these bytes through such a mapping, and to all on the same pages. */
+void shm_forget(void *at, size_t size);
 
 /* ---- the two ends of a connection ---- */
 
@@ -66,8 +79,14 @@ int shm_accept(int listen_fd);
 /* What the visitor brought: the length of the message, with *fd the descriptor that came with it
  * (registered) or -1; 0: it left; -EAGAIN; -EPROTO: too much; or a negative errno. */
 ssize_t shm_receive(int fd, void *message, size_t size, int *memory);
-/* Goes to a meeting point of this user and leaves a message and a descriptor there. 0, -EAGAIN when
- * it is crowded, -EACCES when it belongs to another user, or a negative errno. Never waits. */
+/* The same with up to `max` descriptors, all or none of them; *count: how many. */
+ssize_t shm_receive_all(int fd, void *message, size_t size, int *memory, int max, int *count);
+/* Goes to a meeting point of this user: a descriptor, registered. -EAGAIN when it is crowded,
+ * -EACCES when it belongs to another user, or a negative errno. Never waits. */
+int shm_visit(const char *name);
+/* Leaves a message and descriptors there. 0 or a negative errno. */
+int shm_leave_there(int fd, const void *message, size_t len, const int *memory, int count);
+/* All of that for one descriptor: visits, leaves it there, and goes. */
 int shm_hand_over(const char *name, const void *message, size_t len, int memory);
 
 #endif

@@ -29,6 +29,10 @@
 #define TMPFS_MAGIC 0x01021994
 #endif
 
+#ifndef F_SEAL_FUTURE_WRITE
+#define F_SEAL_FUTURE_WRITE 0x0010
+#endif
+
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 #define BACKLOG 64
 /* A bell that the system has no memory for is rung again. */
@@ -44,13 +48,27 @@ size_t shm_page(void)
     return (size_t)sysconf(_SC_PAGESIZE);
 }
 
-int shm_create(size_t size)
+/* A descriptor of so much memory that is not sealed yet. */
+static int unsealed(size_t size)
 {
     fdset_lock();
     int fd = fdset_finish(SYS(SHM_CREATE, memfd_create("fastmq", MFD_CLOEXEC | MFD_ALLOW_SEALING)));
     if (fd < 0)
         return fd;
-    if (SYS(SHM_SIZE, ftruncate(fd, (off_t)size)) < 0 || fcntl(fd, F_ADD_SEALS, SEALS) < 0) {
+    if (SYS(SHM_SIZE, ftruncate(fd, (off_t)size)) < 0) {
+        int err = errno;
+        net_close(fd);
+        return -err;
+    }
+    return fd;
+}
+
+int shm_create(size_t size)
+{
+    int fd = unsealed(size);
+    if (fd < 0)
+        return fd;
+    if (fcntl(fd, F_ADD_SEALS, SEALS) < 0) {
         int err = errno;
         net_close(fd);
         return -err;
@@ -74,17 +92,24 @@ int shm_check(int fd, size_t size)
     return 0;
 }
 
-static int map_at(int fd, size_t offset, size_t size, void *wanted, void **at)
+static int map_with(int fd, size_t offset, size_t size, int flags, void *wanted, void **at)
 {
-    int flags = MAP_SHARED | (wanted ? MAP_FIXED : 0);
+    flags |= MAP_NORESERVE | (wanted ? MAP_FIXED : 0);
     void *p = SYS_FAULT(SHM_MAP)
                   ? MAP_FAILED
                   : mmap(wanted, size, PROT_READ | PROT_WRITE, flags, fd, (off_t)offset);
     if (p == MAP_FAILED)
         return -errno;
-    madvise(p, size, MADV_DONTFORK);
     *at = p;
     return 0;
+}
+
+static int map_at(int fd, size_t offset, size_t size, void *wanted, void **at)
+{
+    int rc = map_with(fd, offset, size, MAP_SHARED, wanted, at);
+    if (rc == 0)
+        madvise(*at, size, MADV_DONTFORK);
+    return rc;
 }
 
 int shm_map(int fd, size_t offset, size_t size, void **at)
@@ -106,6 +131,35 @@ int shm_map_twice(int fd, size_t offset, size_t size, void **at)
         munmap(place, 2 * size);
     *at = place;
     return rc;
+}
+
+int shm_create_arena(size_t size, void **at)
+{
+    int fd = unsealed(size);
+    if (fd < 0)
+        return fd;
+    int rc = map_with(fd, 0, size, MAP_SHARED, NULL, at);
+    /* What is mapped already stays writable; others that get the descriptor can map it no more. */
+    if (rc == 0 && fcntl(fd, F_ADD_SEALS, SEALS | F_SEAL_FUTURE_WRITE) < 0) {
+        rc = errno == EINVAL ? -ENOTSUP : -errno;
+        munmap(*at, size);
+    }
+    if (rc == 0)
+        return fd;
+    *at = NULL;
+    net_close(fd);
+    return rc;
+}
+
+int shm_map_arena(int fd, size_t size, void **at)
+{
+    return map_with(fd, 0, size, MAP_PRIVATE, NULL, at);
+}
+
+void shm_forget(void *at, size_t size)
+{
+    size_t before = (uintptr_t)at & (shm_page() - 1);
+    madvise((uint8_t *)at - before, size + before, MADV_DONTNEED);
 }
 
 void shm_unmap(void *at, size_t length)
@@ -289,11 +343,11 @@ int shm_accept(int listen_fd)
     return fd;
 }
 
-/* The descriptors of a message: the only one stays, and is registered; of several none does. Their
+/* The descriptors of a message: up to `max` stay, and are registered; of more none does. Their
  * number, or -ENOMEM. The set's lock is held. */
-static int take_fds(struct msghdr *msg, int *memory)
+static int take_fds(struct msghdr *msg, int *memory, int max)
 {
-    int count = 0;
+    int count = 0, rc = 0;
     for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = cmsg_next(msg, c)) {
         if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
             continue;
@@ -301,26 +355,31 @@ static int take_fds(struct msghdr *msg, int *memory)
         for (size_t i = 0; i < n; i++, count++) {
             int fd;
             memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
-            if (count == 0) {
-                *memory = fd;
-                continue;
-            }
-            close(fd);
+            if (count < max)
+                memory[count] = fd;
+            else
+                close(fd);
         }
     }
-    if (count > 1) {
-        close(*memory);
-        *memory = -1;
+    for (int i = 0; i < max && i < count; i++) {
+        if (count <= max && rc == 0 && fdset_note(memory[i]) >= 0)
+            continue;
+        rc = count <= max ? -ENOMEM : 0;
+        close(memory[i]);
+        memory[i] = -1;
     }
-    if (count == 1 && fdset_note(*memory) < 0) {
-        close(*memory);
-        *memory = -1;
-        return -ENOMEM;
-    }
-    return count;
+    return rc ? rc : count;
 }
 
-ssize_t shm_receive(int fd, void *message, size_t size, int *memory)
+static void close_all(int *memory, int max)
+{
+    for (int i = 0; i < max; i++) {
+        net_close(memory[i]);
+        memory[i] = -1;
+    }
+}
+
+ssize_t shm_receive_all(int fd, void *message, size_t size, int *memory, int max, int *count)
 {
     struct iovec iov = {message, size};
     union {
@@ -331,44 +390,54 @@ ssize_t shm_receive(int fd, void *message, size_t size, int *memory)
                          .msg_iovlen = 1,
                          .msg_control = control.space,
                          .msg_controllen = sizeof(control.space)};
-    *memory = -1;
+    for (int i = 0; i < max; i++)
+        memory[i] = -1;
+    *count = 0;
     fdset_lock();
     ssize_t n = SYS(RECV, recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC));
     int err = n < 0 ? errno : 0;
-    int fds = n < 0 ? 0 : take_fds(&msg, memory);
+    int fds = n < 0 ? 0 : take_fds(&msg, memory, max);
     fdset_unlock();
     if (n < 0)
         return err == EINTR || err == EWOULDBLOCK ? -EAGAIN : -err;
-    if (fds <= 1 && !(msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
-        return fds < 0 ? fds : n;
-    net_close(*memory);
-    *memory = -1;
-    return -EPROTO;
+    if (fds >= 0 && fds <= max && !(msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
+        *count = fds;
+        return n;
+    }
+    close_all(memory, max);
+    return fds < 0 ? fds : -EPROTO;
 }
 
-static int send_with_fd(int to, const void *message, size_t len, int memory)
+ssize_t shm_receive(int fd, void *message, size_t size, int *memory)
+{
+    int count;
+    return shm_receive_all(fd, message, size, memory, 1, &count);
+}
+
+int shm_leave_there(int fd, const void *message, size_t len, const int *memory, int count)
 {
     struct iovec iov = {(void *)(uintptr_t)message, len};
     union {
         struct cmsghdr align;
-        char space[CMSG_SPACE(sizeof(int))];
+        char space[CMSG_SPACE(sizeof(int) * SHM_FDS_MAX)];
     } control;
+    size_t bytes = (size_t)count * sizeof(int);
     memset(&control, 0, sizeof(control));
     struct msghdr msg = {.msg_iov = &iov,
                          .msg_iovlen = 1,
                          .msg_control = control.space,
-                         .msg_controllen = sizeof(control.space)};
+                         .msg_controllen = CMSG_SPACE(bytes)};
     struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
     c->cmsg_level = SOL_SOCKET;
     c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(c), &memory, sizeof(int));
-    if (SYS(SEND, sendmsg(to, &msg, MSG_DONTWAIT | MSG_NOSIGNAL)) < 0)
+    c->cmsg_len = CMSG_LEN(bytes);
+    memcpy(CMSG_DATA(c), memory, bytes);
+    if (SYS(SEND, sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL)) < 0)
         return errno == EINTR ? -EAGAIN : -errno;
     return 0;
 }
 
-int shm_hand_over(const char *name, const void *message, size_t len, int memory)
+int shm_visit(const char *name)
 {
     struct sockaddr_un un;
     socklen_t un_len = abstract(&un, name);
@@ -380,8 +449,18 @@ int shm_hand_over(const char *name, const void *message, size_t len, int memory)
         rc = -errno;
     else if (!is_own(fd))
         rc = -EACCES;
-    else
-        rc = send_with_fd(fd, message, len, memory);
+    if (rc == 0)
+        return fd;
+    net_close(fd);
+    return rc;
+}
+
+int shm_hand_over(const char *name, const void *message, size_t len, int memory)
+{
+    int fd = shm_visit(name);
+    if (fd < 0)
+        return fd;
+    int rc = shm_leave_there(fd, message, len, &memory, 1);
     net_close(fd);
     return rc;
 }

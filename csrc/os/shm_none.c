@@ -39,6 +39,22 @@ int shm_map_twice(int fd, size_t offset, size_t size, void **at)
     return shm_map(fd, offset, size, at);
 }
 
+int shm_create_arena(size_t size, void **at)
+{
+    return shm_map(-1, 0, size, at);
+}
+
+int shm_map_arena(int fd, size_t size, void **at)
+{
+    return shm_map(fd, 0, size, at);
+}
+
+void shm_forget(void *at, size_t size)
+{
+    (void)at;
+    (void)size;
+}
+
 void shm_unmap(void *at, size_t length)
 {
     (void)at;
@@ -112,6 +128,33 @@ int shm_hand_over(const char *name, const void *message, size_t len, int memory)
     (void)message;
     (void)len;
     (void)memory;
+    return -ENOTSUP;
+}
+
+ssize_t shm_receive_all(int fd, void *message, size_t size, int *memory, int max, int *count)
+{
+    (void)fd;
+    (void)message;
+    (void)size;
+    (void)memory;
+    (void)max;
+    *count = 0;
+    return -ENOTSUP;
+}
+
+int shm_visit(const char *name)
+{
+    (void)name;
+    return -ENOTSUP;
+}
+
+int shm_leave_there(int fd, const void *message, size_t len, const int *memory, int count)
+{
+    (void)fd;
+    (void)message;
+    (void)len;
+    (void)memory;
+    (void)count;
     return -ENOTSUP;
 }
 

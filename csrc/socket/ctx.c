@@ -25,10 +25,12 @@
 /* fmq's own, numbered with those of sockets */
 #define OPT_MAX_QUEUED_BYTES 10008
 #define OPT_SHM_CONNECTIONS 10021
+#define OPT_SHM_ARENA_BYTES 10022
 
 #define SOCKET_LIMIT 65535
 #define DEFAULT_MAX_SOCKETS 1023
 #define SHM_CONNECTIONS 256
+#define SHM_ARENA_BYTES ((size_t)256 << 20)
 #define MSG_T_SIZE 64 /* what libzmq's callers expect to read */
 
 int fmq_ctx_new(fmq_ctx **out)
@@ -49,6 +51,7 @@ int fmq_ctx_new(fmq_ctx **out)
     budget_init(&ctx->budget);
     meeting_init(&ctx->meeting);
     atomic_init(&ctx->meeting.most, SHM_CONNECTIONS);
+    arena_slot_init(&ctx->arena, SHM_ARENA_BYTES);
     list_init(&ctx->sockets);
     inproc_names_init(&ctx->inproc_names);
     atomic_init(&ctx->refs, 1);
@@ -110,6 +113,15 @@ static int set_max_queued(fmq_ctx *ctx, int64_t bytes)
     }
     budget_set_cap(&ctx->budget, bytes);
     return 0;
+}
+
+static int set_arena_bytes(fmq_ctx *ctx, int64_t bytes)
+{
+    if (bytes < 0 || (uint64_t)bytes > SIZE_MAX / 2) {
+        detail_set("SHM_ARENA_BYTES takes 0 (no arena) or more");
+        return -EINVAL;
+    }
+    return arena_slot_set_max(&ctx->arena, (size_t)bytes);
 }
 
 static int set_locked(fmq_ctx *ctx, int option, int value)
@@ -177,6 +189,8 @@ int fmq_ctx_set(fmq_ctx *ctx, int option, int64_t value)
     int rc = -EINVAL;
     if (option == OPT_MAX_QUEUED_BYTES)
         rc = set_max_queued(ctx, value);
+    else if (option == OPT_SHM_ARENA_BYTES)
+        rc = set_arena_bytes(ctx, value);
     else if (value >= INT32_MIN && value <= INT32_MAX)
         rc = set_locked(ctx, option, (int)value);
     mutex_unlock(&ctx->lock);
@@ -193,6 +207,9 @@ static int get_locked(fmq_ctx *ctx, int option, int64_t *value)
         return 0;
     case OPT_SHM_CONNECTIONS:
         *value = atomic_load(&ctx->meeting.most);
+        return 0;
+    case OPT_SHM_ARENA_BYTES:
+        *value = (int64_t)ctx->arena.max;
         return 0;
     case OPT_IO_THREADS:
         *value = ctx->io_threads;
@@ -293,6 +310,7 @@ void ctx_unref(struct fmq_ctx *ctx)
     mutex_fini(&ctx->ended_lock);
     budget_fini(&ctx->budget);
     meeting_fini(&ctx->meeting);
+    arena_slot_fini(&ctx->arena);
     resolver_fini(&ctx->resolver);
     mutex_fini(&ctx->lock);
     mem_free(ctx);

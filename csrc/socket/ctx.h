@@ -10,6 +10,7 @@
 #include "base/list.h"
 #include "fastmq.h"
 #include "msg/pool.h"
+#include "net/arena.h"
 #include "net/meeting.h"
 #include "os/thread.h"
 #include "pipe/budget.h"
@@ -49,6 +50,7 @@ struct fmq_ctx {
     char name_prefix[17];
 
     struct meeting_slot meeting;
+    struct arena_slot arena;
     struct budget budget; /* MAX_QUEUED_BYTES */
 
     struct fmq_socket_stats closed_totals; /* what sockets that were closed have counted */

@@ -62,8 +62,10 @@ int fmq_ctx_term(fmq_ctx *ctx, int timeout_ms)
     if (mine)
         ctx->thread_count = 0;
     mutex_unlock(&ctx->lock);
-    if (mine)
+    if (mine) {
         meeting_end(&ctx->meeting);
+        arena_slot_end(&ctx->arena);
+    }
     for (int i = 0; i < count; i++)
         io_thread_destroy(ctx->threads[i]);
     if (mine)

@@ -120,6 +120,16 @@ int fmq_stats(fmq_socket *s, struct fmq_socket_stats *out)
     return 0;
 }
 
+static void add_arena(struct arena_slot *slot, struct fmq_context_stats *out)
+{
+    mutex_lock(&slot->lock);
+    if (slot->arena)
+        out->arena_bytes = arena_used(slot->arena, &out->arena_blocks);
+    out->arena_lent = slot->lent;
+    out->arena_fallbacks = slot->fallbacks;
+    mutex_unlock(&slot->lock);
+}
+
 int fmq_ctx_stats(fmq_ctx *ctx, struct fmq_context_stats *out)
 {
     memset(out, 0, sizeof(*out));
@@ -155,6 +165,7 @@ int fmq_ctx_stats(fmq_ctx *ctx, struct fmq_context_stats *out)
     out->pool_spare = spare;
     out->shm_connections = (uint32_t)atomic_load(&ctx->meeting.taken);
     out->shm_bytes = (uint64_t)atomic_load(&ctx->meeting.bytes);
+    add_arena(&ctx->arena, out);
     out->queued_bytes = ctx->budget.on ? atomic_load(&ctx->budget.used) : -1;
     return 0;
 }

@@ -267,10 +267,20 @@ cdef extern from "fastmq.h" nogil:
         int64_t queued_bytes
         uint32_t shm_connections
         uint64_t shm_bytes
+        uint64_t arena_bytes
+        uint32_t arena_blocks
+        uint32_t arena_lent
+        uint64_t arena_fallbacks
 
     int fmq_peers(fmq_socket *s, fmq_peer *rows, int max)
     int fmq_stats(fmq_socket *s, fmq_socket_stats *out)
     int fmq_ctx_stats(fmq_ctx *ctx, fmq_context_stats *out)
+    struct fmq_block:
+        void *data
+        size_t size
+        void *owner
+    int fmq_ctx_alloc(fmq_ctx *ctx, size_t size, fmq_block *out)
+    void fmq_block_free(fmq_block *b)
     int fmq_wait_subscribers(fmq_socket *s, const void *topic, size_t len, uint32_t n,
                              int timeout_ms)
 

@@ -61,6 +61,7 @@ class ContextOption(IntEnum):
     # fastmq's own
     MAX_QUEUED_BYTES = 10008
     SHM_CONNECTIONS = 10021
+    SHM_ARENA_BYTES = 10022
 
 
 class SocketType(IntEnum):
@@ -403,6 +404,7 @@ THREAD_AFFINITY_CPU_REMOVE: ContextOption = ContextOption.THREAD_AFFINITY_CPU_RE
 THREAD_NAME_PREFIX: ContextOption = ContextOption.THREAD_NAME_PREFIX
 MAX_QUEUED_BYTES: ContextOption = ContextOption.MAX_QUEUED_BYTES
 SHM_CONNECTIONS: ContextOption = ContextOption.SHM_CONNECTIONS
+SHM_ARENA_BYTES: ContextOption = ContextOption.SHM_ARENA_BYTES
 
 PAIR: Final = SocketType.PAIR
 PUB: Final = SocketType.PUB
@@ -694,6 +696,7 @@ __all__ = [
     "THREAD_AFFINITY_CPU_REMOVE",
     "THREAD_NAME_PREFIX",
     "MAX_QUEUED_BYTES",
+    "SHM_ARENA_BYTES",
     "SHM_CONNECTIONS",
     "SocketType",
     "PAIR",

@@ -159,6 +159,14 @@ class ContextStats:
     """Connections in memory shared with another process, or on their way there."""
     shm_bytes: int
     """The most that this memory may take; the system gives it as it is used."""
+    arena_bytes: int
+    """Memory of the arena's blocks in use: of alloc() and of large messages within the host."""
+    arena_blocks: int
+    """How many blocks these are."""
+    arena_lent: int
+    """Messages in blocks that peers have not released yet."""
+    arena_fallbacks: int
+    """Large messages that found no room in the arena and were copied as smaller ones are."""
 
 
 def make_peer(fields: tuple[Any, ...]) -> Peer:

@@ -24,6 +24,19 @@ cdef class _ContextHandle:
             fmq_ctx_free(self.h)
 
 
+@cython.final
+cdef class _Block:
+    """Memory that Context.alloc has given; lives as long as a buffer of it."""
+
+    cdef fmq_block b
+
+    def __dealloc__(self):
+        fmq_block_free(&self.b)
+
+    def __getbuffer__(self, Py_buffer *buffer, int flags):
+        PyBuffer_FillInfo(buffer, self, self.b.data, <Py_ssize_t>self.b.size, 0, flags)
+
+
 cdef list pending_of(fmq_ctx *h):
     """Rows of (type, open, messages to send, last endpoint, LINGER)."""
     cdef fmq_pending rows[64]
@@ -207,7 +220,29 @@ cdef class Context:
         return (*counters(&stats.count), stats.send_waits, stats.sockets, stats.peers,
                 stats.descriptors, stats.pool_bytes, stats.pool_spare,
                 None if stats.queued_bytes < 0 else stats.queued_bytes,
-                stats.shm_connections, stats.shm_bytes)
+                stats.shm_connections, stats.shm_bytes, stats.arena_bytes, stats.arena_blocks,
+                stats.arena_lent, stats.arena_fallbacks)
+
+    def alloc(self, size):
+        """Writable memory for a message, as a memoryview of `size` bytes whose content is not set.
+        It can be sent, whole or in part, like any buffer. With copy=False, peers on this host that
+        share memory with the context get it without a copy if it lies in the context's arena: from
+        256 KiB on, while SHM_ARENA_BYTES has room; else it is ordinary memory. What was sent must
+        not be changed until the peers have released it: track=True tells when. The memory is free
+        again when nothing refers to it, here or at a peer. MemoryError where there is none."""
+        cdef fmq_ctx *h = self.need()
+        cdef Py_ssize_t count = whole(size, "size")
+        cdef _Block block = _Block()
+        cdef int rc
+        if count < 0:
+            raise ValueError(f"size must be 0 or more, not {count}")
+        with nogil:
+            rc = fmq_ctx_alloc(h, <size_t>count, &block.b)
+        if rc == -ENOMEM:
+            raise MemoryError(f"no memory for {count} bytes")
+        if rc < 0:
+            fail(rc)
+        return memoryview(block)
 
 
 def orphans_sending():
