@@ -4,6 +4,7 @@
 
     python bench/plot.py RESULTS.json [MORE.json...] --out docs/img
         ratios.svg: how many times better than the base; <scenario>.svg: a curve for each sweep
+        (<scenario>_<transport>.svg where it was measured over several)
     python bench/plot.py RESULTS.json [MORE.json...] --tables docs/tables.md
         the tables; `-` prints them
 
@@ -51,11 +52,20 @@ def load(paths: Sequence[Path]) -> dict[str, Any]:
 
 
 def scenarios(result: dict[str, Any]) -> Iterator[tuple[str, list[Case]]]:
-    """The cases of each scenario, in the order in which they were measured."""
+    """The cases of each scenario, in the order in which they were measured; of a sweep over several
+    transports, those of each transport: growth_size_ipc."""
     by: dict[str, list[Case]] = {}
     for case in result["cases"]:
         by.setdefault(case["scenario"], []).append(case)
-    yield from by.items()
+    for scenario, cases in by.items():
+        transports = dict.fromkeys(case["params"].get("transport", "") for case in cases)
+        if not cases[0]["sweep"] or len(transports) == 1:
+            yield scenario, cases
+            continue
+        for transport in transports:
+            mine = [case for case in cases if case["params"].get("transport") == transport]
+            title = f"{cases[0]['title']}, {transport}"
+            yield f"{scenario}_{transport}", [{**case, "title": title} for case in mine]
 
 
 # ---- tables ----
@@ -90,30 +100,56 @@ def heading(result: dict[str, Any]) -> str:
 
 
 def tables(result: dict[str, Any]) -> str:
-    """A table for each scenario; a ratio above 1 says how many times better the first side is."""
+    """A table for each scenario, and one for what was measured beside: both narrow enough for a
+    phone. A ratio above 1 says how many times better the first side is."""
     base, mine = result["base"], subject(result)
     parts = [heading(result)]
     for _, cases in scenarios(result):
-        labels = sides(cases, (mine, base))
-        compared = mine != base and mine in labels and base in labels
-        head = ["case", "measure", *map(name, labels)]
-        if compared:
-            head.insert(4, "ratio")
-        lines = [row(head), row(["---", "---"] + ["---:"] * (len(head) - 2))]
-        for case in cases:
-            for metric, by in case["metrics"].items():
-                if not by["values"]:
-                    continue
-                cells = [case["case"], f"{metric}, {by['unit']}"]
-                cells += [cell(by["values"].get(label)) for label in labels]
-                if compared:
-                    ratio = by["ratio"].get(mine)
-                    cells.insert(4, "" if ratio is None else f"**{ratio:.2f}x**")
-                lines.append(row(cells))
-            for label in case["errors"]:
-                lines.append(row([case["case"], f"{name(label)} failed"] + [""] * (len(head) - 2)))
-        parts.append(f"### {cases[0]['title']}\n\n" + "\n".join(lines))
+        parts.append(f"### {cases[0]['title']}")
+        parts += [
+            made for made in (main_table(cases, mine, base), others(cases, mine, base)) if made
+        ]
     return "\n\n".join(parts) + "\n"
+
+
+def measures(cases: Iterable[Case]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each metric that has values, and words for it."""
+    for case in cases:
+        for metric, by in case["metrics"].items():
+            if by["values"]:
+                yield f"{case['case']}, {metric}, {by['unit']}", by
+
+
+def main_table(cases: list[Case], mine: str, base: str) -> str:
+    """The side that is compared and the base."""
+    labels = [label for label in dict.fromkeys([base, mine]) if label in sides(cases, [])]
+    if not labels:
+        return ""
+    ratio = len(labels) == 2
+    head = ["case", *map(name, labels)] + ["ratio"] * ratio
+    lines = [row(head), row(["---"] + ["---:"] * (len(head) - 1))]
+    for words, by in measures(cases):
+        values = [cell(by["values"].get(label)) for label in labels]
+        if any(values):
+            times = by["ratio"].get(mine)
+            values += ["" if times is None else f"**{times:.2f}x**"] * ratio
+            lines.append(row([words, *values]))
+    for case in cases:
+        for label in case["errors"]:
+            cells = [f"{case['case']}: {name(label)} failed"] + [""] * (len(head) - 1)
+            lines.append(row(cells))
+    return "\n".join(lines)
+
+
+def others(cases: list[Case], mine: str, base: str) -> str:
+    """All other sides, a line each."""
+    lines = [row(["case", "beside", "median"]), row(["---", "---", "---:"])]
+    for words, by in measures(cases):
+        for label, values in by["values"].items():
+            if label not in (mine, base):
+                lines.append(row([words, name(label), cell(values)]))
+                words = ""
+    return "\n".join(lines) if len(lines) > 2 else ""
 
 
 # ---- plots ----

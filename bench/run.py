@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -69,6 +70,8 @@ def main() -> int:
     parser.add_argument("--growth", action="store_true", help="also the growth curves (minutes)")
     parser.add_argument("--no-save", action="store_true", help="write nothing to bench/results/")
     options = parser.parse_args()
+    # Ended by `timeout`, it saves what it has, as after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     stamp = time.strftime("%Y%m%d-%H%M%S")
     return suite.run(
         options,

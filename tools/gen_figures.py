@@ -3,24 +3,34 @@
 """Puts the published figures, bench/published.json, where they are told: tables and sentences of
 README.md and docs/, and the plots of docs/img/.
 
-Without arguments it writes them; --check only tells (by its exit status) whether they are fresh.
+    python tools/gen_figures.py                      writes them
+    python tools/gen_figures.py --check              only tells, by its status, if they are fresh
+    python tools/gen_figures.py --publish FILE...    puts the cases of bench/results/FILE... into
+                                                     bench/published.json first
+    python tools/gen_figures.py --anew FILE...       these cases and no others
+
 Results have the form in which bench/run.py saves them; of several rounds the lowest value, the
-median and the highest stand there. To publish a new run, merge its file into this one.
+median and the highest stand there. What another machine measured cannot stand beside: that needs
+--anew.
 """
 
 from __future__ import annotations
 
+import argparse
 import importlib
+import json
 import re
 import statistics
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from generated import write_or_check
 
 from fastmq.cli import plots, report
+from fastmq.cli.terminal import Problem
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "bench"))
@@ -82,6 +92,25 @@ INDEX = tuple(
     or row[1] == "pushpull/tcp 64 B/rate"
 )
 
+# Of libraries side by side: what a column says, and the metric.
+PEERS = (
+    ("round trip, tcp", "reqrep/tcp 64 B/p50"),
+    ("round trip, ipc", "reqrep/ipc 64 B/p50"),
+    ("a second, tcp", "pushpull/tcp 64 B/rate"),
+    ("a second, ipc", "pushpull/ipc 64 B/rate"),
+)
+# Of the types of single parts, which no wheel of pyzmq has.
+SINGLE_PARTS = (
+    ("CLIENT/SERVER round trip, tcp, p50", "client_server/tcp 64 B/p50"),
+    ("the same over ipc", "client_server/ipc 64 B/p50"),
+    ("100 of them under way, tcp", "client_server/tcp 64 B/rate"),
+    ("SCATTER/GATHER, tcp", "scatter_gather/tcp 64 B/rate"),
+    ("SCATTER/GATHER, ipc", "scatter_gather/ipc 64 B/rate"),
+    ("RADIO to DISH, udp, heard", "datagrams/udp 64 B/heard"),
+)
+SINGLE_PARTS_SIDES = ("fastmq", "omq", "libzmq drafts")
+GROWTH = ("ipc", "tcp")  # of round trips by size
+
 # Sentences, by page. {KEY SIDE} is a figure, {KEY} a ratio; in the page a number stands there.
 PROSE = {
     "README.md": ("spins took {reqrep/tcp 64 B/p50 C pingpong} us for the tcp round trip",),
@@ -141,7 +170,18 @@ class Figures:
 
     def value(self, key: str, side: str) -> str:
         """A median, as "14.5 M"."""
-        return report.number(statistics.median(self._by[key]["values"][side]))
+        return report.number(self.middle(key, side))
+
+    def has(self, key: str) -> bool:
+        return key in self._by
+
+    def sides(self, key: str) -> list[str]:
+        """Those that have values."""
+        return list(self._by[key]["values"])
+
+    def middle(self, key: str, side: str) -> float:
+        values: list[float] = self._by[key]["values"][side]
+        return statistics.median(values)
 
     def ratio(self, key: str) -> str:
         return f"{self._by[key]['ratio']['fastmq']:.2g}"
@@ -171,12 +211,68 @@ def table(figures: Figures, rows: Iterable[tuple[str, str]], what: str = "measur
     return "\n".join(lines)
 
 
+def wide_table(figures: Figures, what: str, columns: Sequence[str], rows: Iterable[Any]) -> str:
+    """rows: words, and for each column a key and a side, or None."""
+    lines = [f"| {' | '.join([what, *columns])} |", "|---|" + "---:|" * len(columns)]
+    for words, cells in rows:
+        values = [figures.value(*cell) + figures.unit(cell[0]) if cell else "" for cell in cells]
+        lines.append(f"| {' | '.join([words, *values])} |")
+    return "\n".join(lines)
+
+
+def beside(figures: Figures) -> str:
+    """The libraries side by side, the shortest round trip first."""
+    keys = [key for _, key in PEERS]
+    fastest: dict[str, float] = {}
+    for key in keys[:2]:
+        for side in figures.sides(key):
+            if side != "C engine":
+                time = figures.middle(key, side)
+                fastest[side] = min(time, fastest.get(side, time))
+    rows = [
+        (
+            plots.name(side) if side != "fastmq" else "**fastmq**",
+            [(key, side) if side in figures.sides(key) else None for key in keys],
+        )
+        for side in sorted(fastest, key=lambda side: fastest[side])
+    ]
+    return wide_table(figures, "64 bytes", [words for words, _ in PEERS], rows)
+
+
+def single_parts(figures: Figures) -> str:
+    rows = [
+        (words, [(key, s) if s in figures.sides(key) else None for s in SINGLE_PARTS_SIDES])
+        for words, key in SINGLE_PARTS
+    ]
+    columns = [plots.name(side) for side in SINGLE_PARTS_SIDES]
+    return wide_table(figures, "64 bytes", columns, rows)
+
+
+def sizes(figures: Figures, result: dict[str, Any]) -> str:
+    """Round trips by size: pyzmq and fastmq."""
+    found = [case for case in result["cases"] if case["scenario"] == "growth_size"]
+    by_size = dict.fromkeys(case["case"].partition(" ")[2] for case in found)
+    columns = [f"{name}, {transport}" for transport in GROWTH for name in ("pyzmq", "fastmq")]
+    rows = [
+        (
+            size,
+            [
+                (f"growth_size/{transport} {size}/p50", side)
+                for transport in GROWTH
+                for side in ("zmq", "fastmq")
+            ],
+        )
+        for size in by_size
+    ]
+    return wide_table(figures, "size", columns, rows)
+
+
 def block(text: str, name: str, content: str, page: str) -> str:
     """The page with what stands between the marks of that name replaced."""
     pattern = rf"(<!-- figures: {name} -->\n).*?(\n<!-- figures: end -->)"
     made, n = re.subn(pattern, lambda found: found[1] + content + found[2], text, flags=re.DOTALL)
     if n != 1:
-        raise SystemExit(f"{page} has {n} blocks `<!-- figures: {name} -->`, not one")
+        raise SystemExit(f"{page} has {n} whole blocks `<!-- figures: {name} -->`, not one")
     return made
 
 
@@ -207,16 +303,20 @@ def sentence(text: str, template: str, figures: Figures, page: str) -> str:
 def pages(result: dict[str, Any]) -> dict[Path, str]:
     """Every page that tells figures, as it has to be."""
     figures = Figures(result)
-    blocks = {
-        "README.md": {"summary": table(figures, README, "")},
-        "docs/index.md": {"summary": table(figures, INDEX, "")},
-        "docs/performance.md": {"summary": table(figures, SUMMARY), "all": plot.tables(result)},
-    }
+    summaries = {"README.md": (README, ""), "docs/index.md": (INDEX, "")}
     made = {}
-    for page in blocks.keys() | PROSE.keys():
+    for page in summaries.keys() | PROSE.keys():
+        blocks: dict[str, Callable[[], str]] = {
+            "summary": partial(table, figures, *summaries.get(page, (SUMMARY,))),
+            "beside": partial(beside, figures),
+            "single parts": partial(single_parts, figures),
+            "sizes": partial(sizes, figures, result),
+            "all": partial(plot.tables, result),
+        }
         text = (ROOT / page).read_text(encoding="utf-8")
-        for name, content in blocks.get(page, {}).items():
-            text = block(text, name, content.rstrip("\n"), page)
+        for name in re.findall(r"<!-- figures: (.*) -->", text):
+            if name != "end":
+                text = block(text, name, blocks[name]().rstrip("\n"), page)
         for template in PROSE.get(page, ()):
             text = sentence(text, template, figures, page)
         made[ROOT / page] = text
@@ -225,14 +325,102 @@ def pages(result: dict[str, Any]) -> dict[Path, str]:
 
 def drawn(result: dict[str, Any]) -> dict[str, str]:
     """Each plot, and what it says of the figures in it."""
-    found = {"ratios.svg": plots.digest(plots.ratios(result))}
+    found = {
+        "ratios.svg": plots.digest(plots.ratios(chosen(result))),
+        "peers.svg": plots.digest(plots.beside(result, TRIPS, "p50")),
+    }
     for scenario, cases in plot.scenarios(result):
         if cases[0]["sweep"]:
             found[f"{scenario}.svg"] = plots.digest(plots.points(result, cases))
     return found
 
 
+TRIPS = {"tcp": ("reqrep", "tcp 64 B"), "ipc": ("reqrep", "ipc 64 B")}
+
+
+def chosen(result: dict[str, Any]) -> dict[str, Any]:
+    """The results with the cases of README's table alone, in its order."""
+    cases = {f"{case['scenario']}/{case['case']}": case for case in result["cases"]}
+    keys = dict.fromkeys(key.rpartition("/")[0] for _, key in README)
+    return {**result, "cases": [cases[key] for key in keys]}
+
+
+def draw(result: dict[str, Any]) -> None:
+    plot.draw({**result, "cases": [case for case in result["cases"] if case["sweep"]]}, IMAGES)
+    plots.bars(chosen(result), IMAGES / "ratios.svg")
+    trips = plots.beside(result, TRIPS, "p50")
+    plots.compared(trips, "us", "Round trip of 64 bytes", IMAGES / "peers.svg")
+
+
+# ---- publishing ----
+
+
+def short(case: dict[str, Any]) -> dict[str, Any]:
+    """A case with the lowest value, the median and the highest of its rounds."""
+    metrics = {
+        metric: {
+            "unit": by["unit"],
+            "better": by["better"],
+            "values": {
+                side: [
+                    float(f"{value:.5g}")
+                    for value in (
+                        [min(values), statistics.median(values), max(values)]
+                        if len(values) > 1
+                        else values
+                    )
+                ]
+                for side, values in by["values"].items()
+            },
+            "ratio": {
+                side: float(f"{ratio:.4g}")
+                for side, ratio in by["ratio"].items()
+                if ratio is not None
+            },
+        }
+        for metric, by in case["metrics"].items()
+    }
+    kept = {key: case[key] for key in ("scenario", "case", "title", "sweep", "params", "errors")}
+    return {**kept, "metrics": metrics}
+
+
+def publish(paths: Sequence[Path], anew: bool) -> None:
+    """The cases of the files in the place of those of the same name, others as they are."""
+    result = plot.load(paths)
+    old = {} if anew else json.loads(RESULTS.read_text(encoding="utf-8"))
+    machine = {k: v for k, v in result["machine"].items() if k != "load before"}
+    if old and old["machine"] != machine:
+        raise SystemExit("gen_figures: they are of another machine than what is published: --anew")
+    cases = {(case["scenario"], case["case"]): case for case in old.get("cases", [])}
+    cases.update({(case["scenario"], case["case"]): short(case) for case in result["cases"]})
+    result.pop("key")
+    made = {
+        **result,
+        "machine": machine,
+        "versions": {**old.get("versions", {}), **result["versions"]},
+        "modules": {
+            name: Path(module).name
+            for name, module in {**old.get("modules", {}), **result["modules"]}.items()
+        },
+        "cases": list(cases.values()),
+    }
+    text = json.dumps(made, indent=1)
+    # A line for the values of a side.
+    text = re.sub(r"\[\s+([-\d.e+,\s]+?)\s+\]", lambda m: f"[{' '.join(m[1].split())}]", text)
+    RESULTS.write_text(text + "\n", encoding="utf-8")
+
+
 def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--publish", nargs="+", type=Path, default=[], metavar="FILE")
+    parser.add_argument("--anew", nargs="+", type=Path, default=[], metavar="FILE")
+    options = parser.parse_args()
+    if options.publish or options.anew:
+        try:
+            publish(options.anew or options.publish, bool(options.anew))
+        except Problem as error:
+            raise SystemExit(f"gen_figures: {error}") from None
     result = plot.load([RESULTS])
     status = write_or_check(pages(result))
     stale = [
@@ -240,10 +428,10 @@ def main() -> int:
         for name, says in drawn(result).items()
         if not (IMAGES / name).exists() or says not in (IMAGES / name).read_text(encoding="utf-8")
     ]
-    if "--check" in sys.argv[1:]:
+    if options.check:
         return int(bool(status or stale))
     if stale:
-        plot.draw(result, IMAGES)
+        draw(result)
     return status
 
 

@@ -27,7 +27,8 @@ class Socket(_peer.Socket):
         queue = {"recv_buffer_size": QUEUE} if kind == PULL else {}
         if kind == PUSH:
             queue = {"send_buffer_size": QUEUE}
-        self._socket: Any = kinds[kind](**queue)
+        # By default it drops the connection at messages above 1 MiB.
+        self._socket: Any = kinds[kind](recv_max_size=0, **queue)
 
     def listen(self, tcp: bool) -> str:
         if not tcp:

@@ -9,6 +9,7 @@ import tempfile
 from typing import Any
 
 import pyomq
+from _peer import LARGEST
 from pyomq import (
     CLIENT,
     DISH,
@@ -66,7 +67,8 @@ class Context(pyomq.Context):  # type: ignore[misc]
 
 def can(scenario: str, params: dict[str, Any]) -> bool:
     return scenario == "datagrams" or (
-        scenario in ("scatter_gather", "client_server", "pushpull", "reqrep")
+        (scenario in ("scatter_gather", "client_server", "pushpull") or scenario in LARGEST)
+        and params["size"] <= LARGEST.get(scenario, 1 << 20)
         and params["transport"] in ("tcp", "ipc")
         and params.get("copy", True)
     )

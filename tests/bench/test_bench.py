@@ -166,6 +166,33 @@ def chosen(*words, **options):
     return {case.scenario.name for case in measure.select(SCENARIOS, words, **options)}
 
 
+def test_a_whole_name_chooses_one_case():
+    def names(*words):
+        return [(c.scenario.name, c.name) for c in measure.select(SCENARIOS, words)]
+
+    assert names("reqrep/tcp 64 B") == [("reqrep", "tcp 64 B")]
+    assert {("reqrep", "tcp 64 B"), ("aio_reqrep", "tcp 64 B")} < set(names("reqrep/tcp 64"))
+
+
+def test_an_interrupted_run_reports_the_cases_that_were_done(monkeypatch, tmp_path, capsys):
+    calls = []
+
+    def run_once(case, module, seconds, timeout=60):
+        calls.append(case.name)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return {"p50": 1.0, "p99": 2.0}
+
+    monkeypatch.setattr(measure, "run_once", run_once)
+    parser = argparse.ArgumentParser()
+    suite.add_arguments(parser, runs=2)
+    options = parser.parse_args(["reqrep/tcp 64 B", "reqrep/ipc 64 B", "--modules", RAW_SOCKET])
+    assert suite.run(options, save=tmp_path / "saved.json") == 0
+    saved_cases = json.loads((tmp_path / "saved.json").read_text())["cases"]
+    assert [case["case"] for case in saved_cases] == ["tcp 64 B"]
+    assert "interrupted" in capsys.readouterr().err
+
+
 def test_growth_is_measured_only_when_asked_for():
     growth = {each.name for each in SCENARIOS if each.sweep}
     assert growth
@@ -228,9 +255,19 @@ def test_a_table_shows_medians_spread_and_the_ratio(tmp_path, capsys):
     text = capsys.readouterr().out
     assert "a processor" in text
     lines = text.splitlines()
-    assert "| case | measure | fastmq | pyzmq | ratio | C engine |" in lines
-    assert "| tcp 64 B | p50, us | 10 (-10 .. +20%) | 50 (-20 .. +20%) | **5.00x** | 8 |" in lines
-    assert "| tcp 64 B | p99, us | 20 | 10 | **0.50x** |  |" in lines
+    assert "| case | pyzmq | fastmq | ratio |" in lines
+    assert "| tcp 64 B, p50, us | 50 (-20 .. +20%) | 10 (-10 .. +20%) | **5.00x** |" in lines
+    assert "| tcp 64 B, p99, us | 10 | 20 | **0.50x** |" in lines
+    assert "| tcp 64 B, p50, us | fastmq's engine in C | 8 |" in lines
+
+
+def test_tables_fit_a_phone(tmp_path):
+    """Four columns, however many sides were measured."""
+    peers = {label: {"p50": [1.0]} for label in plots.NAMES}
+    path = saved(tmp_path / "one.json", {**peers, **TRIPS})
+    lines = [line for line in plot.tables(plot.load([path])).splitlines() if line[:1] == "|"]
+    assert len(lines) > 10
+    assert max(line.count("|") for line in lines) <= 5
 
 
 def test_a_table_shows_what_failed(tmp_path):
@@ -238,7 +275,7 @@ def test_a_table_shows_what_failed(tmp_path):
     result = json.loads(path.read_text())
     result["cases"][0]["errors"] = {"zmq": "it broke"}
     path.write_text(json.dumps(result))
-    assert "| tcp 64 B | pyzmq failed |" in plot.tables(plot.load([path]))
+    assert "| tcp 64 B: pyzmq failed |" in plot.tables(plot.load([path]))
 
 
 def test_one_side_alone_has_no_ratio(tmp_path):
@@ -248,7 +285,7 @@ def test_one_side_alone_has_no_ratio(tmp_path):
         modules={"zmq": "zmq"},
         versions={"zmq": "27"},
     )
-    assert "| case | measure | pyzmq |" in plot.tables(plot.load([path])).splitlines()
+    assert "| case | pyzmq |" in plot.tables(plot.load([path])).splitlines()
 
 
 def test_of_a_case_in_two_files_the_later_counts(tmp_path):
@@ -256,8 +293,8 @@ def test_of_a_case_in_two_files_the_later_counts(tmp_path):
     new = saved(tmp_path / "new.json", {**TRIPS, "fastmq": {"p50": [5.0]}})
     other = saved(tmp_path / "other.json", TRIPS, case=("reqrep", "ipc 64 B"))
     text = plot.tables(plot.load([old, other, new]))
-    assert "| tcp 64 B | p50, us | 5 |" in text
-    assert "| ipc 64 B | p50, us | 10 " in text
+    assert "| tcp 64 B, p50, us | 50 (-20 .. +20%) | 5 |" in text
+    assert "| ipc 64 B, p50, us | 50 (-20 .. +20%) | 10 " in text
 
 
 @pytest.mark.parametrize(
@@ -350,7 +387,7 @@ def test_what_is_saved_can_be_reported(tmp_path, capsys):
     assert suite.run(options, save=tmp_path / "saved.json") == 0
     capsys.readouterr()
     assert plot.main([str(tmp_path / "saved.json")]) == 0
-    assert "| tcp 64 B | p50, us |" in capsys.readouterr().out
+    assert "| tcp 64 B, p50, us |" in capsys.readouterr().out
 
 
 # ---- the budget of instructions ----

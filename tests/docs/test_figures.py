@@ -75,6 +75,61 @@ def test_another_figure_changes_its_plot(generator):
     assert {name for name in before if before[name] != after[name]} == {"growth_trip.svg"}
 
 
+def a_run(generator, path, rounds, case=("reqrep", "tcp 64 B"), **changes):
+    """What bench/run.py would save of one case: fastmq's p50, and half of it for pyzmq."""
+    published = json.loads(generator.RESULTS.read_text())
+    found = next(c for c in published["cases"] if (c["scenario"], c["case"]) == case)
+    values = {"fastmq": rounds, "zmq": [2 * value for value in rounds]}
+    by = {"unit": "us", "better": "lower", "values": values, "ratio": {"fastmq": 2.0}}
+    result = {**published, "cases": [{**found, "metrics": {"p50": by}}], **changes}
+    path.write_text(json.dumps(result))
+    return path
+
+
+@pytest.fixture
+def published(generator, monkeypatch, tmp_path):
+    """A copy of the published figures, which a test may change."""
+    copy = tmp_path / "published.json"
+    copy.write_text(generator.RESULTS.read_text())
+    monkeypatch.setattr(generator, "RESULTS", copy)
+    return copy
+
+
+def values_of(path, case):
+    cases = json.loads(path.read_text())["cases"]
+    found = next(c for c in cases if (c["scenario"], c["case"]) == case)
+    return found["metrics"]["p50"]["values"]["fastmq"]
+
+
+def test_publishing_replaces_a_case_and_keeps_the_others(generator, published, tmp_path):
+    other = values_of(published, ("reqrep", "ipc 64 B"))
+    run = a_run(generator, tmp_path / "run.json", [5.0, 3.0, 9.0, 4.0, 8.0])
+    generator.publish([run], anew=False)
+    assert values_of(published, ("reqrep", "tcp 64 B")) == [3.0, 5.0, 9.0]
+    assert values_of(published, ("reqrep", "ipc 64 B")) == other
+    generator.publish([run], anew=True)
+    assert len(json.loads(published.read_text())["cases"]) == 1
+
+
+def test_figures_of_another_machine_are_not_published_beside(generator, published, tmp_path):
+    machine = {**json.loads(published.read_text())["machine"], "system": "another"}
+    run = a_run(generator, tmp_path / "run.json", [5.0], machine=machine)
+    with pytest.raises(SystemExit, match="another machine"):
+        generator.publish([run], anew=False)
+    generator.publish([run], anew=True)
+    assert json.loads(published.read_text())["machine"] == machine
+
+
+def test_the_libraries_side_by_side_are_in_the_order_of_their_round_trips(generator):
+    result = changed(generator, ("reqrep", "tcp 64 B", "p50"))
+    by = next(c for c in result["cases"] if (c["scenario"], c["case"]) == ("reqrep", "tcp 64 B"))
+    by["metrics"]["p50"]["values"]["nng"] = [0.001]
+    lines = generator.beside(generator.Figures(result)).splitlines()
+    assert lines[2].startswith("| pynng | 0.001 us | ")
+    assert any(line.startswith("| **fastmq** | ") for line in lines[3:])
+    assert generator.plots.beside(result, generator.TRIPS, "p50")[0] == ("pynng", {"tcp": 0.001})
+
+
 def test_the_ratios_are_those_of_the_medians():
     for case in json.loads((ROOT / "bench/published.json").read_text())["cases"]:
         for by in case["metrics"].values():

@@ -74,6 +74,8 @@ class Case:
     name: str
     seen: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
+    done: bool = False
+    """Whether all rounds were run."""
 
     def add(self, label: str, values: Values) -> None:
         for metric, value in values.items():
@@ -102,15 +104,19 @@ def select(
 ) -> list[Case]:
     """The cases whose "scenario/case" contains one of the wanted words; all when none is given.
 
-    A sweep takes long: unless `sweeps`, the name of its scenario must begin with the word.
+    A word that is a whole name stands for that case alone. A sweep takes long: unless `sweeps`, the
+    name of its scenario must begin with the word.
     """
+    scenarios = list(scenarios)
+    names = {f"{scenario.name}/{name}" for scenario in scenarios for name in scenario.cases}
 
     def chosen(scenario: Scenario, name: str) -> bool:
         quiet = scenario.sweep is None or sweeps
         if not wanted:
             return quiet
+        whole = f"{scenario.name}/{name}"
         return any(
-            word in f"{scenario.name}/{name}"
+            (word == whole if word in names else word in whole)
             and (quiet or scenario.name.startswith(word.partition("/")[0]))
             for word in wanted
         )
@@ -294,6 +300,7 @@ def compare(
             if beside:
                 for label, values in beside(case, seconds).items():
                     case.add(label, values)
+        case.done = True
 
 
 def machine() -> dict[str, Any]:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import statistics
+import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,23 @@ from fastmq.cli.terminal import USAGE, Problem
 Case = dict[str, Any]
 
 SUFFIXES = (".svg", ".png", ".pdf")
-NAMES = {"zmq": "pyzmq"}
+NAMES = {
+    "zmq": "pyzmq",
+    "nng": "pynng",
+    "omq": "pyomq",
+    "iceoryx": "iceoryx2",
+    "eclipse zenoh": "zenoh",
+    "multiprocessing connection": "multiprocessing",
+    "raw socket": "Python's sockets",
+    "stable types": "fastmq, stable types",
+    "libzmq drafts": "libzmq with drafts",
+    "C pingpong": "bare TCP in C",
+    "C memory": "bare memory in C",
+    "C engine": "fastmq's engine in C",
+    "C many": "bare epoll in C",
+    "C datagrams": "bare UDP in C",
+}
+"""Sides in words."""
 # In the middle between black and white, so that they can be read on both.
 TEXT = "#7d8590"
 BETTER, WORSE = "#3b82f6", "#e5534b"
@@ -127,7 +144,13 @@ def measured(axis: Any, values: Sequence[float], bytes_: bool) -> None:
     axis.set_major_formatter(FixedFormatter([write(value) for value in at]))
 
 
-UNITS = {"us": "microseconds", "msg/s": "messages a second", "MB/s": "megabytes a second"}
+UNITS = {
+    "us": "microseconds",
+    "msg/s": "messages a second",
+    "MB/s": "megabytes a second",
+    "KB/peer": "kilobytes a peer",
+    "us CPU/delivery, PUB's process": "microseconds of CPU a delivery",
+}
 AXES = {"size": "size of a message"}
 SCENARIOS = {
     "reqrep": "round trip",
@@ -190,33 +213,101 @@ def ratios(result: dict[str, Any]) -> list[tuple[str, float]]:
     return found
 
 
+# So narrow that a phone shows the letters in their size; so a bar's label stands above it.
+WIDTH_IN, ROW_IN = 4.4, 0.42
+
+
+def above(axes: Any, x: float, y: float, text: str) -> None:
+    """The words of a bar, a little to the right of the line where it begins."""
+    axes.annotate(text, (x, y), xytext=(4, 3), textcoords="offset points", annotation_clip=False)
+
+
 def bars(result: dict[str, Any], path: Path) -> Path | None:
     """One bar a case, from 1 (as good as the base) on a logarithmic axis."""
     found = ratios(result)
     if not found:
         return None
     plt = pyplot()
-    figure, axes = plt.subplots(figsize=(7, 0.6 + 0.24 * len(found)))
+    figure, axes = plt.subplots(figsize=(WIDTH_IN, 0.6 + ROW_IN * len(found)))
     names, values = zip(*found, strict=True)
     axes.set_xscale("log")
     drawn = axes.barh(
-        names,
+        range(len(found)),
         [value - 1 for value in values],
         left=1,
-        height=0.7,
+        height=0.32,
         color=[BETTER if value >= 1 else WORSE for value in values],
     )
-    axes.bar_label(drawn, [f"{value:.2g}x" for value in values], padding=3)
+    axes.bar_label(drawn, [f"{value:.2g}x" for value in values], padding=3, fontsize=8)
+    low = 1.0 if min(values) >= 1 else min(values) / 1.5  # there the label of a bar has its place
+    for row, text in enumerate(names):
+        above(axes, 1, row - 0.16, text)
     axes.axvline(1, color=TEXT, linewidth=1)
-    axes.invert_yaxis()
-    axes.set_ylim(len(found) - 0.4, -0.6)
-    axes.set_xlim(min(0.8, *values) / 1.3, max(2, *values) * 1.4)
-    axes.grid(axis="x", which="major")
-    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(len(found) - 0.5, -0.9)
+    axes.set_xlim(low, max(2, *values) * 1.6)
+    axes.yaxis.set_visible(False)
+    axes.spines["left"].set_visible(False)
     plain_numbers(axes.xaxis)
     base = name(result["base"])
     axes.set_xlabel(f"{name(subject(result))}: how many times as good as {base}")
     return save(figure, path, found)
+
+
+def beside(
+    result: dict[str, Any], keys: dict[str, tuple[str, str]], metric: str
+) -> list[tuple[str, dict[str, float]]]:
+    """The medians of a metric by side, the best of the first case that it has first.
+
+    keys: how a case is named -> its scenario and its name
+    """
+    medians: dict[str, dict[str, float]] = {}
+    for word, key in keys.items():
+        for case in result["cases"]:
+            if (case["scenario"], case["case"]) == key:
+                for side, values in case["metrics"][metric]["values"].items():
+                    medians.setdefault(name(side), {})[word] = statistics.median(values)
+    return sorted(medians.items(), key=lambda each: min(each[1].values()))
+
+
+def compared(
+    drawn: list[tuple[str, dict[str, float]]], unit: str, title: str, path: Path
+) -> Path | None:
+    """A bar for each side and case of `beside`, on a logarithmic axis."""
+    if not drawn:
+        return None
+    plt = pyplot()
+    words = list(dict.fromkeys(word for _, by in drawn for word in by))
+    height = 0.62 / len(words)
+    figure, axes = plt.subplots(figsize=(WIDTH_IN, 0.9 + (ROW_IN + 0.1) * len(drawn)))
+    axes.set_xscale("log")
+    values = [value for _, by in drawn for value in by.values()]
+    low = min(values) / 2
+    for word, colour in zip(words, COLOURS, strict=False):
+        rows = [
+            (row + 0.02 + [*by].index(word) * height, by[word])
+            for row, (_, by) in enumerate(drawn)
+            if word in by
+        ]
+        made = axes.barh(
+            [at for at, _ in rows],
+            [value - low for _, value in rows],
+            left=low,
+            height=height * 0.9,
+            color=colour,
+            label=word,
+        )
+        axes.bar_label(made, [f"{value:.3g}" for _, value in rows], padding=3, fontsize=8)
+    for row, (text, _) in enumerate(drawn):
+        above(axes, low, row + 0.02 - height / 2, text)
+    axes.set_ylim(len(drawn) - 0.3, -0.6)
+    axes.set_xlim(low, max(values) * 2)
+    axes.yaxis.set_visible(False)
+    axes.spines["left"].set_visible(False)
+    plain_numbers(axes.xaxis)
+    axes.set_xlabel(UNITS.get(unit, unit))
+    axes.set_title(title, loc="left", pad=18)
+    axes.legend(loc="lower left", bbox_to_anchor=(-0.03, 1), ncols=len(words), borderpad=0)
+    return save(figure, path, drawn)
 
 
 def points(result: dict[str, Any], cases: list[Case]) -> dict[str, list[tuple[float, list[float]]]]:
@@ -244,7 +335,7 @@ def curve(result: dict[str, Any], cases: list[Case], path: Path) -> Path | None:
     if not drawn:
         return None
     plt = pyplot()
-    figure, axes = plt.subplots(figsize=(6, 3.2))
+    figure, axes = plt.subplots(figsize=(WIDTH_IN, 3))
     axes.set_xscale("log")
     axes.set_yscale("log")
     for (label, found), colour in zip(drawn.items(), COLOURS * len(drawn), strict=False):
@@ -261,7 +352,20 @@ def curve(result: dict[str, Any], cases: list[Case], path: Path) -> Path | None:
     measured(axes.xaxis, sorted({case["params"][sweep] for case in cases}), sweep == "size")
     axes.grid(which="major")
     axes.set_xlabel(AXES.get(sweep, sweep.replace("_", " ")))
-    axes.set_ylabel(f"{metric}, {UNITS.get(first['unit'], first['unit'])}")
-    axes.set_title(cases[0]["title"], loc="left")
-    axes.legend()
+    unit = UNITS.get(first["unit"], first["unit"])
+    axes.set_ylabel(
+        f"{metric}, {unit}" if metric.startswith("p") and metric[1:].isdigit() else unit
+    )
+    # Above the lines, where it touches none.
+    key = axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(-0.03, 1),
+        ncols=3,
+        borderpad=0,
+        handlelength=1.5,
+        columnspacing=1,
+        fontsize=8,
+    )
+    rows = -(-len(key.get_texts()) // 3)
+    axes.set_title("\n".join(textwrap.wrap(cases[0]["title"], 52)), loc="left", pad=6 + 12 * rows)
     return save(figure, path, drawn)

@@ -97,7 +97,15 @@ def run(
         print(report.heading(result), flush=True)
     runs = sum(measure.can(module, case) for case in cases for module in by_label.values())
     with report.Progress(runs * options.rounds, options.quiet) as progress:
-        measure.compare(cases, by_label, options.rounds, seconds, beside, progress.step, timeout)
+        try:
+            measure.compare(
+                cases, by_label, options.rounds, seconds, beside, progress.step, timeout
+            )
+        except KeyboardInterrupt:
+            cases = [case for case in cases if case.done]
+            if not cases:
+                raise
+            print("interrupted: these cases were done", file=sys.stderr)
     result["cases"] = measure.as_json(cases, base)
     if save:
         save.parent.mkdir(parents=True, exist_ok=True)
