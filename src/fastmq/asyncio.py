@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Sockets for asyncio: every verb that may wait returns a Future::
+"""Sockets for asyncio: every method that may wait returns a Future::
 
     ctx = fastmq.asyncio.Context()
     async with ctx.socket(fastmq.REP) as rep:
@@ -30,7 +30,7 @@ _TERM_FIRST_S, _TERM_LAST_S = 0.001, 0.02
 
 
 class ProactorSelectorThreadWarning(RuntimeWarning):
-    """Kept for pyzmq's sake: never given."""
+    """Exists for compatibility with pyzmq; never issued."""
 
 
 class Poller(_future._AsyncPoller):
@@ -38,7 +38,7 @@ class Poller(_future._AsyncPoller):
 
 
 class Socket(_future._AsyncSocket):
-    """A socket of any type whose verbs return asyncio Futures.
+    """A socket of any type whose methods return asyncio Futures.
 
     Usable in `async with`, which closes it, and in `async for`, which receives until it is closed
     or its context ends. One socket may be used from several loops.
@@ -60,8 +60,8 @@ class Context(_Context[Socket]):
         return self.__enter__()
 
     async def __aexit__(self, *args: object) -> None:
-        """Closes the sockets and ends the context. While it waits for LINGER other tasks run; when
-        the task is cancelled it waits no longer, and the context goes on sending by itself."""
+        """Closes the sockets and ends the context. Other tasks run while it waits for LINGER. If
+        the task is cancelled, the wait ends, and the context sends the rest in the background."""
         pause = _TERM_FIRST_S
         try:
             self.destroy(timeout=_TERM_AT_ONCE_MS)
@@ -76,7 +76,7 @@ class Context(_Context[Socket]):
 
 
 class ZMQEventLoop(_asyncio.SelectorEventLoop):
-    """Deprecated: every event loop will do."""
+    """Deprecated: sockets work with every event loop."""
 
     def __init__(self, selector: Any = None) -> None:
         _deprecated("ZMQEventLoop")

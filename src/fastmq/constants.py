@@ -65,7 +65,7 @@ class ContextOption(IntEnum):
 
 
 class SocketType(IntEnum):
-    """What a socket is: its pattern and its side of it."""
+    """The types of sockets."""
 
     PAIR = 0
     PUB = 1
@@ -93,7 +93,7 @@ class SocketType(IntEnum):
 
 
 class MessageOption(IntEnum):
-    """What Frame.get tells by number."""
+    """Numbers for Frame.get."""
 
     MORE = 1
     SHARED = 3
@@ -135,7 +135,7 @@ class SecurityMechanism(IntEnum):
 
 
 class ReconnectStop(IntEnum):
-    """When RECONNECT_STOP gives up."""
+    """Conditions of RECONNECT_STOP."""
 
     CONN_REFUSED = 1
     HANDSHAKE_FAILED = 2
@@ -145,7 +145,7 @@ class ReconnectStop(IntEnum):
 
 
 class Event(IntFlag):
-    """Events of a monitor socket, and the values some of them carry."""
+    """Events of a monitor socket, and values of some of them."""
 
     PROTOCOL_ERROR_WS_UNSPECIFIED = 0x30000000
     PROTOCOL_ERROR_ZMTP_UNSPECIFIED = 0x10000000
@@ -195,7 +195,7 @@ class Event(IntFlag):
 
 
 class PollEvent(IntFlag):
-    """Readiness: what to poll for and what came."""
+    """Readiness flags of poll."""
 
     POLLIN = 1
     POLLOUT = 2
@@ -204,7 +204,7 @@ class PollEvent(IntFlag):
 
 
 class DeviceType(IntEnum):
-    """Kinds of the old device()."""
+    """Types of the deprecated device()."""
 
     STREAMER = 1
     FORWARDER = 2

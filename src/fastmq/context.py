@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Contexts: what sockets live in."""
+"""Contexts, which create sockets and own their I/O threads."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ _EXIT_LINGER_MS = 1000.0
 
 
 class Context(_core.Context, Generic[_SocketT]):
-    """Sockets are made by a context, and end with it.
+    """Creates sockets and owns their I/O threads.
 
-    io_threads: how many threads do what no calling thread does (1 to 64, 0: inproc only).
-    shadow: another Context, or the address of one (`underlying`), to share instead of making one.
-    Socket options set as attributes (`context.linger = 0`) are defaults of sockets made later.
-    Usable in a with statement, which destroys it at the end.
+    io_threads: the number of I/O threads (1 to 64; 0: inproc only).
+    shadow: another Context, or the address of one (`underlying`), whose handle is shared.
+    Socket options set as attributes (`context.linger = 0`) are the defaults of later sockets.
+    A with statement destroys the context at its end.
     """
 
     _instance: ClassVar[Any] = None
@@ -114,7 +114,7 @@ class Context(_core.Context, Generic[_SocketT]):
 
     @classmethod
     def shadow(cls: type[_ContextT], address: int | Context[Any]) -> _ContextT:
-        """A Context over the handle of another one, which it does not end."""
+        """A Context over the handle of another one; it does not terminate that one."""
         return cls(shadow=address)
 
     @classmethod
@@ -124,8 +124,8 @@ class Context(_core.Context, Generic[_SocketT]):
 
     @classmethod
     def instance(cls: type[_ContextT], io_threads: int = 1) -> _ContextT:
-        """The context of the process, made at the first call; anew after it was ended and after a
-        fork."""
+        """The context of the process, created by the first call, and again after it was terminated
+        and after a fork."""
 
         def usable() -> bool:
             return (
@@ -142,22 +142,22 @@ class Context(_core.Context, Generic[_SocketT]):
         return cast(_ContextT, cls._instance)
 
     def term(self, timeout: float | None = None) -> None:
-        """Ends the context: waits until every socket was closed and its messages are sent or have
-        outlived their LINGER.
+        """Terminates the context: waits until every socket is closed and its messages are sent or
+        have outlived their LINGER. Calls on the sockets raise ContextTerminated.
 
-        timeout: ms. When it passes first TermTimeout (an Again) tells in `pending` which sockets
-        hold what, and term may be called again. Calls on the sockets raise ContextTerminated.
+        timeout: ms. When it passes, term raises TermTimeout (an Again), whose `pending` lists what
+        each socket still holds; term may then be called again.
         """
         if not self._term(timeout):
             raise TermTimeout(timeout, [PendingSocket(*row) for row in self.pending()])
 
     def destroy(self, linger: int | None = None, timeout: float | None = None) -> None:
-        """Closes all sockets of the context, with that linger (ms) if given, then ends it.
+        """Closes all sockets of the context, with that linger (ms) if given, then terminates it.
 
-        The linger also limits how long sockets that were closed before go on sending.
+        The linger also applies to sockets that were closed before and still send.
 
-        Calls of other threads that wait on a socket end with ContextTerminated; a poll or proxy
-        over several of them, and later calls, with ZMQError(ENOTSOCK). timeout: as for term.
+        Calls of other threads that wait on a socket raise ContextTerminated; a poll or proxy of
+        several of them, and later calls, raise ZMQError(ENOTSOCK). timeout: as for term.
         """
         if self.closed:
             return
@@ -185,8 +185,8 @@ class Context(_core.Context, Generic[_SocketT]):
                 socket.close(linger)
 
     def stats(self) -> ContextStats:
-        """What all sockets of the context have sent, received and dropped so far, and what the
-        context holds now. RuntimeError: the context was terminated."""
+        """Counters of what all sockets of the context have sent, received and dropped, and what
+        the context holds now. RuntimeError: the context was terminated."""
         from .stats import ContextStats
 
         return ContextStats(*self._stats())
@@ -362,7 +362,7 @@ class Context(_core.Context, Generic[_SocketT]):
 
         socket_class: another class, called with the context and the type. Keywords are options
         (linger=0) or go to the class. ZMQError: EINVAL unknown type, EMFILE too many, ETERM,
-        ENOTSUP for a closed context, EFAULT for a shadow of one.
+        ENOTSUP closed context, EFAULT shadow of a closed context.
         """
         if self.closed:
             if self._shadow:  # as what libzmq says of an address where there is no context any more
@@ -391,11 +391,11 @@ class Context(_core.Context, Generic[_SocketT]):
     # -- options --
 
     def setsockopt(self, opt: int, value: Any) -> None:
-        """Sets the value that an option has in sockets made later."""
+        """Sets the default of an option for later sockets."""
         self.sockopts[opt] = value
 
     def getsockopt(self, opt: int) -> Any:
-        """A value set by setsockopt. KeyError: none was."""
+        """A value set by setsockopt. KeyError: none was set."""
         return self.sockopts[opt]
 
     def __getattr__(self, name: str) -> Any:

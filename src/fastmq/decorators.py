@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Decorators that give a function a context or a socket and end it afterwards."""
+"""Decorators that pass a context or a socket to a function and close it afterwards."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def _pop_name(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str | None
 
 
 def context(*args: Any, **kwargs: Any) -> Callable[[_F], _F]:
-    """Gives the function a Context, destroyed when it returns.
+    """Passes a Context to the function, and destroys it when the function returns.
 
-    The first argument or name= is the keyword it comes by (else it comes as the last positional
-    argument); the others go to Context.
+    The first argument or name= is the keyword under which it is passed (without it, it is the last
+    positional argument); the others go to Context.
     """
     name, args = _pop_name(args, kwargs)
 
@@ -55,11 +55,11 @@ def context(*args: Any, **kwargs: Any) -> Callable[[_F], _F]:
 
 
 def socket(*args: Any, **kwargs: Any) -> Callable[[_F], _F]:
-    """Gives the function a socket, closed when it returns.
+    """Passes a socket to the function, and closes it when the function returns.
 
-    Arguments: optionally the keyword it comes by (or name=), then those of Context.socket.
-    context_name= names the argument that holds the context ("context" unless told); without such
-    an argument any Context among the arguments is taken, and Context.instance() otherwise.
+    Arguments: optionally the keyword under which it is passed (or name=), then those of
+    Context.socket. context_name= names the argument with the context ("context" by default);
+    without such an argument any Context among the arguments is used, otherwise Context.instance().
     """
     context_name = kwargs.pop("context_name", "context")
     name, args = _pop_name(args, kwargs)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The exceptions of fastmq: one tree, with the error numbers of ZeroMQ."""
+"""The exceptions of fastmq, with the error numbers of ZeroMQ."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class ZMQBaseError(Exception):
 class ZMQError(ZMQBaseError):
     """A call failed.
 
-    errno: the number (EAGAIN, ETERM ...), None if there is none. strerror: its text, or a longer
-    one. Without an errno the last error's is taken; a string in its place is the text alone.
+    errno: the number (EAGAIN, ETERM ...), or None. strerror: its text, or a longer one. As an
+    argument, None stands for the number of the last error, and a str for a text without a number.
     """
 
     errno: int | None = None
@@ -54,14 +54,14 @@ class ContextTerminated(ZMQError):
 
 
 class Again(ZMQError):
-    """The call would have to wait: DONTWAIT was given, or its time is over."""
+    """The call would have to wait: DONTWAIT was given, or its timeout has passed."""
 
     def __init__(self, errno: int | str | None = None, msg: str | None = None) -> None:
         super().__init__(EAGAIN, msg)
 
 
 class InterruptedSystemCall(ZMQError, InterruptedError):
-    """A signal ended a call that could not be resumed."""
+    """A signal ended a call that could not continue."""
 
     def __init__(self, errno: int | str | None = None, msg: str | None = None) -> None:
         super().__init__(EINTR, msg)
@@ -71,18 +71,18 @@ class InterruptedSystemCall(ZMQError, InterruptedError):
 
 
 class PendingSocket(NamedTuple):
-    """A socket that keeps its context from ending."""
+    """A socket for which Context.term waits."""
 
     type: int
-    open: bool  # not closed by the program yet
-    messages: int  # still to be sent
-    endpoint: str  # the last it was bound or connected to
+    open: bool  # the program has not closed it
+    messages: int  # unsent
+    endpoint: str  # the one bound or connected last
 
 
 class TermTimeout(Again):
-    """Context.term did not end in time.
+    """Context.term timed out.
 
-    pending: a list of PendingSocket, one for each socket that keeps the context from ending.
+    pending: a list of PendingSocket, one for each socket that it waited for.
     """
 
     def __init__(
@@ -100,8 +100,8 @@ class TermTimeout(Again):
 class BatchError(ZMQError):
     """send_many ended early.
 
-    sent: how many messages were sent; the next one is the first that was not. One caused by EAGAIN
-    is also an Again, one caused by ETERM also a ContextTerminated.
+    sent: the number of messages that were sent. If the cause is EAGAIN, it is also an Again; if
+    ETERM, also a ContextTerminated.
     """
 
     sent: int = 0
@@ -130,7 +130,7 @@ class NotDone(ZMQBaseError):
 
 
 class ZMQVersionError(NotImplementedError):
-    """A feature needs a higher version than this one stands for."""
+    """A feature needs a higher version of libzmq than the one that fastmq matches."""
 
     min_version: str
 

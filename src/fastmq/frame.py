@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Frames, and trackers that tell when the engine is done with their memory."""
+"""Frames, and trackers of their memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Message = Frame
 
 
 class MessageTracker:
-    """Tells when everything it watches has left the engine.
+    """Reports when the memory of sent messages may be used again.
 
     towatch: threading Events, tracked Frames or other trackers. Without any it is done.
     """
@@ -46,13 +46,13 @@ class MessageTracker:
 
     @property
     def done(self) -> bool:
-        """Whether the memory of everything watched may be used again."""
+        """Whether all watched memory may be used again."""
         if not self._finished():
             _core.wait_released(0)
         return self._finished()
 
     def wait(self, timeout: float | None = -1) -> None:
-        """Waits until done; timeout in seconds, None or negative for ever. NotDone: not in time."""
+        """Waits until done; timeout in seconds, None or negative: for ever. NotDone: timed out."""
         forever = timeout is None or timeout < 0
         deadline = 0.0 if timeout is None else time.monotonic() + timeout
         while not self.done:

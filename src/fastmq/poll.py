@@ -15,8 +15,8 @@ from .constants import POLLERR, POLLIN, POLLOUT
 class Poller:
     """A set of sockets and descriptors to wait for.
 
-    Members are sockets, file descriptors, or objects with fileno(). Registering is where the work
-    is done, so keep a Poller rather than making one for every wait.
+    Members are sockets, file descriptors, or objects with fileno(). Registering costs more than
+    polling, so keep a Poller rather than creating one for every wait.
     """
 
     def __init__(self) -> None:
@@ -32,9 +32,9 @@ class Poller:
         return socket in self._flags
 
     def register(self, socket: Any, flags: int = POLLIN | POLLOUT) -> None:
-        """Adds a member, or changes what it is watched for (flags 0: removes it).
+        """Adds a member, or changes its flags (flags 0: removes it).
 
-        TypeError: it is neither a socket, an int, nor has it a fileno().
+        TypeError: it is not a socket or an int, and has no fileno().
         """
         if not flags:
             if socket in self._flags:
@@ -47,18 +47,18 @@ class Poller:
         self._flags[socket] = flags
 
     def modify(self, socket: Any, flags: int = POLLIN | POLLOUT) -> None:
-        """Changes what a member is watched for."""
+        """Changes the flags of a member."""
         self.register(socket, flags)
 
     def unregister(self, socket: Any) -> None:
-        """Removes a member. KeyError: it is none."""
+        """Removes a member. KeyError: it is not registered."""
         del self._flags[socket]
         self._set.remove(socket)
 
     def poll(self, timeout: float | None = None) -> list[tuple[Any, int]]:
-        """Waits until members are ready: a list of (socket, events) in the order of registering
-        (objects with a fileno() are told by that descriptor), empty when timeout (ms, None or
-        negative for ever) passed. Without members it does not wait for ever."""
+        """Waits until members are ready. Returns a list of (socket, events) in the order of
+        registering, with the descriptor in place of an object with fileno(); empty when timeout
+        (ms, None or negative: for ever) passed. Without members it does not wait for ever."""
         if not self._flags:
             if timeout is not None and timeout > 0:
                 time.sleep(timeout / 1000)
@@ -67,9 +67,9 @@ class Poller:
 
 
 def zmq_poll(sockets: Iterable[tuple[Any, int]], timeout: float = -1) -> list[tuple[Any, int]]:
-    """One wait for pairs of (socket or descriptor, flags); returns the ready ones as such pairs.
+    """Waits for pairs of (socket or descriptor, flags); returns the ready ones as such pairs.
 
-    timeout: ms, negative for ever.
+    timeout: ms, negative: for ever.
     """
     members = [(_target(socket), int(flags)) for socket, flags in sockets]
     poller = Poller()
@@ -93,8 +93,8 @@ def _target(socket: Any) -> Any:
 def select(
     rlist: list[Any], wlist: list[Any], xlist: list[Any], timeout: float | None = None
 ) -> tuple[list[Any], list[Any], list[Any]]:
-    """As select.select, for sockets too: those of the lists that are ready to be read, to be
-    written, or broken. timeout: seconds, None for ever."""
+    """As select.select, but also for sockets of fastmq: returns the members of the lists that are
+    ready to be read, ready to be written, or have an error. timeout: seconds, None: for ever."""
     wanted: dict[Any, int] = {}
     for members, flag in ((rlist, POLLIN), (wlist, POLLOUT), (xlist, POLLERR)):
         for socket in members:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def proxy(frontend: Socket, backend: Socket, capture: Socket | None = None) -> None:
     """Forwards whole messages between two sockets, both ways; a copy of each goes to capture.
 
-    Ends only with an error: ContextTerminated, or ZMQError(ENOTSOCK) when a socket was closed.
+    It does not return, but raises ContextTerminated, or ZMQError(ENOTSOCK) when a socket is closed.
     """
     _core.run_proxy(frontend, backend, capture, None)
 
@@ -26,13 +26,13 @@ def proxy_steerable(
     capture: Socket | None = None,
     control: Socket | None = None,
 ) -> None:
-    """A proxy that obeys messages on control: PAUSE, RESUME, TERMINATE (it returns), STATISTICS
-    (answered with eight 64-bit counters)."""
+    """A proxy that is controlled by messages on control: PAUSE, RESUME, TERMINATE (it returns),
+    STATISTICS (it replies with eight 64-bit counters)."""
     _core.run_proxy(frontend, backend, capture, control)
 
 
 def device(device_type: int, frontend: Socket, backend: Socket) -> None:
-    """Deprecated name of proxy; the type does not matter."""
+    """Deprecated name of proxy; the type has no effect."""
     warnings.warn("device() is now proxy()", DeprecationWarning, stacklevel=2)
     _core.run_proxy(frontend, backend, None, None)
 

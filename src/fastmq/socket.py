@@ -68,15 +68,15 @@ class _SocketContext(Generic[_SocketT]):
 
 
 class Socket(_core.Socket, SocketOptions, Generic[_ReturnT]):
-    """A socket of any type; Context.socket makes one of the class of its type.
+    """A socket of any type. Context.socket creates one of the class of its type.
 
-    ctx_or_socket: the Context, or another socket to share the handle of. socket_type: a SocketType.
-    copy_threshold: from how many bytes copy=False keeps a buffer instead of copying it. Further
-    keywords are options: Socket(ctx, fastmq.REQ, linger=0).
+    ctx_or_socket: the Context, or another socket whose handle is shared. socket_type: a SocketType.
+    copy_threshold: with copy=False, buffers of at least this many bytes are kept instead of copied.
+    Other keywords are options: Socket(ctx, fastmq.REQ, linger=0).
 
-    Every socket may be used from several threads at once: a message sent in one call stays in one
-    piece, and each receiver gets whole messages. Usable in a with statement, which closes it, and
-    in a for statement, which receives until the socket is closed or its context ends.
+    Several threads may use a socket at the same time: messages of several senders are never mixed,
+    and each receiver gets whole messages. A with statement closes the socket at its end. A for
+    statement receives until the socket is closed or its context ends.
     """
 
     _type: ClassVar[int | None] = None
@@ -156,9 +156,9 @@ class Socket(_core.Socket, SocketOptions, Generic[_ReturnT]):
         return cls(shadow=address)
 
     def close(self, linger: int | None = None) -> None:
-        """Closes the socket. What is queued is sent in the background for LINGER ms at most, or for
-        `linger` ms if given. Calls of other threads end with ZMQError(ENOTSOCK). Closing twice is
-        harmless."""
+        """Closes the socket. Queued messages are sent in the background for at most LINGER ms, or
+        `linger` ms if given. Calls of other threads raise ZMQError(ENOTSOCK). It may be called more
+        than once."""
         self._close(linger)
         forget = getattr(self.context, "_rm_socket", None)  # it may be anything by now
         if forget is not None:
@@ -167,26 +167,27 @@ class Socket(_core.Socket, SocketOptions, Generic[_ReturnT]):
     # -- endpoints --
 
     def bind(self: _SocketT, addr: str | bytes) -> _SocketContext[_SocketT]:
-        """Listens at an endpoint (`tcp://*:5555`, `ipc:///tmp/x`, `inproc://name`); `*` as port
-        lets the system choose, LAST_ENDPOINT tells. The result can be used in a with statement,
-        which unbinds. ZMQError: EADDRINUSE, EADDRNOTAVAIL, EINVAL, EPROTONOSUPPORT ..., whose text
-        names the address."""
+        """Listens at an endpoint (`tcp://*:5555`, `ipc:///tmp/x`, `inproc://name`). With `*` as
+        port the system chooses one, which LAST_ENDPOINT holds. The result can be used in a with
+        statement, which unbinds. ZMQError: EADDRINUSE, EADDRNOTAVAIL, EINVAL, EPROTONOSUPPORT ...;
+        the text names the address."""
         self._bind(addr)
         return _SocketContext(self, "bind", os.fsdecode(self.get(SocketOption.LAST_ENDPOINT)))
 
     def connect(self: _SocketT, addr: str | bytes) -> _SocketContext[_SocketT]:
-        """Connects to an endpoint, now or when somebody listens there, again and again. The result
-        can be used in a with statement, which disconnects. ZMQError: EINVAL, EPROTONOSUPPORT ..."""
+        """Connects to an endpoint in the background, and reconnects when the connection is lost.
+        The result can be used in a with statement, which disconnects. ZMQError: EINVAL,
+        EPROTONOSUPPORT ..."""
         self._connect(addr)
         return _SocketContext(self, "connect", addr if isinstance(addr, str) else os.fsdecode(addr))
 
     def bind_to_random_port(
         self, addr: str | bytes, min_port: int = 49152, max_port: int = 65536, max_tries: int = 100
     ) -> int:
-        """Binds to a free port of the range (max_port is not in it) and returns it.
+        """Binds to a free port of the range (which excludes max_port) and returns it.
 
-        addr: `tcp://interface`, without a port. With inproc and ipc the number is the end of the
-        name: `inproc://name:50123`. ZMQBindError: max_tries ports were all taken.
+        addr: `tcp://interface`, without a port. With inproc and ipc the number is appended to the
+        name: `inproc://name:50123`. ZMQBindError: max_tries ports were in use.
         """
         if isinstance(addr, bytes):
             addr = addr.decode()
@@ -224,7 +225,7 @@ class Socket(_core.Socket, SocketOptions, Generic[_ReturnT]):
 
     @property
     def fd(self) -> int:
-        """The socket's descriptor: readable when EVENTS is worth a look."""
+        """The socket's descriptor; when it is readable, read EVENTS."""
         return int(self.get(SocketOption.FD))
 
     FD = fd
@@ -255,33 +256,33 @@ class Socket(_core.Socket, SocketOptions, Generic[_ReturnT]):
         return sorted({*super().__dir__(), *SocketOption.__members__})
 
     def set_string(self, option: int, optval: str, encoding: str = "utf-8") -> None:
-        """Sets an option that takes bytes from str."""
+        """Sets an option of type bytes from a str."""
         if not isinstance(optval, str):
             raise TypeError(f"optval must be str, not {optval.__class__.__name__}: {optval!r}")
         self.set(option, optval.encode(encoding))
 
     def get_string(self, option: int, encoding: str = "utf-8") -> str:
-        """An option whose value is bytes, as str."""
+        """The value of an option of type bytes, as str."""
         value = self.get(option)
         if not isinstance(value, bytes):
-            raise TypeError(f"option {option!r} is no string: its value is {value!r}")
+            raise TypeError(f"option {option!r} is not a string: its value is {value!r}")
         return value.decode(encoding)
 
     setsockopt_string = setsockopt_unicode = set_string
     getsockopt_string = getsockopt_unicode = get_string
 
     def get_hwm(self) -> int:
-        """The high-water mark of sending."""
+        """The high-water mark for sending."""
         return int(self.get(SocketOption.SNDHWM))
 
     def set_hwm(self, value: int) -> None:
-        """Sets SNDHWM and RCVHWM, in messages a peer; 0: no limit."""
+        """Sets SNDHWM and RCVHWM, in messages per peer; 0: no limit."""
         self.set(SocketOption.SNDHWM, value)
         self.set(SocketOption.RCVHWM, value)
 
     @property
     def hwm(self) -> int:
-        """Both high-water marks at once; reads as that of sending."""
+        """Both high-water marks; reads as the one for sending."""
         return self.get_hwm()
 
     @hwm.setter
@@ -289,18 +290,18 @@ class Socket(_core.Socket, SocketOptions, Generic[_ReturnT]):
         self.set_hwm(value)
 
     def subscribe(self, topic: str | bytes) -> None:
-        """SUB: receives messages that begin with topic, too."""
+        """SUB: also receive messages that begin with topic."""
         self.set(SocketOption.SUBSCRIBE, topic.encode() if isinstance(topic, str) else topic)
 
     def unsubscribe(self, topic: str | bytes) -> None:
-        """SUB: takes back one subscribe to the same topic."""
+        """SUB: undo one subscribe to the same topic."""
         self.set(SocketOption.UNSUBSCRIBE, topic.encode() if isinstance(topic, str) else topic)
 
     # -- monitoring --
 
     def get_monitor_socket(self, events: int | None = None, addr: str | None = None) -> Any:
-        """A PAIR on which the events of the socket arrive, see fastmq.utils.monitor. The same one
-        at every call until disable_monitor.
+        """A PAIR that receives the events of the socket, see fastmq.utils.monitor. Every call
+        returns the same one, until disable_monitor.
 
         events: a mask of Event, all by default. addr: the inproc endpoint to use.
         """
@@ -323,14 +324,14 @@ class Socket(_core.Socket, SocketOptions, Generic[_ReturnT]):
     # -- looking inside --
 
     def peers(self) -> list[Peer]:
-        """Every peer of the socket, connected or not, with what it has sent and received. Cheap
-        enough to be asked for every second; does not look at the network."""
+        """All peers of the socket, connected or not, with their queues and counters. Cheap enough
+        to call every second; does not read the network."""
         from .stats import make_peer
 
         return [make_peer(fields) for fields in self._peers()]
 
     def stats(self) -> SocketStats:
-        """What the socket has sent, received and dropped so far, and what it holds now."""
+        """Counters of what the socket has sent, received and dropped, and what it holds now."""
         from .stats import SocketStats
 
         return SocketStats(*self._stats())
@@ -402,13 +403,14 @@ class Socket(_core.Socket, SocketOptions, Generic[_ReturnT]):
         return tracker
 
     def recv_pyobj(self, flags: int = 0, **kwargs: Any) -> Any:
-        """Receives a part and unpickles it: only from peers you trust with your process."""
+        """Receives a part and unpickles it. A pickle can run any code: use it only with trusted
+        peers."""
         import pickle
 
         return self._deserialize(self.recv(flags, **kwargs), pickle.loads)
 
     def send_json(self, obj: Any, flags: int = 0, **kwargs: Any) -> MessageTracker | None:
-        """Sends an object as JSON. Keywords that send has not go to json.dumps."""
+        """Sends an object as JSON. Keywords that send does not have go to json.dumps."""
         import json
 
         sending = {name: kwargs.pop(name) for name in _SEND_KEYWORDS if name in kwargs}
@@ -418,7 +420,7 @@ class Socket(_core.Socket, SocketOptions, Generic[_ReturnT]):
         return tracker
 
     def recv_json(self, flags: int = 0, **kwargs: Any) -> Any:
-        """Receives a part and reads it as JSON. Keywords but timeout go to json.loads."""
+        """Receives a part and parses it as JSON. Keywords except timeout go to json.loads."""
         import json
 
         receiving = {"timeout": kwargs.pop("timeout")} if "timeout" in kwargs else {}
@@ -503,27 +505,27 @@ else:
 
 
 class Pair(_BothWays):
-    """Exactly one peer, both ways, no order of sending and receiving.
+    """Has exactly one peer; sends and receives in any order.
 
-    Peers: PAIR. A bound PAIR refuses a second peer. send waits when the peer is absent or its
-    queue is full.
+    Peers: PAIR. A bound PAIR refuses a second peer. send waits while there is no peer or its queue
+    is full.
     """
 
     _type = SocketType.PAIR
 
 
 class Pub(_Publishes):
-    """Sends every message to all peers that subscribed to how it begins.
+    """Sends every message to all peers that subscribed to a prefix of it.
 
-    Peers: SUB, XSUB. send never waits: a message that nobody wants, or that a peer's full queue
-    has no place for, is dropped for that peer. Receiving raises ZMQError(ENOTSUP).
+    Peers: SUB, XSUB. send never waits: a message is dropped if no peer has subscribed to it, and
+    for each peer whose queue is full. Receiving raises ZMQError(ENOTSUP).
     """
 
     _type = SocketType.PUB
 
 
 class Sub(_Subscribes):
-    """Receives what its subscriptions let through, fairly from all peers.
+    """Receives messages that match its subscriptions, fairly from all peers.
 
     Peers: PUB, XPUB. Nothing arrives before subscribe(prefix); b"" subscribes to everything.
     Sending raises ZMQError(ENOTSUP).
@@ -533,21 +535,21 @@ class Sub(_Subscribes):
 
 
 class Req(_BothWays):
-    """Sends a request, receives its reply, and so on in turn.
+    """Sends a request, then receives its reply, alternately.
 
-    Peers: REP, ROUTER. Requests go round robin to the peers; send waits when there is none. A verb
-    out of turn raises ZMQError(EFSM), unless REQ_RELAXED gives up the request that waits;
-    REQ_CORRELATE makes sure that a reply belongs to the last request.
+    Peers: REP, ROUTER. Requests go round robin to the peers; send waits while there is none. A call
+    out of order raises ZMQError(EFSM). With REQ_RELAXED a new request replaces the pending one;
+    with REQ_CORRELATE only the reply to the last request is received.
     """
 
     _type = SocketType.REQ
 
 
 class Rep(_BothWays):
-    """Receives a request, sends its reply, and so on in turn.
+    """Receives a request, then sends its reply, alternately.
 
-    Peers: REQ, DEALER. Requests are taken fairly from all peers, the reply goes to the one that
-    asked; if that is gone it is dropped. A verb out of turn raises ZMQError(EFSM).
+    Peers: REQ, DEALER. Requests are received fairly from all peers. The reply goes to the peer of
+    the request; if that has disconnected, it is dropped. A call out of order raises ZMQError(EFSM).
     """
 
     _type = SocketType.REP
@@ -556,19 +558,20 @@ class Rep(_BothWays):
 class Dealer(_BothWays):
     """Sends round robin to its peers and receives fairly from all, in any order.
 
-    Peers: ROUTER, REP, DEALER. send waits when no peer has room. To a REP a message begins with an
-    empty part.
+    Peers: ROUTER, REP, DEALER. send waits while no peer has room. A message to a REP must begin
+    with an empty part.
     """
 
     _type = SocketType.DEALER
 
 
 class Router(_Routes):
-    """Receives fairly from all peers, each message led by the routing id of its peer; sends to the
-    peer that the first part names.
+    """Receives fairly from all peers, with the peer's routing id as the first part of each message.
+    Sends to the peer whose routing id is the first part.
 
-    Peers: DEALER, REQ, ROUTER. A message to an unknown or full peer is dropped, or with
-    ROUTER_MANDATORY raises ZMQError(EHOSTUNREACH) or waits.
+    Peers: DEALER, REQ, ROUTER. A message to an unknown or full peer is dropped. With
+    ROUTER_MANDATORY, send raises ZMQError(EHOSTUNREACH) for an unknown peer and waits for a full
+    one.
     """
 
     _type = SocketType.ROUTER
@@ -586,7 +589,7 @@ class Pull(_OnlyReceives):
 class Push(_OnlySends):
     """Sends each message to one peer, round robin among those with room.
 
-    Peers: PULL. send waits when no peer has room. Receiving raises ZMQError(ENOTSUP).
+    Peers: PULL. send waits while no peer has room. Receiving raises ZMQError(ENOTSUP).
     """
 
     _type = SocketType.PUSH
@@ -596,7 +599,7 @@ class XPub(_PublishesBothWays):
     """A PUB that receives its peers' subscriptions: a byte 1 (or 0: unsubscribed) and the topic.
 
     Peers: SUB, XSUB. XPUB_VERBOSE, XPUB_VERBOSER, XPUB_MANUAL, XPUB_NODROP and XPUB_WELCOME_MSG
-    change what is passed on and what is dropped.
+    change what is received and what is dropped.
     """
 
     _type = SocketType.XPUB
@@ -605,7 +608,7 @@ class XPub(_PublishesBothWays):
 class XSub(_BothWays):
     """A SUB that subscribes by sending messages: a byte 1 (or 0: unsubscribe) and the topic.
 
-    Peers: PUB, XPUB. Other messages go to all peers as they are.
+    Peers: PUB, XPUB. Other messages go to all peers unchanged.
     """
 
     _type = SocketType.XSUB
@@ -614,19 +617,20 @@ class XSub(_BothWays):
 class Stream(_BothWays):
     """Raw TCP: every message is the routing id of a connection and a piece of its bytes.
 
-    Peers: any TCP program. An empty piece tells of a connection made or lost (STREAM_NOTIFY);
-    sending one closes the connection. Sending to an unknown id raises ZMQError(EHOSTUNREACH).
+    Peers: any TCP program. An empty piece is received when a connection is made or lost
+    (STREAM_NOTIFY); sending one closes the connection. Sending to an unknown id raises
+    ZMQError(EHOSTUNREACH).
     """
 
     _type = SocketType.STREAM
 
 
 class Server(_Serves):
-    """Receives fairly from all peers, and sends to the peer whose routing id a message has.
+    """Receives fairly from all peers, and sends to the peer with the message's routing id.
 
-    Peers: CLIENT. The routing id is a number beside the message: recv(copy=False) gives a Frame
-    with .routing_id, send(reply, routing_id=...) or send(frame) answers. A message has one part.
-    Sending to an unknown id raises ZMQError(EHOSTUNREACH), to a full peer it waits.
+    Peers: CLIENT. The routing id is a number and not part of the message: recv(copy=False) returns
+    a Frame with .routing_id; send(reply, routing_id=...) or send(frame) replies. A message has one
+    part. Sending to an unknown id raises ZMQError(EHOSTUNREACH); for a full peer, send waits.
     """
 
     _type = SocketType.SERVER
@@ -635,7 +639,7 @@ class Server(_Serves):
 class Client(_BothWays):
     """Sends round robin to its peers and receives fairly from all, in any order.
 
-    Peers: SERVER. A message has one part. send waits when no peer has room.
+    Peers: SERVER. A message has one part. send waits while no peer has room.
     """
 
     _type = SocketType.CLIENT
@@ -653,7 +657,7 @@ class Gather(_OnlyReceives):
 class Scatter(_OnlySends):
     """Sends each message to one peer, round robin among those with room.
 
-    Peers: GATHER. A message has one part. send waits when no peer has room. Receiving raises
+    Peers: GATHER. A message has one part. send waits while no peer has room. Receiving raises
     ZMQError(ENOTSUP).
     """
 
@@ -661,20 +665,19 @@ class Scatter(_OnlySends):
 
 
 class PeerSocket(_NumbersPeers):
-    """A SERVER among equals: each end may connect, and connect_peer returns the routing id of the
-    peer.
+    """As Server, but for equal peers. connect_peer returns the routing id of the new peer.
 
-    Peers: PEER. Otherwise as Server. (fastmq.Peer is what Socket.peers() returns.)
+    Peers: PEER. (fastmq.Peer is the class of the items of Socket.peers().)
     """
 
     _type = SocketType.PEER
 
 
 class Channel(_BothWays):
-    """Exactly one peer, both ways, as Pair, with messages of one part.
+    """As Pair, but messages have one part: has exactly one peer; sends and receives in any order.
 
-    Peers: CHANNEL. A bound CHANNEL refuses a second peer. send waits when the peer is absent or
-    its queue is full.
+    Peers: CHANNEL. A bound CHANNEL refuses a second peer. send waits while there is no peer or its
+    queue is full.
     """
 
     _type = SocketType.CHANNEL
@@ -683,33 +686,35 @@ class Channel(_BothWays):
 class Radio(_Publishes):
     """Sends each message to the peers that joined its group: send(data, group="weather").
 
-    Peers: DISH. A message has one part and belongs to one group, of at most 255 bytes, "" by
-    default. Never waits: a peer whose queue is full misses the message, as with Pub. Over udp a
-    RADIO connects, every message is a datagram to the address, whatever its group, and what none
-    carries raises ZMQError(EMSGSIZE). wait_for_subscribers waits for peers of a group. Receiving
-    raises ZMQError(ENOTSUP).
+    Peers: DISH. A message has one part and belongs to one group of at most 255 bytes, "" by
+    default. send never waits: a peer whose queue is full misses the message. wait_for_subscribers
+    waits for peers of a group. Receiving raises ZMQError(ENOTSUP).
+
+    Over udp a RADIO connects, and sends every message as a datagram, whatever its group. A message
+    that does not fit into a datagram raises ZMQError(EMSGSIZE).
     """
 
     _type = SocketType.RADIO
 
 
 class Dish(_Joins):
-    """Receives the messages of the groups that it joined; a group is matched as a whole.
+    """Receives the messages of the groups that it has joined; a group is matched as a whole.
 
-    Peers: RADIO. join(group) and leave(group); joining twice, or leaving what was not joined,
-    raises ZMQError(EINVAL). recv(copy=False) gives a Frame with .group. Over udp a DISH binds, and
-    hears any number of RADIOs. Sending raises ZMQError(ENOTSUP).
+    Peers: RADIO. Joining a group twice, or leaving one that is not joined, raises ZMQError(EINVAL).
+    recv(copy=False) returns a Frame with .group. Over udp a DISH binds, and receives from any
+    number of RADIOs. Sending raises ZMQError(ENOTSUP).
     """
 
     _type = SocketType.DISH
 
 
 class Dgram(_BothWays):
-    """UDP as it is: every message is [address, body], a datagram from or to that address.
+    """Plain UDP: every message is [address, body], a datagram from or to that address.
 
-    Peers: any UDP program. Binds to one udp address. The address is b"1.2.3.4:5" or b"[::1]:5";
-    a received one ends in a NUL, as libzmq has it, and may be sent to as it is. Another number of
-    parts raises ZMQError(EINVAL), a body that no datagram carries ZMQError(EMSGSIZE).
+    Peers: any UDP program. Binds one udp address. An address is b"1.2.3.4:5" or b"[::1]:5"; a
+    received one ends in a NUL byte, as in libzmq, and can be used to reply. A message that does not
+    have two parts raises ZMQError(EINVAL), a body that does not fit into a datagram
+    ZMQError(EMSGSIZE).
     """
 
     _type = SocketType.DGRAM

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What sockets and contexts tell of themselves: Socket.peers, Socket.stats, Context.stats."""
+"""What sockets and contexts report: Socket.peers, Socket.stats, Context.stats."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from .constants import SocketType
 
 
 class PeerState(Enum):
-    """How far the link to a peer has come."""
+    """The state of the connection to a peer."""
 
     CONNECTING = "connecting"
-    """No connection: it is being made, waited for, or was lost and is tried again."""
+    """There is no connection: it is being made, or is lost and tried again."""
     HANDSHAKING = "handshaking"
-    """Connected; the peer has not said yet who it is."""
+    """Connected; the handshake is not done."""
     READY = "ready"
-    """Messages flow."""
+    """The handshake is done: messages can be exchanged."""
     CLOSING = "closing"
-    """The peer is gone or was disconnected; what is queued is still sent or received."""
+    """The peer has disconnected or was disconnected; queued messages are still sent or received."""
 
 
 _STATES = tuple(PeerState)
@@ -32,74 +32,72 @@ _LINKS = ("", "socket", "shm")
 class Peer:
     """One peer of a socket at one moment, connected or not.
 
-    Counters begin with the peer's first connection and go on over reconnections where the socket is
-    the one that connects; a peer that connects to the socket is a new one each time.
+    If the socket connects to the peer, its counters continue over reconnections. A peer that
+    connects to the socket is a new one each time.
     """
 
     endpoint: str
-    """The socket's own endpoint that led to it, as bound or connected; "" once that is gone."""
+    """The socket's own endpoint of this peer, as bound or connected; "" after that is removed."""
     address: str
-    """Where the peer is ("tcp://127.0.0.1:40312"); "" while there is no connection."""
+    """The peer's address ("tcp://127.0.0.1:40312"); "" while there is no connection."""
     accepted: bool
-    """It connected to this socket; False: this socket connects to it."""
+    """True: the peer connected to this socket; False: this socket connects to the peer."""
     state: PeerState
     type: SocketType | None
-    """Its socket type; None: not known, as before the handshake or with STREAM."""
+    """Its socket type; None: unknown, as before the handshake or with STREAM."""
     identity: bytes
-    """Its routing id; on ROUTER and STREAM the one to send to, given by the peer or not."""
+    """Its routing id; on ROUTER and STREAM the id of messages to it, chosen by the peer or not."""
     since: float | None
-    """When the present connection was made, in seconds of Unix time; None: there is none."""
+    """When the current connection was made, in seconds of Unix time; None: there is none."""
     rtt: float | None
-    """Last round trip of a heartbeat in ms (needs HEARTBEAT_IVL); None: none was measured."""
+    """The last round trip of a heartbeat in ms (needs HEARTBEAT_IVL); None: none was measured."""
     subscriptions: int | None
-    """On PUB and XPUB: to how many topics it is subscribed; None on other types."""
+    """On PUB and XPUB: the number of topics it is subscribed to; None on other types."""
     messages_sent: int
-    """Whole messages handed to the system, or taken by an inproc peer."""
+    """Whole messages passed to the system, or to an inproc peer."""
     messages_received: int
     """Whole messages that arrived, whether or not recv has returned them."""
     bytes_sent: int
-    """With all framing, handshakes and heartbeats; over inproc the bytes of message parts."""
+    """Including framing, handshakes and heartbeats; over inproc the bytes of message parts."""
     bytes_received: int
     dropped: int
-    """Messages thrown away: no room at the HWM, replaced under CONFLATE, queued when the peer was
-    lost for good, or sent by it against the rules of its type."""
+    """Messages dropped: at the HWM, replaced under CONFLATE, queued when the peer was permanently
+    lost, or sent by the peer in violation of its type's protocol."""
     queued_out: int
-    """Messages not sent yet, now."""
+    """Messages not sent yet."""
     queued_in: int
-    """Messages not received by the program yet, now."""
+    """Messages not received by the program yet."""
     queued_out_bytes: int
-    """Bytes of the parts of what is counted in queued_out, without framing."""
+    """The bytes of the parts of these messages to send, without framing."""
     queued_in_bytes: int
-    """The same of queued_in, and of the parts of a message that has not arrived whole."""
+    """The bytes of the parts of these received messages, and of a message still arriving."""
     reconnections: int
     """How often the connection was made again."""
     packets_lost: int
-    """Packets of multicast sources that could not be had any more, and with them the messages that
-    they held."""
+    """Packets of multicast sources that could not be recovered; their messages are lost."""
     routing_id: int | None = None
-    """On SERVER and PEER: the number of the messages to and from it; None on other types, and once
-    it has gone."""
+    """On SERVER and PEER: its number; None on other types, and after it has disconnected."""
     connect_error: int | None = None
-    """Why the last attempt to connect to it failed, an errno (os.strerror has its words); None: it
-    did not fail."""
+    """The errno of the last failed attempt to connect to it (see os.strerror); None: that did not
+    fail."""
     link: str = ""
     """What carries the connection: "shm" (memory shared with the peer's process), "socket", or ""
-    where there is no connection, and over inproc."""
+    without a connection, and over inproc."""
     link_reason: str = ""
     """Why link is not "shm"; else ""."""
 
 
 @dataclass(frozen=True, slots=True)
 class SocketStats:
-    """Sums over all peers that a socket has or had, at one moment. Fields as in Peer."""
+    """Sums over all current and former peers of a socket, at one moment. Fields as in Peer."""
 
     messages_sent: int
     messages_received: int
     bytes_sent: int
     bytes_received: int
     dropped: int
-    """Also counts messages for which there was no peer: an unknown routing id, a requester that is
-    gone."""
+    """Includes messages without a peer: to an unknown routing id, to a requester that has
+    disconnected."""
     queued_out: int
     queued_in: int
     queued_out_bytes: int
@@ -111,7 +109,7 @@ class SocketStats:
     peers: int
     """Peers that are connected now, their handshake done."""
     subscriptions: int | None
-    """SUB, XSUB: topics subscribed to. PUB, XPUB: topics that some peer is subscribed to. None on
+    """SUB, XSUB: topics subscribed to. PUB, XPUB: topics that any peer is subscribed to. None on
     other types."""
     descriptors: int
     """Descriptors that the socket holds."""
@@ -122,14 +120,15 @@ class SocketStats:
     kept_bytes: int
     """The bytes of these messages."""
     kept_given: int
-    """How many kept messages were sent to subscribers that came late."""
+    """How many kept messages were sent to late subscribers."""
     kept_dropped: int
-    """Topics that were pushed out by PUB_KEEP_LAST or PUB_KEEP_LAST_BYTES."""
+    """Topics removed because of PUB_KEEP_LAST or PUB_KEEP_LAST_BYTES."""
 
 
 @dataclass(frozen=True, slots=True)
 class ContextStats:
-    """Sums over all sockets that a context has or had, at one moment. Fields as in SocketStats."""
+    """Sums over all current and former sockets of a context, at one moment. Fields as in
+    SocketStats."""
 
     messages_sent: int
     messages_received: int
@@ -149,28 +148,28 @@ class ContextStats:
     descriptors: int
     """Descriptors that the sockets and the I/O threads hold."""
     pool_bytes: int
-    """Memory of the buffers for sending and receiving, in use and spare."""
+    """Memory of the send and receive buffers, used and unused."""
     pool_spare: int
-    """What of it waits for use."""
+    """The unused part of it."""
     queued_bytes: int | None
     """What counts against MAX_QUEUED_BYTES, where a message over inproc counts once; None: that
     option was never set."""
     shm_connections: int
-    """Connections in memory shared with another process, or on their way there."""
+    """Connections that use shared memory, or are about to."""
     shm_bytes: int
-    """The most that this memory may take; the system gives it as it is used."""
+    """The size of this memory; the system allocates it as it is used."""
     arena_bytes: int
-    """Memory of the arena's blocks in use: of alloc() and of large messages within the host."""
+    """The bytes of the arena's blocks in use: alloc() and large messages within the host."""
     arena_blocks: int
-    """How many blocks these are."""
+    """The number of these blocks."""
     arena_lent: int
     """Messages in blocks that peers have not released yet."""
     arena_fallbacks: int
-    """Large messages that found no room in the arena and were copied as smaller ones are."""
+    """Large messages that did not fit into the arena and were copied as smaller ones are."""
 
 
 def make_peer(fields: tuple[Any, ...]) -> Peer:
-    """A Peer of what the engine tells."""
+    """A Peer made of the engine's values."""
     endpoint, address, accepted, state, kind, *rest, carrier, why, error = fields
     known = None if kind < 0 else SocketType(kind)
     reason = f"{why}: {os.strerror(-error)}" if error else why

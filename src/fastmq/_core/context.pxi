@@ -199,7 +199,7 @@ cdef class Context:
         return True
 
     def pending(self):
-        """What is still there: a list of (socket type, open, messages to send, last endpoint)."""
+        """Sockets that are not done: a list of (type, open, messages to send, last endpoint)."""
         return [row[:4] for row in self._pending()]
 
     def _pending(self):

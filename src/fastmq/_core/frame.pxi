@@ -138,10 +138,10 @@ cdef Py_ssize_t default_threshold() except -1:
 
 @cython.freelist(32)
 cdef class Frame:
-    """One part of a message, with its memory and what is known about where it came from.
+    """One part of a message, with its memory and the properties of its connection.
 
-    data: bytes-like; kept by reference when copy is False, or by default from copy_threshold bytes
-        on. track: .tracker then tells when the engine is done with the memory.
+    data: bytes-like; kept by reference if copy is False, or by default if it has at least
+        copy_threshold bytes. track: .tracker is then done when the memory may be used again.
     """
 
     cdef msg m
@@ -239,9 +239,9 @@ cdef class Frame:
 
     @property
     def buffer(self):
-        """A memoryview of the content, which keeps the frame alive; the same one as long as there
-        is one. Writable where the memory is the frame's alone, as of all that came over tcp or ipc;
-        read-only where others may see it: a bytes object, what inproc hands on, a frame's copies."""
+        """A memoryview of the content, which keeps the frame alive; the same one while it exists.
+        Writable if the memory is not shared, as over tcp and ipc; read-only for bytes objects,
+        messages over inproc and copies of a frame."""
         with cython.critical_section(self):
             found = self.view() if self.view is not None else None
             if found is None:
@@ -251,7 +251,7 @@ cdef class Frame:
 
     @property
     def bytes(self):
-        """The content as bytes: copied when first asked for, the same object from then on."""
+        """The content as bytes: copied at the first access, the same object afterwards."""
         with cython.critical_section(self):
             if self.content is None:
                 self.content = PyBytes_FromStringAndSize(
@@ -260,7 +260,7 @@ cdef class Frame:
 
     @property
     def routing_id(self):
-        """Number of the peer, on SERVER and PEER sockets; 0 otherwise."""
+        """The number of the peer, on SERVER and PEER sockets; 0 otherwise."""
         return self.m.routing_id
 
     @routing_id.setter
@@ -269,7 +269,7 @@ cdef class Frame:
 
     @property
     def group(self):
-        """Group of a RADIO or DISH message; empty otherwise."""
+        """The group of a RADIO or DISH message; empty otherwise."""
         return self.group_name or ""
 
     @group.setter
@@ -277,9 +277,9 @@ cdef class Frame:
         self.set("group", value)
 
     def get(self, option):
-        """A MessageOption's number, or by name: a property of the connection the frame came from
+        """The value of a MessageOption, or by name: a property of the frame's connection
         ("Peer-Address", "Socket-Type", "User-Id", "Routing-Id", "X-...") as str, "routing_id"
-        or "group". ZMQError(EINVAL) when there is none."""
+        or "group". ZMQError(EINVAL): there is no such property."""
         cdef const uint8_t *value = NULL
         cdef size_t size = 0
         if isinstance(option, int):
@@ -305,8 +305,8 @@ cdef class Frame:
             "utf-8", "replace")
 
     def set(self, option, value):
-        """Sets "routing_id" (int, 1 to 4294967295) or "group" (str or bytes, at most 255 bytes):
-        where SERVER and PEER, or RADIO, send the frame to."""
+        """Sets "routing_id" (int, 1 to 4294967295) or "group" (str or bytes, at most 255 bytes),
+        to which SERVER and PEER, or RADIO, send the frame."""
         if option == "routing_id":
             self.m.routing_id = as_routing_id(value)
         elif option == "group":

@@ -224,7 +224,7 @@ cdef class Socket:
 
     @property
     def copy_threshold(self):
-        """Bytes from which copy=False keeps the buffer instead of copying."""
+        """With copy=False, buffers of at least this many bytes are kept instead of copied."""
         return self.threshold
 
     @copy_threshold.setter
@@ -287,21 +287,21 @@ cdef class Socket:
         self.at_endpoint(fmq_connect, addr)
 
     def unbind(self, addr):
-        """Stops listening at addr (as LAST_ENDPOINT gives it) and ends the connections accepted
-        there; what they sent is still received. Over inproc they go on. An endpoint that was
-        connected is disconnected. ZMQError(ENOENT): there is none of that name."""
+        """Stops listening at addr (as in LAST_ENDPOINT) and ends its connections, except over
+        inproc. Messages that have arrived can still be received. A connected endpoint is
+        disconnected. ZMQError(ENOENT): there is no such endpoint."""
         self.at_endpoint(fmq_unbind, addr)
 
     def disconnect(self, addr):
-        """Ends all connections made by connect(addr). What is queued for the peer is sent within
-        LINGER, what it sent and was not received is dropped. An endpoint that was bound is
-        unbound. ZMQError(ENOENT): there is none of that name."""
+        """Ends all connections made by connect(addr). Messages queued for the peer are sent within
+        LINGER; messages of the peer that were not received are dropped. A bound endpoint is
+        unbound. ZMQError(ENOENT): there is no such endpoint."""
         self.at_endpoint(fmq_disconnect, addr)
 
     def monitor(self, addr, events=0xFFFF, *, int version=1, int type=0):
         """Sends the events of the mask to a PAIR bound at addr ("inproc://..."); None stops.
 
-        version 2 has 64-bit events with several values, and type may then be PUB or PUSH too.
+        version 2 has 64-bit events with several values; type may then also be PUB or PUSH.
         """
         cdef bytes a = None if addr is None else address_bytes(addr)
         cdef const char *p = NULL
@@ -328,10 +328,10 @@ cdef class Socket:
     # -- options --
 
     def set(self, option, optval):
-        """Sets a SocketOption. Numbers take int, the others bytes; see fastmq.SocketOption.
+        """Sets a SocketOption. The value is int or bytes; see fastmq.SocketOption.
 
-        TypeError: not what the option takes. ZMQError(EINVAL): unknown, out of range, or not for
-        this socket now; the text says which and what is allowed.
+        TypeError: a value of the wrong type. ZMQError(EINVAL): an unknown option, a value out of
+        range, or not for this socket now; the text says which, and what is allowed.
         """
         cdef const fmq_option_info *info
         cdef const char *p
@@ -486,12 +486,12 @@ cdef class Socket:
 
     def send(self, data, int flags=0, bint copy=True, bint track=False, routing_id=None, group=None,
              *, timeout=None):
-        """Sends one part; with SNDMORE in flags further parts of the same message follow.
+        """Sends one part; with SNDMORE in flags more parts of the same message follow.
 
         data: bytes-like or a Frame. flags: DONTWAIT, SNDMORE. copy=False: a buffer of at least
-        copy_threshold bytes is not copied and must not change until it was sent; track=True
-        returns a MessageTracker that tells. timeout: ms, instead of SNDTIMEO.
-        Raises Again when no peer could take it in time, ContextTerminated, ZMQError.
+        copy_threshold bytes is not copied and must not change until it is sent; track=True
+        returns a MessageTracker for that. timeout: ms, instead of SNDTIMEO.
+        Raises Again when no peer had room in time, ContextTerminated, ZMQError.
         """
         cdef Py_ssize_t size
         cdef int rc
@@ -600,12 +600,12 @@ cdef class Socket:
             raise
 
     def send_many(self, messages, int flags=0, *, timeout=None):
-        """Sends each of an iterable of messages and returns how many they were.
+        """Sends all messages of an iterable and returns their number.
 
         A message is bytes-like, or a list or tuple of parts. timeout: ms for the whole batch,
-        instead of SNDTIMEO for each. If it ends early the error is a BatchError whose `sent`
-        counts the messages that are on their way; an error of the iterable, or a TypeError, gets
-        the same attribute.
+        instead of SNDTIMEO for each. If it ends early, it raises a BatchError whose `sent` counts
+        the messages that were sent; an error of the iterable, or a TypeError, has the same
+        attribute.
         """
         cdef Py_ssize_t sent = 0
         cdef Py_ssize_t size
@@ -665,7 +665,7 @@ cdef class Socket:
         return sent
 
     def flush(self):
-        """Writes out now what was queued to go out with later messages."""
+        """Writes queued messages to the network now, instead of together with later ones."""
         cdef int rc
         if self.s is NULL:
             unusable()
@@ -707,8 +707,8 @@ cdef class Socket:
     def recv(self, int flags=0, bint copy=True, bint track=False, *, timeout=None):
         """Receives the next part: bytes, or with copy=False a Frame.
 
-        flags: DONTWAIT. timeout: ms, instead of RCVTIMEO. Raises Again when nothing came in time,
-        ContextTerminated, ZMQError.
+        flags: DONTWAIT. timeout: ms, instead of RCVTIMEO. Raises Again when nothing arrived in
+        time, ContextTerminated, ZMQError.
         """
         cdef msg m
         cdef meta *props = NULL
@@ -786,8 +786,8 @@ cdef class Socket:
     def recv_into(self, buffer, /, *, nbytes=0, int flags=0, timeout=None):
         """Receives the next part into a writable buffer and returns its length in bytes.
 
-        nbytes: how much of the buffer may be used, 0 for all. What does not fit is lost, as a
-        returned length above nbytes tells. flags, timeout and errors as for recv.
+        nbytes: how much of the buffer may be used, 0 for all. The rest of a longer part is lost;
+        the returned length is then greater than nbytes. flags, timeout and errors as for recv.
         """
         cdef Py_buffer buf
         cdef msg m
@@ -815,11 +815,11 @@ cdef class Socket:
 
     def recv_many(self, max=1000, *, timeout=None, bint copy=True, bint multipart=False,
                   int flags=0):
-        """Receives up to `max` messages that are there, waiting only for the first.
+        """Receives up to `max` messages that have arrived, waiting only for the first.
 
-        A list of bytes for messages of one part and lists of bytes for others; multipart=True:
+        Returns a list: bytes for messages of one part, lists of bytes for others. multipart=True:
         always lists; copy=False: Frames. timeout: ms, instead of RCVTIMEO. Raises Again when
-        nothing came.
+        nothing arrived.
         """
         cdef parts p
         cdef uint32_t i
@@ -861,7 +861,7 @@ cdef class Socket:
         return out
 
     def __iter__(self):
-        """Messages as they come: `for parts in socket`."""
+        """Iterates over received messages: `for parts in socket`."""
         return self
 
     def __next__(self):
@@ -892,8 +892,8 @@ cdef class Socket:
     # -- readiness --
 
     def poll(self, timeout=None, int flags=1):
-        """Waits until the socket is ready for one of flags (POLLIN, POLLOUT); returns which, 0 when
-        timeout (ms, None for ever) passed."""
+        """Waits until the socket is ready for one of flags (POLLIN, POLLOUT) and returns those; 0
+        when timeout (ms, None: for ever) passed."""
         cdef int ms = as_timeout(timeout)
         cdef int step
         cdef int64_t deadline
@@ -921,10 +921,10 @@ cdef class Socket:
         return rc
 
     def connect_peer(self, addr):
-        """PEER: connects to addr and returns the routing id of that peer, which holds over
-        reconnections and may be sent to at once.
+        """PEER: connects to addr and returns the routing id of that peer. It stays valid over
+        reconnections, and messages may be sent to it at once.
 
-        ZMQError: EFAULT with IMMEDIATE set, ENOTSUP on other types, and what connect raises."""
+        ZMQError: EFAULT with IMMEDIATE set, ENOTSUP on other types, and the errors of connect."""
         cdef bytes a = address_bytes(addr)
         cdef const char *p = a
         cdef uint32_t number = 0
@@ -942,8 +942,8 @@ cdef class Socket:
         return number
 
     def disconnect_peer(self, routing_id):
-        """SERVER and PEER: ends the connection to the peer of that routing id. What is queued for
-        it is sent within LINGER, what it sent and was not received is dropped.
+        """SERVER and PEER: ends the connection to the peer of that routing id. Messages queued for
+        it are sent within LINGER; its messages that were not received are dropped.
 
         ZMQError: EHOSTUNREACH if there is no such peer, ENOTSUP on other types."""
         cdef uint32_t number = as_routing_id(routing_id)
@@ -956,15 +956,15 @@ cdef class Socket:
             fail_detail(rc, f"routing_id={number}")
 
     def join(self, group):
-        """DISH: receives what is sent to the group (str, or bytes, of at most 255 bytes).
+        """DISH: receive the messages of the group (str or bytes, at most 255 bytes).
 
-        ZMQError: EINVAL if it is too long or was joined already, ENOTSUP on other types."""
+        ZMQError: EINVAL if it is too long or already joined, ENOTSUP on other types."""
         self.change_group(fmq_join, group)
 
     def leave(self, group):
-        """DISH: receives no more of what is sent to the group.
+        """DISH: stop receiving the messages of the group.
 
-        ZMQError: EINVAL if it was not joined, ENOTSUP on other types."""
+        ZMQError: EINVAL if it is not joined, ENOTSUP on other types."""
         self.change_group(fmq_leave, group)
 
     cdef int change_group(self, int (*call)(fmq_socket *, const void *, size_t) noexcept nogil,
@@ -982,8 +982,8 @@ cdef class Socket:
         return 0
 
     def peer_state(self, peer):
-        """ROUTER: what the peer of that routing id is ready for, POLLIN | POLLOUT.
-        ZMQError(EHOSTUNREACH): there is none."""
+        """ROUTER: the readiness of the peer with that routing id, POLLIN | POLLOUT.
+        ZMQError(EHOSTUNREACH): there is no such peer."""
         cdef bytes name = bytes(peer)
         cdef int rc
         if self.s is NULL:
@@ -1033,13 +1033,12 @@ cdef class Socket:
                 stats.resent, stats.kept, stats.kept_bytes, stats.kept_given, stats.kept_dropped)
 
     def wait_for_subscribers(self, n=1, topic=b"", timeout=None):
-        """PUB and XPUB: waits until a message of `topic` would reach at least n connected peers,
-        and returns how many it would reach, each peer counted once. RADIO: of the group `topic`.
+        """PUB and XPUB: waits until a message with `topic` would reach at least n connected peers,
+        and returns the number of such peers. RADIO: a message of the group `topic`.
 
-        A peer is reached when one of its subscriptions is a prefix of topic; with an empty topic
-        every peer that has a subscription counts, whatever it is for. n 0: the count as it is.
-        timeout: ms, None for ever. Raises Again when there were too few in time,
-        ContextTerminated, ZMQError.
+        Peers with a subscription that is a prefix of topic count, once each; with an empty topic,
+        all peers with any subscription. n 0: returns the current number. timeout: ms, None: for
+        ever. Raises Again when there were too few in time, ContextTerminated, ZMQError.
         """
         cdef bytes name = topic_bytes(topic)
         cdef const char *p = name

@@ -30,10 +30,10 @@ def _loop_here() -> asyncio.AbstractEventLoop:
 
 
 class AsyncioAuthenticator(Authenticator):
-    """An Authenticator that answers in the running event loop between start() and stop().
+    """An Authenticator that runs in the current event loop between start() and stop().
 
-    Peers wait while the loop is busy elsewhere, for HANDSHAKE_IVL at most. When the loop ends, or
-    something cancels the authenticator's task, a thread refuses every peer until stop().
+    Peers wait while the loop is busy, for at most HANDSHAKE_IVL. When the loop ends, or the
+    authenticator's task is cancelled, a thread refuses every peer until stop().
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class AsyncioAuthenticator(Authenticator):
         encoding: str = "utf-8",
         log: Any = None,
     ) -> None:
-        """loop: has no effect; start() takes the running one."""
+        """loop: has no effect; start() uses the running one."""
         super().__init__(context, encoding, log)
         if loop is not None:
             warnings.warn(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The authenticator that the others build on: policies, and the answers of ZAP 1.0."""
+"""The base class of authenticators: policies, and the replies of ZAP 1.0."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .addresses import Rule, parse_peer, parse_rule
 from .certs import load_certificates
 
 CURVE_ALLOW_ANY = "*"
-"""For configure_curve: every client that knows the server's key may come in."""
+"""For configure_curve: admit every client that has the server's public key."""
 
 ENDPOINT = "inproc://zeromq.zap.01"
 VERSION = b"1.0"
@@ -35,16 +35,16 @@ StrPath = Union[str, "os.PathLike[str]"]
 
 
 class Authenticator:
-    """Says for the sockets of a context which peers may connect.
+    """Decides which peers the sockets of a context admit.
 
-    First addresses are looked at (allow, deny), then credentials: of NULL there are none, PLAIN
-    clients show a name and a password (configure_plain), CURVE clients a key that they own
-    (configure_curve, configure_curve_callback). A policy is for one domain, which is what a server
-    sets as ZAP_DOMAIN, or with "*" for those that have no policy of their own.
+    It checks the address (allow, deny), then the credentials: none for NULL, a name and a password
+    for PLAIN (configure_plain), a key for CURVE (configure_curve, configure_curve_callback). A
+    policy applies to one domain, the ZAP_DOMAIN of a server; "*" covers the domains without their
+    own policy.
 
-    This class answers when somebody passes what arrives at zap_socket to handle_zap_message;
-    ThreadAuthenticator and AsyncioAuthenticator do that by themselves. Any thread may change the
-    policies; each change is one step for the questions that are answered meanwhile.
+    The program has to pass the messages of zap_socket to handle_zap_message; ThreadAuthenticator
+    and AsyncioAuthenticator do that themselves. Any thread may change the policies; each change is
+    atomic.
     """
 
     context: Context[Any]
@@ -59,8 +59,7 @@ class Authenticator:
     def __init__(
         self, context: Context[Any] | None = None, encoding: str = "utf-8", log: Any = None
     ) -> None:
-        """encoding: of user names and passwords. log: where decisions are told of, at level
-        debug."""
+        """encoding: of user names and passwords. log: the logger for decisions, at level debug."""
         self.context = context or Context.instance()
         self.encoding = encoding
         self.log = log or logging.getLogger(f"{package_name()}.auth")
@@ -91,7 +90,7 @@ class Authenticator:
         self.log.debug("Starting")
 
     def stop(self) -> None:
-        """Close zap_socket. Servers of PLAIN let nobody in then; see docs/security.md on others."""
+        """Close zap_socket. Then PLAIN servers admit no peer; see docs/security.md for others."""
         if self.zap_socket is not None:
             self.zap_socket.close()
         self.zap_socket = None
@@ -99,14 +98,13 @@ class Authenticator:
     # -- policies --
 
     def allow(self, *addresses: str) -> None:
-        """Let peers in from these addresses only; they still have to show their credentials.
+        """Admit only peers from these addresses; their credentials are still checked.
 
         An address is that of a host or a network ("10.0.0.7", "10.0.0.0/8", "fd00::/8",
-        "fe80::1%eth0"; without a zone: on every interface). An IPv4 address is also meant where it
-        is written as an IPv6 one (::ffff:10.0.0.7). "localhost" is any peer over ipc,
-        "localhost:uid:gid:pid" a certain one. Without an address nobody is let in, until another
-        call names one.
-        ValueError: no address, or deny() was used. TypeError: not a str.
+        "fe80::1%eth0"; without a zone: on every interface). An IPv4 address also matches its IPv6
+        form (::ffff:10.0.0.7). "localhost" is any peer over ipc, "localhost:uid:gid:pid" a single
+        one. Without an address no peer is admitted, until another call adds one.
+        ValueError: an invalid address, or deny() was used. TypeError: not a str.
         """
         rules = frozenset(map(parse_rule, addresses))
         with self._lock:
@@ -116,9 +114,9 @@ class Authenticator:
         self.log.debug("Allowing %s", ",".join(addresses))
 
     def deny(self, *addresses: str) -> None:
-        """Keep peers from these addresses out, and those whose address is not known.
+        """Refuse peers from these addresses, and peers whose address is unknown.
 
-        Addresses are written as for allow(). ValueError: no address, or allow() was used.
+        Addresses are written as for allow(). ValueError: an invalid address, or allow() was used.
         TypeError: not a str.
         """
         rules = frozenset(map(parse_rule, addresses))
@@ -129,10 +127,10 @@ class Authenticator:
         self.log.debug("Denying %s", ",".join(addresses))
 
     def configure_plain(self, domain: str = "*", passwords: dict[str, str] | None = None) -> None:
-        """Let in who shows one of these names with its password: {name: password}.
+        """Admit PLAIN clients with one of these names and its password: {name: password}.
 
-        The dict is used as it is, so that later changes to it count. ValueError: a name or a
-        password that `encoding` cannot express; TypeError: one that is not a str.
+        The dict is not copied, so later changes to it take effect. ValueError: a name or a password
+        that `encoding` cannot express. TypeError: one that is not a str.
         """
         if isinstance(passwords, Mapping):
             for name, password in passwords.items():
@@ -143,21 +141,22 @@ class Authenticator:
         self.log.debug("Configure plain: %s", domain)
 
     def configure_curve(self, domain: str = "*", location: StrPath = ".") -> None:
-        """Let in who owns one of the keys in the `*.key` files of a directory, as they are now.
+        """Admit CURVE clients with one of the keys in the `*.key` files of a directory, read now.
 
-        location CURVE_ALLOW_ANY: whoever knows the server's key. Replaces what was configured for
-        the domain before. OSError, ValueError: see load_certificates; nothing is changed then.
+        location CURVE_ALLOW_ANY: every client that has the server's public key. Replaces the
+        earlier policy of the domain. OSError, ValueError: see load_certificates; then nothing is
+        changed.
         """
         certs = None if location == CURVE_ALLOW_ANY else dict(load_certificates(location))
         self._set_curve(domain, certs=certs)
         self.log.debug("Configure curve: %s[%s]", domain, location)
 
     def configure_curve_callback(self, domain: str = "*", credentials_provider: Any = None) -> None:
-        """Ask an object: its method callback(domain, key) says whether the owner may come in.
+        """Let an object decide: its method callback(domain, key) returns whether to admit the key.
 
         key is 40 bytes of Z85. The method may be a coroutine, or return a Future, also one of
-        concurrent.futures. Whatever it raises is a refusal.
-        Replaces what was configured for the domain before; None: nobody is asked any more.
+        concurrent.futures. Any exception refuses the peer. Replaces the earlier policy of the
+        domain; None removes the object.
         """
         if credentials_provider is None:
             with self._lock:

@@ -13,13 +13,13 @@ from .. import curve_keypair
 StrPath = Union[str, "os.PathLike[str]"]
 
 _PUBLIC_NOTE = """\
-#   CURVE public key, made by fastmq on {date}
-#   Anybody may have it, but whoever gets it should be sure that it is the right one.
+#   CURVE public key, created by fastmq on {date}
+#   It may be given to anyone, over a channel that protects it from being exchanged.
 
 """
 _SECRET_NOTE = """\
-#   CURVE secret key, made by fastmq on {date}
-#   Not for anybody else: whoever has it can pass for its owner.
+#   CURVE secret key, created by fastmq on {date}
+#   Keep it secret: whoever has it can impersonate its owner.
 
 """
 
@@ -53,11 +53,10 @@ def _write(path: Path, text: str, mode: int) -> None:
 def create_certificates(
     key_dir: StrPath, name: str, metadata: dict[str, str] | None = None
 ) -> tuple[str, str]:
-    """Make a key pair and write it to name.key (public) and name.key_secret (both keys).
+    """Create a key pair and write it to name.key (public) and name.key_secret (both keys).
 
-    The secret file is readable by its owner alone. Returns both paths. OSError as the system says;
-    ValueError: metadata that such a file cannot hold. ZMQError(ENOTSUP): PyNaCl is not
-    installed.
+    The secret file is readable only by its owner. Returns both paths. OSError: as from the system.
+    ValueError: metadata that such a file cannot hold. ZMQError(ENOTSUP): PyNaCl is not installed.
     """
     public, secret = curve_keypair()
     folder = Path(key_dir)

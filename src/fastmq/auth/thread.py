@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""An authenticator in a thread of its own."""
+"""An authenticator that runs in its own thread."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _serial = count(1)
 
 
 class AuthenticationThread(Thread):
-    """Runs an authenticator until something arrives on `pipe`, or the context ends.
+    """Runs an authenticator until a message arrives on `pipe`, or the context ends.
 
-    Nothing else ends it: while it runs, nobody comes in unasked.
+    Nothing else ends it, so no peer is admitted without a check while it runs.
     """
 
     def __init__(self, authenticator: Authenticator, pipe: Any) -> None:
@@ -103,10 +103,10 @@ class AuthenticationThread(Thread):
 
 
 class ThreadAuthenticator(Authenticator):
-    """An Authenticator that answers by itself, in a thread, between start() and stop().
+    """An Authenticator that runs in its own thread between start() and stop().
 
-    Policies may be changed while it runs. Callbacks run in the thread. Whatever ends a callback
-    refuses that peer and nothing else: only stop() and the end of the context end the thread.
+    Policies may be changed while it runs. Callbacks run in the thread. A callback that fails in any
+    way refuses that peer; only stop() and the end of the context end the thread.
     """
 
     pipe: Any = None
@@ -142,9 +142,9 @@ class ThreadAuthenticator(Authenticator):
         self.thread = thread
 
     def stop(self) -> None:
-        """End the thread and close its sockets; harmless when it is not running.
+        """End the thread and close its sockets. It may be called when the thread is not running.
 
-        Waits until a callback that runs returns.
+        Waits until a running callback returns.
         """
         if self.thread is None:
             return

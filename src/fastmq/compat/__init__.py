@@ -154,8 +154,8 @@ def install(*, children: bool = False) -> None:
     children: also in Python processes that this one starts from now on, through PYTHONPATH (those
     that fork from this one are included anyway).
 
-    Calling it again is harmless. RuntimeError: something else was imported as `zmq` already; what
-    holds its classes could not be reached any more, so install before everything else.
+    It may be called more than once. RuntimeError: another `zmq` was imported before. Other modules
+    may hold its classes, so install before any other import.
     """
     found = sys.modules.get(_NAME)
     if found is not None and not _is_ours(found):
@@ -176,9 +176,9 @@ def install(*, children: bool = False) -> None:
 
 
 def uninstall() -> None:
-    """Undoes install(): from now on `import zmq` finds what else there is.
+    """Undoes install(): from now on `import zmq` imports the installed package of that name.
 
-    What was imported stays what it is in the modules that imported it.
+    Modules that have imported `zmq` keep fastmq's.
     """
     if _finder in sys.meta_path:
         sys.meta_path.remove(_finder)

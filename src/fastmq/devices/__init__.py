@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Devices: proxies that run in this thread, in one of their own or in a process of their own."""
+"""Devices: proxies that run in the calling thread, in their own thread or in their own process."""
 
 from ..proxy import device
 from . import (

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What all devices share: the two ends, written down first and made where the device runs."""
+"""The base classes of devices, which create their sockets where the device runs."""
 
 from __future__ import annotations
 
@@ -44,18 +44,18 @@ class _End:
 
 
 class Device:
-    """A proxy between two sockets that it makes itself, run in the calling thread.
+    """A proxy between two sockets that it creates itself, run in the calling thread.
 
-    device_type: a DeviceType, of no effect. in_type, out_type: the SocketType of the two ends;
-    out_type -1 makes it a device of one socket, which forwards to itself.
+    device_type: a DeviceType, without effect. in_type, out_type: the SocketType of the two ends;
+    with out_type -1 the device has one socket, which forwards to itself.
 
-    The setters take notes. The sockets are made by `run`, in the thread or process that runs the
-    device, from the context that `context_factory()` gives, and closed when it ends: that is when
-    the context is terminated.
+    The setters store their arguments. `run` creates the sockets, in the thread or process of the
+    device, in the context that `context_factory()` returns. It closes them when the context is
+    terminated.
     """
 
     context_factory: Callable[..., Any] = Context.instance
-    """Gives the context of the device's sockets; may be set on a class or on a device."""
+    """Returns the context of the device's sockets; may be set on a class or on a device."""
     daemon: bool = True
     """Whether a device in the background ends with the program instead of keeping it alive."""
 
@@ -113,37 +113,37 @@ class Device:
         raise ZMQBindError(f"no port at {address} that this device has not reserved already")
 
     def bind_in(self, addr: str) -> None:
-        """Notes an endpoint that the front socket will be bound to."""
+        """Adds an endpoint to bind the front socket to."""
         self._ends["in"].binds.append(addr)
 
     def bind_in_to_random_port(self, addr: str, *args: int, **kwargs: int) -> int:
-        """Notes a port that is free now for the front socket; arguments as for
+        """Chooses a free port to bind the front socket to; arguments as for
         Socket.bind_to_random_port. Returns the port."""
         return self._reserve("in", addr, *args, **kwargs)
 
     def connect_in(self, addr: str) -> None:
-        """Notes an endpoint that the front socket will be connected to."""
+        """Adds an endpoint to connect the front socket to."""
         self._ends["in"].connects.append(addr)
 
     def setsockopt_in(self, opt: int, value: Any) -> None:
-        """Notes an option of the front socket, set before it is bound or connected."""
+        """Sets an option of the front socket, before it is bound or connected."""
         self._ends["in"].options.append((opt, value))
 
     def bind_out(self, addr: str) -> None:
-        """Notes an endpoint that the back socket will be bound to."""
+        """Adds an endpoint to bind the back socket to."""
         self._ends["out"].binds.append(addr)
 
     def bind_out_to_random_port(self, addr: str, *args: int, **kwargs: int) -> int:
-        """Notes a port that is free now for the back socket; arguments as for
+        """Chooses a free port to bind the back socket to; arguments as for
         Socket.bind_to_random_port. Returns the port."""
         return self._reserve("out", addr, *args, **kwargs)
 
     def connect_out(self, addr: str) -> None:
-        """Notes an endpoint that the back socket will be connected to."""
+        """Adds an endpoint to connect the back socket to."""
         self._ends["out"].connects.append(addr)
 
     def setsockopt_out(self, opt: int, value: Any) -> None:
-        """Notes an option of the back socket, set before it is bound or connected."""
+        """Sets an option of the back socket, before it is bound or connected."""
         self._ends["out"].options.append((opt, value))
 
     def _setup_sockets(self) -> list[Socket]:
@@ -162,12 +162,12 @@ class Device:
         self._sockets = []
 
     def run_device(self) -> None:
-        """Makes the sockets and forwards until the context ends: raises ContextTerminated."""
+        """Creates the sockets and forwards until the context ends: ContextTerminated."""
         front, back = self._setup_sockets()
         _core.run_proxy(front, back)
 
     def run(self) -> None:
-        """Runs the device in this thread; returns when its context was terminated or destroyed."""
+        """Runs the device in this thread; returns when its context is terminated or destroyed."""
         try:
             self.run_device()
         except ZMQError as e:
@@ -179,11 +179,11 @@ class Device:
             self._ended.set()
 
     def start(self) -> None:
-        """Runs the device: as `run` here, in the background in the Thread and Process classes."""
+        """Runs the device; in the Thread and Process classes, in the background."""
         self.run()
 
     def join(self, timeout: float | None = None) -> None:
-        """Waits until the device has ended, at most timeout seconds if that is given."""
+        """Waits until the device has ended, for at most timeout seconds."""
         self._ended.wait(timeout)
 
 
@@ -201,28 +201,28 @@ class BackgroundDevice(Device):
         self.launcher.start()
 
     def join(self, timeout: float | None = None) -> None:
-        """Waits until the device has ended, at most timeout seconds if that is given."""
+        """Waits until the device has ended, for at most timeout seconds."""
         self.launcher.join(timeout)
 
 
 class ThreadDevice(BackgroundDevice):
-    """A device in a thread of its own; it shares the process's context unless told otherwise.
+    """A device in its own thread. By default it uses Context.instance().
 
-    Terminate that context to end it.
+    Terminate the context to end it.
     """
 
     _launch_class = threading.Thread
 
 
 class ProcessDevice(BackgroundDevice):
-    """A device in a process of its own, with a context of its own: it takes no processor time
-    from this interpreter, and ends with the process (`launcher.terminate()`)."""
+    """A device in its own process, with its own context. It takes no processor time from this
+    interpreter; end it with `launcher.terminate()`."""
 
     _launch_class = Process
     context_factory = Context
 
     def run(self) -> None:
-        """Runs the device in this process; returns when a steerable one was told TERMINATE."""
+        """Runs the device in this process; returns when a steerable one receives TERMINATE."""
         super().run()
         if self._context is not None and isinstance(self.context_factory, type):
             self._context.term()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A proxy that tells its monitor which way each message went."""
+"""A proxy whose monitor receives each message with its direction."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def monitored_queue(
     """Forwards whole messages between two sockets, both ways; a copy of each goes to mon_socket
     behind a first part: in_prefix for what came from in_socket, out_prefix for the other way.
 
-    Between two ROUTERs a message names its receiver in its first part, and the two ids are
-    exchanged on the way. Ends only with an error, as fastmq.proxy does.
+    Between two ROUTERs the first part of a message names its receiver, and the two ids are
+    exchanged. It does not return, but raises an error, as fastmq.proxy does.
     """
     for name, prefix in (("in_prefix", in_prefix), ("out_prefix", out_prefix)):
         if not isinstance(prefix, bytes):

@@ -25,7 +25,7 @@ class MonitoredQueueBase(ProxyBase):
         self._out_prefix = out_prefix
 
     def run_device(self) -> None:
-        """Makes the sockets and forwards until the context ends: raises ContextTerminated."""
+        """Creates the sockets and forwards until the context ends: ContextTerminated."""
         front, back, monitor = self._setup_sockets()
         monitored_queue(front, back, monitor, self._in_prefix, self._out_prefix)
 
@@ -35,11 +35,11 @@ class MonitoredQueue(MonitoredQueueBase, Proxy):
 
 
 class ThreadMonitoredQueue(MonitoredQueueBase, ThreadProxy):
-    """A monitored queue in a thread of its own."""
+    """A monitored queue in its own thread."""
 
 
 class ProcessMonitoredQueue(MonitoredQueueBase, ProcessProxy):
-    """A monitored queue in a process of its own."""
+    """A monitored queue in its own process."""
 
 
 __all__ = ["MonitoredQueue", "ProcessMonitoredQueue", "ThreadMonitoredQueue"]

@@ -22,24 +22,24 @@ class ProxyBase(Device):
         self._ends["mon"] = _End(mon_type)
 
     def bind_mon(self, addr: str) -> None:
-        """Notes an endpoint that the monitor socket will be bound to."""
+        """Adds an endpoint to bind the monitor socket to."""
         self._ends["mon"].binds.append(addr)
 
     def bind_mon_to_random_port(self, addr: str, *args: int, **kwargs: int) -> int:
-        """Notes a port that is free now for the monitor socket; arguments as for
+        """Chooses a free port to bind the monitor socket to; arguments as for
         Socket.bind_to_random_port. Returns the port."""
         return self._reserve("mon", addr, *args, **kwargs)
 
     def connect_mon(self, addr: str) -> None:
-        """Notes an endpoint that the monitor socket will be connected to."""
+        """Adds an endpoint to connect the monitor socket to."""
         self._ends["mon"].connects.append(addr)
 
     def setsockopt_mon(self, opt: int, value: Any) -> None:
-        """Notes an option of the monitor socket, set before it is bound or connected."""
+        """Sets an option of the monitor socket, before it is bound or connected."""
         self._ends["mon"].options.append((opt, value))
 
     def run_device(self) -> None:
-        """Makes the sockets and forwards until the context ends: raises ContextTerminated."""
+        """Creates the sockets and forwards until the context ends: ContextTerminated."""
         front, back, capture = self._setup_sockets()
         _core.run_proxy(front, back, capture)
 
@@ -49,11 +49,11 @@ class Proxy(ProxyBase):
 
 
 class ThreadProxy(ProxyBase, ThreadDevice):
-    """A proxy in a thread of its own."""
+    """A proxy in its own thread."""
 
 
 class ProcessProxy(ProxyBase, ProcessDevice):
-    """A proxy in a process of its own."""
+    """A proxy in its own process."""
 
 
 __all__ = ["ProcessProxy", "Proxy", "ThreadProxy"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Proxies that obey a control socket: PAUSE, RESUME, TERMINATE, STATISTICS."""
+"""Proxies with a control socket: PAUSE, RESUME, TERMINATE, STATISTICS."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ class ProxySteerableBase(ProxyBase):
         self._ends["ctrl"] = _End(self.ctrl_type)
 
     def bind_ctrl(self, addr: str) -> None:
-        """Notes an endpoint that the control socket will be bound to."""
+        """Adds an endpoint to bind the control socket to."""
         self._ends["ctrl"].binds.append(addr)
 
     def bind_ctrl_to_random_port(self, addr: str, *args: int, **kwargs: int) -> int:
-        """Notes a port that is free now for the control socket; arguments as for
+        """Chooses a free port to bind the control socket to; arguments as for
         Socket.bind_to_random_port. Returns the port."""
         return self._reserve("ctrl", addr, *args, **kwargs)
 
     def connect_ctrl(self, addr: str) -> None:
-        """Notes an endpoint that the control socket will be connected to."""
+        """Adds an endpoint to connect the control socket to."""
         self._ends["ctrl"].connects.append(addr)
 
     def setsockopt_ctrl(self, opt: int, value: Any) -> None:
-        """Notes an option of the control socket, set before it is bound or connected."""
+        """Sets an option of the control socket, before it is bound or connected."""
         self._ends["ctrl"].options.append((opt, value))
 
     def run_device(self) -> None:
-        """Makes the sockets and forwards until TERMINATE comes, or the context ends: then it
-        raises ContextTerminated."""
+        """Creates the sockets and forwards until it receives TERMINATE, or until the context ends;
+        then it raises ContextTerminated."""
         front, back, capture, control = self._setup_sockets()
         _core.run_proxy(front, back, capture, control)
 
@@ -58,11 +58,11 @@ class ProxySteerable(ProxySteerableBase, Proxy):
 
 
 class ThreadProxySteerable(ProxySteerableBase, ThreadProxy):
-    """A steerable proxy in a thread of its own."""
+    """A steerable proxy in its own thread."""
 
 
 class ProcessProxySteerable(ProxySteerableBase, ProcessProxy):
-    """A steerable proxy in a process of its own."""
+    """A steerable proxy in its own process."""
 
 
 __all__ = ["ProcessProxySteerable", "ProxySteerable", "ThreadProxySteerable"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Sockets whose verbs return tornado's Futures, which are asyncio's: as in fastmq.asyncio.
+"""Sockets whose methods return tornado's Futures, which are asyncio's: as in fastmq.asyncio.
 
 An IOLoop that is closed with all_fds=True closes the sockets that were used in it.
 """
@@ -23,7 +23,7 @@ class Poller(_asyncio.Poller):
 
 
 class Socket(_asyncio.Socket):
-    """A socket whose verbs return Futures."""
+    """A socket whose methods return Futures."""
 
     _poller_class = Poller
     _registered: Registered | None = None
@@ -44,7 +44,7 @@ class Socket(_asyncio.Socket):
         return super()._get_loop()
 
     def close(self, linger: int | None = None) -> None:
-        """Closes the socket, see fastmq.Socket.close. Futures that wait are cancelled."""
+        """Closes the socket, see fastmq.Socket.close. Waiting Futures are cancelled."""
         if self._registered is not None:
             self._registered.remove()
         super().close(linger)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A socket in tornado's IOLoop that calls back with what it received."""
+"""A socket in tornado's IOLoop that calls a function for each message."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def _check_callback(callback: object) -> None:
 
 
 class ZMQStream:
-    """Calls back when messages were received and sent, in a tornado IOLoop.
+    """Calls functions when messages are received and sent, in a tornado IOLoop.
 
-    socket: a blocking Socket; of an asynchronous one, a blocking socket over the same handle is
+    socket: a blocking Socket; for an asynchronous one, a blocking socket over the same handle is
     used. io_loop: the current one by default.
 
-    Sends are queued and go out when the socket has room. In each turn of the loop one message is
-    received and one sent. Callbacks may be coroutine functions. An IOLoop that is closed with
+    Messages are queued, and sent when the socket has room. Each iteration of the loop receives one
+    message and sends one. Callbacks may be coroutine functions. An IOLoop that is closed with
     all_fds=True closes the sockets of its streams.
     """
 
@@ -97,8 +97,8 @@ class ZMQStream:
     @overload
     def on_recv(self, callback: Callable[[list[Any]], Any] | None, copy: bool = True) -> None: ...
     def on_recv(self, callback: Callable[[list[Any]], Any] | None, copy: bool = True) -> None:
-        """Has callback(parts) called for every message, instead of what was called before; None
-        stops receiving. copy=False: the parts are Frames."""
+        """Calls callback(parts) for every message, in place of an earlier callback; None stops
+        receiving. copy=False: the parts are Frames."""
         self._check_open()
         _check_callback(callback)
         self._recv_callback = callback
@@ -120,14 +120,14 @@ class ZMQStream:
         self.on_recv(None)
 
     def receiving(self) -> bool:
-        """Whether a callback receives."""
+        """Whether there is a callback for received messages."""
         return self._recv_callback is not None
 
     # -- sending --
 
     def on_send(self, callback: Callable[[list[Any], MessageTracker | None], Any] | None) -> None:
-        """Has callback(parts, status) called after every send; status is what send_multipart
-        returned, or the ZMQError that it raised. None: nothing is called."""
+        """Calls callback(parts, status) after every send; status is the result of send_multipart,
+        or the ZMQError that it raised. None removes the callback."""
         self._check_open()
         _check_callback(callback)
         self._send_callback = callback
@@ -141,7 +141,7 @@ class ZMQStream:
         self.on_send(lambda parts, status: call(self, parts, status))
 
     def stop_on_send(self) -> None:
-        """Nothing is called after sends any more."""
+        """Removes the callback of on_send."""
         self.on_send(None)
 
     def send_multipart(
@@ -153,7 +153,7 @@ class ZMQStream:
         callback: Callable[..., Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Queues a message. callback: is from now on called after sends, see on_send."""
+        """Queues a message. callback: replaces the callback of on_send."""
         self._check_open()
         if callback is not None:
             self.on_send(callback)

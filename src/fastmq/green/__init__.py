@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""fastmq for gevent: `import fastmq.green as zmq`. What waits lets other greenlets run."""
+"""fastmq for gevent: `import fastmq.green as zmq`. Waiting calls let other greenlets run."""
 
 from fastmq import *  # noqa: F403
 from fastmq import __all__ as __all__

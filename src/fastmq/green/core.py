@@ -155,7 +155,7 @@ def _warn_of_timeouts(option: int) -> None:
 
 
 class Socket(socket.Socket):
-    """A socket whose verbs let other greenlets run while they wait."""
+    """A socket whose methods let other greenlets run while they wait."""
 
     def _until(self, event: int, flags: int, timeout: float | None, call: Callable[[], _T]) -> _T:
         """Calls what does not wait until it succeeds; timeout in ms, None for the option's."""

@@ -36,12 +36,12 @@ _FORMATS = {
 class PUBHandler(logging.Handler):
     """Publishes each record as two parts: a topic and the formatted text, in UTF-8.
 
-    The topic is root_topic, the level's name, and what the message has before TOPIC_DELIM, joined
-    by dots as far as there are such.
+    The topic is root_topic, the name of the level, and the text of the message before TOPIC_DELIM,
+    joined by dots; empty ones are left out.
 
-    interface_or_socket: an endpoint to bind a PUB of the handler's own to, or a socket that is
-    bound or connected already. context: of the own socket; a new one unless given.
-    Closing the handler closes and ends what it made itself.
+    interface_or_socket: an endpoint, to which the handler binds its own PUB, or a socket that is
+    already bound or connected. context: for its own socket; a new one by default. Closing the
+    handler closes only what it has created itself.
     """
 
     ctx: Context[Any]
@@ -122,8 +122,8 @@ class PUBHandler(logging.Handler):
             self.handleError(record)
 
     def close(self) -> None:
-        """Closes the handler, and what it made itself. Messages that are still queued have
-        _CLOSE_MS to go out, unless LINGER is shorter."""
+        """Closes the handler, and what it has created itself. Queued messages are sent for at most
+        1 s, or LINGER if that is shorter."""
         super().close()
         if self._own_socket:
             self.socket.close()

@@ -3,7 +3,7 @@
 
     tunnel_connection(sock, "tcp://10.0.0.5:5555", "me@gateway")
 
-opens a tunnel to what the gateway knows as 10.0.0.5:5555 and connects the socket to its near end.
+opens a tunnel through the gateway to 10.0.0.5:5555 and connects the socket to its local end.
 A server is written [user@]host[:port].
 """
 
@@ -64,11 +64,11 @@ _IPV6 = re.compile(r"\[([0-9A-Fa-f:.]+(?:%[A-Za-z0-9_.-]+)?)\]", re.ASCII)
 
 
 class MaxRetryExceeded(RuntimeError):
-    """The password was wrong as often as one may try."""
+    """The password was wrong too often."""
 
 
 class UnknownHost(RuntimeError):
-    """The key of the host is not among the known ones, so it was shown nothing (paramiko)."""
+    """The host's key is unknown, so no password was sent (paramiko)."""
 
 
 class _Denied(RuntimeError):
@@ -76,7 +76,7 @@ class _Denied(RuntimeError):
 
 
 def select_random_ports(n: int) -> list[int]:
-    """n ports of 127.0.0.1 on which nothing listens now."""
+    """n free ports of 127.0.0.1."""
     held = []
     try:
         for _ in range(n):
@@ -128,10 +128,10 @@ def try_passwordless_ssh(
     paramiko: bool | None = None,
     accept_unknown_host: bool = False,
 ) -> bool:
-    """Whether one can log in at the server without a password, with keys or an agent.
+    """Whether the server accepts a login without a password, with keys or an agent.
 
-    keyfile: a key beside the usual ones. paramiko: use it instead of the system's ssh, as is done
-    on Windows unless told. accept_unknown_host: as for open_tunnel.
+    keyfile: an additional key. paramiko: use paramiko instead of the system's ssh, the default on
+    Windows. accept_unknown_host: as for open_tunnel.
     """
     if _use_paramiko(paramiko):
         try:
@@ -158,8 +158,8 @@ def tunnel_connection(
     timeout: int = 60,
     accept_unknown_host: bool = False,
 ) -> BaseProcess | int:
-    """Connects a socket to addr through a tunnel; arguments and result as of open_tunnel, whose
-    second value it returns."""
+    """Connects a socket to addr through a tunnel; arguments as for open_tunnel, whose second value
+    it returns."""
     near, tunnel = open_tunnel(
         addr, server, keyfile, password, paramiko, timeout, accept_unknown_host
     )
@@ -176,19 +176,19 @@ def open_tunnel(
     timeout: int = 60,
     accept_unknown_host: bool = False,
 ) -> tuple[str, BaseProcess | int]:
-    """Opens a tunnel: the endpoint to connect to, and what keeps it up (the pid of ssh, or the
-    process that runs paramiko).
+    """Opens a tunnel. Returns the endpoint to connect to, and what runs the tunnel (the pid of ssh,
+    or the process of paramiko).
 
     addr: the endpoint behind the server, tcp://host:port, as the server sees it.
-    server: [user@]host[:port]. keyfile: a key beside the usual ones. password: of the user or of
-    the key; without one that is needed, the terminal is asked.
-    paramiko: use it instead of the system's ssh, as is done on Windows unless told.
-    timeout: how many seconds the tunnel of ssh stays up without a connection through it.
-    accept_unknown_host: go on where the server's key is not in the known hosts; ssh then adds it.
-    Whoever answers there gets the password. A key that differs from the known one is refused
-    nevertheless.
-    ValueError: an address or a server that is none. RuntimeError: the tunnel did not come up; its
-    text is that of ssh.
+    server: [user@]host[:port]. keyfile: an additional key. password: of the user or of the key;
+    if one is needed and not given, it is read from the terminal.
+    paramiko: use paramiko instead of the system's ssh, the default on Windows.
+    timeout: how many seconds the tunnel of ssh stays open without a connection through it.
+    accept_unknown_host: continue if the server's key is not in the known hosts; ssh then adds it.
+    Whichever host answers gets the password. A key that differs from the known one is always
+    refused.
+    ValueError: an invalid address or server. RuntimeError: the tunnel could not be opened; the text
+    is that of ssh.
     """
     host, port = _split_address(addr)
     near = select_random_ports(1)[0]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Addresses of handles that come from elsewhere."""
+"""Addresses of handles of other libraries."""
 
 from __future__ import annotations
 

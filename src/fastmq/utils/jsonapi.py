@@ -15,7 +15,7 @@ def dumps(o: object, **kwargs: Any) -> bytes:
 
 
 def loads(s: bytes | str, **kwargs: Any) -> dict[str, Any] | list[Any] | str | float:
-    """The object that JSON text tells of. Keywords go to json.loads."""
+    """The object that JSON text represents. Keywords go to json.loads."""
     if isinstance(s, (bytes, bytearray, memoryview)):
         s = bytes(s).decode("utf-8")
     result: dict[str, Any] | list[Any] | str | float = json.loads(s, **kwargs)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Pickled objects whose large buffers travel as parts of their own, without being copied.
+"""Pickled objects whose large buffers are sent as separate parts, without a copy.
 
 pickle's protocol 5 (PEP 574) leaves the memory of numpy arrays, Arrow tables, `PickleBuffer` and
 the like out of the pickle. These two functions are for `send_serialized` and `recv_serialized`:
@@ -7,11 +7,11 @@ the like out of the pickle. These two functions are for `send_serialized` and `r
     socket.send_serialized(obj, pickle5.dumps, copy=False)
     obj = socket.recv_serialized(pickle5.loads, copy=False)
 
-With copy=False the kernel reads the arrays where they lie, and the arrays received are views of the
-messages' memory: read-only, `array.copy()` gives one to write to. What was sent must not change
-before it is out: `send_serialized(..., track=True).wait()`.
+With copy=False the kernel reads the arrays' own memory, and the received arrays are views of the
+message: writable over tcp and ipc, read-only over inproc. The sender must not change an array
+before it is sent: `send_serialized(..., track=True).wait()`.
 
-As with every pickle: receive only from peers you trust with your process.
+A pickle can run any code: receive pickles only from trusted peers.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a peer said, as text that is safe to print."""
+"""Text from a peer, escaped so that it is safe to print."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def printable(said: str | bytes, keep: str = "") -> str:
-    """The text with all that a terminal obeys, or that shows it in another order, as an escape.
+    """The text with control characters, and those that change its direction, as escapes.
 
-    A terminal obeys escape sequences, a log is read line by line: whoever prints what a peer sent
-    (topics, texts, routing ids, addresses, errors) passes it through this. Characters are written
-    as in Python: `\\x1b`, `\\n`, `\\u202e`. bytes: UTF-8; what is none is written so, too.
-    keep: characters to leave as they are, such as "\\t".
+    Use it before you print data from a peer (topics, texts, routing ids, addresses, errors): a
+    terminal executes escape sequences, and a line break looks like a new entry in a log. Escapes
+    are those of Python: `\\x1b`, `\\n`, `\\u202e`. bytes: UTF-8; invalid bytes are escaped.
+    keep: characters to leave unchanged, such as "\\t".
     """
     text = said if isinstance(said, str) else said.decode("utf-8", "backslashreplace")
     return _UNSAFE.sub(lambda found: found[0] if found[0] in keep else _escape(found[0]), text)
 
 
 def printable_json(text: str) -> str:
-    """JSON without unsafe characters in its strings; it means the same."""
+    """JSON with unsafe characters in its strings escaped; its meaning is the same."""
     # JSON has no C0 controls in strings; those that stand between its tokens stay.
     return _UNSAFE.sub(lambda f: f[0] if f[0] < " " else f"\\u{ord(f[0]):04x}", text)
 

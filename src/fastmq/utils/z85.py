@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Z85 (ZeroMQ RFC 32): binary keys as text that survives config files and command lines."""
+"""Z85 (ZeroMQ RFC 32): binary keys as text for configuration files and command lines."""
 
 from __future__ import annotations
 

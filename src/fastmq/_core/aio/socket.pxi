@@ -166,8 +166,8 @@ cdef class AsyncSocket(Socket):
     def recv(self, int flags=0, bint copy=True, bint track=False, *, timeout=None):
         """A Future of the next part: bytes, or with copy=False a Frame.
 
-        flags: DONTWAIT. timeout: ms, instead of RCVTIMEO. The Future ends with Again when nothing
-        came in time, ContextTerminated, ZMQError; cancelling it loses nothing.
+        flags: DONTWAIT. timeout: ms, instead of RCVTIMEO. The Future raises Again when nothing
+        arrived in time, ContextTerminated, ZMQError. Cancelling it loses no message.
         """
         cdef msg m
         cdef _Waiter w
@@ -206,8 +206,8 @@ cdef class AsyncSocket(Socket):
     def recv_into(self, buffer, /, *, nbytes=0, int flags=0, timeout=None):
         """A Future of the length of the next part, which is received into a writable buffer.
 
-        nbytes: how much of the buffer may be used, 0 for all. What does not fit is lost, as a
-        returned length above nbytes tells.
+        nbytes: how much of the buffer may be used, 0 for all. The rest of a longer part is lost;
+        the returned length is then greater than nbytes.
         """
         cdef _Waiter w = _Waiter.__new__(_Waiter)
         cdef Py_buffer buf
@@ -228,7 +228,7 @@ cdef class AsyncSocket(Socket):
 
     def recv_many(self, max=1000, *, timeout=None, bint copy=True, bint multipart=False,
                   int flags=0):
-        """A Future of up to `max` messages that are there; it waits only for the first.
+        """A Future of up to `max` messages that have arrived; it waits only for the first.
 
         A list of bytes for messages of one part and lists of bytes for others; multipart=True:
         always lists; copy=False: Frames. timeout: ms, instead of RCVTIMEO.
