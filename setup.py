@@ -51,12 +51,29 @@ def version() -> str:
     """The version, from the one place that holds it: csrc/include/fastmq.h."""
     header = (ROOT / "csrc/include/fastmq.h").read_text(encoding="utf-8")
     parts = [
-        re.search(rf"^#define FMQ_VERSION_{part} (\d+)$", header, re.MULTILINE)
-        for part in ("MAJOR", "MINOR", "PATCH")
+        re.search(rf"^#define FMQ_VERSION_{part} (.*)$", header, re.MULTILINE)
+        for part in ("MAJOR", "MINOR", "PATCH", "SUFFIX")
     ]
-    if None in parts:
+    found = [part[1].strip('"') for part in parts if part]
+    if len(found) != len(parts):
         raise SystemExit("setup.py: csrc/include/fastmq.h does not define FMQ_VERSION_*")
-    return ".".join(found[1] for found in parts if found)
+    return ".".join(found[:3]) + found[3]
+
+
+def readme() -> str:
+    """README.md for the package's page, where relative links lead nowhere: they are made absolute
+    once pyproject.toml tells the repository's address."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    address = re.search(r'^Repository = "(.*)"$', project, re.MULTILINE)
+    if not address:
+        return text
+
+    def absolute(found: re.Match[str]) -> str:
+        kind = "raw" if found[1] else "blob"
+        return f"{found[1]}[{found[2]}]({address[1]}/{kind}/v{version()}/{found[3]})"
+
+    return re.sub(r"(!?)\[([^\]]*)\]\((?![a-z]+:|#)([^)]*)\)", absolute, text)
 
 
 def flag(name: str) -> bool:
@@ -229,4 +246,10 @@ def extension() -> Extension:
 
 
 os.chdir(ROOT)
-setup(version=version(), ext_modules=[extension()], cmdclass={"build_ext": BuildExt})
+setup(
+    version=version(),
+    long_description=readme(),
+    long_description_content_type="text/markdown",
+    ext_modules=[extension()],
+    cmdclass={"build_ext": BuildExt},
+)

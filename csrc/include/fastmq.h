@@ -27,8 +27,10 @@
 #include "msg/msg.h"
 
 #define FMQ_VERSION_MAJOR 0
-#define FMQ_VERSION_MINOR 1
+#define FMQ_VERSION_MINOR 2
 #define FMQ_VERSION_PATCH 0
+/* ".dev0" between releases, "" in one. */
+#define FMQ_VERSION_SUFFIX ".dev0"
 
 /* Socket types: the numbers of ZeroMQ. */
 enum {

@@ -100,7 +100,9 @@ COPY_THRESHOLD = 65536
 cdef str shown_name = "fastmq"  # what texts call the package: zmq while fastmq.compat is installed
 
 # The header's: told there and nowhere else.
-__version__ = f"{FMQ_VERSION_MAJOR}.{FMQ_VERSION_MINOR}.{FMQ_VERSION_PATCH}"
+__version__ = (
+    f"{FMQ_VERSION_MAJOR}.{FMQ_VERSION_MINOR}.{FMQ_VERSION_PATCH}{FMQ_VERSION_SUFFIX.decode('ascii')}"
+)
 
 cdef bint exiting = False
 cdef int last_errno = 0

@@ -83,6 +83,7 @@ cdef extern from "fastmq.h" nogil:
     const int FMQ_VERSION_MAJOR
     const int FMQ_VERSION_MINOR
     const int FMQ_VERSION_PATCH
+    const char *FMQ_VERSION_SUFFIX
     const int FMQ_POLLIN
     const int FMQ_POLLOUT
     const int FMQ_POLLERR
