@@ -276,6 +276,15 @@ void conn_shm_ready(struct conn *c)
     }
 }
 
+/* There may be room now. */
+static void write_again(struct conn *c)
+{
+    c->link.blocked = false;
+    conn_update_lone(c->set);
+    c->link.flush_pending = true;
+    conn_want_flush(c);
+}
+
 static void note_state(struct conn *c)
 {
     if (shm_stream_is_in(c->stream) && shm_stream_is_out(c->stream))
@@ -301,6 +310,8 @@ bool conn_shm_switched(struct conn *c, const uint8_t *data, size_t len)
     shm_stream_switch_in(c->stream);
     if (!c->bound)
         begin_switch(c);
+    else if (conn_waits_to_write(c))
+        write_again(c); /* a bell may have been among what was dropped */
     note_state(c);
     conn_watch(c);
     return true;
