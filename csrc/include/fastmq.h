@@ -330,6 +330,10 @@ int fmq_monitor(fmq_socket *s, const char *endpoint, uint64_t events, int versio
 /* Puts a PIPES_STATS event into the version 2 monitor. -EAGAIN without pipes, -EINVAL without a
  * monitor. */
 int fmq_monitor_stats(fmq_socket *s);
+/* What the low half of a LINK event's value says in words: why a connection is not in shared
+ * memory;
+ * "" for 0: it is. NULL: there is no such number. */
+const char *fmq_carrier_reason(uint32_t number);
 
 /* ROUTER: what the peer of that id is ready for (POLLIN/POLLOUT). -EHOSTUNREACH: unknown. */
 int fmq_peer_state(fmq_socket *s, const void *id, size_t len);

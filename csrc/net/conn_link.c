@@ -29,7 +29,7 @@ void conn_describe(const struct conn *c, struct fmq_peer *out)
     out->type = c->peer.ready ? c->peer.remote.type : -1;
     out->since_ns = c->since;
     out->carrier = c->shm.why == SHM_WHY_NONE ? FMQ_CARRIER_SHM : FMQ_CARRIER_SOCKET;
-    out->carrier_why = conn_shm_reason(c);
+    out->carrier_why = conn_shm_reason(c->shm.why);
     out->carrier_error = c->shm.error;
     out->rtt_ns = c->peer.heartbeat.rtt_ns;
     const char *name = ep ? ep->name : c->bound ? c->local_name : c->remote_name;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "net/conn.h"
+#include "net/events.h"
 #include "net/meeting.h"
 #include "net/shm_stream.h"
 #include "os/net.h"
@@ -59,8 +60,19 @@ static bool read_introduction(const struct conn *c, struct introduction *in)
 
 static void set_why(struct conn *c, enum shm_why why, int error)
 {
+    c->shm.told = c->shm.told && why == c->shm.why;
     c->shm.why = why;
     c->shm.error = error;
+}
+
+/* Lets monitors know what carries a connection that is ready, once that is decided. */
+static void tell_why(struct conn *c)
+{
+    if (c->shm.told || c->shm.why == SHM_WHY_PENDING)
+        return;
+    c->shm.told = true;
+    uint64_t value = (uint64_t)c->shm.why | (uint64_t)(uint32_t)-c->shm.error << 32;
+    conn_set_event(c->set, c->bound, EVENT_LINK, value, c->local_name, c->remote_name);
 }
 
 /* Whether this end may be in shared memory at all; else why not. */
@@ -187,6 +199,8 @@ static void came(struct reactor *r, struct cmd *cmd)
         static const uint8_t refused[] = "\6SWITCH\1";
         uncount(c);
         set_why(c, SHM_WHY_FAILED, rc);
+        if (c->was_ready)
+            tell_why(c);
         /* Best effort: it tells the other side that it may give the memory back. */
         if (c->was_ready && !c->link.writing && !conn_out(c)->mid_frame &&
             peer_put_command(&c->peer, refused, sizeof(refused) - 1) == 0) {
@@ -256,8 +270,10 @@ void conn_shm_ready(struct conn *c)
 {
     char host[SHM_HOST_MAX];
     struct introduction in;
-    if (c->shm.why != SHM_WHY_PENDING)
+    if (c->shm.why != SHM_WHY_PENDING) {
+        tell_why(c);
         return;
+    }
     enum shm_why why = SHM_WHY_PENDING;
     if (!read_introduction(c, &in))
         why = SHM_WHY_PEER;
@@ -267,7 +283,8 @@ void conn_shm_ready(struct conn *c)
         why = SHM_WHY_USER;
     else if (!c->bound)
         why = connecter_ready(c, &in);
-    c->shm.why = why;
+    set_why(c, why, c->shm.error);
+    tell_why(c);
     if (why != SHM_WHY_PENDING && c->bound) {
         withdraw(c);
         uncount(c);
@@ -289,6 +306,7 @@ static void note_state(struct conn *c)
 {
     if (shm_stream_is_in(c->stream) && shm_stream_is_out(c->stream))
         set_why(c, SHM_WHY_NONE, 0);
+    tell_why(c);
 }
 
 bool conn_shm_switched(struct conn *c, const uint8_t *data, size_t len)
@@ -301,6 +319,7 @@ bool conn_shm_switched(struct conn *c, const uint8_t *data, size_t len)
             return false;
         if (!c->shm.switch_due && !shm_stream_is_out(c->stream))
             set_why(c, SHM_WHY_FAILED, -ECONNREFUSED);
+        tell_why(c);
         return true;
     }
     /* The accepting side has written SWITCH before, whether or not its write has returned. */
@@ -363,7 +382,7 @@ void conn_shm_end(struct conn *c)
     c->shm.switch_due = false;
 }
 
-const char *conn_shm_reason(const struct conn *c)
+const char *conn_shm_reason(unsigned why)
 {
     static const char *const reasons[SHM_WHY_COUNT] = {
         [SHM_WHY_NONE] = "",
@@ -379,5 +398,5 @@ const char *conn_shm_reason(const struct conn *c)
         [SHM_WHY_LIMIT] = "SHM_CONNECTIONS are in use",
         [SHM_WHY_FAILED] = "it failed",
     };
-    return reasons[c->shm.why];
+    return why < SHM_WHY_COUNT ? reasons[why] : NULL;
 }

@@ -39,7 +39,7 @@ void conn_shm_cut(struct conn *c, struct iovec *iov, int *count);
 void conn_shm_wrote(struct conn *c);
 /* The connection has ended. */
 void conn_shm_end(struct conn *c);
-/* What conn_shm.why means; "" for none. */
-const char *conn_shm_reason(const struct conn *c);
+/* What a conn_shm.why means; "" for none, NULL for what is no such. */
+const char *conn_shm_reason(unsigned why);
 
 #endif

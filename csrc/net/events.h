@@ -24,5 +24,9 @@
  */
 #define EVENT_PROTOCOL_VIOLATION 0x8000u
 #define EVENT_PIPES_STATS 0x10000u
+/* fastmq's own, of version 2 alone: what carries a connection, once it is known and when it
+ * changes. Value: the low 32 bits are 0 for shared memory, or say why it is the socket
+ * (fmq_carrier_reason); the high 32 bits are the errno that belongs to that, or 0. */
+#define EVENT_LINK 0x20000u
 
 #endif

@@ -30,6 +30,7 @@ struct conn_shm {
     struct meeting_seat *seat; /* the accepting side's, while it waits to be met */
     enum shm_why why;
     int error;       /* SHM_WHY_FAILED: the negative errno */
+    bool told;       /* `why`, as an event */
     bool counted;    /* in SHM_CONNECTIONS */
     bool switch_due; /* SWITCH is to be written: before it no more frame of the pipe's is begun */
     bool switch_put; /* it is in the peer's own queue */

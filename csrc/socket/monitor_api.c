@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "fastmq.h"
+#include "net/conn_shm.h"
 #include "socket/monitor.h"
 #include "socket/socket.h"
 
@@ -32,7 +33,11 @@ static int open_out(fmq_socket *s, const char *endpoint, uint64_t events, int ve
         detail_set("a monitor's endpoint must be inproc://..., not '%.100s'", endpoint);
         return -EPROTONOSUPPORT;
     }
-    if ((version != 1 && version != 2) || (version == 1 && (events & ~(uint64_t)EVENT_MASK_V1)))
+    if (version == 1 && (events & ~(uint64_t)EVENT_MASK_V1)) {
+        detail_set("version 1 has no events above 0xffff, as PIPES_STATS and LINK are: version=2");
+        return -EINVAL;
+    }
+    if (version != 1 && version != 2)
         return -EINVAL;
     if (type != FMQ_PAIR && (version == 1 || (type != FMQ_PUB && type != FMQ_PUSH)))
         return -EINVAL;
@@ -82,4 +87,9 @@ int fmq_monitor_stats(fmq_socket *s)
     rc = monitor_emit_stats(s);
     reactor_leave(socket_reactor(s));
     return rc;
+}
+
+const char *fmq_carrier_reason(uint32_t number)
+{
+    return conn_shm_reason(number);
 }

@@ -211,6 +211,7 @@ cdef extern from "fastmq.h" nogil:
     int fmq_loop_wait(fmq_loop *h, void **ready, int max)
     int fmq_monitor(fmq_socket *s, const char *endpoint, uint64_t events, int version, int type)
     int fmq_monitor_stats(fmq_socket *s)
+    const char *fmq_carrier_reason(uint32_t number)
     int fmq_peer_state(fmq_socket *s, const void *id, size_t len)
 
     # ---- looking inside ----

@@ -192,6 +192,7 @@ class Event(IntFlag):
     ALL = 0xFFFF
     PIPES_STATS = 0x10000
     ALL_V2 = 0x1FFFF
+    LINK = 0x20000  # in no ALL: it has to be asked for
 
 
 class PollEvent(IntFlag):
@@ -647,6 +648,7 @@ EVENT_ALL_V1: Event = Event.ALL_V1
 EVENT_ALL: Event = Event.ALL
 EVENT_PIPES_STATS: Event = Event.PIPES_STATS
 EVENT_ALL_V2: Event = Event.ALL_V2
+EVENT_LINK: Event = Event.LINK
 
 POLLIN: PollEvent = PollEvent.POLLIN
 POLLOUT: PollEvent = PollEvent.POLLOUT
@@ -926,6 +928,7 @@ __all__ = [
     "EVENT_ALL",
     "EVENT_PIPES_STATS",
     "EVENT_ALL_V2",
+    "EVENT_LINK",
     "PollEvent",
     "POLLIN",
     "POLLOUT",

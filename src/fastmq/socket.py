@@ -303,7 +303,8 @@ class Socket(_core.Socket, SocketOptions, Generic[_ReturnT]):
         """A PAIR that receives the events of the socket, see fastmq.utils.monitor. Every call
         returns the same one, until disable_monitor.
 
-        events: a mask of Event, all by default. addr: the inproc endpoint to use.
+        events: a mask of Event, ALL by default; with one that is above ALL, as LINK is, the
+        messages are those of version 2. addr: the inproc endpoint to use.
         """
         if self._monitor_socket is not None:
             if not self._monitor_socket.closed:
@@ -311,7 +312,8 @@ class Socket(_core.Socket, SocketOptions, Generic[_ReturnT]):
             self.disable_monitor()
         if addr is None:
             addr = f"inproc://monitor.{os.getpid()}.{next(_monitor_numbers)}"
-        self.monitor(addr, int(Event.ALL if events is None else events))
+        mask = int(Event.ALL if events is None else events)
+        self.monitor(addr, mask, version=1 if mask <= Event.ALL else 2)
         self._monitor_socket = self.context.socket(SocketType.PAIR)
         self._monitor_socket.connect(addr)
         return self._monitor_socket

@@ -142,7 +142,7 @@ def test_why_connecting_fails_is_an_event_in_words(at):
 
 
 def test_every_event_has_a_name_and_every_code_its_words():
-    single = [1 << bit for bit in range(16) if zmq.Event.ALL & (1 << bit)]
+    single = [1 << bit for bit in range(18) if events.SHOWN & (1 << bit)]
     known = {zmq.Event[name] for name in events.NAMES}
     assert known == set(single) - {zmq.EVENT_MONITOR_STOPPED}
     assert "EXPELLED" in events.NAMES
@@ -169,6 +169,21 @@ def test_a_peer_that_breaks_the_rules_is_an_event_with_its_reason():
             while (found := json.loads(monitor.line()))["event"] != "protocol_violation":
                 continue
     assert found["meaning"].startswith("the peer sends several parts where messages have one")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="shared memory of Linux")
+def test_what_carries_a_connection_and_why_is_an_event(at, monkeypatch):
+    monkeypatch.setenv("FASTMQ_SHM", "1")
+    arguments = ["--event", "link", "--event", "disconnected", "--json"]
+    with Command("monitor", "--type", "rep", "-b", at("x"), *arguments) as monitor:
+        with Command("req", "-c", at("x"), "x", "--timeout", "30"):
+            found = json.loads(monitor.line())
+            assert found["event"] == "link"
+            assert (found["endpoint"], found["meaning"]) == (at("x"), "shared memory")
+        assert json.loads(monitor.line())["event"] == "disconnected"
+        monkeypatch.setenv("FASTMQ_SHM", "0")
+        with Command("req", "-c", at("x"), "x", "--timeout", "30"):
+            assert json.loads(monitor.line())["meaning"] == "socket: the peer does not offer it"
 
 
 def test_a_bound_monitor_and_a_proxy_say_where_they_wait_for_peers(at):

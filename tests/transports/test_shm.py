@@ -3,6 +3,7 @@
 
 import array
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
@@ -26,7 +27,9 @@ from helpers import (
     unique,
     wait_readable,
 )
-from target import IS_FASTMQ, zmq
+from target import IS_FASTMQ, submodule, zmq
+
+monitoring = submodule("utils.monitor")
 
 pytestmark = pytest.mark.skipif(
     not IS_FASTMQ or not sys.platform.startswith("linux"), reason="shared memory of Linux"
@@ -416,6 +419,89 @@ def test_what_is_encrypted_stays_on_its_socket(make):
     assert recv(a) == b"x"
     assert (link(a), reason(a)) == ("socket", "what is encrypted stays on its socket")
     assert "X-Fastmq-Shm" not in str(a.peers())
+
+
+# ---- monitors ----
+
+
+class Links:
+    """The events of a socket's monitor that say what carries its connections."""
+
+    def __init__(self, sock: Any) -> None:
+        self.sock = sock
+        self.pair = sock.get_monitor_socket(zmq.EVENT_LINK | zmq.EVENT_HANDSHAKE_SUCCEEDED)
+
+    def next(self) -> tuple[str, str]:
+        ready = self.told()
+        assert ready["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED
+        told = self.told()
+        assert told["event"] == zmq.EVENT_LINK
+        assert (told["local"], told["remote"]) == (ready["local"], ready["remote"])
+        return told["link"], told["link_reason"]
+
+    def told(self) -> dict[str, Any]:
+        return monitoring.parse_monitor_message(recv_multipart(self.pair))
+
+    def silent(self) -> bool:
+        return nothing_arrives(self.pair)
+
+    def close(self) -> None:
+        self.sock.disable_monitor()
+        self.pair.close()
+
+
+@pytest.fixture
+def links(make: Any) -> Iterator[Any]:
+    made: list[Links] = []
+    yield lambda sock: made.append(Links(sock)) or made[-1]
+    for of in made:
+        of.close()
+
+
+def test_monitors_say_that_a_connection_is_in_memory(make, links, address):
+    options = {"ipv6": 1} if "[" in address else {}
+    a, b = make(zmq.PAIR, **options), make(zmq.PAIR, **options)
+    told = [links(a), links(b)]
+    a.bind(address)
+    b.connect(last_endpoint(a))
+    assert [of.next() for of in told] == [("shm", "")] * 2
+    assert all(of.silent() for of in told)
+
+
+@pytest.mark.parametrize("side", ["bound", "connected"])
+def test_monitors_say_why_a_connection_is_not(make, links, address, side):
+    options = {"ipv6": 1} if "[" in address else {}
+    a, b = make(zmq.PAIR, **options), make(zmq.PAIR, **options)
+    (a if side == "bound" else b).shm = 0
+    off, on = (a, b) if side == "bound" else (b, a)
+    told = [links(off), links(on)]
+    a.bind(address)
+    b.connect(last_endpoint(a))
+    assert [of.next() for of in told] == [
+        ("socket", "SHM is 0 here"),
+        ("socket", "the peer does not offer it"),
+    ]
+    assert all(of.silent() for of in told)
+
+
+def test_monitors_say_that_memory_was_refused_and_with_which_error(pull, hostile, links):
+    monitor = links(pull)
+    hand_over(hostile.name, hostile.message(), fd := os.eventfd(0))
+    os.close(fd)
+    while (told := monitor.told())["event"] != zmq.EVENT_LINK:
+        continue  # the peer may have become ready just now
+    assert told["link"] == "socket"
+    assert told["link_reason"] == f"it failed: {os.strerror(errno.EPROTO)}"
+    assert reason(pull) != told["link_reason"]  # of the healthy one, which is in memory
+    monitor.close()
+
+
+def test_a_monitor_of_version_1_has_no_such_event(make):
+    sock = make(zmq.PAIR)
+    with pytest.raises(zmq.ZMQError, match="version=2") as raised:
+        sock.monitor("inproc://" + unique("links"), zmq.EVENT_LINK)
+    assert raised.value.errno == errno.EINVAL
+    assert monitoring.link_reason(0xFFFF) == "reason 65535"
 
 
 # ---- two processes ----

@@ -27,6 +27,13 @@ def poller_name():
     return name.decode()
 
 
+def carrier_reason(number):
+    """Why a connection is not in shared memory, in words: the low half of a LINK event's value. ""
+    for 0, None for no such number."""
+    cdef const char *text = fmq_carrier_reason(number)
+    return None if text is NULL else (<bytes>text).decode()
+
+
 def package_name():
     """What texts call the package: "fastmq", or "zmq" while fastmq.compat is installed."""
     return shown_name

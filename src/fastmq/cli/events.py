@@ -12,7 +12,7 @@ from typing import Any
 
 import fastmq
 from fastmq.constants import Event
-from fastmq.utils.monitor import parse_monitor_message
+from fastmq.utils.monitor import link_reason, parse_monitor_message
 from fastmq.utils.printable import printable
 
 _DESCRIPTORS = (
@@ -30,10 +30,11 @@ _AUTH = {
     400: "refused by the authenticator (400)",
     500: "the authenticator failed (500)",
 }
+SHOWN = Event.ALL | Event.LINK
 NAMES = tuple(
     name
     for name, event in Event.__members__.items()
-    if event.bit_count() == 1 and event & Event.ALL and event != Event.MONITOR_STOPPED
+    if event.bit_count() == 1 and event & SHOWN and event != Event.MONITOR_STOPPED
 )
 """What can happen to the connections of a socket, earlier names of events included."""
 
@@ -92,6 +93,9 @@ class Happened:
             return os.strerror(value) if value else ""
         if event == Event.CONNECT_RETRIED:
             return f"{self.because}again in {value} ms"
+        if event == Event.LINK:
+            reason = link_reason(value)
+            return f"socket: {reason}" if reason else "shared memory"
         if event == Event.HANDSHAKE_FAILED_AUTH:
             return _AUTH.get(value, f"status {value}")
         if event in (Event.HANDSHAKE_FAILED_PROTOCOL, Event.PROTOCOL_VIOLATION):
@@ -126,7 +130,11 @@ def explained(happened: Happened, socket: Any) -> Happened:
 
 def follow(monitor: Any, timeout: float | None = None) -> Iterator[Happened]:
     """Events as they happen, until the monitor is disabled, its context ends, or none happened for
-    `timeout` seconds."""
+    `timeout` seconds.
+
+    One of version 2 has to tell of LISTENING, too: an event of a connection that was accepted there
+    has that endpoint, as in version 1."""
+    bound: set[bytes] = set()
     ms = None if timeout is None else timeout * 1000
     while True:
         try:
@@ -135,14 +143,17 @@ def follow(monitor: Any, timeout: float | None = None) -> Iterator[Happened]:
             return
         if message["event"] == Event.MONITOR_STOPPED:
             return
-        yield Happened(
-            message["event"], message["value"], message["endpoint"].decode("utf-8", "replace")
-        )
+        endpoint, local = message["endpoint"], message.get("local")
+        if local is not None:
+            if message["event"] == Event.LISTENING:
+                bound.add(local)
+            endpoint = local if local in bound else endpoint
+        yield Happened(message["event"], message["value"], endpoint.decode("utf-8", "replace"))
 
 
 def colour(happened: Happened) -> str | None:
     """Green for what works, red for what does not."""
-    if happened.event in (Event.CONNECTED, Event.ACCEPTED, Event.HANDSHAKE_SUCCEEDED):
+    if happened.event in (Event.CONNECTED, Event.ACCEPTED, Event.HANDSHAKE_SUCCEEDED, Event.LINK):
         return "green"
     if happened.event in (Event.CLOSED, Event.DISCONNECTED, Event.CONNECT_RETRIED):
         return "yellow"

@@ -27,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     parser.description = (
         "Open a socket and print what happens to its connections: made, refused, lost, secured or "
-        "not. It takes part like any other peer, so choose a type that fits those it meets; "
-        "messages that reach it are dropped."
+        "not, in shared memory or why not. It takes part like any other peer, so choose a type "
+        "that fits those it meets; messages that reach it are dropped."
     )
     arguments.examples(
         parser,
@@ -65,9 +65,10 @@ def run(options: argparse.Namespace) -> int:
     import fastmq
     from fastmq.cli import events, sockets
 
-    mask = 0
+    wanted = fastmq.Event(0)
     for name in options.event or events.NAMES:
-        mask |= fastmq.Event[name.upper()]
+        wanted |= fastmq.Event[name.upper()]
+    mask = wanted | fastmq.Event.LINK | fastmq.Event.LISTENING  # what version 2 is followed by
 
     monitors: list[Any] = []
     kind = fastmq.SocketType[options.type.upper()]
@@ -77,8 +78,12 @@ def run(options: argparse.Namespace) -> int:
 
     with sockets.opened(options, kind, None, prepare, waits=Notes("monitor")) as socket:
         try:
-            for seen, happened in enumerate(events.follow(monitors[0], options.timeout), 1):
+            seen = 0
+            for happened in events.follow(monitors[0], options.timeout):
+                if not happened.event & wanted:
+                    continue
                 show(events.explained(happened, socket), options.json)
+                seen += 1
                 if seen == options.count:
                     return OK
         finally:
