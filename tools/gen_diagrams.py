@@ -18,10 +18,20 @@ from generated import write_or_check
 
 IMAGES = Path(__file__).resolve().parent.parent / "docs/img"
 
-BOX_W, BOX_H = 130, 46
-GAP_X, GAP_Y = 150, 30
-MARGIN = 16
+BOX_H, GAP_Y = 46, 34
+MARGIN = 14
+BETWEEN = 12  # the two lines of an arrow and its answer
 INK, LINE, FILL, ACCENT = "#1f2933", "#52606d", "#eef2f7", "#2f6f9f"
+
+
+def title_width(text: str) -> float:
+    """About how wide bold letters of 14 px are; those of sockets' types are capitals."""
+    return 10.2 * len(text)
+
+
+def text_width(text: str) -> float:
+    """About how wide letters of 12 px are."""
+    return 6.8 * len(text)
 
 
 @dataclass
@@ -34,12 +44,8 @@ class Box:
     role: str = ""
 
     @property
-    def x(self) -> float:
-        return MARGIN + self.column * (BOX_W + GAP_X)
-
-    @property
-    def y(self) -> float:
-        return MARGIN + self.row * (BOX_H + GAP_Y)
+    def width(self) -> float:
+        return max(80, title_width(self.title) + 16, text_width(self.role) + 16)
 
 
 @dataclass
@@ -51,6 +57,10 @@ class Arrow:
     there: str = ""
     back: str | None = None
 
+    @property
+    def width(self) -> float:
+        return max(text_width(self.there), text_width(self.back or ""))
+
 
 @dataclass
 class Diagram:
@@ -60,81 +70,106 @@ class Diagram:
     boxes: list[Box]
     arrows: list[Arrow] = field(default_factory=list)
 
+    def columns(self) -> list[tuple[float, float]]:
+        """Where each column begins, and how wide its boxes are."""
+        found: list[tuple[float, float]] = []
+        x = float(MARGIN)
+        for column in range(max(box.column for box in self.boxes) + 1):
+            width = max(box.width for box in self.boxes if box.column == column)
+            found.append((x, width))
+            words = [a.width for a in self.arrows if self.boxes[a.start].column == column]
+            # Room for the words along a line that slopes, its head, and an end of the line.
+            x += width + max(60, *(1.12 * each + 44 for each in words), 0)
+        return found
+
+
+Name = tuple[str, str]  # the type of a socket, and what it is for
+
+
+def rows(count: int, step: float = 1) -> list[float]:
+    """As many rows, and after them the one in their middle."""
+    return [step * row for row in range(count)] + [step * (count - 1) / 2]
+
+
+def fan(text: str, left: Name, right: list[tuple[Name, str, str | None]], step: float) -> Diagram:
+    """One socket and its peers on the right, with the messages to and from each."""
+    *outer, middle = rows(len(right), step)
+    boxes = [Box(0, middle, *left)]
+    boxes += [Box(1, row, *each) for row, (each, _, _) in zip(outer, right, strict=True)]
+    arrows = [Arrow(0, number, there, back) for number, (_, there, back) in enumerate(right, 1)]
+    return Diagram(text, boxes, arrows)
+
+
+def pair(text: str, left: Name, right: Name) -> Diagram:
+    return fan(text, left, [(right, "any order", "any order")], 1)
+
+
+def pipeline(text: str, source: Name, workers: Name, sink: Name, dealt: list[str]) -> Diagram:
+    """What a source deals out to workers in turn, and their results."""
+    count = len(dealt)
+    *outer, middle = rows(count)
+    boxes = [Box(0, middle, *source)]
+    boxes += [Box(1, row, *workers) for row in outer]
+    boxes += [Box(2, middle, *sink)]
+    arrows = [Arrow(0, number, words) for number, words in enumerate(dealt, 1)]
+    arrows += [
+        Arrow(number, count + 1, "results" if number == 1 else "") for number in range(1, count + 1)
+    ]
+    return Diagram(text, boxes, arrows)
+
+
+def broker(
+    text: str, left: list[Name], middle: tuple[Name, Name], words: Name, right: list[Name]
+) -> Diagram:
+    """Two groups of sockets that meet in a pair between them."""
+    *sides, centre = rows(2)
+    boxes = [Box(0, row, *each) for row, each in zip(sides, left, strict=True)]
+    boxes += [Box(column, centre, *each) for column, each in enumerate(middle, 1)]
+    boxes += [Box(3, row, *each) for row, each in zip(sides, right, strict=True)]
+    arrows = [Arrow(0, 2, "", ""), Arrow(1, 2, "", ""), Arrow(2, 3, *words)]
+    return Diagram(text, boxes, [*arrows, Arrow(3, 4, "", ""), Arrow(3, 5, "", "")])
+
 
 DIAGRAMS = {
-    "reqrep": Diagram(
+    "reqrep": fan(
         "A REQ sends requests 1 and 3 to one REP and request 2 to another; each answers in turn",
-        [Box(0, 1, "REQ", "client"), Box(1, 0, "REP", "server"), Box(1, 2, "REP", "server")],
-        [Arrow(0, 1, "1, 3", "replies"), Arrow(0, 2, "2", "reply")],
+        ("REQ", "client"),
+        [(("REP", "server"), "1, 3", "replies"), (("REP", "server"), "2", "reply")],
+        1.6,
     ),
-    "dealer_router": Diagram(
-        "Clients reach a ROUTER, which passes requests through a DEALER to workers",
-        [
-            Box(0, 0, "REQ", "client"),
-            Box(0, 1, "DEALER", "client"),
-            Box(1, 0.5, "ROUTER", "frontend"),
-            Box(2, 0.5, "DEALER", "backend"),
-            Box(3, 0, "REP", "worker"),
-            Box(3, 1, "REP", "worker"),
-        ],
-        [
-            Arrow(0, 2, "", ""),
-            Arrow(1, 2, "", ""),
-            Arrow(2, 3, "id + request", "id + reply"),
-            Arrow(3, 4, "in turn", ""),
-            Arrow(3, 5, "in turn", ""),
-        ],
+    "dealer_router": broker(
+        "Clients reach a ROUTER, which passes requests through a DEALER to workers in turn",
+        [("REQ", "client"), ("DEALER", "client")],
+        (("ROUTER", "frontend"), ("DEALER", "backend")),
+        ("id + request", "id + reply"),
+        [("REP", "worker"), ("REP", "worker")],
     ),
-    "pubsub": Diagram(
+    "pubsub": fan(
         "A PUB sends to each SUB the messages that begin with what it subscribed to",
+        ("PUB", "prices"),
         [
-            Box(0, 1, "PUB", "prices"),
-            Box(1, 0, "SUB", "EUR"),
-            Box(1, 1, "SUB", "USD"),
-            Box(1, 2, "SUB", "(all)"),
+            (("SUB", "EUR"), "EUR 1.08", None),
+            (("SUB", "USD"), "USD 0.93", None),
+            (("SUB", "(all)"), "both", None),
         ],
-        [Arrow(0, 1, "EUR 1.08"), Arrow(0, 2, "USD 0.93"), Arrow(0, 3, "both")],
+        1,
     ),
-    "xpub_xsub": Diagram(
+    "xpub_xsub": broker(
         "Publishers meet subscribers in the middle: messages go right, subscriptions left",
-        [
-            Box(0, 0, "PUB", "publisher"),
-            Box(0, 1, "PUB", "publisher"),
-            Box(1, 0.5, "XSUB", "frontend"),
-            Box(2, 0.5, "XPUB", "backend"),
-            Box(3, 0, "SUB", "subscriber"),
-            Box(3, 1, "SUB", "subscriber"),
-        ],
-        [
-            Arrow(0, 2, "", ""),
-            Arrow(1, 2, "", ""),
-            Arrow(2, 3, "messages", "subscriptions"),
-            Arrow(3, 4, "", ""),
-            Arrow(3, 5, "", ""),
-        ],
+        [("PUB", "publisher"), ("PUB", "publisher")],
+        (("XSUB", "frontend"), ("XPUB", "backend")),
+        ("messages", "subscriptions"),
+        [("SUB", "subscriber"), ("SUB", "subscriber")],
     ),
-    "pushpull": Diagram(
+    "pushpull": pipeline(
         "A PUSH deals tasks out to workers in turn; a PULL collects their results",
-        [
-            Box(0, 1, "PUSH", "ventilator"),
-            Box(1, 0, "PULL, PUSH", "worker"),
-            Box(1, 1, "PULL, PUSH", "worker"),
-            Box(1, 2, "PULL, PUSH", "worker"),
-            Box(2, 1, "PULL", "sink"),
-        ],
-        [
-            Arrow(0, 1, "1, 4"),
-            Arrow(0, 2, "2, 5"),
-            Arrow(0, 3, "3, 6"),
-            Arrow(1, 4, ""),
-            Arrow(2, 4, "results"),
-            Arrow(3, 4, ""),
-        ],
+        ("PUSH", "ventilator"),
+        ("PULL, PUSH", "worker"),
+        ("PULL", "sink"),
+        ["1, 4", "2, 5", "3, 6"],
     ),
-    "pair": Diagram(
-        "Two PAIR sockets exchange messages both ways",
-        [Box(0, 0, "PAIR", "one thread"), Box(1, 0, "PAIR", "another")],
-        [Arrow(0, 1, "any order", "any order")],
+    "pair": pair(
+        "Two PAIR sockets exchange messages both ways", ("PAIR", "one thread"), ("PAIR", "another")
     ),
     "client_server": Diagram(
         "Clients reach a SERVER, which answers each by the number that its message came with",
@@ -144,55 +179,50 @@ DIAGRAMS = {
             Box(0, 2, "CLIENT"),
             Box(1, 1, "SERVER", "body + number"),
         ],
-        [Arrow(0, 3, "", ""), Arrow(1, 3, "messages", "by number"), Arrow(2, 3, "", "")],
+        [Arrow(0, 3, "messages", ""), Arrow(1, 3, "", ""), Arrow(2, 3, "", "by number")],
     ),
-    "peer": Diagram(
+    "peer": fan(
         "PEERs connect to one another, and each knows the others by numbers of its own",
-        [Box(0, 0.5, "PEER", "1, 2"), Box(1, 0, "PEER", "7"), Box(1, 1, "PEER", "4")],
-        [Arrow(0, 1, "to 1", "to 7"), Arrow(0, 2, "to 2", "to 4")],
+        ("PEER", "1, 2"),
+        [(("PEER", "7"), "to 1", "to 7"), (("PEER", "4"), "to 2", "to 4")],
+        1.6,
     ),
-    "scatter_gather": Diagram(
+    "scatter_gather": pipeline(
         "A SCATTER deals messages out to workers in turn; a GATHER collects their results",
-        [
-            Box(0, 0.5, "SCATTER", "source"),
-            Box(1, 0, "GATHER, SCATTER", "worker"),
-            Box(1, 1, "GATHER, SCATTER", "worker"),
-            Box(2, 0.5, "GATHER", "sink"),
-        ],
-        [Arrow(0, 1, "1, 3"), Arrow(0, 2, "2, 4"), Arrow(1, 3, "results"), Arrow(2, 3, "")],
+        ("SCATTER", "source"),
+        ("GATHER, SCATTER", "worker"),
+        ("GATHER", "sink"),
+        ["1, 3", "2, 4"],
     ),
-    "channel": Diagram(
+    "channel": pair(
         "Two CHANNEL sockets exchange messages of one part both ways",
-        [Box(0, 0, "CHANNEL"), Box(1, 0, "CHANNEL")],
-        [Arrow(0, 1, "any order", "any order")],
+        ("CHANNEL", ""),
+        ("CHANNEL", ""),
     ),
-    "radio_dish": Diagram(
+    "radio_dish": fan(
         "A RADIO sends each DISH the messages of the groups that it joined",
+        ("RADIO", ""),
         [
-            Box(0, 1, "RADIO"),
-            Box(1, 0, "DISH", "weather"),
-            Box(1, 1, "DISH", "news"),
-            Box(1, 2, "DISH", "weather, news"),
+            (("DISH", "weather"), "weather", None),
+            (("DISH", "news"), "news", None),
+            (("DISH", "weather, news"), "both", None),
         ],
-        [Arrow(0, 1, "weather"), Arrow(0, 2, "news"), Arrow(0, 3, "both")],
+        1,
     ),
-    "dgram": Diagram(
+    "dgram": fan(
         "A DGRAM exchanges datagrams with any UDP programs, each by its address",
-        [
-            Box(0, 0.5, "DGRAM", "address + body"),
-            Box(1, 0, "program", "UDP"),
-            Box(1, 1, "program", "UDP"),
-        ],
-        [Arrow(0, 1, "body", "body"), Arrow(0, 2, "", "")],
+        ("DGRAM", "address + body"),
+        [(("program", "UDP"), "body", "body"), (("program", "UDP"), "body", "body")],
+        1.6,
     ),
-    "stream": Diagram(
+    "stream": fan(
         "A STREAM exchanges pieces of bytes with programs that speak plain TCP",
+        ("STREAM", "id + bytes"),
         [
-            Box(0, 1, "STREAM", "id + bytes"),
-            Box(1, 0, "plain TCP", "telnet"),
-            Box(1, 2, "plain TCP", "HTTP client"),
+            (("plain TCP", "telnet"), "bytes", "bytes"),
+            (("plain TCP", "HTTP client"), "bytes", "bytes"),
         ],
-        [Arrow(0, 1, "bytes", "bytes"), Arrow(0, 2, "bytes", "bytes")],
+        1.6,
     ),
 }
 
@@ -232,33 +262,37 @@ ROOMS = [
 ROOM_W, ROOM_H, ROOM_GAP = 270, 46, 8
 
 
-def _line(x1: float, y1: float, x2: float, y2: float, shift: float) -> str:
-    """A line with a head at its end, moved sideways by shift."""
-    length = math.hypot(x2 - x1, y2 - y1)
-    dx, dy = -(y2 - y1) / length * shift, (x2 - x1) / length * shift
-    ends = f'x1="{x1 + dx:.1f}" y1="{y1 + dy:.1f}" x2="{x2 + dx:.1f}" y2="{y2 + dy:.1f}"'
+def _line(x1: float, y1: float, x2: float, y2: float) -> str:
+    """A line with a head at its end."""
+    ends = f'x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"'
     return f'  <line {ends} stroke="{LINE}" stroke-width="1.5" marker-end="url(#head)"/>\n'
 
 
-def _label(x: float, y: float, text: str) -> str:
-    """Words in the middle of an arrow, on a ground that keeps lines away from them."""
+def _label(x: float, y: float, degrees: float, text: str) -> str:
+    """Words along an arrow; x and y are the middle of their base line."""
+    turned = f' transform="rotate({degrees:.1f} {x:.1f} {y:.1f})"' if degrees else ""
     return (
-        f'  <text x="{x:.1f}" y="{y:.1f}" fill="{ACCENT}" font-size="12" text-anchor="middle" '
-        f'stroke="#ffffff" stroke-width="4" paint-order="stroke">{escape(text)}</text>\n'
+        f'  <text x="{x:.1f}" y="{y:.1f}" fill="{ACCENT}" font-size="12" text-anchor="middle"'
+        f"{turned}>{escape(text)}</text>\n"
     )
 
 
 def _box(x: float, y: float, width: float, height: float, title: str, role: str) -> str:
     """A rectangle with a name in bold and a line under that."""
     middle, centre = x + width / 2, y + height / 2
-    return (
+    name_y = centre - 3 if role else centre + 5
+    shape = (
         f'  <rect x="{x:.1f}" y="{y:.1f}" width="{width:g}" height="{height:g}" rx="6" '
         f'fill="{FILL}" stroke="{LINE}"/>\n'
-        f'  <text x="{middle:.1f}" y="{centre - 3:.1f}" fill="{INK}" font-size="14" '
+        f'  <text x="{middle:.1f}" y="{name_y:.1f}" fill="{INK}" font-size="14" '
         f'font-weight="bold" text-anchor="middle">{escape(title)}</text>\n'
-        f'  <text x="{middle:.1f}" y="{centre + 13:.1f}" fill="{LINE}" font-size="12" '
-        f'text-anchor="middle">{escape(role)}</text>\n'
     )
+    if role:
+        shape += (
+            f'  <text x="{middle:.1f}" y="{centre + 13:.1f}" fill="{LINE}" font-size="12" '
+            f'text-anchor="middle">{escape(role)}</text>\n'
+        )
+    return shape
 
 
 def _picture(width: float, height: float, title: str, content: str, defs: str = "") -> str:
@@ -272,25 +306,55 @@ def _picture(width: float, height: float, title: str, content: str, defs: str = 
     )
 
 
+def ends(arrows: list[Arrow], boxes: list[Box], at: str, other: str) -> dict[int, float]:
+    """For each arrow how far from a box's middle it begins (or ends), so that those of one box lie
+    apart and do not cross: in the order of the boxes at their other ends."""
+    found = {}
+    for box in {getattr(arrow, at) for arrow in arrows}:
+        mine = [n for n, arrow in enumerate(arrows) if getattr(arrow, at) == box]
+        mine.sort(key=lambda n: boxes[getattr(arrows[n], other)].row)
+        step = BOX_H / len(mine)
+        for place, number in enumerate(mine):
+            found[number] = (place - (len(mine) - 1) / 2) * step
+    return found
+
+
 def draw(diagram: Diagram) -> str:
     """The SVG text of boxes and arrows."""
-    boxes = diagram.boxes
-    width = max(box.x for box in boxes) + BOX_W + MARGIN
-    height = max(box.y for box in boxes) + BOX_H + MARGIN
+    boxes, arrows, columns = diagram.boxes, diagram.arrows, diagram.columns()
+    width = sum(columns[-1]) + MARGIN
+    height = MARGIN * 2 + BOX_H + max(box.row for box in boxes) * (BOX_H + GAP_Y)
+
+    def top(box: Box) -> float:
+        return MARGIN + box.row * (BOX_H + GAP_Y)
+
+    leaves = ends(arrows, boxes, "start", "end")
+    comes = ends(arrows, boxes, "end", "start")
     lines, labels = [], []
-    for arrow in diagram.arrows:
+    for number, arrow in enumerate(arrows):
         a, b = boxes[arrow.start], boxes[arrow.end]
-        x1, y1, x2, y2 = a.x + BOX_W + 3, a.y + BOX_H / 2, b.x - 3, b.y + BOX_H / 2
-        both = arrow.back is not None
-        lines.append(_line(x1, y1, x2, y2, -5 if both else 0))
+        x1, x2 = sum(columns[a.column]) + 3, columns[b.column][0] - 3
+        y1 = top(a) + BOX_H / 2 + leaves[number]
+        y2 = top(b) + BOX_H / 2 + comes[number]
+        both = BETWEEN / 2 if arrow.back is not None else 0
+        degrees = math.degrees(math.atan2(y2 - y1, x2 - x1))
+        # Up is across the line; the distance of two parallel lines is measured across, too.
+        up_x, up_y = math.sin(math.radians(degrees)), -math.cos(math.radians(degrees))
+        apart = both / -up_y
+        lines.append(_line(x1, y1 - apart, x2, y2 - apart))
         x, y = (x1 + x2) / 2, (y1 + y2) / 2
         if arrow.there:
-            labels.append(_label(x, y - (12 if both else 6), arrow.there))
-        if both:
-            lines.append(_line(x2, y2, x1, y1, -5))
+            away = both + 6
+            labels.append(_label(x + up_x * away, y + up_y * away, degrees, arrow.there))
+        if arrow.back is not None:
+            lines.append(_line(x2, y2 + apart, x1, y1 + apart))
             if arrow.back:
-                labels.append(_label(x, y + 20, arrow.back))
-    shapes = [_box(box.x, box.y, BOX_W, BOX_H, box.title, box.role) for box in boxes]
+                away = -(both + 15)
+                labels.append(_label(x + up_x * away, y + up_y * away, degrees, arrow.back))
+    shapes = [
+        _box(columns[b.column][0], top(b), columns[b.column][1], BOX_H, b.title, b.role)
+        for b in boxes
+    ]
     head = (
         '  <defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" '
         'markerHeight="7" orient="auto"><path d="M0 0 L8 4 L0 8 z" '
