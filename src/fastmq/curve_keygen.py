@@ -18,7 +18,7 @@ from .error import ZMQError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
-    parser.description = "Make a pair of CURVE keys, on the terminal or as certificate files."
+    parser.description = "Create a pair of CURVE keys; print it, or write certificate files."
     examples(
         parser,
         "fastmq curve-keygen",
@@ -27,11 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "name",
         nargs="?",
-        help="write NAME.key and NAME.key_secret (readable by you alone) instead of printing",
+        help="write NAME.key and NAME.key_secret (readable only by you) instead of printing",
     )
-    parser.add_argument("--dir", default=".", help="where the files go; is made if need be")
-    parser.add_argument("--json", action="store_true", help="print an object of JSON")
-    parser.add_argument("--secret", help="print this secret key and its public one, no new pair")
+    parser.add_argument("--dir", default=".", help="the directory of the files; created if missing")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--secret", help="print this secret key and its public one; no new pair")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -168,7 +168,7 @@ def test_a_peer_that_breaks_the_rules_is_an_event_with_its_reason():
             peer.send_message(b"a", b"b")
             while (found := json.loads(monitor.line()))["event"] != "protocol_violation":
                 continue
-    assert found["meaning"].startswith("the peer sends several parts where messages have one")
+    assert found["meaning"].startswith("the peer sent several parts where messages have one")
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="shared memory of Linux")
@@ -264,7 +264,7 @@ def test_a_comparison_has_ratios_and_a_picture(tmp_path):
         (["lat", "--plot", "x.gif"], "x.gif should end in .svg, .png or .pdf", 2),
         (["thr", "--size", "1G"], "'1G' is no size", 2),
         (["thr", "--count", "1"], "1 is not between 2", 2),
-        (["lat", "local"], "local where?", 2),
+        (["lat", "local"], "no endpoint for local", 2),
         (["lat", "remote", "ipc://x", "--size", "1,2"], "one --size", 2),
         (["lat", "remote", "ipc://x", "--transport", "tcp"], "--transport is for both ends", 2),
         (["lat", "--option", "linger=1"], "are for a role", 2),

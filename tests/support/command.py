@@ -52,7 +52,7 @@ class Command:
         Notes that a peer is waited for are left out: they are there or not as the peer is late."""
         while True:
             text = self.every_line(stream, what)
-            if ": waiting for a peer at " not in text and ": nobody answers at " not in text:
+            if ": waiting for a peer at " not in text and ": no connection to " not in text:
                 return text
 
     def every_line(self, stream, what="a line"):

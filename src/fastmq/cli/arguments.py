@@ -68,7 +68,7 @@ def number_from(low: float, high: float) -> Callable[[str], float]:
             value = float(text)
         except ValueError:
             raise argparse.ArgumentTypeError(
-                f"{text!r} is no number between {low:g} and {high:g}"
+                f"{text!r} is not a number between {low:g} and {high:g}"
             ) from None
         if not low <= value <= high:
             raise argparse.ArgumentTypeError(f"{text} is not between {low:g} and {high:g}")
@@ -85,7 +85,7 @@ def whole_from(low: int, high: int) -> Callable[[str], int]:
             value = int(text)
         except ValueError:
             raise argparse.ArgumentTypeError(
-                f"{text!r} is no whole number between {low} and {high}"
+                f"{text!r} is not a whole number between {low} and {high}"
             ) from None
         if not low <= value <= high:
             raise argparse.ArgumentTypeError(f"{text} is not between {low} and {high}")
@@ -110,10 +110,10 @@ def endpoint(text: str) -> str:
     transport, found, address = text.partition("://")
     if not found or not transport or not address:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no endpoint: tcp://HOST:PORT or ipc://PATH, say"
+            f"{text!r} is not an endpoint, such as tcp://HOST:PORT or ipc://PATH"
         )
     if transport == "inproc":
-        raise argparse.ArgumentTypeError(f"{text!r} can only be reached within a process")
+        raise argparse.ArgumentTypeError(f"{text!r} is reachable only within a process")
     return text
 
 
@@ -133,8 +133,8 @@ def add_endpoints(parser: argparse.ArgumentParser) -> None:
     """Where a socket binds and connects."""
     group = parser.add_argument_group("endpoints, one at least; each may be given several times")
     for letter, verb, help_ in (
-        ("b", "bind", "wait there for peers; tcp://*:PORT is every interface, port * a free one"),
-        ("c", "connect", "go there, again and again until somebody is there"),
+        ("b", "bind", "wait for peers there; tcp://*:PORT is every interface, port * a free one"),
+        ("c", "connect", "connect to it, and try again until that succeeds"),
     ):
         group.add_argument(
             f"-{letter}",
@@ -160,23 +160,23 @@ def add_socket(parser: argparse.ArgumentParser, waits: str, verbose: bool = True
         "--linger",
         type=seconds,
         metavar="S",
-        help="at the end wait S seconds at most until everything is sent (as long as --timeout "
-        "says, or for ever)",
+        help="at the end wait at most S seconds until everything is sent (default: --timeout, or "
+        "for ever)",
     )
     group.add_argument(
         "--hwm",
         type=whole_from(0, 2**31 - 1),
         metavar="N",
-        help="messages that may queue up for each peer, either way (1000; 0: no limit)",
+        help="limit of the queues of each peer, in messages (1000; 0: no limit)",
     )
-    group.add_argument("--identity", metavar="NAME", help="the name that a ROUTER knows it by")
+    group.add_argument("--identity", metavar="NAME", help="the routing id of this socket")
     add_option(group, "--option", "any socket option, such as heartbeat_ivl=1000")
     if verbose:
         group.add_argument(
             "-v",
             "--verbose",
             action="store_true",
-            help="tell of each connection made, lost or refused, and why",
+            help="report each connection made, lost or refused, and why",
         )
 
 
@@ -207,38 +207,36 @@ def add_security(parser: argparse.ArgumentParser, of: str = "") -> None:
         "--curve-server-key",
         type=given,
         metavar="KEY",
-        help="encrypt, and talk only to the server with this public key (or its file NAME.key)",
+        help="use CURVE, and accept only the server with this public key (or its file NAME.key)",
     )
     group.add_argument(
         "--curve-keyfile",
         type=given,
         metavar="FILE",
-        help="this side's own keys, NAME.key_secret (a client without has new ones each time)",
+        help="this side's own keys, NAME.key_secret (default for a client: new ones for each run)",
     )
     group.add_argument(
-        "--curve-server", action="store_true", help="be the server; needs --curve-keyfile"
+        "--curve-server", action="store_true", help="be the CURVE server; needs --curve-keyfile"
     )
     group.add_argument(
         "--curve-allow",
         type=given,
         metavar="DIR",
-        help="as the server, let in the clients whose NAME.key is in DIR (without: everybody who "
-        "has the server's public key)",
+        help="as the server, admit only clients whose NAME.key is in DIR (default: every client "
+        "that has the server's public key)",
     )
-    group.add_argument(
-        "--plain-user", type=given, metavar="NAME", help="show a name and a password"
-    )
+    group.add_argument("--plain-user", type=given, metavar="NAME", help="use PLAIN, with this name")
     group.add_argument(
         "--plain-password",
         metavar="TEXT",
-        help=f"the password; better in the environment, {PASSWORD_VARIABLE}, where others do "
-        "not see it",
+        help=f"the password; safer in the environment variable {PASSWORD_VARIABLE}, which other "
+        "users cannot read",
     )
     group.add_argument(
         "--plain-server",
         type=given,
         metavar="FILE",
-        help="be the server; each line of FILE is NAME:PASSWORD of somebody who may come in",
+        help="be the PLAIN server; each line of FILE is NAME:PASSWORD of a client to admit",
     )
     group.add_argument(
         "--zap-domain",

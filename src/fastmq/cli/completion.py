@@ -37,14 +37,14 @@ class Words:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Print a script that makes a shell complete commands, options and values."
+    parser.description = "Print a script that lets a shell complete commands, options and values."
     arguments.examples(
         parser,
         'eval "$(fastmq completion bash)"                     # in ~/.bashrc',
         'eval "$(fastmq completion zsh)"                      # in ~/.zshrc, after compinit',
         "fastmq completion fish > ~/.config/fish/completions/fastmq.fish",
     )
-    parser.add_argument("shell", choices=[*SCRIPTS], help="which shell")
+    parser.add_argument("shell", choices=[*SCRIPTS], help="the shell")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -19,22 +19,22 @@ COUNTERS = tuple(
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Tell a proxy that was started with --control what to do, or ask it."
+    parser.description = "Control or query a proxy that was started with --control."
     arguments.examples(
         parser,
         "fastmq proxy-control tcp://127.0.0.1:5562 pause",
         "fastmq proxy-control tcp://127.0.0.1:5562 statistics --json",
     )
-    parser.add_argument("endpoint", type=arguments.endpoint, help="where its control socket is")
+    parser.add_argument("endpoint", type=arguments.endpoint, help="of its control socket")
     parser.add_argument("word", choices=WORDS, metavar=f"{{{','.join(WORDS)}}}", help="what to do")
     parser.add_argument(
         "--timeout",
         type=arguments.seconds,
         default=5,
         metavar="S",
-        help="give up (status 124) after S seconds without an answer (5)",
+        help="give up (status 124) after S seconds without a reply (5)",
     )
-    parser.add_argument("--json", action="store_true", help="statistics as an object of JSON")
+    parser.add_argument("--json", action="store_true", help="print statistics as JSON")
 
 
 def run(options: argparse.Namespace) -> int:

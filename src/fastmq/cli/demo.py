@@ -241,7 +241,9 @@ DEMONSTRATIONS = (push_pull, req_rep, pub_sub, router_dealer, proxy)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Run the patterns on real sockets and say what arrived; takes two seconds."
+    parser.description = (
+        "Run the patterns on real sockets and print what arrives. Takes two seconds."
+    )
 
 
 def run(options: argparse.Namespace) -> int:

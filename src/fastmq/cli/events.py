@@ -40,7 +40,7 @@ NAMES = tuple(
 
 REASONS = {
     "WS_UNSPECIFIED": "the peer does not speak WebSocket",
-    "ZMTP_UNSPECIFIED": "the peer does not speak ZMTP as it should",
+    "ZMTP_UNSPECIFIED": "the peer violated the protocol ZMTP",
     "ZMTP_UNEXPECTED_COMMAND": "the peer sent a command that does not belong there",
     "ZMTP_INVALID_SEQUENCE": "an encrypted message came twice or out of order",
     "ZMTP_KEY_EXCHANGE": "the exchange of keys failed (is the key of the server right?)",
@@ -51,18 +51,18 @@ REASONS = {
     "ZMTP_MALFORMED_COMMAND_ERROR": "the peer sent a malformed ERROR",
     "ZMTP_MALFORMED_COMMAND_READY": "the peer sent a malformed READY",
     "ZMTP_MALFORMED_COMMAND_WELCOME": "the peer sent a malformed WELCOME",
-    "ZMTP_INVALID_METADATA": "invalid metadata (do the types of the sockets fit each other?)",
-    "ZMTP_CRYPTOGRAPHIC": "what the peer sent could not be decrypted (are the keys right?)",
+    "ZMTP_INVALID_METADATA": "invalid metadata (do the socket types match?)",
+    "ZMTP_CRYPTOGRAPHIC": "data from the peer could not be decrypted (are the keys right?)",
     "ZMTP_MECHANISM_MISMATCH": "mechanism mismatch (is one side secured and the other not?)",
-    "ZAP_UNSPECIFIED": "the authenticator did not answer as it should",
-    "ZAP_MALFORMED_REPLY": "the authenticator gave a malformed reply",
+    "ZAP_UNSPECIFIED": "the authenticator violated the protocol ZAP",
+    "ZAP_MALFORMED_REPLY": "the authenticator sent a malformed reply",
     "ZAP_BAD_REQUEST_ID": "the authenticator replied to another request",
     "ZAP_BAD_VERSION": "the authenticator replied in another version of ZAP",
     "ZAP_INVALID_STATUS_CODE": "the authenticator replied with an unknown status",
     "ZAP_INVALID_METADATA": "the authenticator replied with invalid metadata",
-    "TOO_MANY_SUBSCRIPTIONS": "the peer wanted more subscriptions than MAX_SUBSCRIPTIONS",
-    "WRONG_PARTS": "the peer sends several parts where messages have one; they are dropped",
-    "PACKETS_LOST": "packets of a multicast source are lost for good, and their messages with them",
+    "TOO_MANY_SUBSCRIPTIONS": "the peer has more subscriptions than MAX_SUBSCRIPTIONS",
+    "WRONG_PARTS": "the peer sent several parts where messages have one; they are dropped",
+    "PACKETS_LOST": "packets of a multicast source could not be recovered; messages are lost",
 }
 """The codes PROTOCOL_ERROR_... in words."""
 

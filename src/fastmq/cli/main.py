@@ -30,39 +30,39 @@ class Command(NamedTuple):
 COMMANDS = {
     "pub": Command("fastmq.cli.messages", "publish arguments or lines"),
     "sub": Command("fastmq.cli.messages", "print what is published"),
-    "req": Command("fastmq.cli.messages", "ask, and print the replies"),
-    "rep": Command("fastmq.cli.messages", "answer requests"),
-    "push": Command("fastmq.cli.messages", "share out arguments or lines"),
+    "req": Command("fastmq.cli.messages", "send requests, and print the replies"),
+    "rep": Command("fastmq.cli.messages", "reply to requests"),
+    "push": Command("fastmq.cli.messages", "distribute arguments or lines"),
     "pull": Command("fastmq.cli.messages", "print what is pushed"),
-    "dealer": Command("fastmq.cli.messages", "send and print, both at once"),
-    "router": Command("fastmq.cli.messages", "the same with many peers, each by its name"),
-    "client": Command("fastmq.cli.messages", "send to servers and print, both at once"),
-    "server": Command("fastmq.cli.messages", "the same with many clients, each by its number"),
-    "scatter": Command("fastmq.cli.messages", "share out messages of one part"),
+    "dealer": Command("fastmq.cli.messages", "send and print at the same time"),
+    "router": Command("fastmq.cli.messages", "the same with many peers, addressed by name"),
+    "client": Command("fastmq.cli.messages", "send to servers and print at the same time"),
+    "server": Command("fastmq.cli.messages", "the same with many clients, addressed by number"),
+    "scatter": Command("fastmq.cli.messages", "distribute messages of one part"),
     "gather": Command("fastmq.cli.messages", "print what is scattered"),
-    "channel": Command("fastmq.cli.messages", "send and print, with one peer"),
-    "peer": Command("fastmq.cli.messages", "send and print among equals, each by its number"),
+    "channel": Command("fastmq.cli.messages", "send and print, with exactly one peer"),
+    "peer": Command("fastmq.cli.messages", "send and print, with equal peers addressed by number"),
     "radio": Command("fastmq.cli.messages", "send messages to a group"),
     "dish": Command("fastmq.cli.messages", "print what is sent to groups"),
-    "dgram": Command("fastmq.cli.messages", "datagrams, each with its address"),
+    "dgram": Command("fastmq.cli.messages", "send and print UDP datagrams"),
     "proxy": Command("fastmq.cli.proxy", "forward between two sockets, with statistics"),
-    "proxy-control": Command("fastmq.cli.control", "pause, resume, end or ask a proxy"),
-    "monitor": Command("fastmq.cli.monitor", "connections of an endpoint, as they come and go"),
+    "proxy-control": Command("fastmq.cli.control", "pause, resume, stop or query a proxy"),
+    "monitor": Command("fastmq.cli.monitor", "print the events of an endpoint's connections"),
     "perf": Command(
         "fastmq.cli.perf",
-        "latency and throughput, beside pyzmq or with a peer",
+        "measure latency and throughput, beside pyzmq or with a peer",
         ("suite", "lat", "thr"),
     ),
-    "demo": Command("fastmq.cli.demo", "the patterns at work on real sockets, in two seconds"),
-    "curve-keygen": Command("fastmq.curve_keygen", "a new pair of CURVE keys"),
-    "version": Command("fastmq.cli.version", "what a bug report needs"),
-    "completion": Command("fastmq.cli.completion", "make a shell complete all of this"),
+    "demo": Command("fastmq.cli.demo", "show the patterns on real sockets, in two seconds"),
+    "curve-keygen": Command("fastmq.curve_keygen", "create a pair of CURVE keys"),
+    "version": Command("fastmq.cli.version", "print versions and settings for a bug report"),
+    "completion": Command("fastmq.cli.completion", "print a completion script for a shell"),
 }
 
 _EPILOG = """\
-fastmq COMMAND --help tells more, with examples.
+fastmq COMMAND --help has all options, with examples.
 
-exit status: 0 done, 1 failed, 2 wrong use, 124 timed out, 130 Ctrl-C, 141 nobody reads the output
+exit status: 0 success, 1 failure, 2 wrong usage, 124 timeout, 130 Ctrl-C, 141 output closed
 """
 
 
@@ -83,7 +83,7 @@ def parser(wanted: str | None = None) -> argparse.ArgumentParser:
     """The parser of everything; only the command `wanted` has its arguments, unless it is None."""
     top = Parser(
         prog="fastmq",
-        description="ZeroMQ at the terminal: send, receive, forward, look inside, measure.",
+        description="ZeroMQ at the terminal: send, receive, forward, monitor, measure.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -43,8 +43,8 @@ class Pattern(NamedTuple):
 
 PATTERNS = {
     "pub": Pattern(
-        "Publish messages to whoever subscribed. Waits for a first subscriber, because a "
-        "publisher drops what nobody has subscribed to.",
+        "Publish messages. Waits for a first subscriber, because a publisher drops messages "
+        "without a subscriber.",
         True,
         "a subscriber, or for delivery",
         (
@@ -55,14 +55,14 @@ PATTERNS = {
         ),
     ),
     "sub": Pattern(
-        "Print what is published: everything, or the topics given.",
+        "Print published messages: all, or those of the given topics.",
         False,
         "the next message",
         (
             "fastmq sub --connect tcp://127.0.0.1:5556",
             "fastmq sub --connect tcp://127.0.0.1:5556 --topic north --topic south",
             "fastmq sub --connect tcp://127.0.0.1:5556 --format json | jq .[1].temperature",
-            "fastmq sub --bind 'tcp://*:5556' --count 1 --timeout 5 || echo nothing came",
+            "fastmq sub --bind 'tcp://*:5556' --count 1 --timeout 5 || echo nothing arrived",
         ),
     ),
     "push": Pattern(
@@ -76,7 +76,7 @@ PATTERNS = {
         ),
     ),
     "pull": Pattern(
-        "Print what peers push.",
+        "Print the messages that peers push.",
         False,
         "the next message",
         (
@@ -86,30 +86,30 @@ PATTERNS = {
         ),
     ),
     "req": Pattern(
-        "Ask: send a message, print the reply, and so on with the next one.",
+        "Send requests one after the other, and print each reply.",
         True,
         "a peer, or for a reply",
         (
             "fastmq req --connect tcp://127.0.0.1:5555 'what time is it?'",
             'fastmq req --connect tcp://127.0.0.1:5555 --format json \'{"method": "ping"}\'',
-            "fastmq req --connect tcp://127.0.0.1:5555 --timeout 2 hello || echo no answer",
+            "fastmq req --connect tcp://127.0.0.1:5555 --timeout 2 hello || echo no reply",
         ),
     ),
     "rep": Pattern(
-        "Answer requests, and print them: with themselves, with a fixed MESSAGE, with the next "
-        "line of a file, or with the output of a command.",
+        "Print requests, and reply to them: with the request itself, with a fixed MESSAGE, with "
+        "the next line of a file, or with the output of a command.",
         True,
         "the next request",
         (
             "fastmq rep --bind 'tcp://*:5555'                        # an echo",
             "fastmq rep --bind 'tcp://*:5555' 'not today'",
             "fastmq rep --bind 'tcp://*:5555' --exec 'tr a-z A-Z'",
-            "fastmq rep --bind 'tcp://*:5555' --file -               # answers typed in",
+            "fastmq rep --bind 'tcp://*:5555' --file -               # replies from stdin",
         ),
     ),
     "dealer": Pattern(
-        "Send messages to the peers in turn, and print whatever arrives meanwhile. Ends after "
-        "--count messages arrived, or after --timeout without any.",
+        "Send messages to the peers in turn, and print those that arrive. Ends after --count "
+        "messages have arrived, or after --timeout without any.",
         True,
         "the next message, a peer with room, or for delivery",
         (
@@ -118,20 +118,20 @@ PATTERNS = {
         ),
     ),
     "router": Pattern(
-        "Print what arrives, led by the name of the peer that sent it; lines that begin with such "
-        "a name are sent to that peer.",
+        "Print the messages that arrive, each after the name of its peer. A line that begins with "
+        "such a name is sent to that peer.",
         True,
         "the next message",
         (
             "fastmq router --bind 'tcp://*:5558'",
             "fastmq router --bind 'tcp://*:5555' --envelope       # for REQ: hides the empty part",
         ),
-        "A line is NAME<TAB>MESSAGE. Names that are not readable are written as 0x and\n"
-        "hexadecimal digits. Messages to nobody are told on stderr, and the status is 1.",
+        "A line is NAME<TAB>MESSAGE. Names that are not printable are written as 0x and\n"
+        "hexadecimal digits. A message to an unknown peer is reported; then the status is 1.",
     ),
     "client": Pattern(
-        "Send messages to the servers in turn, and print whatever arrives meanwhile. Ends after "
-        "--count messages arrived, or after --timeout without any.",
+        "Send messages to the servers in turn, and print those that arrive. Ends after --count "
+        "messages have arrived, or after --timeout without any.",
         True,
         "the next message, a server with room, or for delivery",
         (
@@ -140,15 +140,16 @@ PATTERNS = {
         ),
     ),
     "server": Pattern(
-        "Print what arrives, led by the number of the client that sent it; lines that begin with "
-        "such a number are sent to that client.",
+        "Print the messages that arrive, each after the number of its client. A line that begins "
+        "with such a number is sent to that client.",
         True,
         "the next message",
         ("fastmq server --bind 'tcp://*:5559'",),
-        "A line is NUMBER<TAB>MESSAGE. Messages to nobody are told on stderr, and the status is 1.",
+        "A line is NUMBER<TAB>MESSAGE. A message to an unknown peer is reported; then the status\n"
+        "is 1.",
     ),
     "scatter": Pattern(
-        "Send each message to one of the peers, in turn: push, with messages of one part.",
+        "Send each message to one of the peers, in turn: as push, with messages of one part.",
         True,
         "a peer with room, or for delivery",
         (
@@ -157,14 +158,14 @@ PATTERNS = {
         ),
     ),
     "gather": Pattern(
-        "Print what peers scatter: pull, with messages of one part.",
+        "Print the messages that peers scatter: as pull, with messages of one part.",
         False,
         "the next message",
         ("fastmq gather --bind 'tcp://*:5560'",),
     ),
     "channel": Pattern(
-        "Send messages to the one peer, and print whatever arrives meanwhile. Ends after --count "
-        "messages arrived, or after --timeout without any.",
+        "Send messages to the only peer, and print those that arrive. Ends after --count messages "
+        "have arrived, or after --timeout without any.",
         True,
         "the next message, the peer, or for delivery",
         (
@@ -173,19 +174,20 @@ PATTERNS = {
         ),
     ),
     "peer": Pattern(
-        "Print what arrives, led by the number of the peer that sent it; lines that begin with "
-        "such a number are sent to that peer. The first peer that --connect names is also #1.",
+        "Print the messages that arrive, each after the number of its peer. A line that begins "
+        "with such a number is sent to that peer. #1 is the peer of the first --connect.",
         True,
         "the next message",
         (
             "fastmq peer --bind 'tcp://*:5562'",
             "fastmq peer --connect tcp://127.0.0.1:5562 --count 1 '#1' 'hello'",
         ),
-        "A line is NUMBER<TAB>MESSAGE. Messages to nobody are told on stderr, and the status is 1.",
+        "A line is NUMBER<TAB>MESSAGE. A message to an unknown peer is reported; then the status\n"
+        "is 1.",
     ),
     "radio": Pattern(
-        "Send messages to whoever joined a group. Waits for a first peer of the group, because a "
-        "radio drops what nobody has joined; over udp nobody can be waited for.",
+        "Send messages to a group. Waits for a first peer of the group, because a radio drops "
+        "messages to a group without peers. Over udp it does not wait.",
         True,
         "a peer of the group, or for delivery",
         (
@@ -195,7 +197,7 @@ PATTERNS = {
         ),
     ),
     "dish": Pattern(
-        "Print what radios send to the groups given.",
+        "Print the messages that radios send to the given groups.",
         False,
         "the next message",
         (
@@ -205,8 +207,8 @@ PATTERNS = {
         ),
     ),
     "dgram": Pattern(
-        "Print the datagrams that arrive, led by the address that they came from; lines that "
-        "begin with an address are sent there.",
+        "Print the datagrams that arrive, each after the address of its sender. A line that begins "
+        "with an address is sent there.",
         True,
         "the next datagram",
         (
@@ -214,7 +216,7 @@ PATTERNS = {
             "fastmq dgram --bind 'udp://*:*' -n 1 --multipart 127.0.0.1:5564 'hello'",
         ),
         "A line is ADDRESS<TAB>MESSAGE, such as 127.0.0.1:5564<TAB>hello or [::1]:5564<TAB>hello.\n"
-        "What is no address is told on stderr, and the status is 1.",
+        "An invalid address is reported; then the status is 1.",
     ),
 }
 
@@ -231,15 +233,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "message",
             nargs="*",
             metavar="MESSAGE",
-            help="the answer to everything"
+            help="the reply to every request"
             if command == "rep"
-            else "what to send; without, each line of stdin is a message",
+            else "what to send; by default, each line of stdin is a message",
         )
         given = group.add_mutually_exclusive_group() if command == "rep" else group
         given.add_argument(
             "--file",
             metavar="FILE",
-            help="answer with its lines, one after the other (- for stdin)"
+            help="reply with its lines, one after the other (-: stdin)"
             if command == "rep"
             else "read from there instead of stdin",
         )
@@ -247,7 +249,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             given.add_argument(
                 "--exec",
                 metavar="COMMAND",
-                help="answer with what this shell command prints; it finds the request on stdin",
+                help="reply with the output of this shell command; the request is its stdin",
             )
         else:
             group.add_argument(
@@ -257,14 +259,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                 "--rate",
                 type=arguments.number_from(0.0001, 1e9),
                 metavar="N",
-                help="send N messages a second at most",
+                help="send at most N messages a second",
             )
     group.add_argument(
         "-f",
         "--format",
         choices=formats.NAMES,
         default="raw",
-        help="how messages are written: raw; json (the value, checked); hex (digits); msgpack "
+        help="the format of lines: raw; json (a value, which is checked); hex (digits); msgpack "
         "(written as JSON)",
     )
     if command not in SINGLE:
@@ -272,8 +274,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "-m",
             "--multipart",
             action="store_true",
-            help="the arguments are the parts of one message, or a line holds all parts: between "
-            "delimiters, or in json and msgpack as an array",
+            help="the arguments are the parts of one message, or a line has all parts, separated "
+            "by delimiters, or in json and msgpack as an array",
         )
     if command not in SINGLE or command in NUMBERED:
         what = "the number and the message" if command in NUMBERED else "parts"
@@ -281,7 +283,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "--delimiter",
             default="\t",
             metavar="TEXT",
-            help=f"what stands between {what}, in raw and hex (a TAB)",
+            help=f"the text between {what}, in raw and hex (a TAB)",
         )
     group.add_argument(
         "--no-newline", action="store_true", help="print nothing between raw messages"
@@ -298,15 +300,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "--resend",
             type=arguments.whole_from(1, 2**31 - 1),
             metavar="MS",
-            help="send a request again, to the next server, when its own is lost or has not "
-            "replied for so long",
+            help="send a request again, to the next server, when the connection is lost or there "
+            "is no reply for MS ms",
         )
     if command == "pub":
         group.add_argument(
             "--keep-last",
             type=arguments.whole_from(1, 2**31 - 1),
             metavar="N",
-            help="keep the last message of up to N topics for subscribers that come later",
+            help="keep the last message of up to N topics for late subscribers",
         )
     if command == "sub":
         group.add_argument(
@@ -314,7 +316,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "--topic",
             action="append",
             metavar="TEXT",
-            help="print messages that begin with TEXT; may be given several times (everything)",
+            help="print messages that begin with TEXT; may be given several times (default: all)",
         )
     if command == "radio":
         group.add_argument(
@@ -333,7 +335,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
     if command == "pub":
         group.add_argument(
-            "-t", "--topic", metavar="TEXT", help="put a first part in front of each message"
+            "-t", "--topic", metavar="TEXT", help="add this first part to each message"
         )
     if command in ("pub", "radio"):
         group.add_argument(
@@ -341,7 +343,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             type=arguments.whole_from(0, 10**6),
             default=1,
             metavar="N",
-            help="begin when N peers have "
+            help="start when N peers have "
             + ("subscribed to the topic" if command == "pub" else "joined the group")
             + " (1; 0: at once)",
         )
@@ -349,8 +351,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         group.add_argument(
             "--envelope",
             action="store_true",
-            help="add the empty part that REQ and REP expect before the message, and take it off "
-            "what arrives",
+            help="add the empty part that REQ and REP expect before the message, and remove it "
+            "from those that arrive",
         )
     arguments.add_socket(parser, pattern.waits)
     arguments.add_security(parser)
@@ -359,10 +361,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _count_help(command: str) -> str:
     if command in SENDS_ALL:
-        return "send N messages; those given as arguments begin anew (all there are, once)"
+        return "send N messages, repeating the arguments (default: all messages, once)"
     if command in BOTH_WAYS:
-        return "end after N messages arrived (0: when all is sent)"
-    return "end after N requests" if command == "rep" else "end after N messages arrived"
+        return "end after N messages have arrived (0: when all are sent)"
+    return "end after N requests" if command == "rep" else "end after N messages have arrived"
 
 
 def run(options: argparse.Namespace) -> int:

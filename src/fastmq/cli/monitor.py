@@ -26,9 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from fastmq.cli import events
 
     parser.description = (
-        "Open a socket and print what happens to its connections: made, refused, lost, secured or "
-        "not, in shared memory or why not. It takes part like any other peer, so choose a type "
-        "that fits those it meets; messages that reach it are dropped."
+        "Open a socket and print the events of its connections: made, refused, lost, handshake "
+        "done or failed, shared memory used or why not. The socket is an ordinary peer, so choose "
+        "a type that its peers accept. Messages sent to it are dropped."
     )
     arguments.examples(
         parser,
@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="end after N events",
     )
-    parser.add_argument("--json", action="store_true", help="print an object of JSON a line")
+    parser.add_argument("--json", action="store_true", help="print each event as a line of JSON")
     arguments.add_endpoints(parser)
     arguments.add_socket(parser, "the next event", verbose=False)
     arguments.add_security(parser)

@@ -18,20 +18,20 @@ SUITE, LAT, THR = "suite", "lat", "thr"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Measure on this machine, or with a peer on another one."
+    parser.description = "Measure on this machine, or with a peer on another machine."
     arguments.examples(
         parser,
-        "fastmq perf --quick                          # a few figures, beside pyzmq if it is here",
+        "fastmq perf --quick                          # a few figures, beside pyzmq if installed",
         "fastmq perf lat --compare pyzmq",
         "fastmq perf thr --size 64,1K,64K --transport ipc",
         note="Without a command it is `fastmq perf suite`. Figures count only on a machine that "
         "does\nnothing else meanwhile.",
     )
     below = parser.add_subparsers(dest="measure", required=True, metavar="COMMAND")
-    suite_parser = below.add_parser(SUITE, help="many cases, each for a while")
+    suite_parser = below.add_parser(SUITE, help="many cases")
     from fastmq.cli import suite
 
-    suite_parser.description = "Measure the cases that fastmq's own figures come from."
+    suite_parser.description = "Measure the cases of fastmq's published figures."
     arguments.examples(
         suite_parser,
         "fastmq perf suite --quick",
@@ -45,9 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ):
         made = below.add_parser(name, help=help_)
         made.description = (
-            f"Measure {help_}: both ends started here, or one end each in two terminals. local "
-            f"binds and {local}; remote connects and {remote}. Size and count have to be the same "
-            f"at both ends. libzmq's own tools of these names may be the other end."
+            f"Measure {help_}: with both ends started here, or one end each in two terminals. "
+            f"local binds and {local}; remote connects and {remote}. Give both ends the same size "
+            f"and count. libzmq's own tools of these names may be the other end."
         )
         arguments.examples(
             made,
@@ -63,31 +63,31 @@ def _add_counted(parser: argparse.ArgumentParser) -> None:
     from fastmq.cli import rounds
 
     parser.add_argument(
-        "role", nargs="?", choices=("local", "remote"), help="one end alone; without, both"
+        "role", nargs="?", choices=("local", "remote"), help="run only this end (default: both)"
     )
-    parser.add_argument("endpoint", nargs="?", type=arguments.endpoint, help="of the role")
+    parser.add_argument("endpoint", nargs="?", type=arguments.endpoint, help="of this end")
     parser.add_argument(
         "--size",
         type=_sizes,
         metavar="N[,N...]",
-        help="bytes of a message, K and M for 1024 and its square (64; with --plot 64 to 64K)",
+        help="bytes of a message; K and M are KiB and MiB (64; with --plot 64 to 64K)",
     )
     parser.add_argument(
         "--count",
         type=arguments.whole_from(2, 10**12),
         metavar="N",
-        help="messages (lat: 10000; thr: 1000000, or fewer when they are large)",
+        help="number of messages (lat: 10000; thr: 1000000, fewer if they are large)",
     )
     parser.add_argument(
         "--timeout",
         type=arguments.seconds,
         metavar="S",
-        help="of a run (60), or for which a role waits for its peer (for ever); then status 124",
+        help="limit of a run (60), or of the wait for the peer (for ever); then status 124",
     )
     group = parser.add_argument_group("both ends")
-    group.add_argument("--transport", choices=TRANSPORTS, help="how they meet (tcp)")
+    group.add_argument("--transport", choices=TRANSPORTS, help="the transport (tcp)")
     rounds.add_arguments(parser, 3, comparing=True)
-    group = parser.add_argument_group("a role's socket")
+    group = parser.add_argument_group("socket of one end")
     arguments.add_option(group, "--option", "any socket option, such as sndhwm=10000")
     arguments.add_security(parser, "of a role")
     parser.set_defaults(linger=None, hwm=None, identity=None, verbose=False)
@@ -159,7 +159,7 @@ def take_role(options: argparse.Namespace) -> int:
     from fastmq.cli.worker import Task
 
     if options.endpoint is None:
-        raise Problem(f"{options.role} where? Give an endpoint", USAGE)
+        raise Problem(f"no endpoint for {options.role}: give one", USAGE)
     for given in ("compare", "modules", "plot", "transport"):
         if getattr(options, given):
             raise Problem(f"--{given} is for both ends together, without a role", USAGE)

@@ -30,7 +30,7 @@ ENDS = {"frontend": "clients", "backend": "workers"}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Forward whole messages between two sockets, both ways: a queue of requests (ROUTER and "
-        "DEALER), a forwarder of what is published (XSUB and XPUB), or a streamer (PULL and PUSH)."
+        "DEALER), a forwarder of publications (XSUB and XPUB), or a streamer (PULL and PUSH)."
     )
     arguments.examples(
         parser,
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "kind",
         choices=[*KINDS],
         metavar=f"{{{','.join(KINDS)}}}",
-        help="which types of sockets are at the ends",
+        help="the types of the two sockets",
     )
     for end, who in ENDS.items():
         group = parser.add_argument_group(f"{end}, one endpoint at least")
@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             f"--{end}-type", choices=TYPES, metavar="TYPE", help="another type of socket"
         )
         arguments.add_option(group, f"--{end}-option", "a socket option, such as rcvhwm=10")
-    group = parser.add_argument_group("watching and steering")
+    group = parser.add_argument_group("monitoring and control")
     group.add_argument(
         "--capture",
         type=arguments.endpoint,
@@ -75,14 +75,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--control",
         type=arguments.endpoint,
         metavar="ENDPOINT",
-        help="obey PAUSE, RESUME, TERMINATE and STATISTICS there: `fastmq proxy-control`, or any "
-        "REQ socket",
+        help="accept PAUSE, RESUME, TERMINATE and STATISTICS there, from `fastmq proxy-control` "
+        "or any REQ socket",
     )
     group.add_argument(
         "--stats",
         type=arguments.number_from(0.05, 86400),
         metavar="S",
-        help="tell every S seconds what has passed",
+        help="report peers and messages every S seconds",
     )
     group.add_argument("--json", action="store_true", help="statistics as JSON on stdout")
     arguments.add_security(parser, "of the frontend")
@@ -109,7 +109,7 @@ def run(options: argparse.Namespace) -> int:
             given = vars(options)
             binds, connects = given[end], given[f"{end}_connect"]
             if not binds and not connects:
-                raise Problem(f"where? Give --{end} or --{end}-connect", USAGE)
+                raise Problem(f"no endpoint: give --{end} or --{end}-connect", USAGE)
             kind = (given[f"{end}_type"] or standard).upper()
             ends[end] = socket = make(fastmq.SocketType[kind])
             sockets.set_options(socket, given[f"{end}_option"])

@@ -31,8 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser, runs: int, comparing: bool) -
     group.add_argument(
         "--compare",
         metavar="PACKAGE",
-        help="measure this one too, in alternating rounds, and print ratios: pyzmq"
-        + ("" if comparing else " (which is so anyway when it is installed)"),
+        help="also measure this module, in alternating rounds, and print ratios: pyzmq"
+        + ("" if comparing else " (the default if it is installed)"),
     )
     group.add_argument(
         "--modules",
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser, runs: int, comparing: bool) -
     parser.add_argument(
         "--plot", type=Path, metavar="FILE", help="draw a picture, .svg, .png or .pdf"
     )
-    arguments.add_quiet(parser, "no word about the progress")
+    arguments.add_quiet(parser, "do not report progress")
 
 
 def modules(options: argparse.Namespace) -> list[str]:

@@ -63,7 +63,7 @@ def opened(
     waits: is told that a bound socket waits for a peer; None: nobody is.
     """
     if not options.bind and not options.connect:
-        raise Problem("where? Give an endpoint with --bind or --connect", USAGE)
+        raise Problem("no endpoint: give --bind or --connect", USAGE)
     linger = options.timeout if options.linger is None else options.linger
     timeout = -1 if options.timeout is None else int(options.timeout * 1000)
     with context(linger) as made, ExitStack() as stack:
@@ -210,11 +210,9 @@ def _check(options: argparse.Namespace) -> None:
     if options.curve_allow and not options.curve_server:
         raise Problem("--curve-allow is for a server: --curve-server", USAGE)
     if options.plain_password is not None and options.plain_user is None:
-        raise Problem("--plain-password is whose? Give --plain-user", USAGE)
+        raise Problem("--plain-password needs --plain-user", USAGE)
     if options.zap_domain is not None and not options.curve_allow and not options.plain_server:
-        raise Problem(
-            "--zap-domain is for a server that chooses: --curve-allow or --plain-server", USAGE
-        )
+        raise Problem("--zap-domain is for a server with --curve-allow or --plain-server", USAGE)
 
 
 def _curve(options: argparse.Namespace) -> bool:
@@ -305,7 +303,7 @@ def _passwords(path: Path) -> dict[str, str]:
                 raise Problem(f"{path}, line {number} is not NAME:PASSWORD")
             found[name] = password
     if not found:
-        raise Problem(f"nobody is named in {path}, so nobody could come in")
+        raise Problem(f"{path} has no names, so no client would be admitted")
     return found
 
 
@@ -314,7 +312,7 @@ def _passwords(path: Path) -> dict[str, str]:
 
 @contextmanager
 def patient(bound: dict[Any, list[str]], notes: Notes) -> Iterator[None]:
-    """Say where peers are waited for when none has come to a socket after a moment.
+    """Says where the command waits for peers when none has connected after a moment.
 
     bound: the sockets, and where they are bound
     """
@@ -350,7 +348,7 @@ class News:
         self._listening: set[str] = set()
 
     def line(self, happened: events.Happened) -> str | None:
-        """An event as a line; None: it tells nothing new."""
+        """An event as a line; None: it is nothing new."""
         endpoint, event = happened.endpoint, happened.event
         if event == Event.LISTENING:
             self._listening.add(endpoint)
@@ -410,7 +408,7 @@ def told(socket: Any, notes: Notes, verbose: bool, bound: bool) -> Iterator[None
             elif happened.event == Event.CONNECT_RETRIED and (endpoint, "") not in seen:
                 seen.add((endpoint, ""))
                 why = happened.because.removesuffix(", ")
-                notes.say(f"nobody answers at {endpoint} yet{why and f' ({why})'}; trying again")
+                notes.say(f"no connection to {endpoint} yet{why and f' ({why})'}; trying again")
             if failed and not bound and all(p.state is PeerState.CLOSING for p in socket.peers()):
                 given_up.set()
                 socket.close(0)
@@ -421,7 +419,7 @@ def told(socket: Any, notes: Notes, verbose: bool, bound: bool) -> Iterator[None
         yield
     except fastmq.ZMQError as error:
         if error.errno == fastmq.ENOTSOCK and given_up.is_set():
-            raise Problem("refused for good, and there is nobody else to connect to") from None
+            raise Problem("all peers have refused the connection permanently") from None
         raise
     finally:
         if not socket.closed:

@@ -20,7 +20,7 @@ BESIDE = ("pyzmq", "PyNaCl", "msgpack", "rich", "matplotlib", "tornado", "gevent
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = "Print versions, features and settings."
     arguments.examples(parser, "fastmq version", "fastmq version --json | jq -r .fastmq")
-    parser.add_argument("--json", action="store_true", help="print an object of JSON")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(options: argparse.Namespace) -> int:

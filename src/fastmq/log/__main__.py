@@ -37,7 +37,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--topic",
         action="append",
         metavar="TOPIC",
-        help="only messages whose topic begins so; may be given several times",
+        help="print messages whose topic begins with this; may be given several times",
     )
     parser.add_argument("--timestamp", action="store_true", help="print the time of arrival")
     parser.add_argument(
@@ -52,7 +52,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--multiline",
         action="store_true",
-        help="print line breaks within a message, further lines indented; without, they are \\n",
+        help="print line breaks within a message, and indent the next lines; by default as \\n",
     )
     parser.add_argument(
         "--color", action="store_true", help="colours by level, when the output is a terminal"
