@@ -35,12 +35,20 @@ struct handle { /* a descriptor that stands for memory */
     unsigned holder;
 };
 
+struct said { /* a message with what came along */
+    struct said *next;
+    uint64_t at;
+    size_t len;
+    struct sim_memory *memory[SHM_FDS_MAX];
+    int count;
+    uint8_t message[SHM_MESSAGE_MAX];
+};
+
 struct visit {
     struct visit *next;
-    uint64_t at, said_at; /* when it is at the door, and when it has said all */
-    size_t len;
-    struct sim_memory *memory;
-    uint8_t message[SHM_MESSAGE_MAX];
+    unsigned ends;        /* that are open: the caller's, and this side's */
+    uint64_t at, left_at; /* when it is at the door, and when it left */
+    struct said *said;
 };
 
 struct meeting_point {
@@ -50,9 +58,9 @@ struct meeting_point {
     struct visit *visits;
 };
 
-struct visitor { /* who was let in */
+struct visitor { /* who was let in, or, as a descriptor of the other side, who came */
     struct sim_object object;
-    struct visit *visit; /* NULL: it has said all and left */
+    struct visit *visit;
 };
 
 struct mapping {
@@ -159,6 +167,18 @@ int shm_check(int fd, size_t size)
     return handle_of(fd)->memory->size == size ? 0 : -EPROTO;
 }
 
+static void add_mapping(struct handle *h, void *at, size_t length, size_t offset, size_t wraps)
+{
+    mappings[mapping_count++] = (struct mapping){.at = at,
+                                                 .length = length,
+                                                 .offset = offset,
+                                                 .wraps = wraps,
+                                                 .memory = h->memory,
+                                                 .holder = h->holder};
+    h->memory->users++;
+    mapped++;
+}
+
 static int map(int fd, size_t offset, size_t size, unsigned times, void **at)
 {
     struct handle *h = handle_of(fd);
@@ -174,14 +194,7 @@ static int map(int fd, size_t offset, size_t size, unsigned times, void **at)
             abort();
     }
     space_next += times * size;
-    mappings[mapping_count++] = (struct mapping){.at = place,
-                                                 .length = times * size,
-                                                 .offset = offset,
-                                                 .wraps = times > 1 ? size : 0,
-                                                 .memory = h->memory,
-                                                 .holder = h->holder};
-    h->memory->users++;
-    mapped++;
+    add_mapping(h, place, times * size, offset, times > 1 ? size : 0);
     *at = place;
     return 0;
 }
@@ -194,6 +207,44 @@ int shm_map(int fd, size_t offset, size_t size, void **at)
 int shm_map_twice(int fd, size_t offset, size_t size, void **at)
 {
     return map(fd, offset, size, 2, at);
+}
+
+/* One process writes, by its own mapping; who is given it has a copy of each page that it writes to
+ * itself. */
+static int map_whole(int fd, size_t size, int flags, void **at)
+{
+    struct handle *h = handle_of(fd);
+    sim_spend(1500);
+    if (sim_chance(sim_knobs.no_fds) || mapping_count == MAPPINGS_MAX ||
+        space_next + size > sim_shared_to)
+        return -ENOMEM;
+    if (mmap(space_next, size, PROT_READ | PROT_WRITE, flags | MAP_FIXED | MAP_NORESERVE,
+             h->memory->fd, 0) == MAP_FAILED)
+        abort();
+    *at = space_next;
+    space_next += size;
+    add_mapping(h, *at, size, 0, 0);
+    return 0;
+}
+
+int shm_create_arena(size_t size, void **at)
+{
+    int fd = shm_create(size);
+    int rc = fd < 0 ? fd : map_whole(fd, size, MAP_SHARED, at);
+    if (rc && fd >= 0)
+        net_close(fd);
+    return rc ? rc : fd;
+}
+
+int shm_map_arena(int fd, size_t size, void **at)
+{
+    return map_whole(fd, size, MAP_PRIVATE, at);
+}
+
+void shm_forget(void *at, size_t size)
+{
+    size_t before = (uintptr_t)at & (shm_page() - 1);
+    madvise((uint8_t *)at - before, size + before, MADV_DONTNEED);
 }
 
 static struct mapping *find(const volatile void *p)
@@ -298,10 +349,23 @@ bool shm_hush_bell(int fd, int *end)
 
 /* ---- the meeting point ---- */
 
-static void free_visit(struct visit *v)
+static void free_said(struct said *t)
 {
-    if (v && v->memory)
-        forget(v->memory);
+    for (int i = 0; i < t->count; i++)
+        forget(t->memory[i]);
+    free(t);
+}
+
+/* One of its ends is closed. */
+static void leave_visit(struct visit *v)
+{
+    if (--v->ends)
+        return;
+    while (v->said) {
+        struct said *t = v->said;
+        v->said = t->next;
+        free_said(t);
+    }
     free(v);
 }
 
@@ -329,7 +393,7 @@ static void drop_point(struct sim_object *o)
     while (p->visits) {
         struct visit *v = p->visits;
         p->visits = v->next;
-        free_visit(v);
+        leave_visit(v);
     }
     free(p);
 }
@@ -355,24 +419,49 @@ int shm_listen(char name[SHM_NAME_MAX])
 
 static uint32_t visitor_ready(struct sim_object *o, uint64_t now)
 {
-    struct visitor *v = (struct visitor *)o;
-    return !v->visit || v->visit->said_at <= now ? POLLER_IN : 0;
+    const struct visit *v = ((struct visitor *)o)->visit;
+    return (v->said ? v->said->at : v->left_at) <= now ? POLLER_IN : 0;
 }
 
 static uint64_t visitor_next(struct sim_object *o, uint64_t now)
 {
-    struct visitor *v = (struct visitor *)o;
-    return v->visit && v->visit->said_at > now ? v->visit->said_at : CLOCK_NEVER;
+    const struct visit *v = ((struct visitor *)o)->visit;
+    uint64_t next = v->said ? v->said->at : v->left_at;
+    return next > now ? next : CLOCK_NEVER;
 }
 
 static void drop_visitor(struct sim_object *o)
 {
     struct visitor *v = (struct visitor *)o;
-    free_visit(v->visit);
+    leave_visit(v->visit);
     free(v);
 }
 
 static const struct sim_object_ops visitor_ops = {visitor_ready, visitor_next, drop_visitor};
+
+static void drop_caller(struct sim_object *o)
+{
+    struct visit *v = ((struct visitor *)o)->visit;
+    uint64_t when = sim_now() + sim_latency();
+    for (const struct said *t = v->said; t; t = t->next)
+        when = t->at > when ? t->at : when;
+    v->left_at = when > v->at ? when : v->at;
+    sim_net_happens_at(v->left_at);
+    drop_visitor(o);
+}
+
+static const struct sim_object_ops caller_ops = {never_ready, never, drop_caller};
+
+static int new_visitor(struct visit *visit, const struct sim_object_ops *ops)
+{
+    struct visitor *v = must(calloc(1, sizeof(*v)));
+    v->object.ops = ops;
+    v->visit = visit;
+    int fd = sim_fd_of_object(&v->object);
+    if (fd < 0)
+        free(v);
+    return fd;
+}
 
 int shm_accept(int listen_fd)
 {
@@ -382,48 +471,61 @@ int shm_accept(int listen_fd)
         return -EINVAL;
     if (!p->visits || p->visits->at > sim_now())
         return -EAGAIN;
-    struct visitor *v = must(calloc(1, sizeof(*v)));
-    v->object.ops = &visitor_ops;
-    int fd = sim_fd_of_object(&v->object);
-    if (fd < 0) {
-        free(v);
-        return fd;
-    }
-    v->visit = p->visits;
-    p->visits = v->visit->next;
+    struct visit *v = p->visits;
+    int fd = new_visitor(v, &visitor_ops);
+    if (fd >= 0)
+        p->visits = v->next;
     return fd;
+}
+
+ssize_t shm_receive_all(int fd, void *message, size_t size, int *memory, int max, int *count)
+{
+    sim_spend(1000);
+    struct visitor *at = (struct visitor *)sim_fd_object(fd, &visitor_ops);
+    *count = 0;
+    for (int i = 0; i < max; i++)
+        memory[i] = -1;
+    if (!at)
+        return -ENOTSOCK;
+    struct visit *v = at->visit;
+    struct said *t = v->said;
+    if (!t)
+        return v->left_at <= sim_now() ? 0 : -EAGAIN;
+    if (t->at > sim_now() || sim_chance(sim_knobs.spurious))
+        return -EAGAIN;
+    v->said = t->next;
+    ssize_t len = (ssize_t)t->len;
+    if (t->len > size)
+        sim_fail("a message to a meeting point is longer than it may be");
+    memcpy(message, t->message, t->len);
+    if (t->count > max)
+        len = -EPROTO;
+    for (int i = 0; i < t->count && len >= 0; i++) {
+        memory[i] = new_handle(t->memory[i], 1);
+        if (memory[i] < 0) /* Linux passes on what there is room for */
+            len = -EPROTO;
+    }
+    *count = len < 0 ? 0 : t->count;
+    for (int i = 0; i < max && len < 0; i++) {
+        net_close(memory[i]);
+        memory[i] = -1;
+    }
+    free_said(t);
+    return len;
 }
 
 ssize_t shm_receive(int fd, void *message, size_t size, int *memory)
 {
-    sim_spend(1000);
-    struct visitor *v = (struct visitor *)sim_fd_object(fd, &visitor_ops);
-    *memory = -1;
-    if (!v)
-        return -ENOTSOCK;
-    if (!v->visit)
-        return 0;
-    if (v->visit->said_at > sim_now() || sim_chance(sim_knobs.spurious))
-        return -EAGAIN;
-    size_t len = v->visit->len;
-    *memory = new_handle(v->visit->memory, 1);
-    if (len > size)
-        sim_fail("a message to a meeting point is longer than it may be");
-    memcpy(message, v->visit->message, len);
-    free_visit(v->visit);
-    v->visit = NULL;
-    /* Linux passes on what there is room for. */
-    return *memory < 0 ? -EPROTO : (ssize_t)len;
+    int count;
+    return shm_receive_all(fd, message, size, memory, 1, &count);
 }
 
-int shm_hand_over(const char *name, const void *message, size_t len, int memory)
+int shm_visit(const char *name)
 {
-    sim_spend(3000);
+    sim_spend(2000);
     struct meeting_point *p = points;
     while (p && strcmp(p->name, name) != 0)
         p = p->next;
-    if (sim_chance(sim_knobs.no_fds))
-        return -EMFILE;
     if (!p)
         return -ECONNREFUSED;
     unsigned waiting = 0;
@@ -433,17 +535,54 @@ int shm_hand_over(const char *name, const void *message, size_t len, int memory)
     if (waiting == CROWD_MAX || sim_chance(sim_knobs.crowded))
         return -EAGAIN;
     struct visit *v = must(calloc(1, sizeof(*v)));
+    v->left_at = CLOCK_NEVER;
     v->at = sim_now() + sim_latency();
-    v->said_at = v->at + sim_latency();
-    v->len = len;
-    memcpy(v->message, message, len);
-    v->memory = handle_of(memory)->memory;
-    v->memory->users++;
+    v->ends = 2;
+    int fd = new_visitor(v, &caller_ops);
+    if (fd < 0) {
+        free(v);
+        return fd;
+    }
     *link = v;
     sim_net_happens_at(v->at);
-    sim_net_happens_at(v->said_at);
-    sim_event("hand over", (uint64_t)memory, len);
+    return fd;
+}
+
+int shm_leave_there(int fd, const void *message, size_t len, const int *memory, int count)
+{
+    sim_spend(2000);
+    struct visitor *from = (struct visitor *)sim_fd_object(fd, &caller_ops);
+    if (!from)
+        return -ENOTSOCK;
+    struct visit *v = from->visit;
+    if (v->ends < 2)
+        return -EPIPE;
+    struct said *t = must(calloc(1, sizeof(*t))), **link = &v->said;
+    t->at = sim_now() + sim_latency();
+    t->at = v->at > t->at ? v->at : t->at;
+    for (; *link; link = &(*link)->next)
+        t->at = (*link)->at > t->at ? (*link)->at : t->at;
+    t->len = len;
+    memcpy(t->message, message, len);
+    for (int i = 0; i < count; i++) {
+        t->memory[i] = handle_of(memory[i])->memory;
+        t->memory[i]->users++;
+    }
+    t->count = count;
+    *link = t;
+    sim_net_happens_at(t->at);
+    sim_event("hand over", (uint64_t)fd, len);
     return 0;
+}
+
+int shm_hand_over(const char *name, const void *message, size_t len, int memory)
+{
+    int fd = shm_visit(name);
+    if (fd < 0)
+        return fd;
+    int rc = shm_leave_there(fd, message, len, &memory, 1);
+    net_close(fd);
+    return rc;
 }
 
 /* ---- a run ---- */
