@@ -385,6 +385,8 @@ struct fmq_peer {
     enum fmq_carrier carrier;
     const char *carrier_why; /* why it is not FMQ_CARRIER_SHM, or "" */
     int carrier_error;       /* what belongs to that, a negative errno, or 0 */
+    bool full;               /* a message for it was refused at a limit, and there is no room yet */
+    bool paused;             /* nothing more is read from it: what it sent fills its queue here */
     struct fmq_counters count;
 };
 
@@ -394,6 +396,9 @@ struct fmq_peer {
  */
 int fmq_peers(fmq_socket *s, struct fmq_peer *rows, int max);
 
+/* What may be called next, where sending and receiving take turns (REQ, REP). */
+enum fmq_turn { FMQ_TURN_ANY, FMQ_TURN_SEND, FMQ_TURN_RECV };
+
 struct fmq_socket_stats {
     struct fmq_counters count; /* over all peers, former ones too */
     uint64_t send_waits;       /* sends that had to wait for room or for a peer */
@@ -401,7 +406,8 @@ struct fmq_socket_stats {
     uint32_t descriptors;      /* that the socket holds */
     int64_t subscriptions;     /* SUB, XSUB: topics subscribed to; PUB, XPUB: topics that some peer
                                 * is subscribed to; -1: the type has none */
-    uint64_t resent;           /* REQ: requests that were sent again, see REQ_RESEND_IVL */
+    enum fmq_turn turn;
+    uint64_t resent; /* REQ: requests that were sent again, see REQ_RESEND_IVL */
     /* PUB, XPUB with PUB_KEEP_LAST: topics whose last message is kept now, and the bytes of these
      * messages; how many were given to late subscribers; topics that a limit pushed out. */
     uint64_t kept, kept_bytes, kept_given, kept_dropped;
@@ -440,6 +446,25 @@ struct fmq_block {
 int fmq_ctx_alloc(fmq_ctx *ctx, size_t size, struct fmq_block *out);
 /* Once, on any thread. */
 void fmq_block_free(struct fmq_block *b);
+
+/*
+ * The window into a running process (docs/reference/inspect.md): a unix socket that programs of the
+ * same user may connect to, served by a thread of the engine's own. It asks for nothing while
+ * nobody comes. Idempotent. -EPERM: the directory belongs to others, too, -EADDRINUSE, -ENOTSUP;
+ * other errors of the system; with a detail.
+ */
+int fmq_inspect_serve(void);
+/* Where it is served; "" while it is not. `path` has room for 104 bytes. */
+void fmq_inspect_path(char *path);
+/* It is served no longer. */
+void fmq_inspect_stop(void);
+/* fmq_inspect_serve if the environment has FASTMQ_INSPECT=1, once a process; what fails is printed
+ * to stderr. */
+void fmq_inspect_if_wanted(void);
+/* What would be served, for this process itself, to be freed by fmq_snapshot_free. `query` is a
+ * line as a client sends it. -EINVAL: it is none, -ENOMEM. */
+int fmq_snapshot(const char *query, char **text, size_t *len);
+void fmq_snapshot_free(char *text);
 
 /*
  * PUB and XPUB: waits until a message of that topic would reach at least n connected peers, each

@@ -8,11 +8,13 @@
 #include "net/events.h"
 #include "net/retry.h"
 #include "net/shm_stream.h"
+#include "net/trouble.h"
 #include "os/net.h"
 #include "pipe/pattern_ops.h"
 #include "pipe/pipe_in.h"
 #include "pipe/pipe_life.h"
 #include "pipe/pipe_out.h"
+#include "wire/types.h"
 
 /* Input that is dropped in one go. */
 #define DRAIN_ROUNDS 8
@@ -25,6 +27,41 @@
 static bool by_us(enum conn_end how)
 {
     return how == CONN_END_REFUSED || how == CONN_END_CLOSED;
+}
+
+/* For those who look into the socket later. */
+static void note_end(const struct conn *c, enum conn_end how, int error)
+{
+    const struct peer *peer = &c->peer;
+    enum trouble_kind kind;
+    uint32_t code = peer->failure_code;
+    if (how == CONN_END_CLOSED)
+        return;
+    if (peer->failure == PEER_FAIL_PROTOCOL) {
+        kind = c->was_ready ? TROUBLE_VIOLATION : TROUBLE_PROTOCOL;
+        if (!c->was_ready && !type_accepts(peer->cfg.socket_type, peer->remote.type)) {
+            kind = TROUBLE_TYPE;
+            code = (uint32_t)peer->remote.type;
+        }
+    } else if (peer->failure == PEER_FAIL_AUTH) {
+        kind = TROUBLE_AUTH;
+    } else if (c->pipe && c->pipe->violation) {
+        kind = TROUBLE_VIOLATION;
+        code = c->pipe->violation;
+    } else if (how == CONN_END_REFUSED) {
+        kind = TROUBLE_REFUSED;
+        code = (uint32_t)error;
+    } else if (!c->was_ready) {
+        kind = TROUBLE_HANDSHAKE;
+        code = code ? code : (uint32_t)error;
+    } else if (!c->bound) {
+        kind = TROUBLE_LOST;
+        code = code ? code : (uint32_t)error;
+    } else {
+        return; /* clients come and go */
+    }
+    trouble_note(c->set, kind, code, c->bound, c->bound ? c->local_name : c->remote_name,
+                 c->peer_name);
 }
 
 static void tell_end(struct conn *c, enum conn_end how, int error)
@@ -175,6 +212,7 @@ void conn_end_now(struct conn *c, enum conn_end how, int error)
     bool draining = must_drain(c, how);
 
     tell_end(c, how, error);
+    note_end(c, how, error);
     c->set->listener->cancel(c);
     timer_cancel(conn_set_reactor(s), &c->timer);
     list_remove(&c->link.flush_node);

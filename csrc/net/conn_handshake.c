@@ -11,6 +11,7 @@
 #include "net/endpoint.h"
 #include "net/events.h"
 #include "net/retry.h"
+#include "net/trouble.h"
 #include "pipe/pipe_life.h"
 
 int conn_on_ready(struct conn *c)
@@ -59,8 +60,10 @@ int conn_on_ready(struct conn *c)
             return rc;
         }
     }
-    if (c->endpoint && !c->endpoint->bound)
+    if (c->endpoint && !c->endpoint->bound) {
         retry_reset(c->endpoint);
+        trouble_over(s, c->endpoint->name);
+    }
     int rc = 0;
     if (p->hung_up)
         p->ready = true; /* only to send what is left */

@@ -66,7 +66,7 @@ static void keep_newest(struct pipe *p)
     while (p->in.msgs > 1) {
         pipe_skip(p);
         p->msgs_in++;
-        pipe_count_drops(p, 1);
+        pipe_count_drops(p, 1, DROP_REPLACED);
     }
 }
 

@@ -16,6 +16,7 @@ struct conn;
 struct conn_set;
 struct inproc_names;
 struct meeting_slot;
+struct trouble;
 
 /* What happens on connections, for the socket. Lock held. */
 struct conn_listener {
@@ -51,6 +52,7 @@ struct conn_set {
     char last_endpoint[512];
     uint8_t next_identity[255]; /* CONNECT_ROUTING_ID for the next connect */
     uint8_t next_identity_len;
+    struct trouble *troubles; /* of trouble.h; NULL: none so far */
 };
 
 static inline struct conn_set *conn_set_of(struct reactor *r)

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "net/conn_set_life.h"
 
+#include "base/alloc.h"
 #include "net/conn.h"
 #include "net/conn_end.h"
 #include "net/conn_read.h"
 #include "net/endpoint.h"
 #include "net/endpoint_close.h"
+#include "net/trouble.h"
 #include "pipe/pipe_life.h"
 #include "pipe/pipe_out.h"
 
@@ -88,6 +90,8 @@ void conn_set_end(struct conn_set *s)
     }
     LIST_FOR_SAFE(n, &s->pipes.list)
     pipe_free(LIST_ENTRY(n, struct pipe, in_set));
+    mem_free(s->troubles);
+    s->troubles = NULL;
 }
 
 bool conn_set_read_lone(struct reactor *r, uint64_t until)

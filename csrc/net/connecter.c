@@ -16,6 +16,7 @@
 #include "net/packets.h"
 #include "net/retry.h"
 #include "net/security.h"
+#include "net/trouble.h"
 #include "os/net.h"
 #include "pipe/pattern_ops.h"
 #include "pipe/pipe_life.h"
@@ -38,6 +39,7 @@ static void refused(struct endpoint *ep, int error)
         return;
     }
     if (error == ECONNREFUSED && (s->pipes.opt.reconnect_stop & STOP_REFUSED)) {
+        trouble_note(s, TROUBLE_CONNECT, (uint32_t)error, false, ep->name, NULL);
         endpoint_end_pipe(ep);
         endpoint_discard(ep);
         s->pipes.reactor.work |= WORK_CLOSE;

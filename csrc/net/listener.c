@@ -13,6 +13,7 @@
 #include "net/events.h"
 #include "net/packets.h"
 #include "net/security.h"
+#include "net/trouble.h"
 #include "os/net.h"
 #include "pipe/pattern_ops.h"
 
@@ -42,6 +43,7 @@ static void accept_all(struct endpoint *ep)
             return;
         if (fd < 0) {
             conn_set_event(s, ep->bound, EVENT_ACCEPT_FAILED, (uint64_t)-fd, ep->name, NULL);
+            trouble_note(s, TROUBLE_ACCEPT, (uint32_t)-fd, true, ep->name, NULL);
             if (fd == -EMFILE || fd == -ENFILE || fd == -ENOBUFS || fd == -ENOMEM) {
                 ep->accept_paused = true;
                 io_watch(conn_set_reactor(s), &ep->io, 0);
@@ -58,6 +60,7 @@ static void accept_all(struct endpoint *ep)
             rc = ep->transport->accepted(ep, fd, &peer);
         if (rc) {
             conn_set_event(s, ep->bound, EVENT_ACCEPT_FAILED, (uint64_t)-rc, ep->name, NULL);
+            trouble_note(s, TROUBLE_ACCEPT, (uint32_t)-rc, true, ep->name, NULL);
             net_close(fd);
             continue;
         }

@@ -235,10 +235,10 @@ bool packets_full(struct packets *k)
            (p->counted && pipe_in_full(p));
 }
 
-void packets_drop(struct packets *k, uint64_t n)
+void packets_drop(struct packets *k, uint64_t n, enum drop_reason why)
 {
     if (k->pipe)
-        pipe_count_drops(k->pipe, n);
+        pipe_count_drops(k->pipe, n, why);
 }
 
 void packets_unsent(struct packets *k, uint32_t n)
@@ -246,7 +246,7 @@ void packets_unsent(struct packets *k, uint32_t n)
     if (!k->pipe)
         return;
     k->pipe->msgs_out -= n;
-    pipe_count_drops(k->pipe, n);
+    pipe_count_drops(k->pipe, n, DROP_FULL);
 }
 
 void packets_arrived(struct packets *k, uint32_t msgs_before)
@@ -256,7 +256,7 @@ void packets_arrived(struct packets *k, uint32_t msgs_before)
         while (p->in.msgs > 1) {
             pipe_skip(p);
             p->msgs_in++;
-            pipe_count_drops(p, 1);
+            pipe_count_drops(p, 1, DROP_REPLACED);
         }
     }
     if (packets_full(k) && !p->paused) {

@@ -90,7 +90,7 @@ bool packets_full(struct packets *k);
  * full. */
 void packets_arrived(struct packets *k, uint32_t msgs_before);
 /* Packets that came and that nobody gets. */
-void packets_drop(struct packets *k, uint64_t n);
+void packets_drop(struct packets *k, uint64_t n, enum drop_reason why);
 /* n messages of `out` were not sent and go: their `bytes` were taken by outq_sent. */
 void packets_unsent(struct packets *k, uint32_t n);
 /* The kernel takes no more, or does again. */

@@ -3,6 +3,7 @@
 
 #include "net/endpoint.h"
 #include "net/events.h"
+#include "net/trouble.h"
 #include "os/random.h"
 
 /* Wrong answers in a row that double the wait each: sixteen times RECONNECT_IVL at most. */
@@ -12,6 +13,8 @@ void retry_schedule(struct endpoint *ep)
 {
     struct conn_set *s = ep->set;
     const struct option_values *o = &s->pipes.opt;
+    if (ep->error)
+        trouble_note(s, TROUBLE_CONNECT, (uint32_t)ep->error, ep->bound, ep->name, NULL);
     if (o->reconnect_ivl <= 0 || (s->pipes.reactor.closed && s->linger_until == 0)) {
         endpoint_end_pipe(ep);
         endpoint_discard(ep);

@@ -60,6 +60,9 @@ void thread_join(struct thread *t);
 /* A non-zero number that tells live threads apart; a few ns. */
 uintptr_t thread_self(void);
 
+/* The number by which the system and its tools know the calling thread, 0 where it has none. */
+uint32_t thread_number(void);
+
 struct thread_policy {
     int sched_policy; /* -1: inherit */
     int priority;     /* -1: inherit */

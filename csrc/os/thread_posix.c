@@ -12,7 +12,13 @@
 #include <string.h>
 #include <time.h>
 
+#ifdef __linux__
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #include "base/alloc.h"
+#include "os/fork.h"
 #include "os/sys.h"
 
 #define NS_PER_SEC 1000000000LL
@@ -38,6 +44,13 @@ static int wait_relative(struct cond *c, struct mutex *m, int64_t timeout_ns)
 static void name_self(const char *name)
 {
     pthread_setname_np(name);
+}
+
+static uint32_t number_of_self(void)
+{
+    uint64_t id = 0;
+    pthread_threadid_np(NULL, &id);
+    return (uint32_t)id;
 }
 
 static void pin_self(const unsigned *cpus, unsigned count)
@@ -69,6 +82,11 @@ static int wait_relative(struct cond *c, struct mutex *m, int64_t timeout_ns)
 
 #ifdef __linux__
 
+static uint32_t number_of_self(void)
+{
+    return (uint32_t)syscall(SYS_gettid);
+}
+
 static void name_self(const char *name)
 {
     char cut[16]; /* a longer name is refused */
@@ -89,6 +107,11 @@ static void pin_self(const unsigned *cpus, unsigned count)
 }
 
 #else
+
+static uint32_t number_of_self(void)
+{
+    return 0;
+}
 
 static void name_self(const char *name)
 {
@@ -185,6 +208,17 @@ void thread_join(struct thread *t)
 uintptr_t thread_self(void)
 {
     return (uintptr_t)pthread_self();
+}
+
+uint32_t thread_number(void)
+{
+    static _Thread_local uint32_t number;
+    static _Thread_local unsigned generation;
+    if (!number || generation != fork_generation) { /* a child of a fork is another thread */
+        number = number_of_self();
+        generation = fork_generation;
+    }
+    return number;
 }
 
 void thread_apply_policy(const struct thread_policy *policy)

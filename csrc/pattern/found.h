@@ -35,7 +35,7 @@ static inline void found_drop_unwanted(struct found *f, struct pipe_set *s, stru
 {
     if (!p->unwanted || f->from != p)
         return;
-    route_drop(s, p, &f->parts);
+    route_drop(s, p, &f->parts, DROP_GONE);
     f->from = NULL;
 }
 

@@ -341,6 +341,14 @@ static void radio_describe(struct pipe_set *s, struct pipe *p, struct fmq_peer *
     out->subscriptions = rp->groups.count;
 }
 
+static void radio_groups(struct pipe_set *s, struct pipe *p, topic_visitor visit, void *arg)
+{
+    const struct radio_pipe *rp = p ? p->state : NULL;
+    (void)s;
+    if (rp)
+        subscriber_topics(&rp->groups, visit, arg);
+}
+
 /* ---- DISH ---- */
 
 struct dish {
@@ -505,6 +513,16 @@ static int dish_getopt(struct pipe_set *s, int option, int64_t *num)
 
 /* ---- tables ---- */
 
+static void dish_groups(struct pipe_set *s, struct pipe *p, topic_visitor visit, void *arg)
+{
+    const struct dish *me = s->state;
+    size_t pos = 0, len;
+    const void *group;
+    while (!p && map_next(&me->groups, &pos, &group, &len))
+        if (visit(arg, group, len))
+            return;
+}
+
 const struct pattern_ops pattern_radio = {
     .type = FMQ_RADIO,
     .name = "RADIO",
@@ -529,6 +547,7 @@ const struct pattern_ops pattern_radio = {
     .getopt = radio_getopt,
     .subscribers = radio_subscribers,
     .describe = radio_describe,
+    .topics = radio_groups,
 };
 
 const struct pattern_ops pattern_dish = {
@@ -547,6 +566,7 @@ const struct pattern_ops pattern_dish = {
     .readable = dish_readable,
     .writable = dish_writable,
     .wants = dish_wants,
+    .topics = dish_groups,
     .send = dish_send,
     .recv = dish_recv,
     .events = dish_events,

@@ -144,7 +144,7 @@ static int rep_send(struct pipe_set *s, struct parts *m)
         m->len = 0;
         me->envelope.len = 0;
     } else if (rc == -EAGAIN) {
-        route_drop(s, me->asker, m);
+        route_drop(s, me->asker, m, me->asker ? DROP_FULL : DROP_UNROUTED);
     } else {
         return rc;
     }
@@ -177,6 +177,12 @@ static int rep_events(struct pipe_set *s)
     return rc == -EAGAIN ? 0 : FMQ_POLLIN;
 }
 
+static void rep_stats(const struct pipe_set *s, struct fmq_socket_stats *out)
+{
+    const struct rep *me = s->state;
+    out->turn = me->replying ? FMQ_TURN_SEND : FMQ_TURN_RECV;
+}
+
 const struct pattern_ops pattern_rep = {
     .type = FMQ_REP,
     .name = "REP",
@@ -195,4 +201,5 @@ const struct pattern_ops pattern_rep = {
     .send = rep_send,
     .recv = rep_recv,
     .events = rep_events,
+    .stats = rep_stats,
 };

@@ -313,8 +313,7 @@ static int req_fetch(struct pipe_set *s, struct parts *out, struct pipe **from)
             return 0;
         }
         parts_truncate(out, start);
-        s->drops++;
-        p->drops++;
+        pipe_count_drops(p, 1, DROP_RULES);
         if (envelope < 0 && !p->direct) /* within the process it is a mistake, not an attack */
             route_violation(p, PROTO_ZMTP_MALFORMED_MESSAGE);
     }
@@ -353,9 +352,9 @@ static int req_drop_stale(struct pipe_set *s)
     struct pipe *from;
     int rc;
     if (me->reply.parts.len)
-        route_drop(s, me->reply.from, &me->reply.parts);
+        route_drop(s, me->reply.from, &me->reply.parts, DROP_REPLACED);
     while ((rc = req_fetch(s, &me->reply.parts, &from)) == 0)
-        route_drop(s, from, &me->reply.parts);
+        route_drop(s, from, &me->reply.parts, DROP_REPLACED);
     parts_clear(&me->reply.parts);
     me->reply.from = NULL;
     return rc == -EAGAIN ? 0 : rc;
@@ -490,6 +489,7 @@ static void req_stats(const struct pipe_set *s, struct fmq_socket_stats *out)
 {
     const struct req *me = s->state;
     out->resent = me->resent;
+    out->turn = me->relaxed ? FMQ_TURN_ANY : me->waiting ? FMQ_TURN_RECV : FMQ_TURN_SEND;
 }
 
 static int req_getopt(struct pipe_set *s, int option, int64_t *num)

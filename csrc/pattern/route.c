@@ -10,9 +10,9 @@
 #include "pipe/pipe_life.h"
 #include "pipe/pipe_set.h"
 
-void route_drop(struct pipe_set *s, struct pipe *p, struct parts *m)
+void route_drop(struct pipe_set *s, struct pipe *p, struct parts *m, enum drop_reason why)
 {
-    s->drops++;
+    pipe_set_count_drop(s, why);
     if (p)
         p->drops++;
     parts_clear(m);
@@ -20,7 +20,7 @@ void route_drop(struct pipe_set *s, struct pipe *p, struct parts *m)
 
 void route_skip(struct pipe_set *s, struct pipe *p)
 {
-    s->drops++;
+    pipe_set_count_drop(s, DROP_RULES);
     p->drops++;
     pipe_skip(p);
 }
@@ -200,7 +200,7 @@ static void note_result(struct pipe_set *s, struct pipe *p, int rc, struct fate 
         return;
     }
     fate->no_memory |= rc == -ENOMEM;
-    s->drops++;
+    pipe_set_count_drop(s, DROP_FULL);
     p->drops++;
 }
 

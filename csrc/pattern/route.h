@@ -39,10 +39,10 @@ static inline uint64_t route_size(const struct pipe_set *s, const struct parts *
     return s->sized ? parts_size(m->v, m->len) : 0;
 }
 
-/* Drops the message because that pipe cannot take it (NULL: there is no pipe), and counts that. */
-void route_drop(struct pipe_set *s, struct pipe *p, struct parts *m);
+/* Drops a message of that pipe, or that goes to it (NULL: there is no pipe), and counts that. */
+void route_drop(struct pipe_set *s, struct pipe *p, struct parts *m, enum drop_reason why);
 
-/* Drops the oldest received message, which the program shall not see, and counts that. */
+/* Drops the oldest received message, which is not as the pattern has it, and counts that. */
 void route_skip(struct pipe_set *s, struct pipe *p);
 
 /* -EHOSTUNREACH, and says why: no peer has the routing id that a message names. */

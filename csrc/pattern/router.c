@@ -253,7 +253,7 @@ static int router_send(struct pipe_set *s, struct parts *m)
     if (!p) {
         if (me->mandatory && m->len > 1)
             return route_unreachable();
-        route_drop(s, NULL, m);
+        route_drop(s, NULL, m, DROP_UNROUTED);
         return 0;
     }
     if (me->raw && m->len > 2) {
@@ -274,7 +274,7 @@ static int router_send(struct pipe_set *s, struct parts *m)
     }
     if (rc != -EAGAIN || me->mandatory)
         return rc;
-    route_drop(s, p, m);
+    route_drop(s, p, m, DROP_FULL);
     return 0;
 }
 

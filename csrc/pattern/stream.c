@@ -132,7 +132,7 @@ static int stream_send(struct pipe_set *s, struct parts *m)
 {
     struct stream *me = s->state;
     if (m->len == 1) {
-        route_drop(s, NULL, m);
+        route_drop(s, NULL, m, DROP_UNROUTED);
         return 0;
     }
     if (m->len > 2) {

@@ -202,3 +202,14 @@ void topics_drop(struct topics *t, struct member *m)
         mem_free(m);
     topic_drop_empty(t, topic);
 }
+
+void subscriber_topics(const struct subscriber *s,
+                       int (*visit)(void *arg, const void *topic, size_t len), void *arg)
+{
+    LIST_FOR(it, &s->members)
+    {
+        const struct topic *topic = LIST_ENTRY(it, struct member, of_subscriber)->topic;
+        if (visit(arg, topic->name, topic->len))
+            return;
+    }
+}

@@ -70,6 +70,10 @@ int topics_add(struct topics *t, struct subscriber *s, const void *name, size_t 
 /* Ends a membership and frees it, and the topic when it was the last. */
 void topics_drop(struct topics *t, struct member *m);
 
+/* Calls visit for each of its topics until that returns non-zero. */
+void subscriber_topics(const struct subscriber *s,
+                       int (*visit)(void *arg, const void *topic, size_t len), void *arg);
+
 /* Whether this membership is the topic's only one. */
 static inline bool member_alone(const struct member *m)
 {

@@ -70,8 +70,7 @@ static int digest(struct pipe_set *s, struct xpub_pipe *xp, struct parts *m)
         return 0;
     }
     if (s->type == FMQ_PUB) {
-        s->drops++;
-        xp->pipe->drops++;
+        pipe_count_drops(xp->pipe, 1, DROP_RULES);
         return 0;
     }
     struct note *note = note_new(xp, m->len, true);
@@ -482,6 +481,14 @@ static void xpub_describe(struct pipe_set *s, struct pipe *p, struct fmq_peer *o
     out->subscriptions = xp->topics.count;
 }
 
+static void xpub_topics(struct pipe_set *s, struct pipe *p, topic_visitor visit, void *arg)
+{
+    const struct xpub_pipe *xp = p ? p->state : NULL;
+    (void)s;
+    if (xp)
+        subscriber_topics(&xp->topics, visit, arg);
+}
+
 static void xpub_stats(const struct pipe_set *s, struct fmq_socket_stats *out)
 {
     const struct xpub *me = s->state;
@@ -518,6 +525,7 @@ const struct pattern_ops pattern_xpub = {
     .getopt = xpub_getopt,
     .subscribers = xpub_subscribers,
     .describe = xpub_describe,
+    .topics = xpub_topics,
     .alarm = xpub_late_give_all,
     .stats = xpub_stats,
 };
@@ -547,6 +555,7 @@ const struct pattern_ops pattern_pub = {
     .getopt = xpub_getopt,
     .subscribers = xpub_subscribers,
     .describe = xpub_describe,
+    .topics = xpub_topics,
     .alarm = xpub_late_give_all,
     .stats = xpub_stats,
 };

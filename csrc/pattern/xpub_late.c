@@ -252,7 +252,7 @@ static void leave_to_line(struct pipe_set *s, struct pipe *p, uint32_t slot)
     struct xpub_pipe *xp = p->state;
     struct kept *k = keep_at(&me->keep, slot); /* KEEP_NO_SLOT is none */
     if (!k || line_has(&xp->line, k) || line_reserve(&xp->line, 1, &me->keep)) {
-        pipe_count_drops(p, 1);
+        pipe_count_drops(p, 1, DROP_FULL);
         return;
     }
     line_add(&xp->line, k);

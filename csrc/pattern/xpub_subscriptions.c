@@ -81,7 +81,7 @@ int xpub_change(struct pipe_set *s, struct xpub_pipe *xp, const void *topic, siz
         change = member_alone(m) ? TOPICS_EDGE : TOPICS_OTHER;
         unreported = leave(s, table, xp, m);
         if (s->opt.invert_matching && !me->manual && xpub_late_join(s, xp, topic, len))
-            pipe_count_drops(xp->pipe, 1);
+            pipe_count_drops(xp->pipe, 1, DROP_FULL);
     }
     if (xpub_is_late(xp))
         xpub_late_give(s, xp);

@@ -245,6 +245,28 @@ static int sub_setopt(struct pipe_set *s, int option, int64_t num, const void *v
     }
 }
 
+/* ---- looking inside ---- */
+
+struct topic_walk {
+    topic_visitor visit;
+    void *arg;
+};
+
+static int visit_topic(void *arg, const void *topic, size_t len, void *value)
+{
+    const struct topic_walk *w = arg;
+    (void)value;
+    return w->visit(w->arg, topic, len);
+}
+
+static void xsub_topics(struct pipe_set *s, struct pipe *p, topic_visitor visit, void *arg)
+{
+    const struct xsub *me = s->state;
+    struct topic_walk w = {visit, arg};
+    if (!p)
+        trie_each(&me->topics, visit_topic, &w);
+}
+
 /* ---- tables ---- */
 
 const struct pattern_ops pattern_xsub = {
@@ -267,6 +289,7 @@ const struct pattern_ops pattern_xsub = {
     .events = xsub_events,
     .setopt = xsub_setopt,
     .getopt = xsub_getopt,
+    .topics = xsub_topics,
 };
 
 const struct pattern_ops pattern_sub = {
@@ -290,4 +313,5 @@ const struct pattern_ops pattern_sub = {
     .wants = sub_wants,
     .setopt = sub_setopt,
     .getopt = xsub_getopt,
+    .topics = xsub_topics,
 };

@@ -23,6 +23,8 @@ struct pipe_set;
 struct pipe;
 enum peer_event_kind;
 
+typedef int (*topic_visitor)(void *arg, const void *topic, size_t len);
+
 struct pattern_ops {
     int type; /* FMQ_PUSH ... */
     const char *name;
@@ -127,6 +129,9 @@ struct pattern_ops {
     /* PUB, XPUB: how many peers a message of that topic would reach, see fmq_wait_subscribers.
      * NULL: -ENOTSUP. When that may have changed, the pattern or the pipe calls reactor_notify. */
     int (*subscribers)(struct pipe_set *s, const void *topic, size_t len);
+    /* Visits topics or groups until `visit` returns non-zero: those that the peer of a pipe is
+     * subscribed to, or with NULL those of the socket itself. NULL: there are none. */
+    void (*topics)(struct pipe_set *s, struct pipe *pipe, topic_visitor visit, void *arg);
     /* Adds what the pattern knows of a peer (its id, its subscriptions). May be NULL. */
     void (*describe)(struct pipe_set *s, struct pipe *pipe, struct fmq_peer *out);
     /* Fills in what the pattern alone counts; the rest of `out` is there. May be NULL. */

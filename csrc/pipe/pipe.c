@@ -39,10 +39,11 @@ void pipe_account_slow(struct pipe *p)
         budget_give(p->budget, before - now);
 }
 
-void pipe_count_drops(struct pipe *p, uint64_t n)
+void pipe_count_drops(struct pipe *p, uint64_t n, enum drop_reason why)
 {
     p->drops += n;
     p->set->drops += n;
+    p->set->drops_for[why] += n;
 }
 
 void pipe_queue_reap(struct pipe *p)

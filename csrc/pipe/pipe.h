@@ -99,7 +99,7 @@ struct pipe {
 };
 
 /* n messages that were written to the pipe, or would have been, are thrown away. */
-void pipe_count_drops(struct pipe *p, uint64_t n);
+void pipe_count_drops(struct pipe *p, uint64_t n, enum drop_reason why);
 /* What pipe.plain and its neighbours follow from changed. */
 void pipe_update(struct pipe *p);
 /* The socket's limits, the budget or the link changed. */

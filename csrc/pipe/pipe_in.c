@@ -55,7 +55,7 @@ __attribute__((noinline)) static void drop_misfits(struct pipe *p, uint32_t befo
         if (dropped) {
             p->misfit = true;
             p->msgs_in += dropped;
-            pipe_count_drops(p, dropped);
+            pipe_count_drops(p, dropped, DROP_RULES);
         }
         undo_arrival(p, whole - p->in.msgs, bytes);
         if (!p->direct || p->in.msgs)

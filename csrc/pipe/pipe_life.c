@@ -170,7 +170,7 @@ static void drop_unread(struct pipe *p)
 {
     while (pipe_can_read(p)) {
         pipe_skip(p);
-        pipe_count_drops(p, 1);
+        pipe_count_drops(p, 1, DROP_GONE);
     }
 }
 

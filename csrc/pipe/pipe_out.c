@@ -178,7 +178,7 @@ static inline int put(struct pipe *p, struct msg *parts, uint32_t n)
             uint32_t before = p->out.msgs;
             outq_drop_pending(&p->out, p->link ? p->link->inflight : 0);
             p->msgs_out -= before - p->out.msgs;
-            pipe_count_drops(p, before - p->out.msgs);
+            pipe_count_drops(p, before - p->out.msgs, DROP_REPLACED);
         }
         rc = p->raw ? outq_put_raw(&p->out, parts) : outq_put(&p->out, parts, n);
         if (rc == 0)
@@ -360,7 +360,7 @@ void pipe_drained(struct pipe *p)
 void pipe_discard(struct pipe *p)
 {
     p->msgs_out -= p->out.msgs;
-    pipe_count_drops(p, p->out.msgs);
+    pipe_count_drops(p, p->out.msgs, DROP_GONE);
     outq_fini(&p->out);
     outq_init(&p->out, p->set->pool);
     pipe_account(p);

@@ -24,6 +24,16 @@ struct shortage {
     bool urgent;      /* connections wait, which no caller may look after */
 };
 
+/* Why a message was thrown away. */
+enum drop_reason {
+    DROP_FULL,     /* no room at a limit */
+    DROP_REPLACED, /* a newer one took its place */
+    DROP_GONE,     /* its peer went for good while it was queued */
+    DROP_UNROUTED, /* there was nobody to give it to */
+    DROP_RULES,    /* the peer sent it against the rules of its type */
+    DROP_REASONS
+};
+
 /* What pipes and connections that are no more have counted. */
 struct closed_totals {
     uint64_t msgs_in, msgs_out, bytes_in, bytes_out, reconnects, packets_lost;
@@ -46,12 +56,19 @@ struct pipe_set {
     struct timer alarm; /* pipe_set_alarm */
 
     uint64_t drops;
+    uint64_t drops_for[DROP_REASONS]; /* what of it has this reason */
     struct closed_totals closed_totals;
 };
 
 static inline struct pipe_set *pipe_set_of(struct reactor *r)
 {
     return (struct pipe_set *)r;
+}
+
+static inline void pipe_set_count_drop(struct pipe_set *s, enum drop_reason why)
+{
+    s->drops++;
+    s->drops_for[why]++;
 }
 
 /* Readiness may have changed: waiters look again. */

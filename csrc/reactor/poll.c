@@ -7,6 +7,7 @@
 #include "reactor/notify.h"
 #include "reactor/quiet.h"
 #include "reactor/reactor.h"
+#include "reactor/waits.h"
 
 /* A thread that waits for another one's polling looks up this often, to let signal handlers run. */
 #define FOLLOWER_SLICE_NS (50 * NS_PER_MS)
@@ -142,14 +143,16 @@ static bool something_to_do(struct reactor *r, unsigned seen)
            changed(r, seen);
 }
 
-static int follow(struct reactor *r, uint64_t deadline)
+static int follow(struct reactor *r, uint64_t deadline, struct waits *w)
 {
     uint64_t now = clock_now();
     if (now >= deadline)
         return -EAGAIN;
     uint64_t slice = deadline - now < FOLLOWER_SLICE_NS ? deadline - now : FOLLOWER_SLICE_NS;
     r->waiters++;
+    wait_begins(w, now);
     bool woken = cond_wait(&r->cond, &r->lock, (int64_t)slice);
+    wait_ends(w, clock_now());
     r->waiters--;
     int stop = atomic_load_explicit(&r->stop, memory_order_relaxed);
     if (stop) {
@@ -229,7 +232,7 @@ int reactor_spin(struct reactor *r, uint64_t until)
     return stop ? -stop : found ? 0 : -EAGAIN;
 }
 
-int reactor_wait(struct reactor *r, uint64_t deadline)
+int reactor_wait_for(struct reactor *r, uint64_t deadline, struct waits *w)
 {
     unsigned seen = atomic_load_explicit(&r->changes, memory_order_relaxed);
     /* What this thread queued must not sit here while it waits for the answer. */
@@ -261,7 +264,7 @@ int reactor_wait(struct reactor *r, uint64_t deadline)
     if (r->polling) {
         if (deadline == 0)
             return -EAGAIN;
-        return follow(r, deadline);
+        return follow(r, deadline, w);
     }
 
     r->polling = true;
@@ -299,6 +302,7 @@ int reactor_wait(struct reactor *r, uint64_t deadline)
     uint64_t until = next < deadline ? next : deadline;
     uint64_t now = clock_now();
     int64_t timeout = until == CLOCK_NEVER ? -1 : until <= now ? 0 : (int64_t)(until - now);
+    wait_begins(w, now);
     r->sleep_seq++;
     atomic_store(&r->asleep, true);
     if (atomic_load(&r->mailbox) || atomic_load(&r->stop) || changed(r, seen))
@@ -307,6 +311,7 @@ int reactor_wait(struct reactor *r, uint64_t deadline)
     if (n == -EINTR)
         rc = -EINTR;
     now = clock_now();
+    wait_ends(w, now);
     /* A sleep that ended soon counts as short although waking up took its time. */
     if (!blocked)
         spin_learn(&r->spin, n > 0 && now - start < 2 * budget);

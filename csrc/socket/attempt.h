@@ -65,8 +65,9 @@ static inline int attempt_until(struct fmq_socket *s, struct attempt *a, int tim
     if (rc == -EAGAIN) {
         uint64_t deadline = deadline_of(timeout_ms);
         s->send_waits += a->counts;
+        struct waits *w = &s->waits[a->sends ? WAIT_SEND : WAIT_RECV];
         do {
-            int wait = reactor_wait(socket_reactor(s), deadline);
+            int wait = reactor_wait_for(socket_reactor(s), deadline, w);
             /* Without a timeout it has looked at the network once: that deserves a last try. */
             if (wait && (wait != -EAGAIN || deadline != 0)) {
                 rc = wait;
@@ -74,6 +75,8 @@ static inline int attempt_until(struct fmq_socket *s, struct attempt *a, int tim
             }
             rc = a->run(s, a);
         } while (rc == -EAGAIN && deadline != 0);
+        if (rc >= 0)
+            w->since = 0;
     }
     note_refused(s, rc, a->sends);
     reactor_leave(socket_reactor(s));

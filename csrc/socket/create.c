@@ -18,10 +18,11 @@
 #include "socket/stats.h"
 #include "socket/zap.h"
 
+static atomic_ullong count_made;
+
 /* ---- the end of its memory ---- */
 
-/* Drops one reference to the memory; the last frees it. No lock held. */
-static void drop_owner(struct fmq_socket *s)
+void socket_drop_owner(struct fmq_socket *s)
 {
     if (atomic_fetch_sub_explicit(&s->owners, 1, memory_order_acq_rel) != 1)
         return;
@@ -59,7 +60,7 @@ static int shared_events(struct reactor *r)
 
 static void released(struct reactor *r)
 {
-    drop_owner(socket_of(r));
+    socket_drop_owner(socket_of(r));
 }
 
 static const struct reactor_ops socket_ops = {
@@ -109,6 +110,8 @@ int socket_new(struct fmq_ctx *ctx, const struct pattern_ops *ops, bool internal
     struct pipe_set *pipes = &s->net.pipes;
     s->ctx = ctx;
     ctx_ref(ctx);
+    s->number = atomic_fetch_add(&count_made, 1) + 1;
+    s->born = clock_unix();
     atomic_init(&s->owners, 2); /* the program's handle and the descriptors */
     options_init(&pipes->opt);
     rx_init(&s->rx);
@@ -184,5 +187,5 @@ void fmq_socket_free(fmq_socket *s)
         return;
     }
     fmq_close(s);
-    drop_owner(s);
+    socket_drop_owner(s);
 }

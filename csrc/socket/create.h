@@ -13,5 +13,7 @@ struct pattern_ops;
  * most (-EEXIST), which MAX_SOCKETS does not count. */
 int socket_new(struct fmq_ctx *ctx, const struct pattern_ops *ops, bool internal,
                struct fmq_socket **out);
+/* Drops one reference to its memory; the last frees it. No lock is held. */
+void socket_drop_owner(struct fmq_socket *s);
 
 #endif

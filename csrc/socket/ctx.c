@@ -54,7 +54,7 @@ int fmq_ctx_new(fmq_ctx **out)
     arena_slot_init(&ctx->arena, SHM_ARENA_BYTES);
     list_init(&ctx->sockets);
     inproc_names_init(&ctx->inproc_names);
-    atomic_init(&ctx->refs, 1);
+    atomic_init(&ctx->entry.refs, 1);
     ctx->fork_generation = fork_generation;
     ctx->io_threads = 1;
     ctx->max_sockets = DEFAULT_MAX_SOCKETS;
@@ -63,6 +63,7 @@ int fmq_ctx_new(fmq_ctx **out)
     ctx->thread_sched_policy = -1;
     ctx->blocky = 1;
     ctx->zero_copy_recv = 1;
+    ctx_list_add(&ctx->entry);
     *out = ctx;
     return 0;
 }
@@ -295,15 +296,16 @@ void ctx_socket_finished(struct fmq_ctx *ctx)
 
 void ctx_ref(struct fmq_ctx *ctx)
 {
-    atomic_fetch_add_explicit(&ctx->refs, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&ctx->entry.refs, 1, memory_order_relaxed);
 }
 
 void ctx_unref(struct fmq_ctx *ctx)
 {
-    if (atomic_fetch_sub_explicit(&ctx->refs, 1, memory_order_acq_rel) != 1)
+    if (atomic_fetch_sub_explicit(&ctx->entry.refs, 1, memory_order_acq_rel) != 1)
         return;
     if (fmq_ctx_forked(ctx))
         return; /* locks and threads are the parent's: the memory is given up */
+    ctx_list_remove(&ctx->entry);
     inproc_names_fini(&ctx->inproc_names);
     pool_release(ctx->pool);
     cond_fini(&ctx->ended);

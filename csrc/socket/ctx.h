@@ -15,6 +15,7 @@
 #include "os/thread.h"
 #include "pipe/budget.h"
 #include "reactor/resolver.h"
+#include "socket/ctx_list.h"
 #include "transport/inproc.h"
 
 #define CTX_MAX_IO_THREADS 64
@@ -23,7 +24,8 @@ struct fmq_socket;
 struct io_thread;
 
 struct fmq_ctx {
-    atomic_uint refs;        /* of the memory: the program's handle, and each socket's memory */
+    struct ctx_entry entry;  /* first; its references are of the memory: the program's handle, and
+                              * each socket's memory */
     struct mutex lock;       /* first in the lock order */
     struct mutex ended_lock; /* a leaf: `alive` goes down under it */
     struct cond ended;       /* a socket was finished */

@@ -13,11 +13,13 @@
 #include "os/poller.h"
 #include "os/random.h"
 #include "reactor/decref_queue.h"
+#include "socket/ctx_list.h"
 #include "socket/registry.h"
 #include "wire/crypto.h"
 
 static void before_fork(void)
 {
+    ctx_list_fork_prepare();
     decref_queue_fork_prepare();
     net_fork_prepare();
 }
@@ -26,12 +28,14 @@ static void forked_parent(void)
 {
     net_fork_parent();
     decref_queue_fork_done();
+    ctx_list_fork_parent();
 }
 
 static void forked_child(void)
 {
     net_close_all_after_fork();
     decref_queue_fork_done();
+    ctx_list_fork_child();
 }
 
 static pthread_once_t setup_once = PTHREAD_ONCE_INIT;

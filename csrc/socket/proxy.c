@@ -38,7 +38,7 @@ static void count_drop(fmq_socket *to)
 {
     if (reactor_enter(socket_reactor(to)))
         return;
-    to->net.pipes.drops++;
+    pipe_set_count_drop(&to->net.pipes, DROP_UNROUTED);
     reactor_leave(socket_reactor(to));
 }
 

@@ -65,12 +65,13 @@ int fmq_poll_one(fmq_socket *s, int events, int timeout_ms)
     int rc = reactor_enter(socket_reactor(s));
     if (rc)
         return rc;
+    struct waits *w = &s->waits[WAIT_POLL];
     bool last = false;
     for (;;) {
         rc = socket_events(s) & events;
         if (rc || last)
             break;
-        int wait = reactor_wait(socket_reactor(s), deadline);
+        int wait = reactor_wait_for(socket_reactor(s), deadline, w);
         if (wait == -EAGAIN) {
             last = true;
         } else if (wait) {
@@ -78,6 +79,8 @@ int fmq_poll_one(fmq_socket *s, int events, int timeout_ms)
             break;
         }
     }
+    if (rc > 0)
+        w->since = 0;
     reactor_leave(socket_reactor(s));
     return rc;
 }
@@ -93,18 +96,21 @@ int fmq_wait_subscribers(fmq_socket *s, const void *topic, size_t len, uint32_t 
         detail_set("a %s socket has no subscribers", s->net.pipes.ops->name);
         rc = -ENOTSUP;
     }
+    struct waits *w = &s->waits[WAIT_SUBSCRIBERS];
     for (bool last = false; rc == 0;) {
         int count = s->net.pipes.ops->subscribers(&s->net.pipes, topic, len);
         if ((uint32_t)count >= n || last) {
             rc = (uint32_t)count >= n ? count : -EAGAIN;
             break;
         }
-        int wait = reactor_wait(socket_reactor(s), deadline);
+        int wait = reactor_wait_for(socket_reactor(s), deadline, w);
         if (wait == -EAGAIN)
             last = true;
         else
             rc = wait;
     }
+    if (rc >= 0)
+        w->since = 0;
     reactor_leave(socket_reactor(s));
     return rc;
 }

@@ -15,6 +15,7 @@
 #include "net/conn_set.h"
 #include "pipe/pattern_ops.h"
 #include "pipe/pipe.h"
+#include "reactor/waits.h"
 #include "socket/partial.h"
 
 struct fmq_ctx;
@@ -28,6 +29,9 @@ struct monitor {
     bool stopped;
 };
 
+/* Calls that wait, see reactor/waits.h. */
+enum wait_kind { WAIT_RECV, WAIT_SEND, WAIT_POLL, WAIT_SUBSCRIBERS, WAIT_KINDS };
+
 struct fmq_socket {
     struct conn_set net; /* first: see reactor_of */
     struct fmq_ctx *ctx;
@@ -37,6 +41,9 @@ struct fmq_socket {
     struct rx rx;         /* what was received and not given out yet */
     struct list tx_begun; /* tx_message.node, one a thread at most */
     uint64_t send_waits;
+    struct waits waits[WAIT_KINDS];
+    uint64_t number; /* of all sockets of the process, in the order in which they were made */
+    int64_t born;    /* Unix time, ns */
     struct timer linger_timer;
     struct monitor monitor;
 };

@@ -17,13 +17,13 @@
 
 /* ---- counting ---- */
 
-static void add_conn(const struct conn *c, struct fmq_counters *count)
+void stats_add_conn(const struct conn *c, struct fmq_counters *count)
 {
     count->bytes_sent += c->bytes_out;
     count->bytes_recvd += c->bytes_in;
 }
 
-static void add_pipe(const struct pipe *p, struct fmq_counters *count)
+void stats_add_pipe(const struct pipe *p, struct fmq_counters *count)
 {
     uint64_t queued = pipe_out_msgs(p);
     count->queued_to_send += queued;
@@ -43,7 +43,7 @@ static void add_pipe(const struct pipe *p, struct fmq_counters *count)
         p->link->ops->add_bytes(p, count);
 }
 
-static void add_counters(struct fmq_counters *to, const struct fmq_counters *from)
+void stats_add_counters(struct fmq_counters *to, const struct fmq_counters *from)
 {
     to->msgs_sent += from->msgs_sent;
     to->msgs_recvd += from->msgs_recvd;
@@ -76,7 +76,7 @@ static uint32_t descriptors(const struct fmq_socket *s)
     return n;
 }
 
-void stats_add(struct fmq_socket *s, struct fmq_socket_stats *out)
+void stats_add_ended(const struct fmq_socket *s, struct fmq_socket_stats *out)
 {
     struct fmq_counters *count = &out->count;
     count->msgs_sent += s->net.pipes.closed_totals.msgs_out;
@@ -87,17 +87,23 @@ void stats_add(struct fmq_socket *s, struct fmq_socket_stats *out)
     count->packets_lost += s->net.pipes.closed_totals.packets_lost;
     count->drops += s->net.pipes.drops;
     out->send_waits += s->send_waits;
+}
+
+void stats_add(struct fmq_socket *s, struct fmq_socket_stats *out)
+{
+    struct fmq_counters *count = &out->count;
+    stats_add_ended(s, out);
     LIST_FOR(it, &s->net.pipes.list)
     {
         const struct pipe *p = LIST_ENTRY(it, struct pipe, in_set);
-        add_pipe(p, count);
+        stats_add_pipe(p, count);
         out->peers += p->ready && !p->hung_up;
     }
     LIST_FOR(it, &s->net.conns)
     {
         const struct conn *c = LIST_ENTRY(it, struct conn, in_set);
         if (!c->pipe)
-            add_conn(c, count);
+            stats_add_conn(c, count);
     }
     if (!s->net.pipes.reactor.finished)
         out->descriptors += descriptors(s);
@@ -120,7 +126,7 @@ int fmq_stats(fmq_socket *s, struct fmq_socket_stats *out)
     return 0;
 }
 
-static void add_arena(struct arena_slot *slot, struct fmq_context_stats *out)
+void stats_add_arena(struct arena_slot *slot, struct fmq_context_stats *out)
 {
     mutex_lock(&slot->lock);
     if (slot->arena)
@@ -137,7 +143,7 @@ int fmq_ctx_stats(fmq_ctx *ctx, struct fmq_context_stats *out)
         return -FMQ_EFORKED;
     struct fmq_socket_stats sum = {0};
     mutex_lock(&ctx->lock);
-    add_counters(&sum.count, &ctx->closed_totals.count);
+    stats_add_counters(&sum.count, &ctx->closed_totals.count);
     sum.send_waits = ctx->closed_totals.send_waits;
     LIST_FOR(it, &ctx->sockets)
     {
@@ -165,14 +171,14 @@ int fmq_ctx_stats(fmq_ctx *ctx, struct fmq_context_stats *out)
     out->pool_spare = spare;
     out->shm_connections = (uint32_t)atomic_load(&ctx->meeting.taken);
     out->shm_bytes = (uint64_t)atomic_load(&ctx->meeting.bytes);
-    add_arena(&ctx->arena, out);
+    stats_add_arena(&ctx->arena, out);
     out->queued_bytes = ctx->budget.on ? atomic_load(&ctx->budget.used) : -1;
     return 0;
 }
 
 /* ---- describing ---- */
 
-static void describe_pipe(struct fmq_socket *s, struct pipe *p, struct fmq_peer *out)
+void stats_describe_pipe(struct fmq_socket *s, struct pipe *p, struct fmq_peer *out)
 {
     out->accepted = !p->endpoint;
     out->type = p->peer_type;
@@ -190,10 +196,20 @@ static void describe_pipe(struct fmq_socket *s, struct pipe *p, struct fmq_peer 
         out->since_ns = p->since;
     memcpy(out->identity, p->identity, p->identity_len);
     out->identity_len = p->identity_len;
-    add_pipe(p, &out->count);
+    stats_add_pipe(p, &out->count);
     out->count.drops = p->drops;
+    out->full = p->full && !p->hung_up;
+    out->paused = p->paused;
     if (s->net.pipes.ops->describe)
         s->net.pipes.ops->describe(&s->net.pipes, p, out);
+}
+
+void stats_init_peer(struct fmq_peer *row)
+{
+    memset(row, 0, sizeof(*row));
+    row->type = -1;
+    row->subscriptions = -1;
+    row->carrier_why = "";
 }
 
 static struct fmq_peer *next_row(struct fmq_peer *rows, int max, int *count)
@@ -201,10 +217,7 @@ static struct fmq_peer *next_row(struct fmq_peer *rows, int max, int *count)
     int at = (*count)++;
     if (at >= max)
         return NULL;
-    memset(&rows[at], 0, sizeof(rows[at]));
-    rows[at].type = -1;
-    rows[at].subscriptions = -1;
-    rows[at].carrier_why = "";
+    stats_init_peer(&rows[at]);
     return &rows[at];
 }
 
@@ -218,7 +231,7 @@ int fmq_peers(fmq_socket *s, struct fmq_peer *rows, int max)
     LIST_FOR(it, &s->net.pipes.list)
     {
         if ((row = next_row(rows, max, &count)))
-            describe_pipe(s, LIST_ENTRY(it, struct pipe, in_set), row);
+            stats_describe_pipe(s, LIST_ENTRY(it, struct pipe, in_set), row);
     }
     /* Accepted and not through the handshake; or connecting with IMMEDIATE, which has no pipe
      * before. */
@@ -227,7 +240,7 @@ int fmq_peers(fmq_socket *s, struct fmq_peer *rows, int max)
         const struct conn *c = LIST_ENTRY(it, struct conn, in_set);
         if (!c->pipe && (row = next_row(rows, max, &count))) {
             conn_describe(c, row);
-            add_conn(c, &row->count);
+            stats_add_conn(c, &row->count);
         }
     }
     LIST_FOR(it, &s->net.endpoints)

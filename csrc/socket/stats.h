@@ -13,7 +13,23 @@
 
 #include "socket/socket.h"
 
+struct arena_slot;
+struct conn;
+
 /* Adds what a socket has counted to `out`; its lock is held. */
 void stats_add(struct fmq_socket *s, struct fmq_socket_stats *out);
+
+/* ---- its parts, for those who must not hold the lock for all of them at once ---- */
+
+/* What pipes and connections have counted that are no more. */
+void stats_add_ended(const struct fmq_socket *s, struct fmq_socket_stats *out);
+void stats_add_pipe(const struct pipe *p, struct fmq_counters *count);
+/* Of a connection without a pipe: those of others count with these. */
+void stats_add_conn(const struct conn *c, struct fmq_counters *count);
+void stats_add_counters(struct fmq_counters *to, const struct fmq_counters *from);
+void stats_add_arena(struct arena_slot *slot, struct fmq_context_stats *out);
+void stats_init_peer(struct fmq_peer *row);
+/* A row that was initialised. */
+void stats_describe_pipe(struct fmq_socket *s, struct pipe *p, struct fmq_peer *out);
 
 #endif

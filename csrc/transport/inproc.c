@@ -193,6 +193,21 @@ void inproc_unbind_all(struct conn_set *s)
     mutex_unlock(&names->lock);
 }
 
+void inproc_each_bound(struct inproc_names *names,
+                       int (*visit)(void *arg, const char *name, size_t len, struct conn_set *s),
+                       void *arg)
+{
+    mutex_lock(&names->lock);
+    size_t pos = 0;
+    const void *key;
+    size_t len;
+    struct bound_name *entry;
+    while ((entry = map_next(&names->bound, &pos, &key, &len)))
+        if (visit(arg, key, len, entry->set))
+            break;
+    mutex_unlock(&names->lock);
+}
+
 /* Puts the link on the list of those that wait for the name. names->lock held. */
 static int wait_for_name(struct inproc_names *names, struct inproc_link *l)
 {

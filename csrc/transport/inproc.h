@@ -21,6 +21,11 @@ bool inproc_is_bound(struct inproc_names *names, const char *name);
  * the name is bound, and -FMQ_ENOCOMPATPROTO for a type that does not fit. 1: done, but with a
  * socket whose type other transports would refuse; a detail says which. */
 int inproc_connect(struct conn_set *s, struct pipe *p, const char *name, bool only_bound);
+/* Calls `visit` for each name that a socket is bound to, until that returns non-zero. The names'
+ * lock is held meanwhile, so it takes no other. */
+void inproc_each_bound(struct inproc_names *names,
+                       int (*visit)(void *arg, const char *name, size_t len, struct conn_set *s),
+                       void *arg);
 /* All names of a closing socket. */
 void inproc_unbind_all(struct conn_set *s);
 

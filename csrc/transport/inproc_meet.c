@@ -161,7 +161,7 @@ void inproc_link_run(struct reactor *r, struct cmd *cmd)
         if (events & EV_READABLE && e->conflate && has_newer(e))
             for (uint32_t old = p->in.msgs; old; old--) {
                 pipe_skip(p);
-                pipe_count_drops(p, 1);
+                pipe_count_drops(p, 1, DROP_REPLACED);
             }
         if (events & EV_READABLE && p->in.len == 0) {
             inproc_refill(p);

@@ -83,7 +83,7 @@ static inline int write_n(struct pipe *p, struct msg *parts, uint32_t n)
     }
     if (to->conflate && to->queue.len) {
         p->msgs_out -= to->queue.msgs;
-        pipe_count_drops(p, to->queue.msgs);
+        pipe_count_drops(p, to->queue.msgs, DROP_REPLACED);
         to->put -= to->queue.msgs;
         gone = msgring_bytes(&to->queue);
         to->replaced += gone;

@@ -142,7 +142,7 @@ static int take_piece(struct sink *s, struct stream *st, const struct pgm_event 
     st->put = false;
     if (u->violations != st->violations) {
         st->violations = u->violations;
-        packets_drop(&s->packets, 1);
+        packets_drop(&s->packets, 1, DROP_RULES);
         report(s, event->source, PROTO_ZMTP_MALFORMED_MESSAGE);
     }
     return 1;

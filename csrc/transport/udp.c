@@ -327,13 +327,13 @@ static void udp_read(struct packets *k)
         return;
     before = p->in.msgs;
     if (lost != u->lost) {
-        packets_drop(k, lost - u->lost);
+        packets_drop(k, lost - u->lost, DROP_FULL);
         u->lost = lost;
     }
     for (int i = 0; i < n; i++) {
         k->bytes_in += v[i].size;
         if (wanted(u, &v[i]) && !take(u, &v[i], n >= BUSY_BATCH))
-            packets_drop(k, 1);
+            packets_drop(k, 1, DROP_RULES);
     }
     packets_arrived(k, before);
 }

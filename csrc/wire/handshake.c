@@ -54,6 +54,7 @@ int handshake_read_properties(struct peer *p, const uint8_t *data, size_t len)
         type = type_from_name(value, value_len);
         if (type < 0 || !type_accepts(p->cfg.socket_type, type))
             rc = -EPROTO;
+        p->remote.type = type; /* why it fails */
     }
     if (rc == 0 && meta_get(meta, "Identity", &value, &value_len) == 0) {
         if (value_len > sizeof(p->remote.identity)) {

@@ -200,7 +200,8 @@ struct peer_handshake {
     bool may_error;  /* an ERROR command would be understood */
 };
 
-/* What the peer says of itself. Set from READY on. */
+/* What the peer says of itself. Set from READY on; the type also where it is the reason that there
+ * is none. */
 struct peer_remote {
     int type;          /* socket type, -1 when it did not say */
     struct meta *meta; /* its properties; the connection adds Peer-Address */

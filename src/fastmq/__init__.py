@@ -94,11 +94,12 @@ def get_library_dirs() -> list[str]:
 
 def __getattr__(name: str) -> object:
     """What Socket.peers() and the like return: their module is imported when it is first used."""
-    if name in {"ContextStats", "Peer", "PeerState", "SocketStats", "stats"}:
+    if name in {"ContextStats", "Peer", "PeerState", "SocketStats", "inspect", "stats"}:
         import importlib
 
-        stats = importlib.import_module(f"{__name__}.stats")
-        return stats if name == "stats" else getattr(stats, name)
+        module = name if name == "inspect" else "stats"
+        found = importlib.import_module(f"{__name__}.{module}")
+        return found if name == module else getattr(found, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

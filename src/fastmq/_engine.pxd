@@ -276,6 +276,12 @@ cdef extern from "fastmq.h" nogil:
 
     int fmq_peers(fmq_socket *s, fmq_peer *rows, int max)
     int fmq_stats(fmq_socket *s, fmq_socket_stats *out)
+    int fmq_inspect_serve()
+    void fmq_inspect_path(char *path)
+    void fmq_inspect_stop()
+    void fmq_inspect_if_wanted()
+    int fmq_snapshot(const char *query, char **text, size_t *len)
+    void fmq_snapshot_free(char *text)
     int fmq_ctx_stats(fmq_ctx *ctx, fmq_context_stats *out)
     struct fmq_block:
         void *data

@@ -486,6 +486,7 @@ def _at_exit() -> None:
     except Exception:  # a socket closed meanwhile; nobody is left to be told
         lost = []
     _core.at_exit()
+    _core.inspect_stop()
     if lost:
         text = f"dropped at exit: {'; '.join(lost)}"
         warnings.warn_explicit(text, RuntimeWarning, "sys", 1)

@@ -186,7 +186,7 @@ def rooms() -> Rooms:
 @compiles
 def test_no_room_uses_a_symbol_of_a_room_that_is_not_below_it(rooms):
     defined = {name: union(room, "defined") for name, room in rooms.items()}
-    assert "reactor_wait" in defined["reactor"] and "pipe_write" in defined["pipe"]
+    assert "reactor_wait_for" in defined["reactor"] and "pipe_write" in defined["pipe"]
     assert "pipe_write" in union(rooms["pattern"], "undefined")
     wrong = []
     for name, room in rooms.items():

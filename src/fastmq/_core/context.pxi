@@ -104,6 +104,7 @@ cdef class Context:
         if io_threads != 1:
             self.set(1, io_threads)
         live_contexts[<uintptr_t>handle.h] = handle
+        fmq_inspect_if_wanted()
 
     cdef fmq_ctx *need(self) except NULL:
         if self.handle is None or self.handle.ended:

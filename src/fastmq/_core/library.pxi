@@ -74,6 +74,47 @@ cdef str size_text(Py_ssize_t size):
     return f"{size}B"
 
 
+def inspect_serve():
+    """Opens the window into this process: its path."""
+    cdef int rc
+    with nogil:
+        rc = fmq_inspect_serve()
+    if rc < 0:
+        fail_detail(rc, "inspect")
+        fail_about(rc, "inspect")
+    return inspect_path()
+
+
+def inspect_path():
+    """Where the window is; "" while there is none."""
+    cdef char path[104]
+    fmq_inspect_path(path)
+    return os.fsdecode(<bytes>path)
+
+
+def inspect_stop():
+    """Closes the window."""
+    with nogil:
+        fmq_inspect_stop()
+
+
+def snapshot(str query not None):
+    """What the window would answer to the line `query`, as JSON."""
+    cdef bytes line = query.encode()
+    cdef const char *c = line
+    cdef char *text = NULL
+    cdef size_t size = 0
+    cdef int rc
+    with nogil:
+        rc = fmq_snapshot(c, &text, &size)
+    if rc < 0:
+        fail_about(rc, f"snapshot {query!r}")
+    try:
+        return text[:size]
+    finally:
+        fmq_snapshot_free(text)
+
+
 def open_fds():
     """Descriptors that the engine holds now."""
     return fmq_open_fds()

@@ -295,7 +295,9 @@ static void do_look(struct world *w, struct dice *d, fmq_socket *s)
     struct fmq_socket_stats stats;
     struct fmq_context_stats all;
     struct fmq_pending pending[2];
-    switch (roll(d, 6)) {
+    char *text;
+    size_t len;
+    switch (roll(d, 7)) {
     case 0:
         TRY(fmq_peers(s, rows, 3));
         break;
@@ -310,6 +312,11 @@ static void do_look(struct world *w, struct dice *d, fmq_socket *s)
         break;
     case 4:
         TRY(fmq_wait_subscribers(s, "t1", 2, 1, (int)roll(d, 2)));
+        break;
+    case 5:
+        CHECK_EQ(fmq_snapshot("snapshot topic=7431", &text, &len), 0);
+        CHECK(len > 2 && text[0] == '{' && text[len - 1] == '}');
+        fmq_snapshot_free(text);
         break;
     default:
         TRY(fmq_peer_state(s, "hello", 5));

@@ -558,6 +558,11 @@ uintptr_t thread_self(void)
     return (uintptr_t)(current - fibers) + 1;
 }
 
+uint32_t thread_number(void)
+{
+    return (uint32_t)thread_self();
+}
+
 void thread_apply_policy(const struct thread_policy *policy)
 {
     (void)policy;

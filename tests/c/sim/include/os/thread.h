@@ -41,6 +41,7 @@ struct thread {
 int thread_start(struct thread *t, void (*fn)(void *arg), void *arg, const char *name);
 void thread_join(struct thread *t);
 uintptr_t thread_self(void);
+uint32_t thread_number(void);
 
 struct thread_policy {
     int sched_policy;
