@@ -39,6 +39,8 @@ struct blob *blob_resize(struct blob *b, size_t size)
     if (!b)
         n->pool = NULL;
     n->cap = size;
+    n->exposed = NULL;
+    atomic_init(&n->twin, NULL);
     return n;
 }
 
@@ -61,6 +63,9 @@ static void blob_unref(struct blob *b)
 {
     if (atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) != 1)
         return;
+    struct blob *twin = atomic_exchange_explicit(&b->twin, NULL, memory_order_relaxed);
+    if (twin)
+        blob_unref(twin);
     if (b->release)
         b->release(b->data, b->hint);
     if (b->pool)
@@ -80,6 +85,8 @@ static struct blob *blob_foreign(void *data, void (*release)(void *data, void *h
     b->hint = hint;
     b->pool = NULL;
     b->cap = 0;
+    b->exposed = NULL;
+    atomic_init(&b->twin, NULL);
     return b;
 }
 
@@ -125,8 +132,43 @@ int msg_init_foreign(struct msg *m, void *data, size_t size,
     if (!b)
         return -ENOMEM;
     msg_init_own_blob(m, b, size);
-    m->lent = size > 0;
+    m->lent = size > 0 ? MSG_LENT : 0;
     return 0;
+}
+
+void msg_let_write(struct msg *m, bool *exposed)
+{
+    struct blob *b = m->u.x.owner;
+    b->exposed = exposed;
+}
+
+/* The blob of a message that is all of it. */
+static struct blob *whole_blob(const struct msg *m)
+{
+    struct blob *b = m->kind == MSG_BLOB ? m->u.x.owner : NULL;
+    return b && m->u.x.data == b->data ? b : NULL;
+}
+
+bool msg_twin(const struct msg *m, struct msg *out)
+{
+    struct blob *b = whole_blob(m);
+    struct blob *twin = b ? atomic_load_explicit(&b->twin, memory_order_acquire) : NULL;
+    if (!twin || twin->cap != m->u.x.size)
+        return false;
+    atomic_fetch_add_explicit(&twin->refs, 1, memory_order_relaxed);
+    msg_init_own_blob(out, twin, twin->cap);
+    return true;
+}
+
+void msg_set_twin(const struct msg *m, const struct msg *copy)
+{
+    struct blob *b = whole_blob(m), *twin = copy->u.x.owner, *none = NULL;
+    if (!b || atomic_load_explicit(&b->refs, memory_order_relaxed) == 1)
+        return;
+    twin->cap = copy->u.x.size;
+    atomic_fetch_add_explicit(&twin->refs, 1, memory_order_relaxed);
+    if (!atomic_compare_exchange_strong(&b->twin, &none, twin))
+        atomic_fetch_sub_explicit(&twin->refs, 1, memory_order_relaxed); /* `copy` has the other */
 }
 
 /* Apart from the others, which it would make slower. */

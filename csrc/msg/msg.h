@@ -46,8 +46,13 @@ struct msg {
     uint8_t kind;
     uint8_t flags;
     uint8_t inl_len;
-    uint8_t lent; /* somebody waits for the bytes to be given back: they are not copied instead */
+    uint8_t lent; /* MSG_LENT, MSG_WATCHED; 0: neither */
 };
+
+/* Somebody waits for the bytes to be given back: they are not copied instead. */
+#define MSG_LENT 1u
+/* ... and is to learn of it at once. */
+#define MSG_WATCHED 2u
 
 /*
  * `ref` takes another reference on a host object (only ever called in a call whose BORROWED message
@@ -74,16 +79,24 @@ static inline size_t msg_size(const struct msg *m)
     return m->kind == MSG_INLINE ? m->inl_len : m->u.x.size;
 }
 
-/* Whether the bytes belong to this message alone, so that changing them changes nothing else. Only
- * for a message whose bytes are not in a chunk. */
-static inline bool msg_is_sole(const struct msg *m)
+/* Whether a buffer of it that the program gets may be written to: the bytes belong to this message
+ * alone, so that changing them changes nothing else. Only for a message whose bytes are not in a
+ * chunk. */
+static inline bool msg_expose(struct msg *m)
 {
     if (m->kind == MSG_INLINE)
         return true;
     if (m->kind != MSG_BLOB)
         return false;
-    const struct blob *b = m->u.x.owner;
-    return !b->release && atomic_load_explicit(&b->refs, memory_order_acquire) == 1;
+    struct blob *b = m->u.x.owner;
+    if (atomic_load_explicit(&b->refs, memory_order_acquire) != 1)
+        return false;
+    if (!b->release)
+        return true;
+    if (!b->exposed)
+        return false;
+    *b->exposed = true;
+    return true;
 }
 
 /* Whether its bytes are those of the text. */
@@ -133,6 +146,29 @@ int msg_init_blob(struct msg *m, size_t size, uint8_t **data);
  * release is not called and the memory stays the caller's). */
 int msg_init_foreign(struct msg *m, void *data, size_t size,
                      void (*release)(void *data, void *hint), void *hint);
+
+/* The program may write to the foreign memory of this new message; *exposed is set when it gets a
+ * buffer with which it could, and may be read by `release`. */
+void msg_let_write(struct msg *m, bool *exposed);
+/* Who has lent the memory of this new message is to learn at once when it is given back. */
+static inline void msg_watch(struct msg *m)
+{
+    if (m->lent)
+        m->lent = MSG_WATCHED;
+}
+static inline bool msg_is_watched(const struct msg *m)
+{
+    return m->lent == MSG_WATCHED;
+}
+
+/*
+ * A message that several queues hold may have a twin: a copy of its bytes elsewhere, of which there
+ * is one however many need it. It lasts as long as the message's own memory. Any thread.
+ */
+/* `out` becomes a reference to the twin. False: there is none. */
+bool msg_twin(const struct msg *m, struct msg *out);
+/* `copy`, a BLOB with the same bytes, becomes its twin if several hold `m` and it has none. */
+void msg_set_twin(const struct msg *m, const struct msg *copy);
 
 /* Memory that becomes a message once it is full: a sole blob whose `size` bytes lie at ->data. NULL
  * makes a new one; NULL is returned when out of memory (b stays valid). */

@@ -36,6 +36,8 @@ struct blob {
     void *hint;
     struct pool *pool; /* where the memory goes when it is free; NULL: to the heap */
     size_t cap;
+    bool *exposed;               /* see msg_let_write */
+    _Atomic(struct blob *) twin; /* see msg_set_twin */
 };
 
 int pool_create(struct pool **out);

@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "net/blocks_state.h"
 #include "net/conn_set.h"
 #include "net/shm_state.h"
 #include "net/stream_ops.h"
@@ -38,6 +39,7 @@ struct conn {
     struct stream *stream; /* NULL: the descriptor itself carries the bytes */
     struct quiet quiet;    /* what comes by the stream without a sign in the poller */
     struct conn_shm shm;
+    struct conn_blocks blocks;
     struct conn_set *set;
     struct endpoint *endpoint; /* the listener or connecter it came from; NULL once that is gone */
     struct pipe *pipe;         /* NULL before READY on a bound socket */

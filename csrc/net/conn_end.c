@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "net/conn.h"
+#include "net/conn_blocks.h"
 #include "net/conn_shm.h"
 #include "net/endpoint.h"
 #include "net/events.h"
@@ -217,6 +218,7 @@ void conn_end_now(struct conn *c, enum conn_end how, int error)
     timer_cancel(conn_set_reactor(s), &c->timer);
     list_remove(&c->link.flush_node);
     list_remove(&c->quiet.node);
+    conn_blocks_end(c);
     conn_shm_end(c);
     if (list_linked(&c->warm)) {
         list_remove(&c->warm);

@@ -2,6 +2,7 @@
 #include "net/conn_read.h"
 
 #include "net/conn.h"
+#include "net/conn_blocks.h"
 #include "net/conn_end.h"
 #include "net/conn_handshake.h"
 #include "net/conn_shm.h"
@@ -80,6 +81,20 @@ static void report_misfit(struct conn *c)
                    c->remote_name);
 }
 
+/* What the command BLOCK says, or (`again`) the last one that found no memory. 0 or a negative
+ * errno. */
+__attribute__((noinline)) static int take_block(struct conn *c, const struct peer_event *ev,
+                                                bool again)
+{
+    struct msg m;
+    int rc = again ? conn_blocks_again(c, &m) : conn_blocks_command(c, ev->data, ev->len, &m);
+    if (rc == -EPROTO)
+        return peer_fail(&c->peer, PEER_FAIL_PROTOCOL, PROTO_ZMTP_UNEXPECTED_COMMAND);
+    if (rc == 1)
+        take_frame(c->pipe, &m);
+    return rc < 0 ? rc : 0;
+}
+
 /* Decodes what is buffered, up to RCVHWM, RCVHWM_BYTES and what the context may hold. */
 void conn_process(struct conn *c)
 {
@@ -100,6 +115,14 @@ void conn_process(struct conn *c)
                 pause_reading(c);
                 rc = 0;
                 break;
+            }
+            if (__builtin_expect(c->blocks.waits, false)) {
+                rc = msgring_reserve(&p->in);
+                if (rc == 0)
+                    rc = take_block(c, NULL, true);
+                if (rc)
+                    break;
+                continue;
             }
             if (!p->counted && take_small(c, p) && c->peer.ready)
                 continue;
@@ -131,6 +154,9 @@ void conn_process(struct conn *c)
         case PEER_EV_SWITCH:
             if (!conn_shm_switched(c, ev.data, ev.len))
                 peer_fail(&c->peer, PEER_FAIL_PROTOCOL, PROTO_ZMTP_UNEXPECTED_COMMAND);
+            break;
+        case PEER_EV_BLOCK:
+            (void)take_block(c, &ev, false); /* without memory it is tried again at once */
             break;
         default:
             if (p && !p->hung_up && s->pipes.ops->command) {

@@ -118,7 +118,8 @@ static int offer(struct conn *c, int64_t number, char *text, size_t size)
         set_why(c, SHM_WHY_LIMIT, 0);
         return 0;
     }
-    int rc = meeting_offer(slot, io, conn_set_reactor(c->set), c, came, &c->shm.seat);
+    int rc =
+        meeting_offer(slot, io, conn_set_reactor(c->set), c, MEETING_RINGS, came, &c->shm.seat);
     if (rc) {
         uncount(c);
         return rc;
@@ -227,7 +228,7 @@ static bool read_token(const char *text, uint8_t token[MEETING_TOKEN])
 /* Makes the memory and hands it over. 0 or a negative errno. */
 static int give_memory(struct conn *c, const struct introduction *in)
 {
-    struct meeting_message m = {.size = RING_SIZE};
+    struct meeting_message m = {.kind = MEETING_RINGS, .size = RING_SIZE};
     uint8_t message[MEETING_MESSAGE];
     struct shm_region region;
     int fd;

@@ -2,6 +2,7 @@
 #include "net/conn_write.h"
 
 #include "net/conn.h"
+#include "net/conn_blocks.h"
 #include "net/conn_end.h"
 #include "net/conn_shm.h"
 #include "net/endpoint.h"
@@ -27,6 +28,18 @@ static bool is_read_on(struct conn *c)
     return !c->zap || c->input_waits;
 }
 
+/* Cuts the pieces to so many bytes. */
+static int cut(struct iovec *iov, int count, size_t left)
+{
+    int n = 0;
+    for (; n < count && left; n++) {
+        if (iov[n].iov_len > left)
+            iov[n].iov_len = left;
+        left -= iov[n].iov_len;
+    }
+    return n;
+}
+
 void conn_write(struct conn *c)
 {
     struct conn_set *s = c->set;
@@ -36,6 +49,11 @@ void conn_write(struct conn *c)
     for (;;) {
         struct iovec iov[IOV_MAX_PIECES];
         struct stream *stream = c->stream;
+        size_t most = SIZE_MAX; /* of the pipe's queue */
+        if (__builtin_expect(conn_out(c)->large, false) && !conn_blocks_prepare(c, &most)) {
+            conn_end_now(c, c->end_wanted, c->end_error);
+            return;
+        }
         if (__builtin_expect(c->shm.switch_due, false) && conn_shm_prepare(c)) {
             conn_back_off(c);
             break;
@@ -50,15 +68,19 @@ void conn_write(struct conn *c)
         bool switching = __builtin_expect(c->shm.switch_due, false);
         if (switching)
             conn_shm_cut(c, iov, &n);
+        if (__builtin_expect(most != SIZE_MAX, false))
+            n = cut(iov, n, c->peer.tx.offered + most);
         for (int i = 0; i < n; i++)
             total += iov[i].iov_len;
         c->link.writing = true;
         c->link.inflight = total > c->peer.tx.offered ? total - c->peer.tx.offered : 0;
+        if (most == 0) /* what the place stands for */
+            c->link.inflight = 1;
         mutex_unlock(&s->pipes.reactor.lock);
         ssize_t sent = stream_write(stream, c->io.fd, iov, n);
         mutex_lock(&s->pipes.reactor.lock);
         c->link.writing = false;
-        c->link.inflight = 0;
+        c->link.inflight = c->blocks.pending;
         if (sent > 0) {
             c->bytes_out += (uint64_t)sent;
             peer_sent(&c->peer, conn_out(c), (size_t)sent);
@@ -95,6 +117,10 @@ void conn_write(struct conn *c)
         }
         if (switching && c->stream == stream)
             conn_shm_wrote(c);
+        if (most == 0) {
+            conn_blocks_wrote(c);
+            c->link.inflight = 0;
+        }
         if (!peer_wants_write(&c->peer, conn_out(c)) && !c->shm.switch_due)
             break;
     }

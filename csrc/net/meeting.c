@@ -6,13 +6,13 @@
 
 #include "base/alloc.h"
 #include "base/bytes.h"
+#include "net/borrow.h"
 #include "os/clock.h"
 #include "os/net.h"
 #include "os/random.h"
 #include "reactor/io_thread.h"
 #include "reactor/reactor.h"
 
-#define VERSION 1
 /* Rings of other sizes are refused. */
 #define RING_MIN ((uint64_t)4 << 10)
 #define RING_MAX ((uint64_t)64 << 20)
@@ -31,6 +31,7 @@ struct meeting {
     struct timer rest;
     struct list visitors; /* the longest there first */
     unsigned visitor_count;
+    struct list guests;
 };
 
 struct visitor {
@@ -85,30 +86,35 @@ void meeting_withdraw(struct meeting_slot *slot, struct meeting_seat *seat)
 
 void meeting_encode(const struct meeting_message *m, uint8_t out[MEETING_MESSAGE])
 {
-    out[0] = VERSION;
+    out[0] = m->kind;
     memcpy(out + 1, m->token, MEETING_TOKEN);
     put_be64(out + 1 + MEETING_TOKEN, m->size);
 }
 
 static bool decode(struct meeting_message *m, const uint8_t *in, size_t len)
 {
-    if (len != MEETING_MESSAGE || in[0] != VERSION)
+    if (len != MEETING_MESSAGE)
         return false;
+    m->kind = in[0];
     memcpy(m->token, in + 1, MEETING_TOKEN);
     m->size = get_be64(in + 1 + MEETING_TOKEN);
-    return m->size >= RING_MIN && m->size <= RING_MAX && (m->size & (m->size - 1)) == 0 &&
-           m->size % shm_page() == 0;
+    if (m->size % shm_page())
+        return false;
+    if (m->kind == MEETING_BLOCKS)
+        return m->size > 0 && m->size <= SIZE_MAX / 2;
+    return m->kind == MEETING_RINGS && m->size >= RING_MIN && m->size <= RING_MAX &&
+           (m->size & (m->size - 1)) == 0;
 }
 
 /* Takes the seat that the token stands for. Its reactor is referenced then. */
-static struct meeting_seat *take_seat(struct meeting_slot *slot, const uint8_t *token)
+static struct meeting_seat *take_seat(struct meeting_slot *slot, const struct meeting_message *m)
 {
     struct meeting_seat *found = NULL;
     mutex_lock(&slot->lock);
     LIST_FOR(n, &slot->seats)
     {
         struct meeting_seat *seat = LIST_ENTRY(n, struct meeting_seat, node);
-        if (memcmp(seat->token, token, MEETING_TOKEN) == 0) {
+        if (seat->kind == m->kind && memcmp(seat->token, m->token, MEETING_TOKEN) == 0) {
             found = seat;
             list_remove(&seat->node);
             reactor_ref(seat->reactor); /* alive, as its connection is */
@@ -136,32 +142,45 @@ static void send_away(struct visitor *v)
     io_free_later(&m->reactor, &v->io);
 }
 
-static void seat_visitor(struct meeting *m, const uint8_t *text, size_t len, int memory)
+/* True: the visitor's socket was taken over. */
+static bool seat_visitor(struct visitor *v, const uint8_t *text, size_t len, const int *fds,
+                         int count)
 {
     struct meeting_message said;
     struct meeting_seat *seat = NULL;
-    if (memory >= 0 && decode(&said, text, len))
-        seat = take_seat(m->slot, said.token);
+    if (decode(&said, text, len) && count == (said.kind == MEETING_BLOCKS ? 2 : 1))
+        seat = take_seat(v->meeting->slot, &said);
     if (!seat)
-        return;
+        return false;
     struct reactor *r = seat->reactor;
-    seat->result = shm_region_open(&seat->region, (size_t)said.size, memory);
+    bool taken = false;
+    if (said.kind == MEETING_RINGS) {
+        seat->result = shm_region_open(&seat->region, (size_t)said.size, fds[0]);
+    } else {
+        seat->result = borrower_new(&seat->borrower, fds[0], fds[1], (size_t)said.size, v->io.fd);
+        taken = seat->result == 0;
+    }
     mailbox_post(r, &seat->came, true);
     reactor_unref(r);
+    return taken;
 }
 
 static void visitor_ready(struct io *io, uint32_t events)
 {
     struct visitor *v = LIST_ENTRY(io, struct visitor, io);
     uint8_t text[SHM_MESSAGE_MAX];
-    int memory;
+    int fds[SHM_FDS_MAX], count;
     (void)events;
-    ssize_t n = shm_receive(io->fd, text, sizeof(text), &memory);
+    ssize_t n = shm_receive_all(io->fd, text, sizeof(text), fds, SHM_FDS_MAX, &count);
     if (n == -EAGAIN)
         return;
-    if (n > 0)
-        seat_visitor(v->meeting, text, (size_t)n, memory);
-    net_close(memory);
+    bool taken = n > 0 && seat_visitor(v, text, (size_t)n, fds, count);
+    for (int i = 0; i < count; i++)
+        net_close(fds[i]);
+    if (taken) { /* only the place in the poller goes */
+        io_watch(&v->meeting->reactor, io, 0);
+        io->fd = -1;
+    }
     send_away(v);
 }
 
@@ -222,6 +241,21 @@ static void rest_timer(struct timer *t, uint64_t now)
         timer_set(&m->reactor, &m->rest, now + REST_NS);
 }
 
+/* ---- guests ---- */
+
+static void join(struct reactor *r, struct cmd *cmd);
+
+static void send_off(struct reactor *r, struct guest *g)
+{
+    list_remove(&g->node);
+    io_free_later(r, &g->io);
+}
+
+void meeting_dismiss(struct guest *g)
+{
+    send_off(&g->meeting->reactor, g);
+}
+
 /* ---- the meeting point ---- */
 
 static struct meeting *meeting_of(struct reactor *r)
@@ -259,6 +293,11 @@ static bool finish(struct reactor *r)
     timer_cancel(r, &m->rest);
     while (!list_empty(&m->visitors))
         send_away(LIST_ENTRY(m->visitors.next, struct visitor, node));
+    while (!list_empty(&m->guests)) {
+        struct guest *g = LIST_ENTRY(m->guests.next, struct guest, node);
+        g->over(g);
+        send_off(r, g);
+    }
     io_free_deferred(r);
     io_watch(r, &m->listener, 0);
     net_close(m->listener.fd);
@@ -292,6 +331,7 @@ static int open_meeting(struct meeting_slot *slot, struct io_thread *io)
     int rc = reactor_init(r, &ops);
     m->slot = slot;
     list_init(&m->visitors);
+    list_init(&m->guests);
     timer_init(&m->rest, rest_timer);
     list_init(&m->listener.deferred);
     m->listener.ready = listener_ready;
@@ -316,14 +356,46 @@ static int open_meeting(struct meeting_slot *slot, struct io_thread *io)
     return 0;
 }
 
+static void join(struct reactor *r, struct cmd *cmd)
+{
+    struct guest *g = LIST_ENTRY(cmd, struct guest, join);
+    struct meeting *m = meeting_of(r);
+    g->meeting = m;
+    list_push_back(&m->guests, &g->node);
+    if (io_watch(r, &g->io, POLLER_IN) == 0)
+        return;
+    /* Nobody would tell what comes there. */
+    g->over(g);
+    send_off(r, g);
+}
+
+int meeting_host(struct meeting_slot *slot, struct io_thread *io, struct guest *g)
+{
+    list_init(&g->node);
+    list_init(&g->io.deferred);
+    g->join.run = join;
+    mutex_lock(&slot->lock);
+    int rc = slot->ended ? -ECANCELED : slot->meeting ? 0 : open_meeting(slot, io);
+    struct reactor *r = rc ? NULL : &slot->meeting->reactor;
+    if (r)
+        reactor_ref(r);
+    mutex_unlock(&slot->lock);
+    if (!r)
+        return rc;
+    mailbox_post(r, &g->join, true);
+    reactor_unref(r);
+    return 0;
+}
+
 int meeting_offer(struct meeting_slot *slot, struct io_thread *io, struct reactor *r,
-                  struct conn *conn, void (*came)(struct reactor *r, struct cmd *cmd),
+                  struct conn *conn, uint8_t kind, void (*came)(struct reactor *r, struct cmd *cmd),
                   struct meeting_seat **out)
 {
     struct meeting_seat *seat = mem_zalloc(sizeof(*seat));
     if (!seat)
         return -ENOMEM;
     list_init(&seat->node);
+    seat->kind = kind;
     seat->came.run = came;
     seat->reactor = r;
     seat->conn = conn;
@@ -361,6 +433,7 @@ void meeting_end(struct meeting_slot *slot)
         return;
     struct reactor *r = &m->reactor;
     mutex_lock(&r->lock);
+    mailbox_run(r); /* guests that are about to join */
     r->closed = true;
     reactor_stop(r, ENOTSOCK);
     r->waiters++;

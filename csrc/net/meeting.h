@@ -5,7 +5,8 @@
  * thread. A connection that may be met has a place here, known by a random token; who comes with
  * the token, and as a process of the same user, has it taken.
  *
- * Here is also kept how many connections of the context are in shared memory.
+ * Here is also kept how many connections of the context are in shared memory, and here the sockets
+ * are watched that last longer than the connection for which they were made.
  */
 #ifndef NET_MEETING_H
 #define NET_MEETING_H
@@ -20,9 +21,15 @@
 #include "os/shm.h"
 #include "os/thread.h"
 #include "reactor/mailbox.h"
+#include "reactor/state.h"
 
 #define MEETING_TOKEN 16
 
+/* What is handed over. */
+#define MEETING_RINGS 1  /* the memory of a connection */
+#define MEETING_BLOCKS 2 /* an arena, with the page that belongs to it: blocks.h */
+
+struct borrower;
 struct conn;
 struct io_thread;
 struct meeting;
@@ -46,17 +53,19 @@ struct meeting_seat {
     struct cmd came;  /* posted to `reactor` then */
     struct reactor *reactor;
     struct conn *conn; /* NULL: it has ended; under the reactor's lock */
+    uint8_t kind;      /* of what is to be brought */
     uint8_t token[MEETING_TOKEN];
     /* What was brought. */
     int result; /* 0 or a negative errno */
     struct shm_region region;
+    struct borrower *borrower;
 };
 
 /* What goes with the descriptor. */
 struct meeting_message {
-    uint8_t version;
+    uint8_t kind;
     uint8_t token[MEETING_TOKEN];
-    uint64_t size; /* of a ring */
+    uint64_t size; /* of a ring, of the arena */
 };
 
 #define MEETING_MESSAGE (1 + MEETING_TOKEN + 8) /* bytes on the way */
@@ -78,11 +87,27 @@ void meeting_uncount(struct meeting_slot *slot);
  * with the reactor's lock held; it takes the seat over (meeting_seat_free). 0 or a negative errno.
  */
 int meeting_offer(struct meeting_slot *slot, struct io_thread *io, struct reactor *r,
-                  struct conn *conn, void (*came)(struct reactor *r, struct cmd *cmd),
+                  struct conn *conn, uint8_t kind, void (*came)(struct reactor *r, struct cmd *cmd),
                   struct meeting_seat **out);
 /* The connection ends before its `came` has run. The reactor's lock is held. */
 void meeting_withdraw(struct meeting_slot *slot, struct meeting_seat *seat);
 void meeting_seat_free(struct meeting_seat *seat);
+
+/* A socket that is watched here. */
+struct guest {
+    struct io io; /* with its descriptor, `ready` and `free` */
+    /* The context ends: `io.free` is called next. */
+    void (*over)(struct guest *g);
+    struct list node;
+    struct cmd join;
+    struct meeting *meeting;
+};
+
+/* Watches it from now on; any thread, no reactor's lock but a socket's may be held. 0, or a
+ * negative errno and nothing was done. */
+int meeting_host(struct meeting_slot *slot, struct io_thread *io, struct guest *g);
+/* Watches it no more, and frees it; from its `ready`. */
+void meeting_dismiss(struct guest *g);
 
 void meeting_encode(const struct meeting_message *m, uint8_t out[MEETING_MESSAGE]);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Memory for what the program is to send. */
 #include "base/alloc.h"
+#include "net/lend.h"
 #include "socket/ctx.h"
 
 int fmq_ctx_alloc(fmq_ctx *ctx, size_t size, struct fmq_block *out)
@@ -11,7 +12,7 @@ int fmq_ctx_alloc(fmq_ctx *ctx, size_t size, struct fmq_block *out)
     /* Smaller bodies are copied anyhow, in less time than it takes to hand over their place. */
     struct arena *a = size < ARENA_BODY_MIN ? NULL : arena_get(&ctx->arena);
     if (a) {
-        out->data = arena_alloc(a, size);
+        out->data = lend_alloc(&ctx->arena, a, size);
         if (out->data)
             out->owner = a;
         arena_unref(a); /* a block keeps it */

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/map.h"
 #include "fastmq.h"
+#include "net/borrow.h"
 #include "os/clock.h"
 #include "os/fork.h"
 #include "os/net.h"
@@ -20,6 +21,7 @@
 static void before_fork(void)
 {
     ctx_list_fork_prepare();
+    borrow_before_fork();
     decref_queue_fork_prepare();
     net_fork_prepare();
 }

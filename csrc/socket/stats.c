@@ -7,6 +7,7 @@
 #include "net/conn.h"
 #include "net/conn_link.h"
 #include "net/endpoint.h"
+#include "net/lend.h"
 #include "net/packets.h"
 #include "pipe/option_ids.h"
 #include "pipe/pipe_in.h"
@@ -128,6 +129,7 @@ int fmq_stats(fmq_socket *s, struct fmq_socket_stats *out)
 
 void stats_add_arena(struct arena_slot *slot, struct fmq_context_stats *out)
 {
+    lend_reclaim(slot); /* what has come back, and nobody has looked for */
     mutex_lock(&slot->lock);
     if (slot->arena)
         out->arena_bytes = arena_used(slot->arena, &out->arena_blocks);

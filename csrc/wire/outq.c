@@ -105,6 +105,7 @@ void outq_reset_counts(struct outq *q)
     q->mid_frame = false;
     q->mid_msg = false;
     q->cur_left = 0;
+    q->large = false;
 }
 
 void outq_fini(struct outq *q)
@@ -216,6 +217,7 @@ static int append_ref(struct outq *q, const uint8_t *head, size_t head_len, cons
     b->end += (uint32_t)head_len;
     set_ref(b, m);
     q->bytes += head_len + msg_size(m);
+    q->large |= msg_size(m) >= OUTQ_LARGE;
     return 0;
 }
 

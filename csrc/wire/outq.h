@@ -28,6 +28,7 @@
 
 #include "msg/msg.h"
 
+#define OUTQ_LARGE ((size_t)256 << 10)   /* bodies from this on: see outq_find_large */
 #define OUTQ_COPY_MAX ((size_t)16 << 10) /* bodies up to this are copied, unless they are lent */
 
 /* Lives at the start of a chunk's memory, with the bytes behind it; a shared one lives by itself.
@@ -69,6 +70,7 @@ struct outq {
     uint64_t body; /* bytes of all their parts, without framing: what SNDHWM_BYTES counts */
     /* The first bytes of `head` continue a frame whose beginning was accepted already. */
     bool mid_frame;
+    bool large; /* a body of OUTQ_LARGE or more was put since the queue was last empty */
 
     /* private */
     bool mid_msg;      /* parts of a message were accepted, and more of it follow */

@@ -335,6 +335,31 @@ bool outq_walk_next(struct outq_walk *w, struct outq_frame *f)
     return true;
 }
 
+/* So many blocks are looked at: more than one write takes. */
+#define NEAR 64
+#define LONG_HEAD 9 /* bytes of the header of a long frame */
+
+size_t outq_find_large(const struct outq *q, const struct msg **body)
+{
+    size_t at = 0;
+    int looked = 0;
+    if (q->unframed)
+        return SIZE_MAX;
+    for (const struct outblk *b = q->head; b && looked < NEAR; b = b->next, looked++) {
+        at += b->end - b->begin;
+        if (!b->has_ref)
+            continue;
+        size_t size = msg_size(&b->ref);
+        bool whole = b->ref_sent == 0 && b->end - b->begin >= LONG_HEAD;
+        if (size >= OUTQ_LARGE && whole && !(b->data[b->end - LONG_HEAD] & FRAME_COMMAND)) {
+            *body = &b->ref;
+            return at - LONG_HEAD;
+        }
+        at += size - b->ref_sent;
+    }
+    return SIZE_MAX;
+}
+
 bool outq_front(struct outq *q, uint8_t *flags, const uint8_t **data, size_t *size)
 {
     if (q->bytes == 0)

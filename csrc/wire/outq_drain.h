@@ -45,6 +45,10 @@ void outq_walk_begin(const struct outq *q, struct outq_walk *w);
 /* The next frame; false: there is none. */
 bool outq_walk_next(struct outq_walk *w, struct outq_frame *f);
 
+/* How many bytes of the queue come before its first message part of OUTQ_LARGE bytes or more that
+ * is still whole and lies apart: *body. SIZE_MAX: there is none near. */
+size_t outq_find_large(const struct outq *q, const struct msg **body);
+
 /* The frame at the front, left where it is: its flags and body. False when empty. outq_pop drops
  * it. Rules as for outq_take. */
 bool outq_front(struct outq *q, uint8_t *flags, const uint8_t **data, size_t *size);

@@ -277,7 +277,7 @@ static int command_event(struct peer *p, const uint8_t *body, size_t len, struct
         enum peer_event_kind kind;
     } events[] = {
         {"SUBSCRIBE", PEER_EV_SUBSCRIBE}, {"CANCEL", PEER_EV_CANCEL}, {"JOIN", PEER_EV_JOIN},
-        {"LEAVE", PEER_EV_LEAVE},         {"SWITCH", PEER_EV_SWITCH},
+        {"LEAVE", PEER_EV_LEAVE},         {"SWITCH", PEER_EV_SWITCH}, {"BLOCK", PEER_EV_BLOCK},
     };
     for (size_t i = 0; i < sizeof(events) / sizeof(*events); i++) {
         if (command_is(body, len, events[i].name, &ev->data, &ev->len)) {
@@ -416,6 +416,17 @@ static int frame_step(struct peer *p, struct peer_event *ev)
     buffered_msg(p, &ev->msg, body, h.size);
     peer_consume(p, total);
     return frame_event(p, h.flags, ev);
+}
+
+int peer_count_part(struct peer *p, size_t size, bool more)
+{
+    uint8_t flags = more ? FRAME_MORE : 0;
+    if (too_big(p, size))
+        return peer_fail(p, PEER_FAIL_PROTOCOL, PROTO_ZMTP_MALFORMED_MESSAGE);
+    if (too_many_parts(p, flags))
+        return -EPROTO;
+    p->rx.parts = more ? p->rx.parts + 1 : 0;
+    return 0;
 }
 
 static int raw_step(struct peer *p, struct peer_event *ev)

@@ -67,6 +67,10 @@ bool peer_buffered(const struct peer *p);
 /* Undecoded bytes are none of the peer's: they are dropped. */
 void peer_drop_input(struct peer *p);
 
+/* A message part came that is in no frame, but counts as one: 0, or -EPROTO and the peer has
+ * failed. */
+int peer_count_part(struct peer *p, size_t size, bool more);
+
 /* ---- for the files of the peer ---- */
 
 void peer_in_init(struct peer *p);

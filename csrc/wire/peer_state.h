@@ -111,6 +111,7 @@ enum peer_event_kind {
     PEER_EV_JOIN, /* group: `data` */
     PEER_EV_LEAVE,
     PEER_EV_SWITCH, /* the peer's bytes go on elsewhere: `data` */
+    PEER_EV_BLOCK,  /* about bodies that lie elsewhere: `data` */
     PEER_EV_AUTH,   /* once, before READY: peer_credentials wait for peer_auth or peer_refuse */
 };
 

@@ -37,6 +37,8 @@ cdef object hold(msg *m, object data, bint track):
     rc = msg_init_foreign(m, h.buf.buf, <size_t>h.buf.len, release_held, <void *>h)
     if rc < 0:
         fail(rc)
+    if track:
+        msg_watch(m)
     Py_INCREF(h)
     return h.event
 
@@ -195,7 +197,7 @@ cdef class Frame:
     def __getbuffer__(self, Py_buffer *buffer, int flags):
         with cython.critical_section(self):
             PyBuffer_FillInfo(buffer, self, <void *>msg_data(&self.m),
-                              <Py_ssize_t>msg_size(&self.m), not msg_is_sole(&self.m), flags)
+                              <Py_ssize_t>msg_size(&self.m), not msg_expose(&self.m), flags)
             self.exports += 1
 
     def __releasebuffer__(self, Py_buffer *buffer):
