@@ -69,6 +69,13 @@ def main() -> int:
     suite.add_arguments(parser, runs=5, seconds=1.0)
     parser.add_argument("--growth", action="store_true", help="also the growth curves (minutes)")
     parser.add_argument("--no-save", action="store_true", help="write nothing to bench/results/")
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=60,
+        metavar="S",
+        help="how long one run may take (60); one that takes longer has failed",
+    )
     options = parser.parse_args()
     # Ended by `timeout`, it saves what it has, as after Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -80,6 +87,7 @@ def main() -> int:
         peers=[str(path) for path in sorted((HERE / "peers").glob("[!_]*.py"))],
         sweeps=options.growth,
         save=None if options.no_save else HERE / "results" / f"{stamp}.json",
+        timeout=options.timeout,
     )
 
 

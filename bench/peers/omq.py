@@ -11,7 +11,6 @@ from typing import Any
 import pyomq
 from _peer import LARGEST
 from pyomq import (
-    CLIENT,
     DISH,
     GATHER,
     PULL,
@@ -21,12 +20,10 @@ from pyomq import (
     REP,
     REQ,
     SCATTER,
-    SERVER,
     Again,
 )
 
 __all__ = [
-    "CLIENT",
     "DISH",
     "GATHER",
     "PULL",
@@ -36,7 +33,6 @@ __all__ = [
     "REP",
     "REQ",
     "SCATTER",
-    "SERVER",
     "VERSION",
     "Again",
     "Context",
@@ -67,7 +63,8 @@ class Context(pyomq.Context):  # type: ignore[misc]
 
 def can(scenario: str, params: dict[str, Any]) -> bool:
     return scenario == "datagrams" or (
-        (scenario in ("scatter_gather", "client_server", "pushpull") or scenario in LARGEST)
+        # Not client_server: a CLIENT of 0.21 at times waits for ever.
+        (scenario == "scatter_gather" or scenario in LARGEST)
         and params["size"] <= LARGEST.get(scenario, 1 << 20)
         and params["transport"] in ("tcp", "ipc")
         and params.get("copy", True)

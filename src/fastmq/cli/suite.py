@@ -41,6 +41,7 @@ def run(
     peers: Sequence[str] = (),
     sweeps: bool = False,
     save: Path | None = None,
+    timeout: float = 60,
 ) -> int:
     """Measure and print; 0, or 1 when a case failed. Problem(USAGE): there is nothing to measure.
 
@@ -49,6 +50,7 @@ def run(
     peers: further modules to measure where none are named, if they are installed
     sweeps: whether scenarios that take long are measured without being named
     save: a file for the JSON
+    timeout: seconds that a run may take
     """
     words = options.cases
     if options.quick:
@@ -71,4 +73,4 @@ def run(
     names = rounds.modules(options) or [
         name for name in ("fastmq", *peers, "zmq") if measure.installed(name)
     ]
-    return rounds.run(options, cases, names, options.seconds, beside=beside, save=save)
+    return rounds.run(options, cases, names, options.seconds, timeout, beside, save)
