@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A connection of a stream transport: the one place where bytes (a descriptor) and protocol (a
- * peer) meet. Lives from connect or accept to the loss of the descriptor; what must survive that
- * lives in its pipe.
+ * A connection of a stream transport: the only place that connects bytes (a descriptor) and
+ * protocol (a peer). It exists from connect or accept to the loss of the descriptor; state that
+ * must survive that is in its pipe.
  *
- * Everything under the socket's lock. Reading and conn_write release it around their system call
- * and mark that with `reading` and `link.writing`: meanwhile no other thread may decode, or close
- * the descriptor.
+ * All of it is guarded by the socket's lock. Reading and conn_write release the lock around their
+ * system call and set `reading` and `link.writing`: during that time no other thread may decode, or
+ * close the descriptor.
  *
- * Here are the struct and its small change. The rest, each on those before it: conn_end, conn_tick,
- * conn_write, conn_handshake, conn_read, conn_link (what its pipe asks), conn_new.
+ * This header has the struct and small functions. The other files, each built on those before it:
+ * conn_end, conn_tick, conn_write, conn_handshake, conn_read, conn_link (for its pipe), conn_new.
  */
 #ifndef NET_CONN_H
 #define NET_CONN_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The end of a connection, and what becomes of its pipe and its endpoint. */
+/* Ending a connection, and the effect on its pipe and its endpoint. */
 #ifndef NET_CONN_END_H
 #define NET_CONN_END_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The handshake of a connection: the answer about its peer, and becoming ready. */
+/* The handshake of a connection: the result of authentication, and becoming ready. */
 #ifndef NET_CONN_HANDSHAKE_H
 #define NET_CONN_HANDSHAKE_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A connection is made. */
+/* Creating a connection. */
 #ifndef NET_CONN_NEW_H
 #define NET_CONN_NEW_H
 

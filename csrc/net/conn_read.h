@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A connection reads, and its pipe gets what it decodes. */
+/* Reading from a connection, and passing the decoded messages to its pipe. */
 #ifndef NET_CONN_READ_H
 #define NET_CONN_READ_H
 

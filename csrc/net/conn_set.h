@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The endpoints and connections of a socket. Stands on its pipes; guarded by the reactor's lock.
+ * The endpoints and connections of a socket. It begins with the socket's pipes; guarded by the
+ * reactor's lock.
  */
 #ifndef NET_CONN_SET_H
 #define NET_CONN_SET_H

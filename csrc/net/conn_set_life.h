@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What ends in a set of connections, and what LINGER waits for. */
+/* Freeing ended connections and endpoints of a set, and what LINGER waits for. */
 #ifndef NET_CONN_SET_LIFE_H
 #define NET_CONN_SET_LIFE_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What is due on a connection: heartbeats, the limit of its handshake, the end of a rest. */
+/* The timer of a connection: heartbeats, the limit of its handshake, the end of a back-off. */
 #ifndef NET_CONN_TICK_H
 #define NET_CONN_TICK_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A connection writes. */
+/* Writing to a connection. */
 #ifndef NET_CONN_WRITE_H
 #define NET_CONN_WRITE_H
 

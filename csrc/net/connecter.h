@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A connecter: what connect() made. It keeps one connection alive, from one round of attempts to
- * the next. */
+/* A connecter: the endpoint of a connect(). It keeps one connection alive, in rounds of
+ * attempts. */
 #ifndef NET_CONNECTER_H
 #define NET_CONNECTER_H
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An endpoint: what one bind() or connect() made. A listener (listener.h) accepts connections; a
- * connecter (connecter.h) keeps one connection alive, through the resolver, candidate addresses,
- * and waits between attempts (retry.h). Here is what both are, without what they do.
+ * An endpoint: the result of one bind() or connect(). A listener (listener.h) accepts connections.
+ * A connecter (connecter.h) keeps one connection alive, with the resolver, candidate addresses, and
+ * waits between attempts (retry.h). This header has the struct of both.
  */
 #ifndef NET_ENDPOINT_H
 #define NET_ENDPOINT_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Endpoints end. */
+/* Ending endpoints. */
 #ifndef NET_ENDPOINT_CLOSE_H
 #define NET_ENDPOINT_CLOSE_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What is reported to a monitor: the numbers of ZeroMQ. */
+/* The events of a monitor, with ZeroMQ's numbers. */
 #ifndef NET_EVENTS_H
 #define NET_EVENTS_H
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The flush policy: when what is queued on connections is written. A socket that has been quiet
- * writes at once; else what is queued waits for the caller's next wait, for much of it to come
- * together (flush_is_due, pipe_out.h), or for the I/O thread's next tick.
+ * The flush policy decides when queued data is written. A socket that has been quiet writes at
+ * once. Otherwise queued data waits for the caller's next wait, until enough of it is queued
+ * (flush_is_due, pipe_out.h), or for the I/O thread's next tick.
  */
 #ifndef NET_FLUSH_H
 #define NET_FLUSH_H

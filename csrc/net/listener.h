@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A listener: what bind() made, and the connections that it accepts. */
+/* A listener: the endpoint of a bind(), and the connections that it accepts. */
 #ifndef NET_LISTENER_H
 #define NET_LISTENER_H
 

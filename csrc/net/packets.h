@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A link without a connection: a descriptor that packets go through, to and from any number of
- * hosts. A pipe's for as long as its endpoint lasts, bound or connected. What is common to all such
- * links is here: when the descriptor is watched, the flush list, RCVHWM, LINGER and the end. What a
- * packet looks like is the transport's to know, which embeds this struct first.
+ * A link without a connection: a descriptor for packets to and from any number of hosts. It belongs
+ * to a pipe, bound or connected, for as long as its endpoint exists. This file has the code that is
+ * common to all such links: when the descriptor is watched, the flush list, RCVHWM, LINGER and the
+ * end. The transport defines the format of packets; its struct begins with this one.
  *
- * Everything under the socket's lock. Reading and writing release it around their system call:
- * `reading` and `link.writing` say so. A thread that comes back from one looks at `over`.
+ * All of it is guarded by the socket's lock. Reading and writing release the lock around their
+ * system call and set `reading` and `link.writing`. A thread that returns from one checks `over`.
  */
 #ifndef NET_PACKETS_H
 #define NET_PACKETS_H

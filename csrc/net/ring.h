@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A ring of bytes from one process to another: one writer, one reader, memory that both have mapped
- * (os/shm.h). The other process is not trusted with this one: what it writes into the shared part
- * is read once, checked and then used, and each side goes by its own copy of its own place. The
- * worst that the other side can do is to write other bytes than it meant to, or to be silent.
+ * (os/shm.h). The other process is not trusted: a value that it writes into the shared part is read
+ * once, checked and then used, and each side uses its own copy of its own position. The other side
+ * can only write wrong bytes, or none.
  *
- * Nobody makes a system call while both sides are busy. A side that is about to sleep says so in
- * the shared part and looks once more; the other one finds that and rings (`ring_wants_bell`). All
- * steps of that are sequentially consistent, so one of the two sees the other.
+ * No system call is made while both sides are busy. A side that is about to sleep sets a flag in
+ * the shared part and checks once more; the other side sees the flag and sends a wake-up
+ * (`ring_wants_bell`). All steps are sequentially consistent, so one of the two sees the other.
  *
  * One thread may read while another writes; nothing here takes a lock.
  */

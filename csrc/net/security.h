@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the connections of an endpoint are secured with, who may connect to it, and how much a peer
- * may ask for: a copy of the socket's options as they were at bind or connect. Options that change
- * later are for the endpoints that are made later, so that none of them opens what was closed.
+ * The security settings of an endpoint's connections, its filters and its limits: a copy of the
+ * socket's options at the time of bind or connect. Later changes apply only to later endpoints, so
+ * that no change can make an existing endpoint less secure.
  */
 #ifndef NET_SECURITY_H
 #define NET_SECURITY_H

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A connection whose bytes go through rings in shared memory, one each way. It begins on its
- * descriptor, and each way is switched by itself. The descriptor stays open: a byte that is sent on
- * it after the switch is a bell, which has the poller at the other end report something, and its
- * end says that the other process is gone.
+ * A connection whose bytes go through rings in shared memory, one for each direction. It starts on
+ * its descriptor, and each direction is switched separately. The descriptor stays open: after the
+ * switch, a byte that is sent on it wakes the poller of the other side, and its end means that the
+ * other process has ended.
  */
 #ifndef NET_SHM_STREAM_H
 #define NET_SHM_STREAM_H

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What carries the bytes of a connection: a plain descriptor, or a stream that stands between the
+ * The bytes of a connection go through a plain descriptor, or through a stream between the
  * connection and its descriptor (TLS, a WebSocket, a ring in shared memory). The connection calls
  * the functions below and makes no system call itself; for a plain descriptor (NULL) they are the
  * system call, inline.
  *
- * One thread may read while another writes; neither of them holds the reactor's lock then. All
- * other calls are made with it. A stream never waits.
+ * One thread may read while another writes, both without the reactor's lock. All other calls are
+ * made with it. A stream never waits.
  */
 #ifndef NET_STREAM_OPS_H
 #define NET_STREAM_OPS_H

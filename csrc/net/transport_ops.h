@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a transport is to the endpoints: how to read its addresses and how to make descriptors of
- * them. The rest (accepting, connecting, reconnecting, the protocol) is the same for all stream
- * transports and lives in this room. Transports of packets have no connections: they
- * open the links of pipes themselves (packets.h). inproc has no descriptors and is a file of its
- * own (transport/inproc.c).
+ * The interface between endpoints and transports: parsing addresses and opening descriptors for
+ * them. The rest (accepting, connecting, reconnecting, the protocol) is common to all stream
+ * transports and in this room. Packet transports have no connections: they open the links of pipes
+ * themselves (packets.h). inproc has no descriptors and its own file (transport/inproc.c).
  */
 #ifndef NET_TRANSPORT_OPS_H
 #define NET_TRANSPORT_OPS_H

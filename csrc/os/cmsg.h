@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What comes beside the bytes of a datagram or of a stream. For files of os/. */
+/* Ancillary data of datagrams and streams. For files of os/. */
 #ifndef OS_CMSG_H
 #define OS_CMSG_H
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The descriptors that the engine owns, as a set. Within os/ a descriptor is made and noted under
- * the set's lock, and dropped and closed under it, so that a fork (which takes the lock) sees each
- * one either noted or not there.
+ * The set of the descriptors that the engine owns. os/ opens and adds, and removes and closes, a
+ * descriptor under the set's lock. A fork takes the lock as well, so in the child every open
+ * descriptor is in the set.
  */
 #ifndef OS_FDSET_H
 #define OS_FDSET_H

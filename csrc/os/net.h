@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sockets of the operating system. Every descriptor made here is non-blocking, close-on-exec and
- * registered, so that a forked child can close what it must not share, and tests can count.
+ * Sockets of the operating system. Every descriptor opened here is non-blocking, close-on-exec and
+ * registered, so that a forked child can close it, and tests can count it.
  */
 #ifndef OS_NET_H
 #define OS_NET_H

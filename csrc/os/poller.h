@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Readiness of descriptors, level-triggered. Three backends, a file each: epoll, kqueue, poll(2).
- * The build takes all that the system has; FASTMQ_POLLER=poll (read once) forces poll(2).
+ * Readiness of descriptors, level-triggered. Three backends, each in its own file: epoll, kqueue,
+ * poll(2). The build includes those that the system has; FASTMQ_POLLER=poll (read once) forces
+ * poll(2).
  *
  * Pollers nest: a child poller added to a parent is ready when any of the child's own descriptors
  * is. add/mod/del may be called from any thread while another waits, and take effect on that wait.

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a poller waits for and reports: shared by its face (os/poller.h) and its backends. */
+/* The events of a poller, shared by its interface (os/poller.h) and its backends. */
 #ifndef OS_POLLER_EVENTS_H
 #define OS_POLLER_EVENTS_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a backend of the poller provides. Contracts are those of os/poller.h. */
+/* The functions of a poller's backend. Their contracts are in os/poller.h. */
 #ifndef OS_POLLER_OPS_H
 #define OS_POLLER_OPS_H
 

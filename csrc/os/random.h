@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Bytes from the kernel's generator; falls back on clock and pid only where it has none. */
+/* Bytes from the kernel's generator, or from clock and pid if the system has none. */
 void random_bytes(void *buf, size_t len);
 uint32_t random_u32(void);
 

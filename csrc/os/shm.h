@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory that two processes of one host share, and the way to hand it over. What the other process
- * may do with it is bounded: the memory cannot be made smaller, and is ordinary memory, so that no
- * access to it can fail. A system that has no such thing answers -ENOTSUP.
+ * Memory that two processes of one host share, and passing it to the other process. The other
+ * process cannot make an access fail: the memory is ordinary memory and cannot be made smaller. A
+ * system without such memory returns -ENOTSUP.
  */
 #ifndef OS_SHM_H
 #define OS_SHM_H

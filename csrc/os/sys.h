@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * System calls that tests can make fail. Builds with FMQ_DEBUG count the calls that are wrapped in
- * SYS() and let a chosen one fail, without making it, with an error that it may really have; in all
- * others SYS() is the call itself.
+ * SYS(), and fail a chosen one without making it, with an error that it can really have. In other
+ * builds SYS() is the call itself.
  */
 #ifndef OS_SYS_H
 #define OS_SYS_H

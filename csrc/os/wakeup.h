@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A descriptor that another thread can make readable: eventfd on Linux, a pipe elsewhere. */
+/* A descriptor that another thread can make readable: an eventfd on Linux, a pipe elsewhere. */
 #ifndef OS_WAKEUP_H
 #define OS_WAKEUP_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * References to host objects that the engine needs no more. A thread without the host's lock cannot
- * drop them, so it queues them here, and the next thread that holds the lock takes them out.
+ * References to host objects that the engine no longer needs. A thread without the host's lock
+ * cannot drop them, so it queues them here. The next thread that holds the lock drops them.
  */
 #ifndef REACTOR_DECREF_QUEUE_H
 #define REACTOR_DECREF_QUEUE_H

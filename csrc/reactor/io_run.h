@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* An I/O thread runs: what it does is in io_thread.h. */
+/* The main loop of an I/O thread; io_thread.h describes what it does. */
 #ifndef REACTOR_IO_RUN_H
 #define REACTOR_IO_RUN_H
 

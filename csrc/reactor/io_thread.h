@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * An I/O thread polls the reactors that no caller polls. It watches each reactor's poller,
- * one-shot. When one fires while a caller polls the reactor or did so within the lease, it is left
- * disarmed and looked at again a tick later, so steady request-reply traffic never wakes this
- * thread and no system call is spent on handing over. It also runs the timers of these reactors and
- * flushes, in short ticks while there is traffic, what the flush policy left queued.
+ * one-shot. When one fires while a caller polls the reactor, or did so within the lease, the I/O
+ * thread leaves it disarmed and checks it again a tick later. So steady request-reply traffic never
+ * wakes this thread and needs no system call for it. The thread also runs the timers of these
+ * reactors, and in short ticks while there is traffic it flushes what the flush policy left queued.
  *
- * Locks: a reactor's lock may be held when calling in here; the I/O thread's own lock is a leaf.
- * The thread itself only tries a reactor's lock and comes back later when it is taken, but for a
- * reactor that is finished: there it waits until the thread that finished it is out of the lock.
+ * Locks: a reactor's lock may be held by callers of this file; the I/O thread's own lock is a leaf.
+ * The thread itself only tries a reactor's lock, and comes back later if that fails. For a finished
+ * reactor it waits until the thread that finished it has released the lock.
  */
 #ifndef REACTOR_IO_THREAD_H
 #define REACTOR_IO_THREAD_H

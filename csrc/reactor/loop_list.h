@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The list of the sockets of a loop adapter (loop.c) that are ready in a way that their pollers do
- * not show: mail, readiness for what is waited for. Its lock is a leaf.
+ * The list of the sockets of a loop adapter (loop.c) with readiness that their pollers do not show:
+ * they have mail, or are ready for an event that is waited for. Its lock is a leaf.
  */
 #ifndef REACTOR_LOOP_LIST_H
 #define REACTOR_LOOP_LIST_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Work that a thread leaves for a reactor without taking its lock. Lock-free; the command is part
- * of the object it concerns, so that posting cannot fail.
+ * Work for a reactor that another thread posts without the reactor's lock. It is lock-free, and
+ * cannot fail because the command is embedded in the object that it concerns.
  */
 #ifndef REACTOR_MAILBOX_H
 #define REACTOR_MAILBOX_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a reactor keeps for its watchers; notify.h says what they are. */
+/* The state of a reactor for its watchers, which notify.h describes. */
 #ifndef REACTOR_NOTIFIER_H
 #define REACTOR_NOTIFIER_H
 

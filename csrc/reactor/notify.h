@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The readiness notifier: what a reactor shows to watchers, which wait for it from outside (poll
- * sets, event loops, a program that polls FD). Watchers see network events in the reactor's poller.
- * Readiness that no connection's descriptor shows (a queued message, room at the HWM) is shown by
- * two descriptors of its own, one for POLLIN and one for POLLOUT, readable for as long as it lasts.
- * They are not in the reactor's poller, so neither a caller that waits in the reactor nor the I/O
- * thread is woken by them. They are made when the first watcher comes.
+ * The readiness notifier signals a reactor's readiness to watchers: poll sets, event loops, and
+ * programs that poll FD. Watchers see network events in the reactor's poller. Readiness that no
+ * connection's descriptor shows (a queued message, room at the HWM) is signalled by two further
+ * descriptors, one for POLLIN and one for POLLOUT, which are readable for as long as it lasts. They
+ * are not in the reactor's poller, so they wake neither a caller that waits in the reactor nor the
+ * I/O thread. They are created for the first watcher.
  */
 #ifndef REACTOR_NOTIFY_H
 #define REACTOR_NOTIFY_H

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A set of sockets and descriptors to wait on. Registered once, then each wait costs what is ready
- * and not what is registered: items that were ready last time are looked at directly, all others
- * through one poller that holds the sockets' pollers and the descriptors that show their readiness
- * (notify.h). A socket that is looked at directly need not show anything, and does not: showing and
- * hiding costs system calls.
+ * A set of sockets and descriptors to wait for. The cost of a wait depends on the number of ready
+ * items, not of registered ones: items that were ready last time are checked directly, all others
+ * through one poller that contains the sockets' pollers and their readiness descriptors (notify.h).
+ * A socket that is checked directly does not signal its readiness, which saves system calls.
  *
- * A kernel nests only so many pollers in one (epoll: one descriptor is seen through 500, and then
- * no connection can be added to the socket's poller any more). So where many sets have the same
- * socket, the later ones take it into their poller only while a thread waits there, and beyond a
- * second limit look at it from time to time.
+ * A kernel limits how pollers are nested (epoll: a descriptor may be in 500 outer pollers; then no
+ * more connections can be added to the socket's poller). So if many sets have the same socket, the
+ * later ones add it to their poller only while a thread waits there, and beyond a second limit they
+ * check it from time to time.
  */
 #ifndef REACTOR_POLLSET_H
 #define REACTOR_POLLSET_H

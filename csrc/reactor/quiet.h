@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Input that the poller does not show, such as memory that another process writes to. Whoever
- * writes there has the poller show it only for a reader that is armed, so that nobody makes a
- * system call while both are busy. What is not armed is on a list of the reactor: a thread that
- * polls looks at it, and arms it before it sleeps; a thread that leaves without having done so
- * leaves it to those that come from outside (watchers), or to the I/O thread, which looks when the
- * lease is over.
+ * Input that the poller does not show, such as memory that another process writes to. The writer
+ * signals the poller only if the reader has armed the input, so that no system call is made while
+ * both are busy. Input that is not armed is on a list of the reactor. A thread that polls checks
+ * it, and arms it before it sleeps. A thread that leaves without arming it relies on watchers, or
+ * on the I/O thread, which checks it when the lease is over.
  */
 #ifndef REACTOR_QUIET_H
 #define REACTOR_QUIET_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Looks names up on a thread of its own, started when the first name comes: neither a caller nor an
- * I/O thread ever waits for a name server. */
+/* Resolves names in a separate thread, started for the first name, so that neither a caller nor an
+ * I/O thread waits for a name server. */
 #ifndef REACTOR_RESOLVER_H
 #define REACTOR_RESOLVER_H
 

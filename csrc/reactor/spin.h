@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whether a wait is worth spinning: only while recent ones ended within the budget, so that an idle
- * process sleeps at once. One `struct spin` a place that is waited in.
+ * Decides whether a wait spins: only while recent ones ended within the budget, so that an idle
+ * process sleeps at once. There is one `struct spin` for each place where threads wait.
  */
 #ifndef REACTOR_SPIN_H
 #define REACTOR_SPIN_H

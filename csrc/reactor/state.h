@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A reactor: one lock, one poller that holds all descriptors of a socket, its timers and its
- * mailbox. It knows nothing of messages. It calls what stands on it through reactor_ops.
- * Here is what it is made of; the other files of this folder say what is done with it, and
- * reactor.h is the first that one reads.
+ * A reactor: one lock, one poller with all descriptors of a socket, its timers and its mailbox. It
+ * does not deal with messages; it calls the rooms above through reactor_ops. This header has the
+ * struct; the other files of this folder have the functions. Read reactor.h first.
  *
- * The thread that holds the lock may change the reactor and all that stands on it. One thread at a
- * time may *poll* (`polling`): wait in the poller and read. Polling is done by the calling thread
- * while it waits, else by an I/O thread (io_thread.h). The lock is released around every system
- * call that moves data, so `polling` says whether another thread is in the middle of something.
+ * The thread that holds the lock may change the reactor and the structs that begin with it. One
+ * thread at a time may *poll* (`polling`): wait in the poller and read. A caller polls while it
+ * waits, otherwise an I/O thread does (io_thread.h). The lock is released around every system call
+ * that moves data, so `polling` shows whether another thread is inside such a call.
  * Objects that such a thread may still hold are freed when no thread polls (io_free_later).
  */
 #ifndef REACTOR_STATE_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What other threads do to a reactor, without its lock. */
+/* Functions that other threads call on a reactor without its lock. */
 #ifndef REACTOR_WAKE_H
 #define REACTOR_WAKE_H
 
