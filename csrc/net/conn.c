@@ -70,7 +70,8 @@ void conn_back_off(struct conn *c)
 
 void conn_listen(struct conn *c)
 {
-    if (stream_silent(c->stream) && !conn_is_over(c) && !conn_is_paused(c))
+    /* A thread that reads does this after it. */
+    if (!c->reading && stream_silent(c->stream) && !conn_is_over(c) && !conn_is_paused(c))
         quiet_add(conn_set_reactor(c->set), &c->quiet);
 }
 

@@ -197,16 +197,12 @@ static void came(struct reactor *r, struct cmd *cmd)
         if (c->was_ready) /* else its READY is on the way still: conn_shm_ready */
             begin_switch(c);
     } else if (c && !conn_is_over(c)) {
-        static const uint8_t refused[] = "\6SWITCH\1";
         uncount(c);
         set_why(c, SHM_WHY_FAILED, rc);
-        if (c->was_ready)
+        c->shm.refuse = true; /* the other side may give the memory back */
+        if (c->was_ready) {
             tell_why(c);
-        /* Best effort: it tells the other side that it may give the memory back. */
-        if (c->was_ready && !c->link.writing && !conn_out(c)->mid_frame &&
-            peer_put_command(&c->peer, refused, sizeof(refused) - 1) == 0) {
-            c->link.flush_pending = true;
-            conn_want_flush(c);
+            begin_switch(c);
         }
     }
     meeting_seat_free(seat);
@@ -271,6 +267,8 @@ void conn_shm_ready(struct conn *c)
 {
     char host[SHM_HOST_MAX];
     struct introduction in;
+    if (c->shm.refuse)
+        begin_switch(c);
     if (c->shm.why != SHM_WHY_PENDING) {
         tell_why(c);
         return;
@@ -339,11 +337,15 @@ bool conn_shm_switched(struct conn *c, const uint8_t *data, size_t len)
 
 int conn_shm_prepare(struct conn *c)
 {
-    static const uint8_t go[] = "\6SWITCH";
+    uint8_t command[] = "\6SWITCH";
     if (c->shm.switch_put || conn_out(c)->mid_frame)
         return 0;
-    int rc = peer_put_command(&c->peer, go, sizeof(go)); /* with the 0 that says GO */
-    c->shm.switch_put = rc == 0;
+    command[sizeof(command) - 1] = c->shm.refuse ? SWITCH_REFUSED : SWITCH_GO;
+    int rc = peer_put_command(&c->peer, command, sizeof(command));
+    if (rc == 0 && c->shm.refuse)
+        c->shm.refuse = c->shm.switch_due = false;
+    else
+        c->shm.switch_put = rc == 0;
     return rc;
 }
 

@@ -34,6 +34,7 @@ struct conn_shm {
     bool counted;    /* in SHM_CONNECTIONS */
     bool switch_due; /* SWITCH is to be written: before it no more frame of the pipe's is begun */
     bool switch_put; /* it is in the peer's own queue */
+    bool refuse;     /* it is to say that the memory is not used */
     uint64_t bytes;  /* of memory; 0: there is none */
 };
 

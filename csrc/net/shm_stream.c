@@ -14,7 +14,8 @@ struct shm_stream {
     struct ring_reader in;
     struct ring_writer out;
     atomic_bool is_in, is_out;
-    atomic_int end; /* 0; 1: the other side is gone; or the negative errno that says so */
+    atomic_bool bell_due; /* to be rung when our side has switched */
+    atomic_int end;       /* 0; 1: the other side is gone; or the negative errno that says so */
 };
 
 /* ---- the memory ---- */
@@ -87,12 +88,16 @@ static bool is_out(const struct shm_stream *m)
     return atomic_load_explicit(&m->is_out, memory_order_relaxed);
 }
 
-/* Before our side has switched, a byte on the descriptor is none of a bell. The switch itself
- * reaches the other side's poller, and after it the other side looks at all. */
+/* Before our side has switched, a byte on the descriptor is none of a bell: it comes after that.
+ * The thread that reads and the one that switches see each other's step. */
 static void ring_bell(struct shm_stream *m)
 {
-    if (is_out(m))
-        shm_ring_bell(m->stream.fd);
+    if (!atomic_load(&m->is_out)) {
+        atomic_store(&m->bell_due, true);
+        if (!atomic_load(&m->is_out) || !atomic_exchange(&m->bell_due, false))
+            return;
+    }
+    shm_ring_bell(m->stream.fd);
 }
 
 static ssize_t shm_read(struct stream *st, void *buf, size_t len)
@@ -230,7 +235,10 @@ struct stream *shm_stream_new(int fd, struct shm_region *region, bool maker)
 
 void shm_stream_switch_out(struct stream *st)
 {
-    atomic_store_explicit(&of(st)->is_out, true, memory_order_relaxed);
+    struct shm_stream *m = of(st);
+    atomic_store(&m->is_out, true);
+    if (atomic_exchange(&m->bell_due, false))
+        shm_ring_bell(st->fd);
 }
 
 void shm_stream_switch_in(struct stream *st)

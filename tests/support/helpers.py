@@ -4,6 +4,7 @@
 import contextlib
 import itertools
 import os
+import select
 import socket as pysocket
 import struct
 import subprocess
@@ -128,6 +129,26 @@ def wait_writable(sock: Any, what: str = "room to send") -> None:
 
 def nothing_arrives(sock: Any) -> bool:
     return bool(sock.poll(QUIET_MS, zmq.POLLIN) == 0)
+
+
+def settled(*socks: Any) -> None:
+    """Waits until it is decided of each peer whether its connection moves into shared memory."""
+    if hasattr(zmq.Socket, "peers"):
+        eventually(
+            "all links are settled",
+            lambda: all(p.link_reason != "not yet" for s in socks for p in s.peers()),
+        )
+
+
+def not_readable(sock: Any) -> bool:
+    """The socket's descriptor shows nothing. In shared memory a wake-up may have been on its way
+    when its message was read: the descriptor shows that once, and EVENTS that it was nothing."""
+    fd = sock.getsockopt(zmq.FD)
+    if not select.select([fd], [], [], 0.05)[0]:
+        return True
+    if sock.peers()[0].link != "shm" or sock.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+        return False
+    return not select.select([fd], [], [], 0.05)[0]
 
 
 def eventually(what: str, check: Callable[[], Any], timeout: float = WAIT_MS / 1000) -> Any:

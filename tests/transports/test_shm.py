@@ -314,6 +314,7 @@ def test_one_side_alone_keeps_it_on_the_socket(make, address, side):
 
 
 def test_the_option_and_the_environment_say_what_is_wanted(ctx, make, monkeypatch):
+    monkeypatch.delenv("FASTMQ_SHM")
     assert make(zmq.PAIR).shm == 1
     monkeypatch.setenv("FASTMQ_SHM", "0")
     sock = make(zmq.PAIR)
@@ -710,9 +711,6 @@ def test_bytes_that_are_no_frames_end_the_connection(pull, hostile):
     hostile.wire.wait_closed()
 
 
-@pytest.mark.skipif(
-    os.environ.get("FASTMQ_POLLER") == "poll", reason="on poll(2) the answer may not come"
-)
 @pytest.mark.parametrize("what", ["small", "unsealed", "readonly", "event", "file", "none", "two"])
 def test_what_is_no_memory_of_ours_is_refused(pull, hostile, what):
     given = {

@@ -312,8 +312,8 @@ TEST(the_environment_gives_the_default_of_shared_memory_as_0_or_1)
     static const struct {
         const char *text;
         int value;
-    } cases[] = {{"1", 1},  {"0", 0},  {"2", 0}, {"yes", 0},
-                 {"1 ", 0}, {"-1", 0}, {"", 0},  {NULL, 0}};
+    } cases[] = {{"1", 1},  {"0", 0},  {"2", 1}, {"yes", 1},
+                 {"0 ", 1}, {"-1", 1}, {"", 1},  {NULL, 1}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct option_values o;
         if (cases[i].text)
