@@ -544,6 +544,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "budget: there is no path \"%s\"\n", argv[1]);
         return 2;
     }
+    setenv("FASTMQ_SHM", "0", 1); /* the paths of tcp, not of a ring */
     ctx = open_context();
     for (int i = 0; i < WARM_UP; i++)
         round();
