@@ -52,7 +52,7 @@ static bool read_introduction(const struct conn *c, struct introduction *in)
         return false;
     memcpy(text, value, len);
     text[len] = 0;
-    int n = sscanf(text, "%u %63s %" SCNu32 " %47s %32s %" SCNd64, &in->version, in->host,
+    int n = sscanf(text, "%u %95s %" SCNu32 " %47s %32s %" SCNd64, &in->version, in->host,
                    &in->user, in->name, in->token, &in->number);
     in->offers = n == 6 && strlen(in->token) == 2 * MEETING_TOKEN;
     return n >= 3 && in->version == VERSION;
@@ -138,16 +138,15 @@ void conn_shm_introduce(struct conn *c, const struct peer_config *cfg, struct co
     if (c->shm.why != SHM_WHY_PENDING)
         return;
     int64_t number = shm_peer_number(c->io.fd);
-    int rc = number < 0 ? (int)number : shm_host(host);
+    int rc = number < 0 ? (int)number : shm_host(c->io.fd, host);
     if (rc == 0 && c->bound)
         rc = offer(c, number, offered, sizeof(offered));
     if (rc) {
-        set_why(c,
-                rc == -EHOSTUNREACH ? SHM_WHY_HOST
-                : rc == -EACCES     ? SHM_WHY_USER
-                : rc == -ENOTSUP    ? SHM_WHY_SYSTEM
-                                    : SHM_WHY_FAILED,
-                rc);
+        enum shm_why why = rc == -EHOSTUNREACH ? SHM_WHY_HOST
+                           : rc == -EACCES     ? SHM_WHY_USER
+                           : rc == -ENOTSUP    ? SHM_WHY_SYSTEM
+                                               : SHM_WHY_FAILED;
+        set_why(c, why, why == SHM_WHY_FAILED ? rc : 0);
         return;
     }
     snprintf(text, sizeof(text), "%d %s %" PRIu32 "%s", VERSION, host, shm_user(), offered);
@@ -276,7 +275,7 @@ void conn_shm_ready(struct conn *c)
     enum shm_why why = SHM_WHY_PENDING;
     if (!read_introduction(c, &in))
         why = SHM_WHY_PEER;
-    else if (shm_host(host) || strcmp(host, in.host) != 0)
+    else if (shm_host(c->io.fd, host) || strcmp(host, in.host) != 0)
         why = SHM_WHY_HOST;
     else if (in.user != shm_user())
         why = SHM_WHY_USER;

@@ -13,7 +13,7 @@
 #include <sys/types.h>
 
 #define SHM_NAME_MAX 48     /* of a meeting point, with its end */
-#define SHM_HOST_MAX 64     /* of the host's id, with its end */
+#define SHM_HOST_MAX 96     /* of the host's id, with its end */
 #define SHM_MESSAGE_MAX 256 /* bytes that go with a descriptor */
 #define SHM_FDS_MAX 2       /* descriptors that go together */
 
@@ -50,8 +50,8 @@ void shm_forget(void *at, size_t size);
 /* ---- the two ends of a connection ---- */
 
 /* A number by which the process at the other end knows itself: its process, or the port of its end.
- * -EHOSTUNREACH when the connection leaves the host, -EACCES when the other end is of another user,
- * as far as that can be seen, or a negative errno. */
+ * -EHOSTUNREACH when the connection leaves the host or the process cannot be seen, -EACCES when the
+ * other end is of another user, as far as that can be seen, or a negative errno. */
 int64_t shm_peer_number(int fd);
 /* The same of this end: what the other end's shm_peer_number says, unless somebody stands in
  * between. */
@@ -64,8 +64,10 @@ bool shm_hush_bell(int fd, int *end);
 
 /* ---- handing it over ---- */
 
-/* What tells this host, its present boot and its network from others, as text. 0 or -errno. */
-int shm_host(char text[SHM_HOST_MAX]);
+/* What tells this host from others, as text: its present boot, its network and its users, and where
+ * the connection is one of a unix socket its processes, too, because shm_peer_number tells of one.
+ * 0 or -errno. */
+int shm_host(int fd, char text[SHM_HOST_MAX]);
 /* The user whose memory this process may share, and the process. */
 uint32_t shm_user(void);
 uint32_t shm_process(void);

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
@@ -170,18 +171,42 @@ void shm_unmap(void *at, size_t length)
 
 /* ---- who and where ---- */
 
-int shm_host(char text[SHM_HOST_MAX])
+/* The number of a namespace that the process lives in. One of the same number is the same; a user
+ * id of another namespace of users may be anybody. 0: the system has none of the kind; -EIO. */
+static int64_t namespace(const char *name)
+{
+    char path[32];
+    struct stat st;
+    snprintf(path, sizeof(path), "/proc/self/ns/%s", name);
+    if (stat(path, &st) == 0)
+        return (int64_t)st.st_ino;
+    return stat("/proc/self/ns/net", &st) == 0 && errno == ENOENT ? 0 : -EIO;
+}
+
+static int family_of(int fd)
+{
+    struct sockaddr_storage own;
+    socklen_t len = sizeof(own);
+    return getsockname(fd, (struct sockaddr *)&own, &len) < 0 ? -errno : own.ss_family;
+}
+
+int shm_host(int conn, char text[SHM_HOST_MAX])
 {
     char boot[37] = "";
-    struct stat st;
+    int family = family_of(conn);
+    if (family < 0)
+        return family;
+    int64_t net = namespace("net"), user = namespace("user");
+    int64_t pid = family == AF_UNIX ? namespace("pid") : 0;
     int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return -errno;
     ssize_t n = read(fd, boot, sizeof(boot) - 1);
     close(fd);
-    if (n != (ssize_t)sizeof(boot) - 1 || stat("/proc/self/ns/net", &st) < 0)
+    if (n != (ssize_t)sizeof(boot) - 1 || net < 0 || user < 0 || pid < 0)
         return -EIO;
-    snprintf(text, SHM_HOST_MAX, "%s/%lu", boot, (unsigned long)st.st_ino);
+    snprintf(text, SHM_HOST_MAX, "%s/%" PRIx64 "/%" PRIx64 "/%" PRIx64, boot, (uint64_t)net,
+             (uint64_t)user, (uint64_t)pid);
     return 0;
 }
 
@@ -248,7 +273,7 @@ int64_t shm_peer_number(int fd)
     rc = net_peer_cred(fd, &pid, &uid, &gid);
     if (rc)
         return rc;
-    return uid == shm_user() && pid ? (int64_t)pid : -EACCES;
+    return uid != shm_user() ? -EACCES : pid ? (int64_t)pid : -EHOSTUNREACH;
 }
 
 int64_t shm_own_number(int fd)

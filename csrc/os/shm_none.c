@@ -61,8 +61,9 @@ void shm_unmap(void *at, size_t length)
     (void)length;
 }
 
-int shm_host(char text[SHM_HOST_MAX])
+int shm_host(int fd, char text[SHM_HOST_MAX])
 {
+    (void)fd;
     text[0] = 0;
     return -ENOTSUP;
 }

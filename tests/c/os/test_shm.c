@@ -100,9 +100,17 @@ TEST(a_child_of_a_fork_does_not_have_the_mapping)
 TEST(a_host_is_known_by_its_name)
 {
     char one[SHM_HOST_MAX], two[SHM_HOST_MAX];
-    CHECK_EQ(shm_host(one), 0);
-    CHECK_EQ(shm_host(two), 0);
+    int fds[2], tcp = socket(AF_INET, SOCK_STREAM, 0);
+    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    CHECK_EQ(shm_host(fds[0], one), 0);
+    CHECK_EQ(shm_host(fds[1], two), 0);
     CHECK_STR(one, two);
+    CHECK_EQ(shm_host(tcp, two), 0);
+    CHECK(strcmp(one, two) != 0);
+    CHECK_EQ(shm_host(-1, two), -EBADF);
+    close(fds[0]);
+    close(fds[1]);
+    close(tcp);
     CHECK(strlen(one) > 36);
     CHECK(!strchr(one, ' '));
 }

@@ -291,8 +291,9 @@ struct sim_weak *sim_shm_weak(struct sim_memory *m)
 
 /* ---- who and where: all contexts are processes of one user, on one host ---- */
 
-int shm_host(char text[SHM_HOST_MAX])
+int shm_host(int fd, char text[SHM_HOST_MAX])
 {
+    (void)fd;
     snprintf(text, SHM_HOST_MAX, "sim/1");
     return 0;
 }
