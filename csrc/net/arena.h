@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A context's arena: one piece of memory of which blocks are made. This process alone writes to it;
- * processes that were handed its descriptor read it (borrow.h), so that a large body has to be
- * copied once, or not at all where the program made it there.
+ * A context's arena: one piece of memory that is divided into blocks. Only this process writes to
+ * it. Processes that have its descriptor read it (borrow.h), so a large body is copied once, or not
+ * at all if the program created it there.
  *
- * A block is plain memory with an owner: whoever holds it gives it back with arena_free, on any
- * thread. The arena lives as long as its context or a block of it. What has been written to once
- * stays with the process until then: the system lets nobody give back pages of such memory.
+ * A block is plain memory with an owner, which frees it with arena_free, on any thread. The arena
+ * exists as long as its context or any of its blocks. Until then, pages that were written to stay
+ * allocated, because such memory cannot be returned to the system.
  */
 #ifndef NET_ARENA_H
 #define NET_ARENA_H

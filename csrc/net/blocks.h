@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Large bodies between two processes of a host. The sender lends (lend.h), the receiver borrows
- * (borrow.h): a body lies in a block of the sender's arena, its place goes through the ring, and
- * the receiver's message lies on that memory. Beside the arena, which the sender alone writes to,
- * the two share a page by which places are given back, and a socket whose end says that the other
- * side holds nothing any more, or is dead.
+ * (borrow.h): the body is in a block of the sender's arena, its place is sent through the ring, and
+ * the receiver's message refers to that memory. Only the sender writes to the arena. The two also
+ * share a page for returning places, and a socket. The end of the socket means that the other side
+ * holds no places any more, or that its process has ended.
  *
- * A place has a slot. It is given back when the receiver has written the slot's generation to the
- * page. The sender looks at the slots that it has lent to this receiver, at no others, so that a
- * receiver that writes there what it likes can only give back what it has itself.
+ * A place has a slot. The receiver returns it by writing the slot's generation to the page. The
+ * sender checks only the slots that it has lent to this receiver, so a receiver that writes
+ * arbitrary values can only return its own places.
  */
 #ifndef NET_BLOCKS_H
 #define NET_BLOCKS_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A connection's share of what conn_blocks.h does. */
+/* The state of conn_blocks.h in a connection. */
 #ifndef NET_BLOCKS_STATE_H
 #define NET_BLOCKS_STATE_H
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The receiver's side of blocks.h: messages that lie on memory of another process. That process may
- * change what is in it at any time, and is trusted with no more than that: places are checked, the
- * memory cannot become smaller, and what the program writes to it stays its own.
+ * The receiver's side of blocks.h: messages on memory of another process. That process may change
+ * the content at any time, but nothing else: places are checked, the memory cannot be made smaller,
+ * and the other process does not see what the program writes to it.
  *
  * A message of it may be dropped on any thread, after its connection and its context have ended,
  * too. In a child of a fork nothing is given back; and what was held while the process forked is

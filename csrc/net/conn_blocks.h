@@ -3,13 +3,14 @@
  * Large bodies of a connection in shared memory go through blocks (blocks.h), by the command BLOCK
  * between the frames:
  *
- * 1. ASK: the sender has the first large body, and would lend. The body itself goes as ever.
- * 2. OFFER: the other side can be met, with a token; the sender goes there and hands its arena
- *    over (meeting.h).
- * 3. PLACE: in the place of a frame, where its body is.
+ * 1. ASK: the sender has its first large body, and asks to lend. It sends this body through the
+ *    ring.
+ * 2. OFFER: the other side offers its meeting point and a token. The sender connects there and
+ *    passes its arena (meeting.h).
+ * 3. PLACE: sent in place of a frame, with the place of its body.
  *
- * What fails leaves bodies to the ring. A body stays in the queue until its place has gone out
- * wholly, so a connection that is lost before that loses nothing.
+ * If a step fails, bodies go through the ring. A body stays in the queue until its place has been
+ * sent completely, so a connection that is lost before that loses no message.
  */
 #ifndef NET_CONN_BLOCKS_H
 #define NET_CONN_BLOCKS_H

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The way of a connection from its descriptor into shared memory (shm_stream.h), when both ends are
+ * Moves a connection from its descriptor into shared memory (shm_stream.h), if both ends are
  * processes of one user on one host.
  *
- * 1. Both say in READY where they are (the property X-Fastmq-Shm): host and user. The accepting
- *    side adds where its process can be met, a token for this connection, and how it sees the other
- *    end, by which that one finds out whether somebody stands in between.
- * 2. The connecting side makes the memory and hands it over at the meeting point (meeting.h).
- * 3. The accepting side, which now has mapped it, writes SWITCH on the descriptor: all that it
- *    writes after that goes into its ring. The connecting side reads SWITCH, reads on in the ring,
- *    and does the same the other way.
+ * 1. Both send host and user in READY (the property X-Fastmq-Shm). The accepting side adds its
+ *    meeting point, a token for this connection, and its view of the other end's address, by which
+ *    the other end detects a program in between.
+ * 2. The connecting side creates the memory and passes it at the meeting point (meeting.h).
+ * 3. The accepting side maps it and writes SWITCH on the descriptor. Everything that it writes
+ *    afterwards goes into its ring. The connecting side reads SWITCH, continues to read in the
+ *    ring, and does the same for the other direction.
  *
- * Whatever fails before SWITCH leaves the connection on its descriptor.
+ * If anything fails before SWITCH, the connection stays on its descriptor.
  */
 #ifndef NET_CONN_SHM_H
 #define NET_CONN_SHM_H

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The sender's side of blocks.h. A lender is what one connection lends to its peer: the places that
- * the peer holds, each with the message that keeps the memory. It outlives the connection, until
- * the peer holds nothing any more, or is dead: then its end of the socket is closed, and all that
- * it held comes back. The other side is not trusted with more than what was lent to it.
+ * The sender's side of blocks.h. A lender has the places that one connection has lent to its peer,
+ * each with the message that keeps the memory. It outlives the connection, until the peer holds no
+ * places any more or its process has ended: then its end of the socket is closed, and all places
+ * are returned. The peer can affect only the places that were lent to it.
  */
 #ifndef NET_LEND_H
 #define NET_LEND_H

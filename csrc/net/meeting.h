@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where other processes of the host meet a context, to hand over the memory of a connection that
- * they made: one listening descriptor, made when the first connection offers it, served by an I/O
- * thread. A connection that may be met has a place here, known by a random token; who comes with
- * the token, and as a process of the same user, has it taken.
+ * The meeting point of a context, where other processes of the host pass the memory that they have
+ * created for a connection. It is one listening descriptor, created when the first connection
+ * offers it, and served by an I/O thread. A connection that is waiting here is identified by a
+ * random token; it accepts the memory from a process of the same user that sends the token.
  *
- * Here is also kept how many connections of the context are in shared memory, and here the sockets
- * are watched that last longer than the connection for which they were made.
+ * The meeting point also counts the context's connections in shared memory, and watches the sockets
+ * that outlive the connection for which they were created.
  */
 #ifndef NET_MEETING_H
 #define NET_MEETING_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A connection's share of what conn_shm.h does. */
+/* The state of conn_shm.h in a connection. */
 #ifndef NET_SHM_STATE_H
 #define NET_SHM_STATE_H
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What went wrong with the connections of a socket, for those who look into it later: the last few
- * kinds of failures, each with its reason, how often it came, and since when. Kept when a
- * connection fails, so that messages pay nothing for it. Guarded by the reactor's lock.
+ * A log of the failures of a socket's connections: the last few kinds, each with its reason, its
+ * number and the time of the first one. It is updated when a connection fails, so it costs nothing
+ * per message. Guarded by the reactor's lock.
  */
 #ifndef NET_TROUBLE_H
 #define NET_TROUBLE_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Which calls sleep on a reactor and since when, for those who look into it. The lock is held. */
+/* The calls that sleep on a reactor, and since when, for inspection. The lock is held. */
 #ifndef REACTOR_WAITS_H
 #define REACTOR_WAITS_H
 
