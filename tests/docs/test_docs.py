@@ -56,6 +56,7 @@ OPTIONAL = {
     "numpy",
     "orjson",
     "prometheus_client",
+    "torch",
     "tornado",
     "trio",
     "uvloop",
