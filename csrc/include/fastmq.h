@@ -294,6 +294,12 @@ int fmq_events(fmq_socket *s);
  * or SPIN_US, whichever is less, and not at all while another thread polls the socket. 1: there is
  * something, 0: not, or a negative errno. */
 int fmq_spin(fmq_socket *s, uint32_t limit_ns);
+/* SPIN_US if that may be of use: 0 without connections (over inproc the peer may be this very
+ * thread), and while another thread is in the socket. */
+int fmq_spin_limit(fmq_socket *s);
+/* Whether a descriptor is readable now, that of a loop's own poller for instance. 1 also where that
+ * cannot be told. */
+int fmq_readable(int fd);
 /* Waits for one of `events`; returns the mask or a negative errno (0 on timeout). */
 int fmq_poll_one(fmq_socket *s, int events, int timeout_ms);
 

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "os/poller.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "os/poller_ops.h"
+#include "os/sys.h"
 
 /* The first is the default. */
 static const struct poller_ops *const backends[] = {
@@ -41,6 +43,12 @@ static const struct poller_ops *backend(void)
 int poller_create(struct poller **out)
 {
     return backend()->create(out);
+}
+
+bool poller_shows(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    return SYS(POLL, poll(&p, 1, 0)) != 0;
 }
 
 const char *poller_name(void)

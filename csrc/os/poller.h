@@ -30,6 +30,8 @@ static inline uint32_t poller_fds(const struct poller *p)
 {
     return p ? poller_held(p) : 0;
 }
+/* Whether a descriptor is readable now; true also where that cannot be told. */
+bool poller_shows(int fd);
 const char *poller_name(void); /* "epoll", "kqueue", "poll": what poller_create will use */
 
 /* -EEXIST, -EBADF, -ENOMEM; -EPERM for what is always ready, such as a regular file. mod and del of

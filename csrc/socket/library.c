@@ -77,6 +77,11 @@ long fmq_live_blocks(void)
     return mem_live();
 }
 
+int fmq_readable(int fd)
+{
+    return poller_shows(fd);
+}
+
 const char *fmq_poller_name(void)
 {
     return poller_name();

@@ -48,7 +48,7 @@ int fmq_spin(fmq_socket *s, uint32_t limit_ns)
         return rc;
     uint64_t most = (uint64_t)r->spin_us * NS_PER_US;
     uint64_t until = clock_now() + (most < limit_ns ? most : limit_ns);
-    if (r->conn_count == 0) /* over inproc the peer may be this very thread */
+    if (r->conn_count == 0)
         until = 0;
     while ((rc = (socket_readiness(s) & FMQ_POLLIN) != 0) == 0) {
         rc = reactor_spin(r, until);
@@ -57,6 +57,16 @@ int fmq_spin(fmq_socket *s, uint32_t limit_ns)
     }
     reactor_leave(r);
     return rc == -EAGAIN ? 0 : rc;
+}
+
+int fmq_spin_limit(fmq_socket *s)
+{
+    struct reactor *r = socket_reactor(s);
+    if (!mutex_try(&r->lock))
+        return 0;
+    int us = r->conn_count ? r->spin_us : 0;
+    mutex_unlock(&r->lock);
+    return us;
 }
 
 int fmq_poll_one(fmq_socket *s, int events, int timeout_ms)

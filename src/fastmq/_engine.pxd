@@ -200,6 +200,8 @@ cdef extern from "fastmq.h" nogil:
     int fmq_flush(fmq_socket *s)
     int fmq_events(fmq_socket *s)
     int fmq_spin(fmq_socket *s, uint32_t limit_ns)
+    int fmq_spin_limit(fmq_socket *s)
+    int fmq_readable(int fd)
     int fmq_poll_one(fmq_socket *s, int events, int timeout_ms)
     int fmq_watch(fmq_socket *s, int events, int *fd)
     int fmq_watch_came(fmq_socket *s)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import selectors
 import warnings
 from asyncio import Future
 from collections import OrderedDict, deque
@@ -115,6 +116,20 @@ async def _next_message(socket: Any) -> Any:
         raise
 
 
+def _loop_fd(loop: Any) -> int:
+    """The descriptor that is readable while a turn of asyncio's own loop would find something in
+    its selector; -1 where what else it would find cannot be told."""
+    epoll = getattr(selectors, "EpollSelector", None)
+    of_its_own = ("_run_once", "time", "call_soon", "call_at")
+    if epoll is None or any(
+        getattr(type(loop), name, None) is not getattr(asyncio.BaseEventLoop, name)
+        for name in of_its_own
+    ):
+        return -1
+    selector: Any = getattr(loop, "_selector", None)
+    return selector.fileno() if type(selector) is epoll else -1
+
+
 _core.set_asyncio(
     {
         "Future": Future,
@@ -128,6 +143,7 @@ _core.set_asyncio(
         "Context": contextvars.Context,
         "copy_context": contextvars.copy_context,
         "next_message": _next_message,
+        "loop_fd": _loop_fd,
     }
 )
 

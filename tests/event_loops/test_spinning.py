@@ -2,6 +2,9 @@
 """Asynchronous receives that look at the network for a moment before they wait."""
 
 import asyncio
+import socket
+import struct
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -77,6 +80,42 @@ async def test_a_receive_spins_where_nobody_else_is_ready(amake: Make) -> None:
     assert await soon(waiting) == b"x"
 
 
+async def spun_while_waiting(amake: Make) -> list[int]:
+    """How long receives that wait have spun in the last turn of the loop in which they did, ns."""
+    spun = []
+    for _ in range(10):
+        _, pull = await connected(amake)
+        await next_turn()
+        waiting = pull.recv()
+        await asyncio.sleep(0.01)
+        spun.append(turn_spun())
+        waiting.cancel()
+    return spun
+
+
+@in_asyncio
+async def test_a_receive_that_waits_spins_on_while_a_turn_would_find_nothing(amake: Make) -> None:
+    assert max(await spun_while_waiting(amake)) > 3 * BUDGET  # twice SPIN_US less BUDGET
+
+
+@in_asyncio
+async def test_a_receive_that_waits_does_not_spin_on_while_others_are_ready(amake: Make) -> None:
+    _, pull = await connected(amake)
+    await next_turn()
+    waiting = pull.recv()
+    await asyncio.sleep(0)
+    assert turn_spun() == 0
+    waiting.cancel()
+
+
+@in_asyncio
+async def test_a_receive_in_a_loop_that_may_hide_others_spins_on_in_pieces(amake: Make) -> None:
+    selector: Any = asyncio.get_running_loop()._selector  # type: ignore[attr-defined]
+    selector.__class__ = type("Selector", (type(selector),), {})
+    spun = [ns for ns in await spun_while_waiting(amake) if ns]
+    assert BUDGET <= min(spun) < 2 * BUDGET
+
+
 @in_asyncio
 async def test_a_receive_does_not_spin_while_others_are_ready(amake: Make) -> None:
     push, pull = await connected(amake)
@@ -135,11 +174,73 @@ async def test_others_wait_at_most_30_us_longer(amake: Make) -> None:
     assert min([await least_spun(pull) for _, pull in sides]) < 30_000
 
 
+def at_a_time(loop: asyncio.AbstractEventLoop, called: Callable[[float], None]) -> None:
+    due = loop.time() + 60e-6
+    loop.call_at(due, called, due)
+
+
+def by_a_descriptor(loop: asyncio.AbstractEventLoop, called: Callable[[float], None]) -> None:
+    ours, theirs = socket.socketpair()
+
+    def arrived() -> None:
+        loop.remove_reader(ours)
+        called(struct.unpack("d", ours.recv(8))[0])
+        ours.close()
+
+    def write() -> None:
+        theirs.send(struct.pack("d", time.monotonic()))
+        theirs.close()
+
+    loop.add_reader(ours, arrived)
+    threading.Thread(target=write).start()
+
+
+def by_another_thread(loop: asyncio.AbstractEventLoop, called: Callable[[float], None]) -> None:
+    def call() -> None:
+        loop.call_soon_threadsafe(called, time.monotonic())
+
+    threading.Thread(target=call).start()
+
+
+@pytest.mark.parametrize("calls", [at_a_time, by_a_descriptor, by_another_thread])
+def test_what_becomes_ready_while_a_receive_spins_waits_at_most_30_us_longer(
+    amake: Make, calls: Callable[..., None]
+) -> None:
+    async def least_late(spin_us: int, rounds: int, enough: float = 0) -> float:
+        """What the machine does meanwhile counts, too."""
+        least = 1.0
+        loop = asyncio.get_running_loop()
+        _, silent = await connected(amake)
+        receiving = silent.recv()  # the loop watches already
+        for _ in range(rounds):
+            push, pull = await connected(amake, spin_us=spin_us)
+            late: asyncio.Future[float] = loop.create_future()
+            await next_turn()
+            calls(loop, lambda since, late=late: late.set_result(loop.time() - since))  # type: ignore[misc]
+            waiting = pull.recv()
+            least = min(least, await soon(late))
+            waiting.cancel()
+            push.close()
+            pull.close()
+            if least < enough:
+                break
+        receiving.cancel()
+        return least
+
+    # A receive that may spin for a second shows who is let wait.
+    most = run(least_late(0, 20)) + 30e-6
+    assert run(least_late(500_000, 200, most)) < most
+
+
 @in_asyncio
 async def test_spin_us_of_nought_is_never(amake: Make) -> None:
     _, pull = await connected(amake)
     pull.spin_us = 0
-    assert await least_spun(pull) < BUDGET // 2
+    for _ in range(20):
+        await next_turn()
+        waiting = pull.recv()
+        assert turn_spun() == 0
+        waiting.cancel()
 
 
 @in_asyncio

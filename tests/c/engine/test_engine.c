@@ -1774,6 +1774,7 @@ TEST(spinning_ends_with_a_message_or_at_its_limit)
     eng_send(push, "first");
     eng_expect(pull, "first"); /* they are connected */
     uint64_t start = clock_now();
+    CHECK_EQ(fmq_spin_limit(pull), 50);
     CHECK_EQ(fmq_spin(pull, 2 * NS_PER_MS), 0); /* SPIN_US is less */
     CHECK(clock_now() - start >= 50 * NS_PER_US);
     eng_set(pull, SPIN_US, 0);
@@ -1795,6 +1796,7 @@ TEST(nobody_spins_for_what_another_thread_of_the_process_sends)
     fmq_socket *a = eng_socket(ctx, FMQ_PAIR), *b = eng_socket(ctx, FMQ_PAIR);
     struct eng_name name = eng_bind(a, "inproc");
     eng_connect(b, &name);
+    CHECK_EQ(fmq_spin_limit(a), 0);
     CHECK_EQ(fmq_spin(a, 1000 * NS_PER_MS), 0); /* at once: this thread may be the peer's */
     eng_send(b, "x");
     CHECK_EQ(fmq_spin(a, 0), 1);

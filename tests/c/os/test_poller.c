@@ -642,6 +642,28 @@ EACH_BACKEND(its_descriptors_are_counted)
     CHECK_EQ(net_fd_count(), before);
 }
 
+EACH_BACKEND(its_descriptor_tells_whether_it_has_something)
+{
+    int fds[2];
+    CHECK_EQ(pipe(fds), 0);
+    CHECK(!poller_shows(fds[0]));
+    CHECK_EQ(write(fds[1], "x", 1), 1);
+    CHECK(poller_shows(fds[0]));
+    struct poller *p = new_poller();
+    CHECK_EQ(poller_add(p, fds[0], POLLER_IN, p), 0);
+    if (poller_fd(p) >= 0) {
+        CHECK(poller_shows(poller_fd(p)));
+        char c;
+        CHECK_EQ(read(fds[0], &c, 1), 1);
+        CHECK(!poller_shows(poller_fd(p)));
+    }
+    CHECK_EQ(poller_del(p, fds[0]), 0);
+    poller_destroy(p);
+    close(fds[0]);
+    close(fds[1]);
+    CHECK(poller_shows(fds[0])); /* it cannot be told */
+}
+
 /* The choice is made once a process: look at it in processes of its own. */
 static bool chosen_is(const char *wish, const char *name)
 {

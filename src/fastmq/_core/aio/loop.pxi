@@ -192,7 +192,10 @@ cdef class _LoopWaiters:
     cdef int wanted        # FMQ_POLL* that the engine shows for it; 0: not with the loop
     cdef bint called       # the loop will call it in the turn after this:
     cdef uint64_t turn
-    cdef uint64_t spins    # it spins then, if nobody else is ready: since when, ns; 0: it does not
+    cdef uint64_t called_at  # ns, where it then spins, if nobody else is ready:
+    cdef uint64_t to_spin    # for so long, ns; 0: not at all
+    cdef int loop_fd       # readable while the loop's own selector has something; -1: unknown
+    cdef unsigned found_here  # receives in a row that spun and found their message
     cdef _Queue receivers
     cdef _Queue senders
     cdef dict addressed    # of those: how many whole messages wait for a peer, by its id
@@ -203,22 +206,91 @@ cdef class _LoopWaiters:
         if self.called:
             self.called = False
             turn_is_past(self.turn)
-        if self.spins:
-            self.spin()
-        self.serve()
+        try:
+            if self.to_spin:
+                if not self.spin():
+                    self.spin_later()
+                    return
+                self.to_spin = 0
+            self.serve()
+        finally:
+            if not self.called:
+                self.watch_at_last()
 
-    cdef int spin(self) except -1:
-        cdef uint64_t since = self.spins
-        cdef int state
-        self.spins = 0
-        if self.receivers.count == 0 or spun_this_turn():
+    cdef int watch_at_last(self) except -1:
+        """Receivers that have spun until now are watched, or learn that they cannot be."""
+        cdef _Waiter w
+        if self.receivers.count == 0 or self.wanted & FMQ_POLLIN:
             return 0
-        state = state_of(self.loop)
-        if state == LOOP_UNKNOWN:
-            state = LOOP_FREE if core_now_ns() - since < FREE_TURN_NS else LOOP_BUSY
-        if state == LOOP_FREE:
-            self.waits.spin()
+        try:
+            self.watch(self.wanted | FMQ_POLLIN)
+        except Exception as e:
+            while not self.wanted & FMQ_POLLIN:
+                w = self.receivers.first()
+                if w is None:
+                    break
+                self.leaves(w)
+                w.failure(e)
         return 0
+
+    # -- spinning --
+
+    cdef bint rests(self) except -1:
+        """Whether a turn of the loop would find nothing to do, as far as the loop can be asked."""
+        cdef list timers
+        if self.loop_fd < 0 or state_of(self.loop) != LOOP_FREE:
+            return False
+        timers = self.loop._scheduled
+        if timers and timers[0]._when <= core_now_ns() / 1e9:
+            return False
+        return not fmq_readable(self.loop_fd)
+
+    cdef bint may_spin_here(self) except -1:
+        """Whether a receive may spin in the turn in which it is called."""
+        if core_turn.vain:
+            return False
+        if core_turn.spun <= AWAIT_SPIN_NS - AWAIT_SPIN_LEAST_NS:
+            return True
+        if not self.rests():
+            return False
+        core_turn.spun = 0  # a turn would change nothing
+        return True
+
+    cdef int found_while_spinning(self) except -1:
+        """A receive needed no loop. If that goes on, the loop need not watch: it would be called for
+        nobody, and what comes through shared memory would be signalled for it."""
+        self.waits.was_short()
+        if self.wanted and self.nobody():
+            self.found_here += 1
+            if self.found_here >= UNWATCH_AFTER:
+                self.unwatch()
+        return 0
+
+    cdef int spin_later(self) except -1:
+        """Has the loop come back to it to spin."""
+        self.called_at = core_now_ns()
+        return self.again()
+
+    cdef bint spin(self) except -1:
+        """Spins in a turn of its own. False: it goes on in the next."""
+        cdef uint64_t piece
+        cdef int state = state_of(self.loop)
+        if state == LOOP_UNKNOWN:
+            state = LOOP_FREE if core_now_ns() - self.called_at < FREE_TURN_NS else LOOP_BUSY
+        while self.receivers.count and state == LOOP_FREE:
+            piece = AWAIT_SPIN_NS if self.loop_fd < 0 else AWAIT_LOOK_NS
+            piece = min(piece, self.to_spin)
+            self.to_spin -= piece
+            if self.waits.spin(piece):
+                return True
+            if self.to_spin == 0:
+                self.waits.spun_in_vain()
+                return True
+            if self.loop_fd < 0:
+                return False
+            if not self.rests():
+                return True
+        return True
 
     cdef int again(self) except -1:
         """Has the loop come back to it in its next turn."""
@@ -241,6 +313,7 @@ cdef class _LoopWaiters:
         if events == before and not events & FMQ_POLLCHANGE:
             return 0
         self.wanted = events
+        self.found_here = 0
         try:
             if before == 0 and (self.adapter is None or self.adapter.generation != fork_generation):
                 self.adapter = adapter_of(self.loop)
@@ -590,9 +663,10 @@ cdef class _SocketWaiters:
     cdef int receiving      # waiters in all queues
     cdef int sending
     cdef int probe_score    # > 0: looks at the network before waiting have found something
-    cdef int spin_pause     # so many waits do not spin; it doubles when spinning was in vain:
+    cdef int spin_score     # >= 0: recent waits of receives were short
+    cdef int spin_pause     # else so many do not spin; it doubles when spinning was in vain:
     cdef int spin_pauses
-    cdef uint64_t wait_began  # of a receive that did not spin, or in vain, ns; 0: none
+    cdef uint64_t wait_began  # of a receive that went to the loop, ns; 0: none
 
     cdef _LoopWaiters known(self, object loop):
         cdef _LoopWaiters place
@@ -620,6 +694,7 @@ cdef class _SocketWaiters:
         place.waits = self
         place.loop = loop
         place.fd = -1
+        place.loop_fd = loop_fd(loop)
         place.receivers = new_queue()
         place.senders = new_queue()
         place.addressed = {}
@@ -657,32 +732,38 @@ cdef class _SocketWaiters:
                     place.loop.call_soon_threadsafe(place)
         return fd
 
-    cdef bint spin_pays(self):
-        """Asked once a wait."""
-        if self.spin_pause:
+    cdef uint64_t spin_pays(self):
+        """Asked once a wait: how long it may spin, ns."""
+        if self.spin_score < 0 and self.spin_pause:
             self.spin_pause -= 1
-            self.wait_began = core_now_ns()
-            return False
-        return True
+            return 0
+        return spin_limit(self.s)
 
-    cdef bint spin(self) except -1:
+    cdef bint spin(self, uint64_t limit) except -1:
         """Waits for a message without sleeping, for a moment. Whether there is one, or an error."""
         cdef int rc
         cdef uint64_t start = core_now_ns()
         with nogil:
-            rc = fmq_spin(self.s, AWAIT_SPIN_NS - <unsigned>core_turn.spun)
+            rc = fmq_spin(self.s, <uint32_t>limit)
         core_turn.spun += core_now_ns() - start
-        if rc:
-            self.spin_pauses = 0
-            return True
+        return rc != 0
+
+    cdef void spun_in_vain(self) noexcept:
+        self.spin_score = max(self.spin_score - 3, -SPIN_SCORE_MAX)
         self.spin_pauses = min(2 * self.spin_pauses + 1, SPIN_PAUSE_MAX)
         self.spin_pause = self.spin_pauses
-        self.wait_began = start
-        return False
+
+    cdef inline void was_short(self) noexcept:
+        self.spin_score += self.spin_score < SPIN_SCORE_MAX
+        self.spin_pauses = 0
 
     cdef inline void wait_ended(self) noexcept:
+        cdef uint64_t took
         if self.wait_began:
-            if core_now_ns() - self.wait_began < SHORT_WAIT_NS:
+            took = core_now_ns() - self.wait_began
+            if took < spin_limit(self.s):
+                self.was_short()
+            elif took < 2 * spin_limit(self.s):
                 self.spin_pause = min(self.spin_pause, SPIN_PAUSE_SHORT)
             self.wait_began = 0
 

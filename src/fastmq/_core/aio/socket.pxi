@@ -77,8 +77,8 @@ cdef class AsyncSocket(Socket):
         cdef _SocketWaiters waits
         cdef _LoopWaiters place
         cdef int rc = 0
+        cdef uint64_t to_spin = 0
         cdef int ms
-        cdef int state
         loop = current_loop()
         if self.s is NULL:
             unusable()
@@ -90,7 +90,9 @@ cdef class AsyncSocket(Socket):
         if place.receivers.count == 0:
             w.keeps = not self.may_complete()
             try:
-                value = self.probe(waits, w, &rc)
+                value = take(self.s, w, False, &rc)
+                if rc == -EAGAIN:
+                    value = self.look(waits, place, w, timeout, &to_spin, &rc)
             except Exception as e:
                 return self.failed(loop, e)
             if rc >= 0:
@@ -100,20 +102,38 @@ cdef class AsyncSocket(Socket):
         ms = limit_of(w.flags, timeout, fmq_rcvtimeo(self.s))
         if ms == 0:
             return self.failed(loop, make_error(-EAGAIN))
-        if rc != -EAGAIN or not waits.spin_pays():
-            return self.wait(place, w, ms, FMQ_POLLIN)
-        state = state_of(loop)
-        if state == LOOP_FREE and not spun_this_turn():
-            if waits.spin():
-                value = take(self.s, w, False, &rc)
-                if rc >= 0:
-                    return self.found(loop, w, value)
-            return self.wait(place, w, ms, FMQ_POLLIN)
-        future = self.wait(place, w, ms, FMQ_POLLIN)
-        if state != LOOP_BUSY and w.place is not None:
-            place.spins = core_now_ns()
-            place.again()
-        return future
+        if place.receivers.count == 0:
+            waits.wait_began = core_now_ns()
+        return self.wait(place, w, ms, FMQ_POLLIN, to_spin)
+
+    cdef object look(self, _SocketWaiters waits, _LoopWaiters place, _Waiter w, object timeout,
+                     uint64_t *to_spin, int *rc):
+        """Looks at the network for a receive, for a while where that pays. What it found, or how
+        long it may still spin while it waits."""
+        cdef uint64_t most, piece
+        cdef int state
+        if limit_of(w.flags, timeout, fmq_rcvtimeo(self.s)) == 0:
+            return self.probe(waits, w, rc)
+        most = waits.spin_pays()
+        state = state_of(place.loop) if most else LOOP_BUSY
+        if state == LOOP_BUSY:
+            return self.probe(waits, w, rc)
+        if state == LOOP_FREE and place.may_spin_here():
+            piece = min(most, AWAIT_SPIN_NS - core_turn.spun)
+            if waits.spin(piece):
+                place.found_while_spinning()  # first: it calls the loop
+                value = take(self.s, w, False, rc)
+                if rc[0] != -EAGAIN:
+                    return value
+            core_turn.vain = True
+            most -= piece
+            if most == 0:
+                waits.spun_in_vain()
+        else:
+            with nogil:
+                fmq_flush(self.s)
+        to_spin[0] = most
+        return None
 
     cdef object found(self, object loop, _Waiter w, object value):
         """A finished Future of what was received."""
@@ -125,11 +145,8 @@ cdef class AsyncSocket(Socket):
         return finished_in(loop, value)
 
     cdef object probe(self, _SocketWaiters waits, _Waiter w, int *rc):
-        """As take. It looks at the network, which costs a system call, only while that often saves
-        the way through the loop; but what is queued to be sent must not wait longer than this."""
-        value = take(self.s, w, False, rc)
-        if rc[0] != -EAGAIN:
-            return value
+        """Looks at the network, which costs a system call, only while that often saves the way
+        through the loop; but what is queued to be sent must not wait longer than this."""
         if waits.probe_score > 0:
             value = take(self.s, w, True, rc)
             if rc[0] >= 0:
@@ -146,14 +163,19 @@ cdef class AsyncSocket(Socket):
             fmq_flush(self.s)
         return None
 
-    cdef object wait(self, _LoopWaiters place, _Waiter w, int ms, int events):
+    cdef object wait(self, _LoopWaiters place, _Waiter w, int ms, int events, uint64_t to_spin=0):
+        """to_spin: for so long (ns) it first spins, and is watched after that."""
         future = Pending(loop=place.loop)
         future.waiter = w
         w.future = future
         w.keeps = True
         place.joins(w)
         try:
-            place.watch(place.wanted | events)
+            if to_spin and not place.loop.is_closed():
+                place.to_spin = to_spin
+                place.spin_later()
+            else:
+                place.watch(place.wanted | events)
             if ms > 0 and w.place is not None:
                 w.limit = ms
                 w.timer = place.loop.call_later(ms / 1000.0, w.expire, context=NoContext())

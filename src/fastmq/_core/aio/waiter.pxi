@@ -18,6 +18,7 @@ cdef object fallback_loop = None   # called when no loop runs: warns, returns a 
 cdef object deque = None
 cdef object Ordered = None         # collections.OrderedDict
 cdef object NoContext = None       # contextvars.Context: called, an empty one
+cdef object loop_fd = None         # fastmq._future.loop_fd
 cdef object copy_context = None    # contextvars.copy_context
 cdef object next_message = None    # a coroutine: what __anext__ gives by the class's recv_multipart
 cdef object adapters = None            # WeakValueDictionary: id of a loop -> _LoopAdapter
@@ -35,12 +36,13 @@ cdef enum:
 def set_asyncio(names):
     """Gives this module what it needs of asyncio, which it does not import by itself."""
     global Future_, Pending, Passing, Cancelled, running_loop, fallback_loop
-    global deque, Ordered, NoContext, copy_context, next_message, adapters
+    global deque, Ordered, NoContext, copy_context, next_message, loop_fd, adapters
     deque, Ordered = names["deque"], names["OrderedDict"]
     NoContext, copy_context = names["Context"], names["copy_context"]
     running_loop, fallback_loop = names["running_loop"], names["no_loop"]
     Pending, Passing, Cancelled = names["Pending"], names["Passing"], names["CancelledError"]
     next_message = names["next_message"]
+    loop_fd = names["loop_fd"]
     adapters = WeakValueDictionary()
     Future_ = names["Future"]  # last: whoever finds it finds the others
 
@@ -72,6 +74,7 @@ cdef extern from *:
         uint64_t look;   /* when it was last asked how long the turn has lasted, ns */
         unsigned done;   /* about how much was completed in it */
         uint64_t spun;   /* how long receives have spun in it, ns */
+        bool vain;       /* one of them has found nothing: the others do not */
     };
     static CORE_THREAD struct core_turn_state core_turn;
 
@@ -88,6 +91,7 @@ cdef extern from *:
         uint64_t look
         unsigned done
         uint64_t spun
+        bint vain
     core_turn_state core_turn
     uint64_t core_now_ns() noexcept nogil
 
@@ -104,13 +108,19 @@ cdef enum:
     # Receives that have to wait may first look at the network again and again, for so long in one
     # turn, and while the loop has nobody else to run: the way through the loop takes longer.
     AWAIT_SPIN_NS = 20000
+    # A receive for which the loop has been asked asks again so often.
+    AWAIT_LOOK_NS = 10000
     # Where less of it is left, the next turn is waited for.
     AWAIT_SPIN_LEAST_NS = 12000
+    SPIN_SCORE_MAX = 8
+    # After so many receives that spun and found their message the loop no longer watches.
+    UNWATCH_AFTER = 4
     # So many waits do without at most, after spinning was in vain again and again; and so many while
     # waits are short all the same.
     SPIN_PAUSE_MAX = 1024
     SPIN_PAUSE_SHORT = 8
-    SHORT_WAIT_NS = 200000
+    # Times SPIN_US: a wait that two loops sleep through takes so much longer than one of threads.
+    AWAIT_SPIN_TIMES = 2
     # A loop that does not tell who is ready has nobody else, if it comes back within this time.
     FREE_TURN_NS = 20000
 
@@ -120,6 +130,7 @@ cdef inline void turn_begins() noexcept:
     core_turn.start = core_turn.look = core_now_ns()
     core_turn.done = 0
     core_turn.spun = 0
+    core_turn.vain = False
 
 
 cdef inline bint turn_spent() noexcept:
@@ -178,8 +189,9 @@ cdef int state_of(object loop) except -1:
     return LOOP_BUSY if len(ready) else LOOP_FREE
 
 
-cdef inline bint spun_this_turn() noexcept:
-    return core_turn.spun > AWAIT_SPIN_NS - AWAIT_SPIN_LEAST_NS
+cdef inline uint64_t spin_limit(fmq_socket *s) noexcept:
+    """For how long a receive spins at most, in all turns, ns."""
+    return AWAIT_SPIN_TIMES * 1000 * <uint64_t>fmq_spin_limit(s)
 
 
 cdef object finished_in(object loop, object value):
