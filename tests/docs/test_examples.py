@@ -2,7 +2,10 @@
 """The programs in examples/ do what they say."""
 
 import importlib.util
+import json
+import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -73,7 +76,11 @@ def test_the_program_does_what_it_says(command):
 
 def test_every_program_is_tried():
     programs = {path.stem for path in EXAMPLES.glob("*.py")}
-    assert programs == {command.split()[0] for command in SHOWN} | {"prometheus_exporter"}
+    assert programs == {command.split()[0] for command in SHOWN} | {
+        "prometheus_exporter",
+        "inspect_prometheus",
+        "inspect_opentelemetry",
+    }
 
 
 def test_the_request_reply_client_tells_what_was_refused():
@@ -206,3 +213,100 @@ def test_the_prometheus_exporter_shows_what_its_sockets_did():
     finally:
         program.kill()
         program.communicate()
+
+
+# ---- programs that are looked into from outside ----
+
+WATCHED = """
+import fastmq, sys, time
+context = fastmq.Context()
+push, pull = context.socket(fastmq.PUSH), context.socket(fastmq.PULL)
+pull.bind("tcp://127.0.0.1:*")
+push.connect(pull.last_endpoint)
+for _ in range(50):
+    push.send(bytes(100))
+    pull.recv()
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def watched(monkeypatch):
+    """The process number of a program that can be looked into."""
+    folder = f"/tmp/fmqe{os.getpid()}"
+    os.mkdir(folder, 0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", folder)
+    program = subprocess.Popen(
+        [sys.executable, "-c", WATCHED],
+        env={**os.environ, "FASTMQ_INSPECT": "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert program.stdout.readline() == "ready\n"
+        yield program.pid
+    finally:
+        program.communicate("", timeout=20)
+        shutil.rmtree(folder)
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("prometheus_client") is None, reason="needs prometheus_client"
+)
+def test_prometheus_sees_a_program_from_outside_and_the_board_shows_what_it_exports(watched):
+    program = subprocess.Popen(
+        [sys.executable, str(EXAMPLES / "inspect_prometheus.py"), "--port=0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        url = program.stdout.readline().strip()
+        seen = metrics(url)
+        program.send_signal(signal.SIGINT)
+        assert program.wait(10) == 0, program.stderr.read()
+    finally:
+        program.kill()
+        program.communicate()
+    exported = {name.partition("{")[0] for name in seen}
+    sent = [
+        value
+        for name, value in seen.items()
+        if name.startswith("fastmq_messages_total{")
+        and all(
+            f'{label}"' in name for label in ('direction="sent', 'type="PUSH', f'pid="{watched}')
+        )
+    ]
+    assert sent == [50]
+
+    board = json.loads((EXAMPLES.parent / "docs/static/grafana.json").read_text())
+    asked = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    shown = {name for expr in asked for name in re.findall(r"fastmq_\w+", expr)}
+    assert shown - exported <= {"fastmq_round_trip_seconds"}  # only with heartbeats
+    variables = {v["name"] for v in board["templating"]["list"]}
+    used = {name for expr in asked for name in re.findall(r"\$([a-z]+)", expr)}
+    assert used == variables - {"datasource"}
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("opentelemetry.sdk") is None
+    if importlib.util.find_spec("opentelemetry")
+    else True,
+    reason="needs opentelemetry-sdk",
+)
+def test_opentelemetry_sees_a_program_from_outside(watched):
+    done = run(f"inspect_opentelemetry {watched} --count=1")
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    (scope,) = json.loads(done.stdout)["resource_metrics"][0]["scope_metrics"]
+    found = {metric["name"]: metric for metric in scope["metrics"]}
+    points = found["fastmq.messages"]["data"]["data_points"]
+    sent = [
+        point["value"]
+        for point in points
+        if point["attributes"]["direction"] == "sent" and point["attributes"]["type"] == "PUSH"
+    ]
+    assert sent == [50] and found["fastmq.messages"]["data"]["is_monotonic"]
+    assert found["fastmq.messages"]["unit"] == "{message}"
+    assert "is_monotonic" not in found["fastmq.queued_bytes"]["data"]
