@@ -19,7 +19,9 @@
 #include "os/thread.h"
 
 /* Bodies from this size on go in blocks. */
+#ifndef ARENA_BODY_MIN /* the simulator has smaller ones */
 #define ARENA_BODY_MIN ((size_t)256 << 10)
+#endif
 
 struct arena;
 

@@ -28,7 +28,9 @@
 
 #include "msg/msg.h"
 
-#define OUTQ_LARGE ((size_t)256 << 10)   /* bodies from this on: see outq_find_large */
+#ifndef OUTQ_LARGE
+#define OUTQ_LARGE ((size_t)256 << 10) /* bodies from this on: see outq_find_large */
+#endif
 #define OUTQ_COPY_MAX ((size_t)16 << 10) /* bodies up to this are copied, unless they are lent */
 
 /* Lives at the start of a chunk's memory, with the bytes behind it; a shared one lives by itself.

@@ -10,6 +10,10 @@
 size_t sim_ring_size(void);
 #define RING_SIZE sim_ring_size()
 
+/* Bodies that are large for it, so that blocks are used. */
+#define OUTQ_LARGE ((size_t)20000)
+#define ARENA_BODY_MIN OUTQ_LARGE
+
 /* Bytes that are written late, or read early (sim_weak.c). */
 void sim_copy_in(void *to, const void *from, size_t n);
 void sim_copy_out(void *to, const void *from, size_t n);

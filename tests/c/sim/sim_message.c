@@ -33,7 +33,7 @@ static size_t size_of(const struct header *h, unsigned part)
     size_t least = part == 0 ? sizeof(*h) : 0;
     unsigned kind = (unsigned)(x % 32);
     x >>= 8;
-    if (kind == 0 && world.large)
+    if (kind < 4 && world.large)
         return least + (size_t)(x % 200000);
     if (kind < 3)
         return least + (size_t)(x % 20000);

@@ -44,11 +44,14 @@ struct said { /* a message with what came along */
     uint8_t message[SHM_MESSAGE_MAX];
 };
 
+/* A connection to a meeting point. Each end may ring for the other and hears when that one is
+ * closed. */
 struct visit {
     struct visit *next;
-    unsigned ends;        /* that are open: the caller's, and this side's */
-    uint64_t at, left_at; /* when it is at the door, and when it left */
+    unsigned ends; /* that are open */
+    uint64_t at;   /* when it is at the door */
     struct said *said;
+    uint64_t bell_at[2], closed_at[2]; /* to be heard by the caller, and by who was called */
 };
 
 struct meeting_point {
@@ -58,9 +61,10 @@ struct meeting_point {
     struct visit *visits;
 };
 
-struct visitor { /* who was let in, or, as a descriptor of the other side, who came */
+struct visitor { /* one of its ends */
     struct sim_object object;
     struct visit *visit;
+    unsigned called; /* 0: the end of the caller, 1: the other */
 };
 
 struct mapping {
@@ -326,28 +330,6 @@ int64_t shm_own_number(int fd)
     return number(fd, true);
 }
 
-void shm_ring_bell(int fd)
-{
-    sim_event("bell", (uint64_t)fd, 0);
-    net_send(fd, "", 1);
-}
-
-bool shm_hush_bell(int fd, int *end)
-{
-    uint8_t dropped[16];
-    bool rung = false;
-    *end = 0;
-    for (;;) {
-        ssize_t n = net_recv(fd, dropped, sizeof(dropped));
-        if (n > 0) {
-            rung = true;
-            continue;
-        }
-        *end = n == 0 ? 1 : n == -EAGAIN ? 0 : (int)n;
-        return rung;
-    }
-}
-
 /* ---- the meeting point ---- */
 
 static void free_said(struct said *t)
@@ -420,44 +402,51 @@ int shm_listen(char name[SHM_NAME_MAX])
 
 static uint32_t visitor_ready(struct sim_object *o, uint64_t now)
 {
-    const struct visit *v = ((struct visitor *)o)->visit;
-    return (v->said ? v->said->at : v->left_at) <= now ? POLLER_IN : 0;
+    const struct visitor *v = (struct visitor *)o;
+    const struct visit *to = v->visit;
+    bool said = v->called && to->said && to->said->at <= now;
+    return said || to->bell_at[v->called] <= now || to->closed_at[v->called] <= now ? POLLER_IN : 0;
 }
 
 static uint64_t visitor_next(struct sim_object *o, uint64_t now)
 {
-    const struct visit *v = ((struct visitor *)o)->visit;
-    uint64_t next = v->said ? v->said->at : v->left_at;
-    return next > now ? next : CLOCK_NEVER;
+    const struct visitor *v = (struct visitor *)o;
+    const struct visit *to = v->visit;
+    uint64_t next = CLOCK_NEVER, times[] = {to->bell_at[v->called], to->closed_at[v->called],
+                                            v->called && to->said ? to->said->at : CLOCK_NEVER};
+    for (unsigned i = 0; i < 3; i++)
+        next = times[i] > now && times[i] < next ? times[i] : next;
+    return next;
 }
 
 static void drop_visitor(struct sim_object *o)
 {
-    struct visitor *v = (struct visitor *)o;
-    leave_visit(v->visit);
-    free(v);
+    struct visitor *from = (struct visitor *)o;
+    struct visit *v = from->visit;
+    uint64_t when = sim_now() + sim_latency();
+    for (const struct said *t = v->said; t && !from->called; t = t->next)
+        when = t->at > when ? t->at : when;
+    when = v->at > when ? v->at : when;
+    v->closed_at[!from->called] = when;
+    sim_net_happens_at(when);
+    leave_visit(v);
+    free(from);
 }
 
 static const struct sim_object_ops visitor_ops = {visitor_ready, visitor_next, drop_visitor};
 
-static void drop_caller(struct sim_object *o)
+static struct visitor *visitor_of(int fd, unsigned called)
 {
-    struct visit *v = ((struct visitor *)o)->visit;
-    uint64_t when = sim_now() + sim_latency();
-    for (const struct said *t = v->said; t; t = t->next)
-        when = t->at > when ? t->at : when;
-    v->left_at = when > v->at ? when : v->at;
-    sim_net_happens_at(v->left_at);
-    drop_visitor(o);
+    struct visitor *v = (struct visitor *)sim_fd_object(fd, &visitor_ops);
+    return v && v->called == called ? v : NULL;
 }
 
-static const struct sim_object_ops caller_ops = {never_ready, never, drop_caller};
-
-static int new_visitor(struct visit *visit, const struct sim_object_ops *ops)
+static int new_visitor(struct visit *visit, unsigned called)
 {
     struct visitor *v = must(calloc(1, sizeof(*v)));
-    v->object.ops = ops;
+    v->object.ops = &visitor_ops;
     v->visit = visit;
+    v->called = called;
     int fd = sim_fd_of_object(&v->object);
     if (fd < 0)
         free(v);
@@ -473,7 +462,7 @@ int shm_accept(int listen_fd)
     if (!p->visits || p->visits->at > sim_now())
         return -EAGAIN;
     struct visit *v = p->visits;
-    int fd = new_visitor(v, &visitor_ops);
+    int fd = new_visitor(v, 1);
     if (fd >= 0)
         p->visits = v->next;
     return fd;
@@ -482,7 +471,7 @@ int shm_accept(int listen_fd)
 ssize_t shm_receive_all(int fd, void *message, size_t size, int *memory, int max, int *count)
 {
     sim_spend(1000);
-    struct visitor *at = (struct visitor *)sim_fd_object(fd, &visitor_ops);
+    struct visitor *at = visitor_of(fd, 1);
     *count = 0;
     for (int i = 0; i < max; i++)
         memory[i] = -1;
@@ -491,7 +480,7 @@ ssize_t shm_receive_all(int fd, void *message, size_t size, int *memory, int max
     struct visit *v = at->visit;
     struct said *t = v->said;
     if (!t)
-        return v->left_at <= sim_now() ? 0 : -EAGAIN;
+        return v->closed_at[1] <= sim_now() ? 0 : -EAGAIN;
     if (t->at > sim_now() || sim_chance(sim_knobs.spurious))
         return -EAGAIN;
     v->said = t->next;
@@ -536,10 +525,10 @@ int shm_visit(const char *name)
     if (waiting == CROWD_MAX || sim_chance(sim_knobs.crowded))
         return -EAGAIN;
     struct visit *v = must(calloc(1, sizeof(*v)));
-    v->left_at = CLOCK_NEVER;
+    v->bell_at[0] = v->bell_at[1] = v->closed_at[0] = v->closed_at[1] = CLOCK_NEVER;
     v->at = sim_now() + sim_latency();
     v->ends = 2;
-    int fd = new_visitor(v, &caller_ops);
+    int fd = new_visitor(v, 0);
     if (fd < 0) {
         free(v);
         return fd;
@@ -552,7 +541,7 @@ int shm_visit(const char *name)
 int shm_leave_there(int fd, const void *message, size_t len, const int *memory, int count)
 {
     sim_spend(2000);
-    struct visitor *from = (struct visitor *)sim_fd_object(fd, &caller_ops);
+    struct visitor *from = visitor_of(fd, 0);
     if (!from)
         return -ENOTSOCK;
     struct visit *v = from->visit;
@@ -584,6 +573,47 @@ int shm_hand_over(const char *name, const void *message, size_t len, int memory)
     int rc = shm_leave_there(fd, message, len, &memory, 1);
     net_close(fd);
     return rc;
+}
+
+/* ---- bells ---- */
+
+void shm_ring_bell(int fd)
+{
+    sim_event("bell", (uint64_t)fd, 0);
+    struct visitor *from = (struct visitor *)sim_fd_object(fd, &visitor_ops);
+    if (!from) {
+        net_send(fd, "", 1);
+        return;
+    }
+    sim_spend(1500);
+    uint64_t *at = &from->visit->bell_at[!from->called], when = sim_now() + sim_latency();
+    *at = when < *at ? when : *at;
+    sim_net_happens_at(*at);
+}
+
+bool shm_hush_bell(int fd, int *end)
+{
+    uint8_t dropped[16];
+    bool rung = false;
+    *end = 0;
+    struct visitor *v = (struct visitor *)sim_fd_object(fd, &visitor_ops);
+    if (v) {
+        uint64_t *at = &v->visit->bell_at[v->called];
+        sim_spend(800);
+        rung = *at <= sim_now();
+        *at = rung ? CLOCK_NEVER : *at;
+        *end = v->visit->closed_at[v->called] <= sim_now();
+        return rung;
+    }
+    for (;;) {
+        ssize_t n = net_recv(fd, dropped, sizeof(dropped));
+        if (n > 0) {
+            rung = true;
+            continue;
+        }
+        *end = n == 0 ? 1 : n == -EAGAIN ? 0 : (int)n;
+        return rung;
+    }
 }
 
 /* ---- a run ---- */

@@ -15,6 +15,7 @@
 
 #define UNBROKEN_LIMIT_NS (60 * NS_PER_S)
 #define OPT_SHM_CONNECTIONS 10021
+#define OPT_SHM_ARENA_BYTES 10022
 #define HEALED_LIMIT_NS (120 * NS_PER_S)
 
 struct world world;
@@ -615,6 +616,8 @@ uint64_t sim_world_run(uint64_t seed, bool verbose)
         fmq_ctx_set(world.contexts[i], 1, 1 + (int)sim_below(2));
         if (sim_chance(100))
             fmq_ctx_set(world.contexts[i], OPT_SHM_CONNECTIONS, (int)sim_below(3));
+        if (sim_chance(700)) /* few blocks: they are soon all in use */
+            fmq_ctx_set(world.contexts[i], OPT_SHM_ARENA_BYTES, (int)sim_below(8) << 16);
         numbers[i] = i;
         if (world.has_zap[i])
             thread_start(&world.zap[i], zap_handler, &numbers[i], "zap");
