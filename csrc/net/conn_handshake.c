@@ -62,7 +62,7 @@ int conn_on_ready(struct conn *c)
     }
     if (c->endpoint && !c->endpoint->bound) {
         retry_reset(c->endpoint);
-        trouble_over(s, c->endpoint->name);
+        trouble_over(s, c->endpoint->name, false);
     }
     int rc = 0;
     if (p->hung_up)

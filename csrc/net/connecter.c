@@ -67,6 +67,7 @@ static void established(struct endpoint *ep)
     ep->io.fd = -1;
     ep->connecting = false;
     ep->error = 0;
+    trouble_over(s, ep->name, true);
     (void)ep->transport->local_name(fd, local, sizeof(local)); /* only to be reported */
     ep->transport->peer_name(peer, name, sizeof(name));
     conn_set_event(s, ep->bound, EVENT_CONNECTED, (uint64_t)fd, local, ep->name);

@@ -60,11 +60,11 @@ void trouble_note(struct conn_set *s, enum trouble_kind kind, uint32_t code, boo
     snprintf(t->remote, sizeof(t->remote), "%s", remote ? remote : "");
 }
 
-void trouble_over(struct conn_set *s, const char *endpoint)
+void trouble_over(struct conn_set *s, const char *endpoint, bool made)
 {
     for (unsigned i = 0; s->troubles && i < TROUBLES_MAX; i++) {
         struct trouble *t = &s->troubles[i];
-        if (t->count && !t->bound && !t->over &&
+        if (t->count && !t->bound && !t->over && (!made || t->kind == TROUBLE_CONNECT) &&
             strncmp(t->endpoint, endpoint, sizeof(t->endpoint) - 1) == 0)
             t->over = clock_unix();
     }

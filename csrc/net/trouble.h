@@ -42,8 +42,9 @@ struct trouble {
 /* Notes a failure; names may be NULL. Without memory nothing is noted. */
 void trouble_note(struct conn_set *s, enum trouble_kind kind, uint32_t code, bool bound,
                   const char *endpoint, const char *remote);
-/* A connection of this connecting endpoint works. */
-void trouble_over(struct conn_set *s, const char *endpoint);
+/* A connection of this connecting endpoint works; or (`made`) it was made, whatever comes of it:
+ * attempts to connect are what no longer fails. */
+void trouble_over(struct conn_set *s, const char *endpoint, bool made);
 /* The name of a kind, as in the text that is shown. */
 const char *trouble_name(enum trouble_kind kind);
 

@@ -67,6 +67,15 @@ REASONS = {
 """The codes PROTOCOL_ERROR_... in words."""
 
 
+def protocol_words(value: int) -> str:
+    """A code PROTOCOL_ERROR_... in words."""
+    prefix = "PROTOCOL_ERROR_"
+    for name, code in Event.__members__.items():
+        if code == value and name.startswith(prefix):
+            return REASONS[name.removeprefix(prefix)]
+    return f"protocol error {value:#x}"
+
+
 @dataclass(frozen=True)
 class Happened:
     """One event of a socket's connections."""
@@ -99,11 +108,7 @@ class Happened:
         if event == Event.HANDSHAKE_FAILED_AUTH:
             return _AUTH.get(value, f"status {value}")
         if event in (Event.HANDSHAKE_FAILED_PROTOCOL, Event.PROTOCOL_VIOLATION):
-            prefix = "PROTOCOL_ERROR_"
-            for name, code in Event.__members__.items():
-                if code == value and name.startswith(prefix):
-                    return REASONS[name.removeprefix(prefix)]
-            return f"protocol error {value:#x}"
+            return protocol_words(value)
         return ""
 
     @property

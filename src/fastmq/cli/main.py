@@ -48,6 +48,8 @@ COMMANDS = {
     "proxy": Command("fastmq.cli.proxy", "forward between two sockets, with statistics"),
     "proxy-control": Command("fastmq.cli.control", "pause, resume, stop or query a proxy"),
     "monitor": Command("fastmq.cli.monitor", "print the events of an endpoint's connections"),
+    "top": Command("fastmq.cli.top", "look into a running program: sockets, peers, rates, queues"),
+    "why": Command("fastmq.cli.why", "why a message may not be there"),
     "perf": Command(
         "fastmq.cli.perf",
         "measure latency and throughput, beside pyzmq or with a peer",
