@@ -56,6 +56,8 @@ int conn_on_ready(struct conn *c)
         if (rc) {
             p->link = NULL;
             c->pipe = NULL;
+            if (p->endpoint)
+                endpoint_release_pipe(p->endpoint);
             pipe_free(p);
             return rc;
         }

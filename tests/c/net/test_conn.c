@@ -11,6 +11,7 @@
 #include "net/conn.h"
 #include "net/conn_new.h"
 #include "net/conn_read.h"
+#include "net/endpoint.h"
 
 /* ---- two ends ---- */
 
@@ -271,6 +272,44 @@ TEST(a_thread_that_spins_and_takes_the_sign_of_room_writes)
     CHECK(!w.end[0]->can_write); /* it has been used */
     mutex_unlock(&conn_set_reactor(s)->lock);
     one_sign.ready = NULL;
+    for (int i = 0; i < 2; i++)
+        tear_down(&w.set[i]);
+}
+
+/* ---- a pattern that takes no peer ---- */
+
+static int attach_nobody(struct pipe_set *s, struct pipe *p)
+{
+    (void)s;
+    (void)p;
+    return -ENOMEM;
+}
+
+TEST(a_connecter_keeps_no_pipe_that_its_pattern_did_not_take)
+{
+    static const struct mem_faults none = {0};
+    struct pattern_ops refusing = box_ops;
+    refusing.attach = attach_nobody;
+    struct world w;
+    mem_pair(w.end, &none);
+    const struct conn_ends names = {"mem://a", "mem://b", "mem://b", "b"};
+    for (int i = 0; i < 2; i++) {
+        struct conn_set *s = &w.set[i];
+        set_up(s);
+        mutex_lock(&conn_set_reactor(s)->lock);
+        struct endpoint *ep = NULL;
+        if (i == 0) {
+            s->pipes.ops = &refusing;
+            ep = endpoint_new(s, "mem://b", false, NULL, NULL);
+            list_push_back(&s->endpoints, &ep->in_set);
+        }
+        CHECK(conn_new(s, ep, w.end[i]->stream.fd, &w.end[i]->stream, NULL, &names));
+        mutex_unlock(&conn_set_reactor(s)->lock);
+    }
+    for (int i = 0; !list_empty(&w.set[0].endpoints); i++) { /* it may not try again */
+        CHECK(i < 10000);
+        step(&w);
+    }
     for (int i = 0; i < 2; i++)
         tear_down(&w.set[i]);
 }
