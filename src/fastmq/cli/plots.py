@@ -27,6 +27,7 @@ NAMES = {
     "multiprocessing connection": "multiprocessing",
     "raw socket": "Python's sockets",
     "stable types": "fastmq, stable types",
+    "sockets only": "fastmq on sockets",
     "libzmq drafts": "libzmq with drafts",
     "C pingpong": "bare TCP in C",
     "C memory": "bare memory in C",
