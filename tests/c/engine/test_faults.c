@@ -147,7 +147,7 @@ static struct eng_name step_bind(fmq_socket *s, const char *transport)
 
 enum shape { SMALL, MANY, LARGE, SHAPES };
 
-enum { MANY_PARTS = 9, LARGE_SIZE = 200000 };
+enum { MANY_PARTS = 9, LARGE_SIZE = 270000 };
 
 /* Messages from one socket to another, numbered, of all shapes. */
 struct stream {
@@ -429,6 +429,37 @@ static void talk_with(const char *transport, int a, int b)
 {
     setup = (struct setup){.transport = transport, .a = a, .b = b};
     each_fault(talk);
+}
+
+/* The same by blocks: the first large body has the arena handed over, the next ones are lent. */
+static void lend(void)
+{
+    fmq_ctx *ctx = step_ctx();
+    fmq_socket *a = step_socket(ctx, FMQ_PAIR), *b = step_socket(ctx, FMQ_PAIR);
+    STEP(fmq_set_int(a, ENG_SHM, 1));
+    STEP(fmq_set_int(b, ENG_SHM, 1));
+    struct eng_name name = step_bind(b, "ipc");
+    STEP(fmq_connect(a, name.text));
+    struct stream there = {.from = a, .to = b}, back = {.from = b, .to = a};
+    for (int i = 0; i < 5; i++) {
+        get_through(&there, i == 1 ? SMALL : LARGE);
+        get_through(&back, i == 3 ? SMALL : LARGE);
+    }
+    fault_end();
+    get_through(&there, LARGE);
+    check_losses(&there);
+    check_losses(&back);
+    struct fmq_context_stats stats;
+    eng_must(fmq_ctx_stats(ctx, &stats), "stats");
+    CHECK_EQ(stats.arena_lent, 0);
+    eng_close(a);
+    eng_close(b);
+    eng_end(ctx);
+}
+
+TEST(large_bodies_are_lent_whatever_fails)
+{
+    each_fault(lend);
 }
 
 /* ---- datagrams ---- */

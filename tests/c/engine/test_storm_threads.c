@@ -295,6 +295,7 @@ static void do_look(struct world *w, struct dice *d, fmq_socket *s)
     struct fmq_socket_stats stats;
     struct fmq_context_stats all;
     struct fmq_pending pending[2];
+    struct fmq_block block;
     char *text;
     size_t len;
     switch (roll(d, 7)) {
@@ -306,6 +307,10 @@ static void do_look(struct world *w, struct dice *d, fmq_socket *s)
         break;
     case 2:
         TRY(fmq_ctx_stats(w->ctx, &all));
+        if (fmq_ctx_alloc(w->ctx, (size_t)1 << (12 + roll(d, 12)), &block) == 0) {
+            memset(block.data, 1, block.size);
+            fmq_block_free(&block);
+        }
         break;
     case 3:
         TRY(fmq_ctx_pending(w->ctx, pending, 2));
