@@ -328,18 +328,15 @@ static int open_meeting(struct meeting_slot *slot, struct io_thread *io)
     if (!m)
         return -ENOMEM;
     struct reactor *r = &m->reactor;
-    int rc = reactor_init(r, &ops);
+    reactor_init(r, &ops);
     m->slot = slot;
     list_init(&m->visitors);
     list_init(&m->guests);
     timer_init(&m->rest, rest_timer);
     list_init(&m->listener.deferred);
     m->listener.ready = listener_ready;
-    m->listener.fd = rc ? rc : shm_listen(slot->name);
-    if (m->listener.fd < 0)
-        rc = m->listener.fd;
-    else
-        rc = io_watch(r, &m->listener, POLLER_IN);
+    m->listener.fd = shm_listen(slot->name);
+    int rc = m->listener.fd < 0 ? m->listener.fd : io_watch(r, &m->listener, POLLER_IN);
     r->io_thread = io;
     if (rc == 0)
         rc = io_thread_add(io, r);

@@ -18,6 +18,15 @@
 
 #include "os/poller_events.h"
 
+/* A descriptor that is waited for without a poller. */
+struct poller_one {
+    int fd;
+    uint32_t events;
+    void *data;
+};
+
+#define POLLER_FEW 2 /* how many at most */
+
 int poller_create(struct poller **out); /* 0, -EMFILE, -ENFILE, -ENOMEM */
 void poller_destroy(struct poller *p);
 
@@ -48,6 +57,10 @@ int poller_del_child(struct poller *p, struct poller *child);
  * timeout) or -EINTR; the poll backend may also answer -ENOMEM; see poller_may_retry for others. At
  * most 128 events a call. Sub-millisecond timeouts are honoured. */
 int poller_wait(struct poller *p, struct poller_event *events, int max, int64_t timeout_ns);
+/* The same without a poller, for `count` descriptors, which may be none: POLLER_FEW at most. There
+ * is room in `events` for all of them. What is no descriptor any more is reported as an error. */
+int poller_wait_few(const struct poller_one *few, int count, struct poller_event *events,
+                    int64_t timeout_ns);
 /* Whether an error of poller_wait passes. One that does not means that others closed what the
  * poller needs. */
 static inline bool poller_may_retry(int rc)

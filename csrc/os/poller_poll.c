@@ -4,26 +4,21 @@
  * pollers: a wait collects the descriptors of the whole tree below its poller, and a change in a
  * table must reach every waiter above it.
  */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-
 #include "os/poller_ops.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "base/alloc.h"
 #include "base/list.h"
 #include "os/clock.h"
+#include "os/poll_call.h"
 #include "os/sys.h"
 #include "os/thread.h"
 #include "os/wakeup.h"
@@ -366,25 +361,11 @@ static int no_fd(const struct poller *p)
     return -1;
 }
 
-static short to_poll(uint32_t events)
-{
-    return (short)((events & POLLER_IN ? POLLIN : 0) | (events & POLLER_OUT ? POLLOUT : 0) |
-                   (events & POLLER_PRI ? POLLPRI : 0));
-}
-
 static uint32_t from_poll(int mask, uint32_t interest)
 {
-    uint32_t events = 0;
-    if (mask & POLLIN)
-        events |= POLLER_IN;
-    if (mask & POLLOUT)
-        events |= POLLER_OUT;
-    if (mask & POLLPRI)
-        events |= POLLER_PRI;
-    events &= interest; /* which may have changed since */
-    if (mask & (POLLERR | POLLHUP))
-        events |= POLLER_ERR | POLLER_IN;
-    return events;
+    uint32_t events = poll_call_found(mask);
+    uint32_t error = events & POLLER_ERR ? POLLER_ERR | POLLER_IN : 0;
+    return (events & interest) | error; /* the interest may have changed since */
 }
 
 static int targets_grow(struct poll_poller *p)
@@ -416,7 +397,8 @@ static int collect(struct poll_poller *p, const struct poll_poller *from, struct
         t.leaf->refs++;
         t.top->refs++;
         p->targets[p->targets_len++] = t;
-        p->polled[p->targets_len] = (struct pollfd){.fd = e->fd, .events = to_poll(e->events)};
+        p->polled[p->targets_len] =
+            (struct pollfd){.fd = e->fd, .events = poll_call_wanted(e->events)};
     }
     for (size_t i = 0; i < from->children_len; i++) {
         struct entry *e = from->children[i];
@@ -488,29 +470,6 @@ static int report_all(struct poll_poller *p, struct poller_event *events, int ma
     return n;
 }
 
-#ifdef __APPLE__
-
-static int poll_ns(struct pollfd *fds, size_t len, int64_t timeout_ns)
-{
-    int ms = -1;
-    if (timeout_ns >= 0) {
-        int64_t whole = timeout_ns / (int64_t)NS_PER_MS + (timeout_ns % (int64_t)NS_PER_MS != 0);
-        ms = whole > INT_MAX ? INT_MAX : (int)whole;
-    }
-    return SYS(POLL, poll(fds, (nfds_t)len, ms));
-}
-
-#else
-
-static int poll_ns(struct pollfd *fds, size_t len, int64_t timeout_ns)
-{
-    struct timespec ts = {.tv_sec = (time_t)(timeout_ns / (int64_t)NS_PER_S),
-                          .tv_nsec = (long)(timeout_ns % (int64_t)NS_PER_S)};
-    return SYS(POLL, ppoll(fds, (nfds_t)len, timeout_ns < 0 ? NULL : &ts, NULL));
-}
-
-#endif
-
 /* One round with the lock held, which is let go while it sleeps. -EAGAIN: the tables changed. */
 static int round_once(struct poll_poller *p, struct poller_event *events, int max,
                       int64_t timeout_ns)
@@ -529,7 +488,7 @@ static int round_once(struct poll_poller *p, struct poller_event *events, int ma
     p->waiting = true;
     mutex_unlock(&lock);
 
-    int n = poll_ns(p->polled, len, timeout_ns);
+    int n = poll_call(p->polled, len, timeout_ns);
     int err = errno;
 
     mutex_lock(&lock);

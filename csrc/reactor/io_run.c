@@ -37,6 +37,8 @@ static void handle_ready(struct io_thread *d, struct reactor *r, uint64_t now, b
         mutex_unlock(&r->lock);
         return;
     }
+    if (fired)
+        r->iot_armed = false;
     if (r->polling) {
         if (atomic_load(&r->asleep) && r->iot_seen_sleep == r->sleep_seq &&
             r->iot_interval_ms >= LOOK_MAX_MS) {
@@ -69,7 +71,7 @@ static void handle_ready(struct io_thread *d, struct reactor *r, uint64_t now, b
         if (r->last_use > r->iot_fired) { /* it did */
             uint32_t longer = 4 * r->iot_interval_ms;
             r->iot_interval_ms = longer < LOOP_MAX_MS ? longer : LOOP_MAX_MS;
-            poller_mod_child(d->poller, r->poller, POLLER_IN | POLLER_ONESHOT, r);
+            io_thread_rearm(d, r);
             mutex_unlock(&r->lock);
             return;
         }
@@ -86,7 +88,7 @@ static void handle_ready(struct io_thread *d, struct reactor *r, uint64_t now, b
     r->iot_interval_ms = 0;
     reactor_poll_once(r, fired);
     if (!r->finished)
-        poller_mod_child(d->poller, r->poller, POLLER_IN | POLLER_ONESHOT, r);
+        io_thread_rearm(d, r);
     reactor_leave(r);
 }
 

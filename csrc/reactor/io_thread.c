@@ -48,6 +48,41 @@ static void nudge(struct io_thread *d, uint64_t when)
         io_thread_rouse(d);
 }
 
+int io_thread_watch(struct io_thread *d, struct reactor *r)
+{
+    int rc = 0;
+    if (r->poller)
+        rc = poller_add_child(d->poller, r->poller, POLLER_IN | POLLER_ONESHOT, r);
+    else if (r->only)
+        rc = poller_add(d->poller, r->only->fd, r->only->interest | POLLER_ONESHOT, r);
+    r->iot_armed = rc == 0;
+    return rc;
+}
+
+void io_thread_unwatch(struct io_thread *d, int fd)
+{
+    poller_del(d->poller, fd);
+}
+
+int io_thread_replace(struct io_thread *d, struct reactor *r, struct poller *poller)
+{
+    int rc = poller_add_child(d->poller, poller, POLLER_IN | POLLER_ONESHOT, r);
+    if (rc)
+        return rc;
+    if (r->only)
+        poller_del(d->poller, r->only->fd);
+    r->iot_armed = true;
+    return 0;
+}
+
+int io_thread_rearm(struct io_thread *d, struct reactor *r)
+{
+    r->iot_armed = true;
+    if (r->poller)
+        return poller_mod_child(d->poller, r->poller, POLLER_IN | POLLER_ONESHOT, r);
+    return r->only ? poller_mod(d->poller, r->only->fd, r->only->interest | POLLER_ONESHOT, r) : 0;
+}
+
 int io_thread_add(struct io_thread *d, struct reactor *r)
 {
     reactor_ref(r);
@@ -56,8 +91,7 @@ int io_thread_add(struct io_thread *d, struct reactor *r)
     r->registered = true;
     bool broken = d->broken;
     mutex_unlock(&d->lock);
-    int rc = broken ? -FMQ_EBROKEN
-                    : poller_add_child(d->poller, r->poller, POLLER_IN | POLLER_ONESHOT, r);
+    int rc = broken ? -FMQ_EBROKEN : io_thread_watch(d, r);
     if (rc) {
         mutex_lock(&d->lock);
         list_remove(&r->iot_reactors);
@@ -70,7 +104,10 @@ int io_thread_add(struct io_thread *d, struct reactor *r)
 
 void io_thread_remove(struct io_thread *d, struct reactor *r)
 {
-    poller_del_child(d->poller, r->poller);
+    if (r->poller)
+        poller_del_child(d->poller, r->poller);
+    else if (r->only)
+        poller_del(d->poller, r->only->fd);
     mutex_lock(&d->lock);
     r->registered = false;
     list_remove(&r->iot_reactors);
@@ -129,6 +166,17 @@ void io_thread_look(struct io_thread *d, struct reactor *r)
         r->iot_interval_ms = 2;
         add_look(d, r, on_grid(clock_now() + LEASE_MIN_NS));
         nudge(d, d->look_at);
+    }
+    mutex_unlock(&d->lock);
+}
+
+void io_thread_call(struct io_thread *d, struct reactor *r)
+{
+    mutex_lock(&d->lock);
+    if (r->registered) {
+        list_remove(&r->iot_look);
+        add_look(d, r, 0);
+        nudge(d, 0);
     }
     mutex_unlock(&d->lock);
 }

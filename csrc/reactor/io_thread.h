@@ -31,6 +31,7 @@
 /* How long it sleeps between two looks at what is left to it, while there is traffic. */
 #define TICK_NS (150 * NS_PER_US)
 
+struct poller;
 struct reactor;
 
 struct io_thread {
@@ -61,10 +62,20 @@ uint32_t io_thread_descriptors(const struct io_thread *d);
 int io_thread_add(struct io_thread *d, struct reactor *r);
 /* The I/O thread drops its reference as soon as it can no longer hold an event for the reactor. */
 void io_thread_remove(struct io_thread *d, struct reactor *r);
+/* Watches its poller or, without one, its only descriptor; until it fires, and again from
+ * io_thread_rearm on. Reactor's lock held. 0 or a negative errno. */
+int io_thread_watch(struct io_thread *d, struct reactor *r);
+int io_thread_rearm(struct io_thread *d, struct reactor *r);
+/* Watches the only descriptor no more. */
+void io_thread_unwatch(struct io_thread *d, int fd);
+/* Watches the poller that the reactor is about to have, in place of its only descriptor. */
+int io_thread_replace(struct io_thread *d, struct reactor *r, struct poller *poller);
 /* Something waits for the next tick; urgent: for this thread to wake up. */
 void io_thread_flush(struct io_thread *d, struct reactor *r, bool urgent);
 /* The earliest timer moved to `when` (earlier than reported before). */
 void io_thread_deadline(struct io_thread *d, struct reactor *r, uint64_t when);
+/* The reactor is looked at at once. */
+void io_thread_call(struct io_thread *d, struct reactor *r);
 /* A caller that slept for long returned: the reactor is looked at again, after the lease. */
 void io_thread_look(struct io_thread *d, struct reactor *r);
 

@@ -103,7 +103,9 @@ int fmq_loop_fd(const fmq_loop *h)
 
 static int join(struct fmq_loop *h, struct reactor *r, void *data)
 {
-    int rc = r->closed ? -ENOTSOCK : poller_add_child(h->poller, r->poller, POLLER_IN, r);
+    int rc = r->closed ? -ENOTSOCK : io_need_poller(r);
+    if (rc == 0)
+        rc = poller_add_child(h->poller, r->poller, POLLER_IN, r);
     if (rc)
         return rc;
     reactor_ref(r);

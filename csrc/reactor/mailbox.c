@@ -2,8 +2,8 @@
 #include "reactor/mailbox.h"
 
 #include "reactor/loop_list.h"
+#include "reactor/signal.h"
 #include "reactor/state.h"
-#include "reactor/wake.h"
 
 void mailbox_post(struct reactor *r, struct cmd *cmd, bool urgent)
 {
@@ -13,12 +13,14 @@ void mailbox_post(struct reactor *r, struct cmd *cmd, bool urgent)
     do
         cmd->next = head;
     while (!atomic_compare_exchange_weak(&r->mailbox, &head, cmd));
-    bool wake = atomic_exchange(&r->asleep, false) || urgent;
+    bool asleep = atomic_exchange(&r->asleep, false);
     unsigned watchers = atomic_load(&r->watchers);
-    if (watchers == 1 && !wake && atomic_load(&r->notify.loop))
+    if (watchers == 1 && !asleep && !urgent && atomic_load(&r->notify.loop))
         loop_post(r);
-    else if ((wake || watchers) && !atomic_exchange(&r->wake_set, true)) /* reactor_drain_wake */
-        reactor_signal(r);
+    else if (asleep)
+        reactor_signal_once(r);
+    else if (urgent || watchers)
+        reactor_call(r);
 }
 
 void mailbox_run(struct reactor *r)

@@ -2,6 +2,7 @@
 #include "reactor/notify.h"
 
 #include "fastmq.h"
+#include "reactor/io.h"
 #include "reactor/loop_list.h"
 #include "reactor/mailbox.h"
 #include "reactor/state.h"
@@ -34,7 +35,9 @@ int notify_make_signals(struct reactor *r, int events)
 
 int notify_add(struct reactor *r, int events)
 {
-    int rc = notify_make_signals(r, events);
+    int rc = io_need_poller(r);
+    if (rc == 0)
+        rc = notify_make_signals(r, events);
     if (rc)
         return rc;
     atomic_fetch_add(&r->watchers, 1);
@@ -95,7 +98,9 @@ int notify_export_fd(struct reactor *r, int *fd)
 {
     struct notifier *w = &r->notify;
     if (!w->outer) {
-        int rc = notify_make_signals(r, FMQ_POLLIN | FMQ_POLLOUT);
+        int rc = io_need_poller(r);
+        if (rc == 0)
+            rc = notify_make_signals(r, FMQ_POLLIN | FMQ_POLLOUT);
         if (rc == 0)
             rc = poller_create(&w->outer);
         if (rc)

@@ -18,8 +18,48 @@
 /* So many looks in a row may be at the only connection alone. */
 #define LONE_LOOKS 8
 #define MAIL_SPINS_PER_CLOCK 16
+/* A thread that no other can wake, for want of descriptors, looks up this often. */
+#define NO_WAKE_NS (5 * NS_PER_MS)
 /* The I/O thread looks so often at input that the poller does not show before it goes on. */
 #define QUIET_ROUNDS 8
+
+static int wait_in_poller(struct reactor *r, struct poller_event *events, int64_t timeout_ns)
+{
+    struct poller *p = r->poller;
+    mutex_unlock(&r->lock);
+    int n = poller_wait(p, events, POLL_BATCH, timeout_ns);
+    mutex_lock(&r->lock);
+    atomic_store_explicit(&r->asleep, false, memory_order_relaxed);
+    if (n < 0 && !poller_may_retry(n)) {
+        reactor_break(r);
+        reactor_notify(r);
+    }
+    return n;
+}
+
+/* The same without a poller: on the only descriptor, and on the wake-up. */
+static int wait_alone(struct reactor *r, struct poller_event *events, int64_t timeout_ns)
+{
+    struct poller_one few[POLLER_FEW];
+    int count = 0, n = 0;
+    struct io *only = r->only;
+    if (only)
+        few[count++] = (struct poller_one){only->fd, only->interest, only};
+    if (atomic_load(&r->has_wake) && (timeout_ns || atomic_load(&r->wake_set)))
+        few[count++] = (struct poller_one){r->wake.rfd, POLLER_IN, &r->wake_io};
+    if (count || timeout_ns) {
+        mutex_unlock(&r->lock);
+        n = poller_wait_few(few, count, events, timeout_ns);
+        mutex_lock(&r->lock);
+    }
+    atomic_store_explicit(&r->asleep, false, memory_order_relaxed);
+    /* It may have closed its descriptor meanwhile, or have another one. */
+    if (n > 0 && only && events[0].data == only && (!only->interest || only->fd != few[0].fd)) {
+        events[0] = events[1];
+        n--;
+    }
+    return n;
+}
 
 /* Looks at all descriptors, waiting up to timeout_ns; handles what is ready. The lock is released
  * for the wait. `polling` must be set. Number of events, or -EINTR. */
@@ -29,14 +69,7 @@ static int poll_pass(struct reactor *r, int64_t timeout_ns)
     bool quiet = !list_empty(&r->quiet);
     if (quiet && timeout_ns && !quiet_arm(r))
         timeout_ns = 0;
-    mutex_unlock(&r->lock);
-    int n = poller_wait(r->poller, events, POLL_BATCH, timeout_ns);
-    mutex_lock(&r->lock);
-    atomic_store_explicit(&r->asleep, false, memory_order_relaxed);
-    if (n < 0 && !poller_may_retry(n)) {
-        reactor_break(r);
-        reactor_notify(r);
-    }
+    int n = r->poller ? wait_in_poller(r, events, timeout_ns) : wait_alone(r, events, timeout_ns);
     for (int i = 0; i < n; i++) {
         struct io *io = events[i].data;
         if (!io->dead)
@@ -108,8 +141,7 @@ static void arm_quiet(struct reactor *r)
 {
     for (int i = 0; !list_empty(&r->quiet) && !quiet_arm(r); i++) {
         if (i == QUIET_ROUNDS) {
-            if (!atomic_exchange(&r->wake_set, true))
-                reactor_signal(r);
+            reactor_call(r);
             return;
         }
         quiet_look(r);
@@ -232,6 +264,15 @@ int reactor_spin(struct reactor *r, uint64_t until)
     return stop ? -stop : found ? 0 : -EAGAIN;
 }
 
+/* False: no other thread can wake this one. poll(2) keeps what it waits for open after it was
+ * closed, and with it an address that is to be free then: that is left to the poller. */
+static bool ready_to_sleep(struct reactor *r)
+{
+    if (r->only && !r->lone)
+        (void)io_need_poller(r);
+    return io_need_wake(r) == 0;
+}
+
 int reactor_wait_for(struct reactor *r, uint64_t deadline, struct waits *w)
 {
     unsigned seen = atomic_load_explicit(&r->changes, memory_order_relaxed);
@@ -301,6 +342,8 @@ int reactor_wait_for(struct reactor *r, uint64_t deadline, struct waits *w)
     uint64_t next = timers_next(r);
     uint64_t until = next < deadline ? next : deadline;
     uint64_t now = clock_now();
+    if (!ready_to_sleep(r) && until > now + NO_WAKE_NS)
+        until = now + NO_WAKE_NS;
     int64_t timeout = until == CLOCK_NEVER ? -1 : until <= now ? 0 : (int64_t)(until - now);
     wait_begins(w, now);
     r->sleep_seq++;

@@ -2,8 +2,8 @@
 #include "reactor/quiet.h"
 
 #include "reactor/io_thread.h"
+#include "reactor/signal.h"
 #include "reactor/state.h"
-#include "reactor/wake.h"
 
 void quiet_add(struct reactor *r, struct quiet *q)
 {
@@ -55,8 +55,8 @@ void quiet_settle(struct reactor *r)
         return;
     }
     if (atomic_load_explicit(&r->watchers, memory_order_relaxed)) {
-        if (!quiet_arm(r) && !atomic_exchange(&r->wake_set, true))
-            reactor_signal(r);
+        if (!quiet_arm(r))
+            reactor_call(r);
     } else if (r->io_thread && r->registered) {
         io_thread_look(r->io_thread, r);
     }

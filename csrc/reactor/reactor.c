@@ -7,11 +7,14 @@
 
 static void wake_ready(struct io *io, uint32_t events)
 {
-    (void)events;
-    reactor_drain_wake(LIST_ENTRY(io, struct reactor, wake_io));
+    struct reactor *r = LIST_ENTRY(io, struct reactor, wake_io);
+    if (events & POLLER_ERR)
+        reactor_break(r);
+    else
+        reactor_drain_wake(r);
 }
 
-int reactor_init(struct reactor *r, const struct reactor_ops *ops)
+void reactor_init(struct reactor *r, const struct reactor_ops *ops)
 {
     r->ops = ops;
     r->fork_generation = fork_generation;
@@ -31,16 +34,8 @@ int reactor_init(struct reactor *r, const struct reactor_ops *ops)
     heap_node_init(&r->iot_deadline);
     r->deadline = CLOCK_NEVER;
     r->lease = LEASE_MIN_NS;
-
-    int rc = poller_create(&r->poller);
-    if (rc == 0)
-        rc = wakeup_init(&r->wake);
-    if (rc)
-        return rc;
-    r->wake_io.fd = r->wake.rfd;
     r->wake_io.ready = wake_ready;
     list_init(&r->wake_io.deferred);
-    return io_watch(r, &r->wake_io, POLLER_IN);
 }
 
 void reactor_fini(struct reactor *r)
@@ -57,12 +52,7 @@ static void free_descriptors(struct reactor *r)
         mutex_unlock(&r->lock);
     }
     notify_fini(r);
-    if (r->poller) {
-        io_watch(r, &r->wake_io, 0);
-        poller_destroy(r->poller);
-    }
-    r->poller = NULL;
-    wakeup_fini(&r->wake);
+    io_fini(r);
 }
 
 void reactor_unref(struct reactor *r)

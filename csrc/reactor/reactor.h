@@ -12,14 +12,14 @@
 #include "os/fork.h"
 #include "reactor/io.h"
 #include "reactor/mailbox.h"
+#include "reactor/signal.h"
 #include "reactor/state.h"
 #include "reactor/timer.h"
 #include "reactor/wake.h"
 
 struct fmq_socket;
 
-/* 0 or a negative errno; reactor_unref ends it then, too. */
-int reactor_init(struct reactor *r, const struct reactor_ops *ops);
+void reactor_init(struct reactor *r, const struct reactor_ops *ops);
 /* Drops a reference (reactor_ref). No lock is held. */
 void reactor_unref(struct reactor *r);
 /* After `released`: frees what is left. */

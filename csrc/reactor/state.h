@@ -59,11 +59,11 @@ struct reactor_ops {
     void (*released)(struct reactor *r);
 };
 
-/* A descriptor in the poller. Embedded in the object that it belongs to. */
+/* A descriptor that is watched. Embedded in the object that it belongs to. */
 struct io {
     void (*ready)(struct io *io, uint32_t events); /* on the polling thread, with the lock held */
     int fd;
-    uint32_t interest;           /* POLLER_ bits in force; 0: not in the poller */
+    uint32_t interest;           /* POLLER_ bits in force; 0: not watched */
     bool dead;                   /* events that were fetched before it died are ignored */
     struct list deferred;        /* reactor->deferred_free */
     void (*free)(struct io *io); /* frees the object around it */
@@ -83,9 +83,11 @@ struct reactor {
                          descriptors are closed */
     struct list deferred_free;
 
-    struct poller *poller;
-    struct wakeup wake;
+    struct poller *poller; /* NULL until it needs one: io.h */
+    struct io *only;    /* without a poller: the descriptor that is watched; NULL: there is none */
+    struct wakeup wake; /* made when first needed */
     struct io wake_io;
+    atomic_bool has_wake, has_poller;
     struct heap timers;
 
     unsigned conn_count;
@@ -96,7 +98,7 @@ struct reactor {
     bool polling;
     bool quiet_left;      /* a thread that left has left the quiet list to the one that polls */
     atomic_bool asleep;   /* the polling thread sleeps: posted work must signal `wake` */
-    atomic_bool wake_set; /* `wake` was signalled for mail and not drained since */
+    atomic_bool wake_set; /* `wake` was signalled for work and not drained since */
     atomic_uint watchers; /* FD exported, poll sets: posted work must signal `wake` */
     struct notifier notify;
     unsigned waiters; /* threads in cond_wait */
@@ -120,10 +122,11 @@ struct reactor {
     uint64_t iot_fired; /* when its poller fired while an event loop watched it */
     uint32_t iot_seen_sleep;
     uint32_t iot_interval_ms;
-    atomic_bool disarmed; /* the I/O thread stopped looking: the sleeper calls io_thread_look */
-    bool flush_pending;   /* the I/O thread knows that something waits for a tick */
-    bool registered;      /* the I/O thread watches the poller */
-    uint64_t deadline;    /* the earliest timer that the I/O thread knows; CLOCK_NEVER: none */
+    atomic_bool disarmed;   /* the I/O thread stopped looking: the sleeper calls io_thread_look */
+    bool flush_pending;     /* the I/O thread knows that something waits for a tick */
+    atomic_bool registered; /* the I/O thread watches it */
+    bool iot_armed;         /* and the I/O thread's poller reports it; under the reactor's lock */
+    uint64_t deadline;      /* the earliest timer that the I/O thread knows; CLOCK_NEVER: none */
 
     bool closed;
     bool finished;

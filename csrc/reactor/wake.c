@@ -11,19 +11,8 @@ void reactor_break(struct reactor *r)
         return;
     atomic_compare_exchange_strong(&r->stop, &none, FMQ_EBROKEN);
     atomic_store(&r->asleep, false);
-    wakeup_signal(&r->wake);
-}
-
-void reactor_signal(struct reactor *r)
-{
-    if (wakeup_signal(&r->wake))
-        reactor_break(r);
-}
-
-void reactor_wake(struct reactor *r)
-{
-    if (atomic_exchange(&r->asleep, false))
-        reactor_signal(r);
+    if (atomic_load(&r->has_wake))
+        wakeup_signal(&r->wake);
 }
 
 void reactor_ref(struct reactor *r)

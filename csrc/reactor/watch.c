@@ -14,7 +14,9 @@ static int loop_signals(int events)
 static int loop_make(struct reactor *r)
 {
     struct notifier *w = &r->notify;
-    int rc = poller_create(&w->own_poller);
+    int rc = io_need_poller(r);
+    if (rc == 0)
+        rc = poller_create(&w->own_poller);
     if (rc)
         return rc;
     w->merged = poller_fd(w->own_poller) < 0;

@@ -5,6 +5,7 @@
 
 #include "net/conn.h"
 #include "net/conn_end.h"
+#include "net/conn_set_life.h"
 #include "net/endpoint.h"
 #include "net/endpoint_close.h"
 #include "net/flush.h"
@@ -95,6 +96,8 @@ int fmq_close(fmq_socket *s)
     wait_for_others(socket_reactor(s));
     atomic_store(&s->net.pipes.reactor.stop, ENOTSOCK);
     s->net.pipes.reactor.work |= WORK_CLOSE | WORK_REAP;
+    if (conn_set_lingers(&s->net)) /* it is the I/O thread's now; without one nothing lingers */
+        reactor_call(socket_reactor(s));
     reactor_leave(socket_reactor(s));
     return 0;
 }

@@ -118,7 +118,8 @@ int socket_new(struct fmq_ctx *ctx, const struct pattern_ops *ops, bool internal
     list_init(&s->tx_begun);
     list_init(&s->in_ctx);
     timer_init(&s->linger_timer, socket_linger_over);
-    int rc = reactor_init(r, &socket_ops);
+    reactor_init(r, &socket_ops);
+    int rc = 0;
     pipe_set_init(pipes, ops, ctx->pool);
     conn_set_init(&s->net, &socket_listener);
     s->net.resolver = &ctx->resolver;
@@ -127,8 +128,6 @@ int socket_new(struct fmq_ctx *ctx, const struct pattern_ops *ops, bool internal
     s->net.arena = &ctx->arena;
     r->fork_generation = ctx->fork_generation;
     r->spin_us = pipes->opt.spin_us;
-    if (rc)
-        goto fail;
     if (ops->state_size && !(pipes->state = mem_zalloc(ops->state_size))) {
         rc = -ENOMEM;
         goto fail;

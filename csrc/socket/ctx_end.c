@@ -65,11 +65,10 @@ int fmq_ctx_term(fmq_ctx *ctx, int timeout_ms)
     if (mine) {
         meeting_end(&ctx->meeting);
         arena_slot_end(&ctx->arena);
+        resolver_stop(&ctx->resolver); /* what it found may be for an I/O thread to take */
     }
     for (int i = 0; i < count; i++)
         io_thread_destroy(ctx->threads[i]);
-    if (mine)
-        resolver_stop(&ctx->resolver);
     return 0;
 }
 

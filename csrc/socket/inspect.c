@@ -410,13 +410,13 @@ static int open_window(struct window **out)
     if (!w)
         return -ENOMEM;
     struct reactor *r = &w->reactor;
-    int rc = reactor_init(r, &ops);
+    reactor_init(r, &ops);
     list_init(&w->visitors);
     timer_init(&w->rest, rest_timer);
     list_init(&w->listener.deferred);
     w->listener.ready = listener_ready;
-    w->listener.fd = rc ? rc : open_listener(w->path);
-    rc = w->listener.fd < 0 ? w->listener.fd : io_watch(r, &w->listener, POLLER_IN);
+    w->listener.fd = open_listener(w->path);
+    int rc = w->listener.fd < 0 ? w->listener.fd : io_watch(r, &w->listener, POLLER_IN);
     if (rc == 0)
         rc = io_thread_create(&w->thread, "fmq/inspect", &policy);
     r->io_thread = w->thread;

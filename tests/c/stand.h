@@ -66,10 +66,20 @@ static const struct reactor_ops stand_ops = {
     .released = stand_released,
 };
 
-static inline void stand_begin(struct stand *s)
+/* Without a descriptor. */
+static inline void stand_begin_bare(struct stand *s)
 {
     memset(s, 0, sizeof(*s));
-    CHECK_EQ(reactor_init(&s->r, &stand_ops), 0);
+    reactor_init(&s->r, &stand_ops);
+}
+
+/* With a poller. */
+static inline void stand_begin(struct stand *s)
+{
+    stand_begin_bare(s);
+    mutex_lock(&s->r.lock);
+    CHECK_EQ(io_need_poller(&s->r), 0);
+    mutex_unlock(&s->r.lock);
 }
 
 /* Nobody else may have a reference any more. */

@@ -448,21 +448,56 @@ def test_descriptors_are_those_that_the_engine_has(ctx, make, endpoint):
     assert ctx.stats().sockets == 2
 
 
+def test_a_socket_has_the_descriptors_that_it_needs(ctx, make, endpoint):
+    """None over inproc, one a connection, a wake-up once a thread has slept in it, and a poller for
+    those who watch it."""
+    pull, push = make(zmq.PULL), make(zmq.PUSH)
+    assert pull.stats().descriptors == push.stats().descriptors == 0
+    endpoint.connect(push, endpoint.bind(pull))
+    push.send(b"x")
+    assert pull.recv() == b"x"
+    connection = 0 if endpoint.is_inproc else 1
+    assert push.stats().descriptors == connection
+    pull.rcvtimeo = 1
+    with pytest.raises(zmq.Again):
+        pull.recv()
+    listener = connection
+    assert pull.stats().descriptors == connection + listener + (1 if endpoint.is_inproc else 2)
+    push.get(zmq.FD)
+    assert push.stats().descriptors == connection + 5  # wake-up, poller, and three to be watched
+
+
+def test_a_flood_of_connections_takes_a_descriptor_each(ctx, make, endpoint):
+    router = make(zmq.ROUTER, backlog=400)
+    address = endpoint.bind(router)
+    dealers = [make(zmq.DEALER, linger=0) for _ in range(200)]
+    for dealer in dealers:
+        endpoint.connect(dealer, address)
+        dealer.send(b"x")
+    for _ in dealers:
+        router.send_multipart(recv_multipart(router))
+    connection = 0 if endpoint.is_inproc else 1
+    assert sum(dealer.stats().descriptors for dealer in dealers) == connection * len(dealers)
+    # The ROUTER was waited on, and the I/O thread has its own two.
+    assert ctx.stats().descriptors <= 2 * connection * len(dealers) + 8
+
+
 @in_loops
-async def test_waiting_in_an_event_loop_costs_a_socket_no_descriptor() -> None:
+async def test_waiting_in_an_event_loop_costs_a_socket_two_descriptors() -> None:
     before = open_engine_fds()
     async with submodule("asyncio").Context() as context:
         pulls = [context.socket(zmq.PULL) for _ in range(3)]
         for pull in pulls:
             pull.bind("inproc://" + unique("watched"))
-        had = context.stats().descriptors
-        assert had == open_engine_fds() - before
+        assert [pull.stats().descriptors for pull in pulls] == [0, 0, 0]
+        assert context.stats().descriptors == open_engine_fds() - before
         waiting = [pull.recv() for pull in pulls]
         if zmq.poller_name() == "poll":  # a loop watches each by itself, and that counts
             assert context.stats().descriptors == open_engine_fds() - before
         else:
-            assert context.stats().descriptors == had
-            assert open_engine_fds() - before - had <= 2  # the loop's, for all its sockets
+            assert [pull.stats().descriptors for pull in pulls] == [2, 2, 2]
+            rest = open_engine_fds() - before - context.stats().descriptors
+            assert rest <= 2  # the loop's, for all its sockets
         for future, pull in zip(waiting, pulls, strict=True):
             future.cancel()
             pull.close()

@@ -405,6 +405,64 @@ TEST(an_event_that_was_fetched_for_what_has_ended_since_reaches_nobody)
     stand_end(&s);
 }
 
+TEST(a_poller_is_made_with_the_second_descriptor_and_a_wake_up_with_the_first_sleep)
+{
+    struct stand s;
+    struct thing t[2];
+    int one[2], two[2];
+    stand_begin_bare(&s);
+    CHECK_EQ(pipe(one), 0);
+    CHECK_EQ(pipe(two), 0);
+    mutex_lock(&s.r.lock);
+    reactor_poll_once(&s.r, false);
+    CHECK(!s.r.poller && s.r.wake.rfd < 0);
+    begin_thing(&t[0], &s, one[0]);
+    reactor_poll_once(&s.r, false);
+    CHECK_EQ(t[0].ready, 0);
+    CHECK_EQ(write(one[1], "x", 1), 1);
+    reactor_poll_once(&s.r, false);
+    CHECK_EQ(t[0].ready, 1);
+    CHECK(!s.r.poller && s.r.wake.rfd < 0);
+    s.r.lone = true; /* as a connection is */
+    CHECK_EQ(reactor_wait(&s.r, clock_now() + NS_PER_S), 0);
+    CHECK_EQ(t[0].ready, 2);
+    CHECK(!s.r.poller && s.r.wake.rfd >= 0);
+    s.r.lone = false;
+    begin_thing(&t[1], &s, two[0]);
+    CHECK(s.r.poller != NULL);
+    CHECK_EQ(write(two[1], "x", 1), 1);
+    reactor_poll_once(&s.r, false);
+    CHECK_EQ(t[0].ready, 3);
+    CHECK_EQ(t[1].ready, 1);
+    CHECK_EQ(io_watch(&s.r, &t[0].io, 0), 0);
+    CHECK_EQ(io_watch(&s.r, &t[1].io, 0), 0);
+    reactor_leave(&s.r);
+    for (int i = 0; i < 2; i++) {
+        close(one[i]);
+        close(two[i]);
+    }
+    stand_end(&s);
+}
+
+TEST(what_is_posted_to_a_sleeper_wakes_it_without_a_poller)
+{
+    struct stand s;
+    struct letter l;
+    stand_begin_bare(&s);
+    write_letter(&l, 0);
+    mutex_lock(&s.r.lock);
+    CHECK_EQ(io_need_wake(&s.r), 0);
+    mutex_unlock(&s.r.lock);
+    atomic_store(&s.r.asleep, true);
+    mailbox_post(&s.r, &l.cmd, false);
+    CHECK(is_readable(s.r.wake.rfd));
+    mutex_lock(&s.r.lock);
+    reactor_poll_once(&s.r, false);
+    CHECK(!is_readable(s.r.wake.rfd));
+    reactor_leave(&s.r);
+    stand_end(&s);
+}
+
 TEST(a_descriptor_is_watched_for_what_was_asked_last)
 {
     struct stand s;

@@ -200,3 +200,13 @@ int poller_wait(struct poller *p, struct poller_event *events, int max, int64_t 
     p->waited_on = false;
     return n;
 }
+
+int poller_wait_few(const struct poller_one *few, int count, struct poller_event *events,
+                    int64_t timeout_ns)
+{
+    struct entry v[POLLER_FEW];
+    struct poller p = {.fd = -1, .v = v, .len = (uint32_t)count, .cap = POLLER_FEW};
+    for (int i = 0; i < count; i++)
+        v[i] = (struct entry){few[i].fd, few[i].events, few[i].data, true};
+    return poller_wait(&p, events, POLLER_FEW, timeout_ns);
+}
