@@ -252,7 +252,7 @@ struct topic_walk {
     void *arg;
 };
 
-static int visit_topic(void *arg, const void *topic, size_t len, void *value)
+static int list_topic(void *arg, const void *topic, size_t len, void *value)
 {
     const struct topic_walk *w = arg;
     (void)value;
@@ -264,7 +264,7 @@ static void xsub_topics(struct pipe_set *s, struct pipe *p, topic_visitor visit,
     const struct xsub *me = s->state;
     struct topic_walk w = {visit, arg};
     if (!p)
-        trie_each(&me->topics, visit_topic, &w);
+        trie_each(&me->topics, list_topic, &w);
 }
 
 /* ---- tables ---- */
