@@ -195,10 +195,22 @@ static int hand_over(const struct lender *l, int page, const char *name, const u
     return rc;
 }
 
+/* Peers that end their connections and hold on to what they were lent cost a descriptor each. */
+static bool is_crowded(struct arena_slot *slot, struct meeting_slot *meeting)
+{
+    int most = atomic_load(&meeting->most);
+    mutex_lock(&slot->lock);
+    bool crowded = slot->lender_count >= 2 * (uint32_t)(most > 0 ? most : 0);
+    mutex_unlock(&slot->lock);
+    return crowded;
+}
+
 int lender_new(struct lender **out, struct arena_slot *slot, struct meeting_slot *meeting,
                struct io_thread *io, const char *name, const uint8_t *token)
 {
     void *page = NULL;
+    if (is_crowded(slot, meeting))
+        return -EAGAIN;
     struct lender *l = mem_zalloc(sizeof(*l));
     int shared = -1;
     int rc = l ? 0 : -ENOMEM;

@@ -482,3 +482,27 @@ def test_an_offer_that_leads_nowhere_leaves_bodies_to_the_ring(ctx, push, receiv
 def test_an_offer_without_a_question_ends_the_connection(push, receiver):
     receiver.put(block(OFFER + receiver.token + receiver.name))
     receiver.peer.wire.wait_closed()
+
+
+def test_those_that_leave_and_keep_what_they_have_are_limited(ctx, push):
+    ctx.set(zmq.SHM_CONNECTIONS, 1)
+    kept = []
+    for _ in range(2):
+        attacker = Receiver(push)
+        push.send(b"1" * MIB)
+        attacker.begin()
+        attacker.get(MIB + 9)
+        kept.append(attacker)
+        attacker.peer.wire.close()
+        eventually("its end", lambda: not push.peers())
+    last = Receiver(push)
+    push.send(b"1" * MIB)
+    last.offer()
+    assert last.frame()[1] == b"1" * MIB
+    push.send(b"2" * MIB)
+    assert last.frame()[1] == b"2" * MIB
+    last.listener.settimeout(0.05)
+    with pytest.raises(TimeoutError):
+        last.listener.accept()
+    for attacker in [*kept, last]:
+        attacker.close()
