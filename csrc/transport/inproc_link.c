@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "pipe/option_values.h"
+#include "reactor/signal.h"
 #include "wire/peer.h"
 
 void inproc_link_unref(struct inproc_link *l)
@@ -37,7 +38,7 @@ void inproc_note(struct inproc_link *l, int side, unsigned events, bool urgent)
     e->events |= events;
     if (e->posted) { /* its run will see the new bits, too */
         if (urgent)
-            reactor_signal(&e->set->pipes.reactor);
+            reactor_call(&e->set->pipes.reactor);
         return;
     }
     e->posted = true;

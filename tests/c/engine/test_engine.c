@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "engine.h"
+#include "reactor/reactor.h"
 
 /* ---- every pattern once, over every transport ---- */
 
@@ -1846,5 +1847,22 @@ TEST(a_router_tells_what_a_peer_is_ready_for)
     CHECK_EQ(fmq_peer_state(dealer, "D", 1), -ENOTSUP);
     eng_close(dealer);
     eng_close(router);
+    eng_end(ctx);
+}
+
+TEST(an_end_of_an_inproc_link_is_seen_by_a_peer_that_nobody_uses_though_mail_waits_there)
+{
+    fmq_ctx *ctx = eng_ctx();
+    fmq_socket *a = eng_socket(ctx, FMQ_PAIR), *b = eng_socket(ctx, FMQ_PAIR);
+    eng_must(fmq_bind(a, "inproc://ends"), "bind");
+    eng_must(fmq_connect(b, "inproc://ends"), "connect");
+    eng_send(a, "first");
+    eng_expect(b, "first");
+    eng_send(a, "unread");
+    CHECK(reactor_has_mail(reactor_of(b))); /* of no hurry */
+    eng_close(a);
+    ENG_UNTIL(!reactor_has_mail(reactor_of(b)));
+    eng_expect(b, "unread");
+    eng_close(b);
     eng_end(ctx);
 }
