@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <netinet/in.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -190,20 +191,51 @@ static int family_of(int fd)
     return getsockname(fd, (struct sockaddr *)&own, &len) < 0 ? -errno : own.ss_family;
 }
 
+#define BOOT_ID 36 /* bytes of text */
+
+/* What identifies the boot. It is read once in a process: every connection asks for it, and the
+ * file is the most expensive part of the answer. Threads that read it at the same time store the
+ * same. 0 or a negative errno. */
+static int boot_id(char text[BOOT_ID + 1])
+{
+    static _Atomic uint64_t words[(BOOT_ID + 7) / 8];
+    static atomic_bool known;
+    uint64_t copy[sizeof(words) / sizeof(words[0])] = {0};
+    const size_t count = sizeof(copy) / sizeof(copy[0]);
+    if (atomic_load(&known)) {
+        for (size_t i = 0; i < count; i++)
+            copy[i] = atomic_load_explicit(&words[i], memory_order_relaxed);
+        memcpy(text, copy, BOOT_ID);
+        text[BOOT_ID] = 0;
+        return 0;
+    }
+    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    ssize_t n = read(fd, text, BOOT_ID);
+    close(fd);
+    if (n != BOOT_ID)
+        return -EIO;
+    text[BOOT_ID] = 0;
+    memcpy(copy, text, BOOT_ID);
+    for (size_t i = 0; i < count; i++)
+        atomic_store_explicit(&words[i], copy[i], memory_order_relaxed);
+    atomic_store(&known, true);
+    return 0;
+}
+
 int shm_host(int conn, char text[SHM_HOST_MAX])
 {
-    char boot[37] = "";
+    char boot[BOOT_ID + 1];
     int family = family_of(conn);
     if (family < 0)
         return family;
     int64_t net = namespace("net"), user = namespace("user");
     int64_t pid = family == AF_UNIX ? namespace("pid") : 0;
-    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    ssize_t n = read(fd, boot, sizeof(boot) - 1);
-    close(fd);
-    if (n != (ssize_t)sizeof(boot) - 1 || net < 0 || user < 0 || pid < 0)
+    int rc = boot_id(boot);
+    if (rc)
+        return rc;
+    if (net < 0 || user < 0 || pid < 0)
         return -EIO;
     snprintf(text, SHM_HOST_MAX, "%s/%" PRIx64 "/%" PRIx64 "/%" PRIx64, boot, (uint64_t)net,
              (uint64_t)user, (uint64_t)pid);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -113,6 +114,24 @@ TEST(a_host_is_known_by_its_name)
     close(tcp);
     CHECK(strlen(one) > 36);
     CHECK(!strchr(one, ' '));
+}
+
+TEST(the_name_of_the_host_takes_no_descriptor_once_it_is_known)
+{
+    char one[SHM_HOST_MAX], two[SHM_HOST_MAX];
+    int fds[2];
+    struct rlimit before;
+    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    CHECK_EQ(shm_host(fds[0], one), 0);
+    CHECK_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+    struct rlimit none = {0, before.rlim_max};
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+    int rc = shm_host(fds[0], two);
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+    CHECK_EQ(rc, 0);
+    CHECK_STR(one, two);
+    close(fds[0]);
+    close(fds[1]);
 }
 
 TEST(memory_is_handed_over_with_a_message)
