@@ -76,6 +76,7 @@ def main() -> int:
         metavar="S",
         help="how long one run may take (60); one that takes longer has failed",
     )
+    parser.add_argument("--save", type=Path, metavar="FILE", help="write the JSON there instead")
     options = parser.parse_args()
     # Ended by `timeout`, it saves what it has, as after Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -86,7 +87,7 @@ def main() -> int:
         beside=beside,
         peers=[str(path) for path in sorted((HERE / "peers").glob("[!_]*.py"))],
         sweeps=options.growth,
-        save=None if options.no_save else HERE / "results" / f"{stamp}.json",
+        save=None if options.no_save else options.save or HERE / "results" / f"{stamp}.json",
         timeout=options.timeout,
     )
 

@@ -69,6 +69,14 @@ SUMMARY = (
     ("asyncio: 1,000 sockets, tcp, a task each", "aio_many/tcp 64 B, a task each, both ends/rate"),
     ("CURVE PUSH/PULL, tcp 64 B", "curve/tcp 64 B/rate"),
     ("CURVE PUSH/PULL, tcp 64 KiB", "curve/tcp 64 KiB/rate"),
+    ("PUSH/PULL, ipc 1 KiB", "pushpull/ipc 1 KiB/rate"),
+    ("PUSH/PULL, ipc 64 KiB", "pushpull/ipc 64 KiB/rate"),
+    ("PUSH/PULL, ipc 1 MiB", "pushpull/ipc 1 MiB/rate"),
+    ("an array of 1 MiB there and back, ipc, no copy", "large/ipc 1 MiB/p50"),
+    ("an array of 100 MiB there and back, ipc, no copy", "large/ipc 100 MiB/p50"),
+    ("ROUTER echo, 200 DEALERs, ipc", "router/ipc 64 B, 200 DEALER/rate"),
+    ("CLIENT/SERVER round trip (pyzmq: DEALER, ROUTER)", "client_server/tcp 64 B/p50"),
+    ("SCATTER/GATHER (pyzmq: PUSH, PULL)", "scatter_gather/tcp 64 B/rate"),
 )
 README = (
     ("round trip, tcp 64 B", "reqrep/tcp 64 B/p50"),
@@ -113,8 +121,12 @@ GROWTH = ("ipc", "tcp")  # of round trips by size
 
 # Sentences, by page. {KEY SIDE} is a figure, {KEY} a ratio; in the page a number stands there.
 PROSE = {
-    "README.md": ("spins took {reqrep/tcp 64 B/p50 C pingpong} us for the tcp round trip",),
+    "README.md": (
+        "Medians of {rounds} alternating rounds",
+        "spins took {reqrep/tcp 64 B/p50 C pingpong} us for the tcp round trip",
+    ),
     "docs/performance.md": (
+        "medians of {rounds} rounds of {seconds} s",
         "spins took {reqrep/tcp 64 B/p50 C pingpong} us for the tcp round trip",
         "without Python {reqrep/tcp 64 B/p50 C engine} us",
         "200 peers over tcp ({router/tcp 64 B, 200 DEALER/rate}x)",
@@ -176,8 +188,8 @@ class Figures:
         return key in self._by
 
     def sides(self, key: str) -> list[str]:
-        """Those that have values."""
-        return list(self._by[key]["values"])
+        """Those that have values, of what is published."""
+        return list(self._by[key]["values"]) if self.has(key) else []
 
     def middle(self, key: str, side: str) -> float:
         values: list[float] = self._by[key]["values"][side]
@@ -196,7 +208,9 @@ class Figures:
         return f" {unit.partition('/')[0].partition(' ')[0]}"
 
     def named(self, name: str) -> str:
-        """A figure of PROSE."""
+        """A figure of PROSE, or how often and how long was measured."""
+        if name in ("rounds", "seconds"):
+            return f"{self.result[name]:g}"
         key, _, rest = name.rpartition("/")
         metric, _, side = rest.partition(" ")
         return self.value(f"{key}/{metric}", side) if side else self.ratio(f"{key}/{metric}")
@@ -205,6 +219,8 @@ class Figures:
 def table(figures: Figures, rows: Iterable[tuple[str, str]], what: str = "measure") -> str:
     lines = [f"| {what} | pyzmq | fastmq | ratio |", "|---|---:|---:|---:|"]
     for text, key in rows:
+        if not figures.has(key):
+            continue
         unit = figures.unit(key)
         sides = [figures.value(key, side) + unit for side in ("zmq", "fastmq")]
         lines.append(f"| {text} | {' | '.join(sides)} | **{figures.ratio(key)}x** |")
@@ -215,6 +231,8 @@ def wide_table(figures: Figures, what: str, columns: Sequence[str], rows: Iterab
     """rows: words, and for each column a key and a side, or None."""
     lines = [f"| {' | '.join([what, *columns])} |", "|---|" + "---:|" * len(columns)]
     for words, cells in rows:
+        if not any(cells):
+            continue
         values = [figures.value(*cell) + figures.unit(cell[0]) if cell else "" for cell in cells]
         lines.append(f"| {' | '.join([words, *values])} |")
     return "\n".join(lines)
@@ -245,6 +263,8 @@ def single_parts(figures: Figures) -> str:
         for words, key in SINGLE_PARTS
     ]
     columns = [plots.name(side) for side in SINGLE_PARTS_SIDES]
+    if not any(cell for _, cells in rows for cell in cells):
+        return "Not measured yet."
     return wide_table(figures, "64 bytes", columns, rows)
 
 
@@ -264,7 +284,11 @@ def sizes(figures: Figures, result: dict[str, Any]) -> str:
         )
         for size in by_size
     ]
-    return wide_table(figures, "size", columns, rows)
+    if not rows:
+        return "Not measured yet."
+    pictures = [f"![{name}](img/growth_size_{name}.svg)" for name in GROWTH]
+    drawn = f"| | |\n|---|---|\n| {' | '.join(pictures)} |"
+    return f"{wide_table(figures, 'size', columns, rows)}\n\n{drawn}"
 
 
 def block(text: str, name: str, content: str, page: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import budget
+import figures
 import plot
 import pytest
 from target import fastmq_only
@@ -215,6 +216,55 @@ def test_too_many_files_are_refused_with_the_limit(monkeypatch):
     assert asked == [(1000, 1000)]
     with pytest.raises(RuntimeError, match="1001 open files are needed; the limit here is 1000"):
         worker.Task.allow_files(1001)
+
+
+# ---- what is published ----
+
+
+def test_every_published_case_is_measured_anew():
+    measured = {
+        (case.scenario.name, case.name)
+        for runs in figures.PARTS.values()
+        for _, _, cases, _ in runs
+        for case in measure.select(SCENARIOS, cases)
+    }
+    published = json.loads((BENCH / "published.json").read_text())["cases"]
+    told = {(case["scenario"], case["case"]) for case in published}
+    # Of these the pages tell other cases of the same kind.
+    left_out = {
+        ("aio_pushpull", "ipc 64 B"),
+        ("aio_many", "tcp 64 B, gather"),
+        ("aio_many", "tcp 64 B, gather, uvloop"),
+        ("curve", "tcp 1 KiB"),
+        ("curve", "tcp 1 MiB"),
+    }
+    assert told - measured - left_out == set()
+
+
+def test_every_word_of_the_published_parts_chooses_a_case():
+    for runs in figures.PARTS.values():
+        for _, _, cases, beside in runs:
+            for word in cases:
+                assert measure.select(SCENARIOS, [word]), word
+            assert all(Path(peer).exists() for peer in beside)
+
+
+def test_a_part_that_is_not_there_is_named(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["figures.py", "77"])
+    assert figures.main() == 2
+    assert "no part 77" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_part_is_measured_and_saved(monkeypatch, tmp_path, capsys):
+    run = (1, 0.02, ["reqrep/tcp 64 B"], [])
+    monkeypatch.setattr(figures, "PARTS", {"9": [run]})
+    monkeypatch.setattr(figures, "RESULTS", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["figures.py", "9"])
+    assert figures.main() == 0
+    saved_cases = json.loads((tmp_path / "figures-9-1.json").read_text())["cases"]
+    assert [case["case"] for case in saved_cases] == ["tcp 64 B"]
+    assert "part 9: others used" in capsys.readouterr().out
 
 
 # ---- reports ----

@@ -177,6 +177,7 @@ SCENARIOS = {
     "client_server": "CLIENT and SERVER",
     "scatter_gather": "SCATTER and GATHER",
     "aio_gap": "asyncio, a ticker's delay",
+    "large": "array there and back",
 }
 """Scenarios in words."""
 
