@@ -666,6 +666,7 @@ cdef class _SocketWaiters:
     cdef int spin_score     # >= 0: recent waits of receives were short
     cdef int spin_pause     # else so many do not spin; it doubles when spinning was in vain:
     cdef int spin_pauses
+    cdef bint nearly_short  # the last wait was not short, but shorter than twice the limit
     cdef uint64_t wait_began  # of a receive that went to the loop, ns; 0: none
 
     cdef _LoopWaiters known(self, object loop):
@@ -737,7 +738,8 @@ cdef class _SocketWaiters:
         if self.spin_score < 0 and self.spin_pause:
             self.spin_pause -= 1
             return 0
-        return spin_limit(self.s)
+        # Two ends that sleep need longer than one that sleeps and one that spins.
+        return spin_limit(self.s) * (2 if self.spin_score < 0 and self.nearly_short else 1)
 
     cdef bint spin(self, uint64_t limit) except -1:
         """Waits for a message without sleeping, for a moment. Whether there is one, or an error."""
@@ -761,9 +763,11 @@ cdef class _SocketWaiters:
         cdef uint64_t took
         if self.wait_began:
             took = core_now_ns() - self.wait_began
+            self.nearly_short = False
             if took < spin_limit(self.s):
                 self.was_short()
             elif took < 2 * spin_limit(self.s):
+                self.nearly_short = True
                 self.spin_pause = min(self.spin_pause, SPIN_PAUSE_SHORT)
             self.wait_began = 0
 
