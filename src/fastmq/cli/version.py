@@ -13,7 +13,7 @@ from typing import Any
 from fastmq.cli import arguments
 
 TRANSPORTS = ("tcp", "ipc", "inproc", "ws", "wss", "udp", "vsock", "tipc", "shm")
-SETTINGS = ("FASTMQ_SPIN_US", "FASTMQ_SHM", "FASTMQ_POLLER", "FASTMQ_EXIT_LINGER")
+SETTINGS = ("FASTMQ_SPIN_US", "FASTMQ_SHM", "FASTMQ_POLLER", "FASTMQ_EXIT_LINGER", "FASTMQ_INSPECT")
 BESIDE = ("pyzmq", "PyNaCl", "msgpack", "rich", "matplotlib", "tornado", "gevent", "uvloop")
 
 
