@@ -19,8 +19,8 @@ struct json {
 
 void json_init(struct json *j, size_t limit);
 void json_fini(struct json *j);
-/* Back to an earlier length: what was begun since then must not stand half written. `failed` is
- * over. */
+/* Back to an earlier length, at which it had not failed: what was begun since then must not stand
+ * half written. `failed` is over. */
 void json_cut(struct json *j, size_t len, bool first);
 
 /* Each value has a key in an object, and NULL in an array. */

@@ -726,13 +726,13 @@ static uint64_t put_sockets(struct json *j, struct fmq_ctx *ctx, const struct sn
     json_array(j, "sockets");
     for (size_t i = 0; i < count; i++) {
         size_t len = j->len;
-        bool first = j->first;
+        bool first = j->first, whole = !j->failed;
         if (left_off == 0 && (!q->socket || q->socket == sockets[i]->number)) {
             scratch->tour.s = sockets[i];
             scratch->tour.j = j;
             scratch->tour.most = q->peers;
             put_socket(&scratch->tour, q, &scratch->facts);
-            if (j->failed) {
+            if (j->failed && whole) {
                 json_cut(j, len, first);
                 left_off++;
             }
@@ -771,7 +771,7 @@ void snapshot_write(struct json *j, const struct snapshot_query *q)
         struct fmq_ctx *ctx = (struct fmq_ctx *)all[i];
         if (ctx->fork_generation == fork_generation) {
             size_t len = j->len;
-            bool first = j->first;
+            bool first = j->first, whole = !j->failed;
             json_object(j, NULL);
             put_ctx(j, ctx);
             j->limit = limit - limit / 8;
@@ -784,7 +784,7 @@ void snapshot_write(struct json *j, const struct snapshot_query *q)
             json_end_object(j);
             json_end_object(j);
             left_off += missing;
-            if (j->failed) {
+            if (j->failed && whole) {
                 json_cut(j, len, first);
                 left_off++;
             }
