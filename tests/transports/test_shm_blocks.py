@@ -629,3 +629,26 @@ def test_a_process_that_is_killed_at_any_moment_costs_its_connection_alone(
 
 def fds() -> int:
     return len(os.listdir("/proc/self/fd"))
+
+
+@linux
+@pytest.mark.usefixtures("shared")
+def test_a_tracker_ends_with_the_process_that_held_the_memory(ctx, make, address):
+    push = make(zmq.PUSH)
+    push.bind(address)
+    memory = ctx.alloc(MIB)
+    memory[:] = b"x" * MIB
+    with other_process(HOLD, last_endpoint(push), "100") as process:
+        eventually("the other", lambda: link(push) == "shm", 20)
+
+        def held() -> bool:
+            push.send(memory, copy=False)
+            return ctx.stats().arena_lent > 0
+
+        eventually("a block", held, 20)
+        tracker = push.send(memory, copy=False, track=True)
+        assert not tracker.done
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        tracker.wait(10)
+    eventually("its end", lambda: not push.peers())
