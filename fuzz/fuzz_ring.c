@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A ring whose other side lies. Input: operations, a byte each, with their arguments behind: bytes
- * written and read as they should be, and anything at all written into the shared part. Until the
- * first lie bytes come out as they went in; whatever happens, no access leaves the memory.
+ * written and read as they should be, and anything at all written into the shared part and over
+ * the bytes. Until the first lie bytes come out as they went in; whatever happens, no access leaves
+ * the memory.
  */
 #include <errno.h>
 
@@ -93,10 +94,29 @@ static uint64_t lie(struct input *in)
     }
 }
 
+/* Anything over anything that both sides can write to: the page, and the bytes. */
+static void scribble(struct input *in)
+{
+    lied = 1;
+    for (size_t n = 1 + input_u8(in) % 32; n; n--) {
+        size_t at = input_u16(in) % (sizeof(shared) + 2 * SIZE);
+        uint8_t byte = input_u8(in);
+        if (at < sizeof(shared))
+            ((volatile uint8_t *)&shared)[at] = byte;
+        else
+            data[at - sizeof(shared)] = byte;
+    }
+}
+
 static void step(struct input *in)
 {
     bool armed;
-    switch (input_u8(in) % 8) {
+    uint8_t operation = input_u8(in);
+    if (operation >= 248) {
+        scribble(in);
+        return;
+    }
+    switch (operation % 8) {
     case 0:
     case 1:
         write_some(in);
