@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "net/conn_write.h"
 
+#include <errno.h>
+
 #include "net/conn.h"
 #include "net/conn_blocks.h"
 #include "net/conn_end.h"
@@ -40,6 +42,40 @@ static int cut(struct iovec *iov, int count, size_t left)
     return n;
 }
 
+/* A write that SWITCH or a block of memory bears on; the others know nothing of it. */
+struct special {
+    size_t most; /* bytes of the pipe's queue; 0: no more than a block's place */
+};
+
+/* Before it: 0, -ENOMEM, or -ECANCELED when the connection is to end. */
+__attribute__((noinline)) static int prepare(struct conn *c, struct special *sp)
+{
+    sp->most = SIZE_MAX;
+    if (conn_out(c)->large && !conn_blocks_prepare(c, &sp->most))
+        return -ECANCELED;
+    return c->shm.switch_due ? conn_shm_prepare(c) : 0;
+}
+
+/* Its pieces are cut to what may go out now. Their number. */
+__attribute__((noinline)) static int cut_pieces(struct conn *c, struct iovec *iov, int n,
+                                                const struct special *sp)
+{
+    if (c->shm.switch_due)
+        conn_shm_cut(c, iov, &n);
+    return sp->most == SIZE_MAX ? n : cut(iov, n, c->peer.tx.offered + sp->most);
+}
+
+/* All of it was written. */
+__attribute__((noinline)) static void wrote(struct conn *c, const struct special *sp)
+{
+    if (c->shm.switch_due)
+        conn_shm_wrote(c);
+    if (sp->most == 0) {
+        conn_blocks_wrote(c);
+        c->link.inflight = 0;
+    }
+}
+
 void conn_write(struct conn *c)
 {
     struct conn_set *s = c->set;
@@ -49,32 +85,28 @@ void conn_write(struct conn *c)
     for (;;) {
         struct iovec iov[IOV_MAX_PIECES];
         struct stream *stream = c->stream;
-        size_t most = SIZE_MAX; /* of the pipe's queue */
-        if (__builtin_expect(conn_out(c)->large, false) && !conn_blocks_prepare(c, &most)) {
-            conn_end_now(c, c->end_wanted, c->end_error);
-            return;
-        }
-        if (__builtin_expect(c->shm.switch_due, false) && conn_shm_prepare(c)) {
-            conn_back_off(c);
-            break;
-        }
-        int n = peer_send_iov(&c->peer, conn_out(c), iov, IOV_MAX_PIECES);
+        struct special sp;
+        bool special = conn_out(c)->large | c->shm.switch_due;
+        int n = __builtin_expect(special, false) ? prepare(c, &sp) : 0;
+        if (n == 0)
+            n = peer_send_iov(&c->peer, conn_out(c), iov, IOV_MAX_PIECES);
         if (n <= 0) {
+            if (n == -ECANCELED) {
+                conn_end_now(c, c->end_wanted, c->end_error);
+                return;
+            }
             if (n < 0)
                 conn_back_off(c);
             break;
         }
+        if (__builtin_expect(special, false))
+            n = cut_pieces(c, iov, n, &sp);
         size_t total = 0;
-        bool switching = __builtin_expect(c->shm.switch_due, false);
-        if (switching)
-            conn_shm_cut(c, iov, &n);
-        if (__builtin_expect(most != SIZE_MAX, false))
-            n = cut(iov, n, c->peer.tx.offered + most);
         for (int i = 0; i < n; i++)
             total += iov[i].iov_len;
         c->link.writing = true;
         c->link.inflight = total > c->peer.tx.offered ? total - c->peer.tx.offered : 0;
-        if (most == 0) /* what the place stands for */
+        if (__builtin_expect(special, false) && sp.most == 0) /* what the place stands for */
             c->link.inflight = 1;
         mutex_unlock(&s->pipes.reactor.lock);
         ssize_t sent = stream_write(stream, c->io.fd, iov, n);
@@ -115,12 +147,8 @@ void conn_write(struct conn *c)
             conn_update_lone(s);
             conn_watch(c);
         }
-        if (switching && c->stream == stream)
-            conn_shm_wrote(c);
-        if (most == 0) {
-            conn_blocks_wrote(c);
-            c->link.inflight = 0;
-        }
+        if (__builtin_expect(special, false))
+            wrote(c, &sp);
         if (!peer_wants_write(&c->peer, conn_out(c)) && !c->shm.switch_due)
             break;
     }
