@@ -17,10 +17,9 @@
 
 #define PROPERTY "X-Fastmq-Shm"
 #define VERSION 1
-/* Enough that a writer of large messages does not sleep after each; the system gives pages as they
- * are used. */
+/* Grown, they are large enough that a writer of large messages does not sleep after each. */
 #ifndef RING_SIZE /* the simulator has smaller ones */
-#define RING_SIZE ((size_t)256 << 10)
+#define RING_SIZE ((size_t)64 << 10)
 #endif
 #define PROPERTY_MAX 256
 
@@ -156,15 +155,14 @@ void conn_shm_introduce(struct conn *c, const struct peer_config *cfg, struct co
 /* The stream over the memory takes the descriptor's place. */
 static int install(struct conn *c, struct shm_region *region, bool maker)
 {
-    uint64_t bytes = shm_region_bytes(region->size);
     struct stream *st = shm_stream_new(c->io.fd, region, maker);
     if (!st) {
         shm_region_close(region);
         return -ENOMEM;
     }
     c->stream = st;
-    c->shm.bytes = bytes;
-    atomic_fetch_add(&c->set->meeting->bytes, (long long)bytes);
+    c->shm.bytes = shm_region_bytes(region->size);
+    shm_stream_count(st, &c->set->meeting->bytes);
     return 0;
 }
 
@@ -378,7 +376,7 @@ void conn_shm_end(struct conn *c)
     uncount(c);
     if (c->shm.bytes) {
         shm_stream_leave(c->stream);
-        atomic_fetch_sub(&c->set->meeting->bytes, (long long)c->shm.bytes);
+        shm_stream_uncount(c->stream);
     }
     c->shm.bytes = 0;
     c->shm.switch_due = false;

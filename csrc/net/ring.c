@@ -25,6 +25,18 @@ void ring_writer_init(struct ring_writer *w, struct ring_shared *shared, void *d
     *w = (struct ring_writer){.shared = shared, .data = data, .size = size};
 }
 
+void ring_reader_may_grow(struct ring_reader *r, const void *more, size_t size)
+{
+    r->more = more;
+    r->more_size = size;
+}
+
+void ring_writer_may_grow(struct ring_writer *w, void *more, size_t size)
+{
+    w->more = more;
+    w->more_size = size;
+}
+
 /* Takes the notice down. True when it stood: whoever takes it down rings. */
 static bool take_notice(_Atomic uint32_t *sleeps)
 {
@@ -37,7 +49,15 @@ static bool take_notice(_Atomic uint32_t *sleeps)
 static int look_at_writer(struct ring_reader *r)
 {
     uint64_t written = atomic_load(&r->shared->written);
-    if (written - r->read > r->size)
+    if (r->more && !r->turns) {
+        /* Set before the first byte that lies there was shown. */
+        uint64_t turn = atomic_load(&r->shared->grown_at);
+        if (turn - r->read > r->size && turn)
+            return -EPROTO;
+        r->turn = turn;
+        r->turns = turn != 0;
+    }
+    if (written - r->read > (r->turns ? r->more_size : r->size))
         return -EPROTO;
     r->written = written;
     return 0;
@@ -48,6 +68,19 @@ void ring_reader_disarm(struct ring_reader *r)
     if (r->armed)
         atomic_store_explicit(&r->shared->reader_sleeps, 0, memory_order_relaxed);
     r->armed = false;
+}
+
+/* How many of `n` bytes lie in the memory that is in use. Where that ends, the other begins. */
+static size_t turn(struct ring_reader *r, size_t n)
+{
+    size_t left = (size_t)(r->turn - r->read);
+    if (left)
+        return n < left ? n : left;
+    r->data = r->more;
+    r->size = r->more_size;
+    r->more = NULL;
+    r->turns = false;
+    return n;
 }
 
 ssize_t ring_read(struct ring_reader *r, void *buf, size_t len, bool *bell)
@@ -67,7 +100,15 @@ ssize_t ring_read(struct ring_reader *r, void *buf, size_t len, bool *bell)
     size_t n = (size_t)(r->written - r->read);
     if (n > len)
         n = len;
-    RING_COPY_OUT(buf, r->data + (r->read & (r->size - 1)), n);
+    if (__builtin_expect(r->turns, false))
+        n = turn(r, n);
+    size_t at = r->read & (r->size - 1), straight = r->size - at;
+    if (__builtin_expect(n > straight, false)) {
+        RING_COPY_OUT(buf, r->data + at, straight);
+        RING_COPY_OUT((uint8_t *)buf + straight, r->data, n - straight);
+    } else {
+        RING_COPY_OUT(buf, r->data + at, n);
+    }
     r->read += n;
     atomic_store(&r->shared->read, r->read);
     /* Not for every few bytes: the longer it sleeps, the more it can write at once. */
@@ -115,6 +156,16 @@ static ssize_t look_at_reader(struct ring_writer *w)
     return (ssize_t)(w->size - (size_t)(w->written - read));
 }
 
+/* Goes on in the larger memory. The room there is. */
+static ssize_t grow(struct ring_writer *w)
+{
+    atomic_store(&w->shared->grown_at, w->written);
+    w->data = w->more;
+    w->size = w->more_size;
+    w->more = NULL;
+    return (ssize_t)(w->size - (size_t)(w->written - w->read));
+}
+
 /* The room, after a look at the reader if there seems to be none. When there is none, the reader
  * rings for it. */
 static ssize_t find_room(struct ring_writer *w)
@@ -125,6 +176,8 @@ static ssize_t find_room(struct ring_writer *w)
     ssize_t room = look_at_reader(w);
     if (room)
         return room;
+    if (w->more)
+        return grow(w);
     atomic_store(&w->shared->writer_sleeps, 1);
     room = look_at_reader(w);
     if (room)
@@ -153,7 +206,10 @@ ssize_t ring_write(struct ring_writer *w, const struct iovec *iov, int count, bo
             size_t n = left < (size_t)room ? left : (size_t)room;
             if (n > SHOW_MAX - hidden)
                 n = SHOW_MAX - hidden;
-            RING_COPY_IN(w->data + (w->written & (w->size - 1)), from, n);
+            size_t at = w->written & (w->size - 1);
+            if (n > w->size - at)
+                n = w->size - at;
+            RING_COPY_IN(w->data + at, from, n);
             w->written += n;
             from += n;
             left -= n;

@@ -27,6 +27,7 @@
  */
 struct ring_shared {
     _Alignas(RING_LINE) _Atomic uint64_t written; /* by the writer */
+    _Atomic uint64_t grown_at;                    /* by the writer; 0: it has not grown */
     _Alignas(RING_LINE) _Atomic uint64_t read;    /* by the reader */
     _Alignas(RING_LINE) _Atomic uint32_t reader_sleeps;
     _Atomic uint32_t reader_left; /* it will read no more */
@@ -36,11 +37,15 @@ struct ring_shared {
 /* This process's end of a ring. */
 struct ring_reader {
     struct ring_shared *shared;
-    const uint8_t *data; /* mapped twice in a row */
+    const uint8_t *data;
     size_t size;
-    uint64_t read;    /* our own place */
-    uint64_t written; /* the writer's, at the last look */
-    bool armed;       /* `reader_sleeps` is set: the writer rings */
+    uint64_t read;       /* our own place */
+    uint64_t written;    /* the writer's, at the last look */
+    bool armed;          /* `reader_sleeps` is set: the writer rings */
+    bool turns;          /* at `turn` the memory is exchanged */
+    const uint8_t *more; /* the larger memory, until it is in use */
+    size_t more_size;
+    uint64_t turn;
 };
 
 struct ring_writer {
@@ -49,12 +54,18 @@ struct ring_writer {
     size_t size;
     uint64_t written;
     uint64_t read;
+    uint8_t *more; /* the larger memory, until it is in use */
+    size_t more_size;
 };
 
-/* `size` is a power of two, `data` the memory mapped twice. The ring is new: nobody has used it. */
+/* `size` is a power of two. The ring is new: nobody has used it. */
 void ring_reader_init(struct ring_reader *r, struct ring_shared *shared, const void *data,
                       size_t size);
 void ring_writer_init(struct ring_writer *w, struct ring_shared *shared, void *data, size_t size);
+/* It may grow once: a writer that finds it full goes on in `more`, which is larger, and the reader
+ * follows when it has read what is in front of that. Both sides are told, or none. */
+void ring_reader_may_grow(struct ring_reader *r, const void *more, size_t size);
+void ring_writer_may_grow(struct ring_writer *w, void *more, size_t size);
 
 /* ---- the reader ---- */
 

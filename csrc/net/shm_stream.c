@@ -13,32 +13,33 @@ struct shm_stream {
     struct shm_region region;
     struct ring_reader in;
     struct ring_writer out;
+    size_t in_ring; /* which of the region's */
     atomic_bool is_in, is_out;
-    atomic_bool bell_due; /* to be rung when our side has switched */
-    atomic_int end;       /* 0; 1: the other side is gone; or the negative errno that says so */
+    bool in_grown, out_grown;
+    atomic_llong *count, counted; /* `counted` is -1 when it is taken back */
+    atomic_bool bell_due;         /* to be rung when our side has switched */
+    atomic_int end; /* 0; 1: the other side is gone; or the negative errno that says so */
 };
 
 /* ---- the memory ---- */
 
 size_t shm_region_bytes(size_t size)
 {
-    return shm_page() + 2 * size;
+    return shm_page() + 2 * (1 + SHM_GROWTH) * size;
 }
 
 static int map(struct shm_region *m, size_t size, int fd)
 {
-    size_t page = shm_page();
     void *at = NULL;
-    *m = (struct shm_region){.size = size};
-    int rc = shm_map(fd, 0, page, &at);
-    m->shared = rc ? NULL : at;
-    for (size_t i = 0; i < 2 && rc == 0; i++) {
-        rc = shm_map_twice(fd, page + i * size, size, &at);
-        m->ring[i] = rc ? NULL : at;
-    }
+    int rc = shm_map(fd, 0, shm_region_bytes(size), &at);
     if (rc)
-        shm_region_close(m);
-    return rc;
+        return rc;
+    *m = (struct shm_region){.shared = at, .size = size};
+    for (size_t i = 0; i < 2; i++) {
+        m->ring[i] = (uint8_t *)at + shm_page() + i * size;
+        m->more[i] = (uint8_t *)at + shm_page() + (2 + i * SHM_GROWTH) * size;
+    }
+    return 0;
 }
 
 int shm_region_new(struct shm_region *m, size_t size, int *fd)
@@ -60,9 +61,7 @@ int shm_region_open(struct shm_region *m, size_t size, int fd)
 
 void shm_region_close(struct shm_region *m)
 {
-    shm_unmap(m->shared, shm_page());
-    shm_unmap(m->ring[0], 2 * m->size);
-    shm_unmap(m->ring[1], 2 * m->size);
+    shm_unmap(m->shared, shm_region_bytes(m->size));
     *m = (struct shm_region){0};
 }
 
@@ -100,6 +99,18 @@ static void ring_bell(struct shm_stream *m)
     shm_ring_bell(m->stream.fd);
 }
 
+/* A ring has grown. */
+__attribute__((noinline)) static void has_grown(struct shm_stream *m, bool *grown)
+{
+    long long before = atomic_load(&m->counted),
+              more = (SHM_GROWTH - 1) * (long long)m->region.size;
+    *grown = true;
+    while (before > 0 && !atomic_compare_exchange_weak(&m->counted, &before, before + more)) {
+    }
+    if (before > 0)
+        atomic_fetch_add(m->count, more);
+}
+
 static ssize_t shm_read(struct stream *st, void *buf, size_t len)
 {
     struct shm_stream *m = of(st);
@@ -118,6 +129,10 @@ static ssize_t shm_read(struct stream *st, void *buf, size_t len)
     }
     if (bell)
         ring_bell(m);
+    if (__builtin_expect(!m->in.more && !m->in_grown, false)) {
+        has_grown(m, &m->in_grown);
+        shm_discard(m->region.ring[m->in_ring], m->region.size);
+    }
     return n;
 }
 
@@ -132,6 +147,8 @@ static ssize_t shm_write(struct stream *st, const struct iovec *iov, int count)
     ssize_t n = ring_write(&m->out, iov, count, &bell);
     if (bell)
         ring_bell(m);
+    if (__builtin_expect(!m->out.more && !m->out_grown, false))
+        has_grown(m, &m->out_grown);
     return n;
 }
 
@@ -229,7 +246,10 @@ struct stream *shm_stream_new(int fd, struct shm_region *region, bool maker)
     m->stream.fd = fd;
     m->region = *region;
     ring_writer_init(&m->out, &region->shared[out], region->ring[out], region->size);
+    ring_writer_may_grow(&m->out, region->more[out], SHM_GROWTH * region->size);
     ring_reader_init(&m->in, &region->shared[in], region->ring[in], region->size);
+    ring_reader_may_grow(&m->in, region->more[in], SHM_GROWTH * region->size);
+    m->in_ring = in;
     return &m->stream;
 }
 
@@ -244,6 +264,24 @@ void shm_stream_switch_out(struct stream *st)
 void shm_stream_switch_in(struct stream *st)
 {
     atomic_store_explicit(&of(st)->is_in, true, memory_order_relaxed);
+}
+
+void shm_stream_count(struct stream *st, atomic_llong *bytes)
+{
+    struct shm_stream *m = of(st);
+    long long now = (long long)(shm_page() + 2 * m->region.size);
+    m->count = bytes;
+    atomic_store(&m->counted, now);
+    atomic_fetch_add(bytes, now);
+}
+
+/* A thread that reads or writes may be about to count more. */
+void shm_stream_uncount(struct stream *st)
+{
+    struct shm_stream *m = of(st);
+    long long counted = atomic_exchange(&m->counted, -1);
+    if (counted > 0)
+        atomic_fetch_sub(m->count, counted);
 }
 
 void shm_stream_leave(struct stream *st)

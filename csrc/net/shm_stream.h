@@ -8,6 +8,7 @@
 #ifndef NET_SHM_STREAM_H
 #define NET_SHM_STREAM_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,15 +16,19 @@
 #include "net/ring.h"
 #include "net/stream_ops.h"
 
-/* The memory of a connection as it is mapped: a page with the shared parts of both rings, and their
- * bytes. The first ring is written by the side that made the memory. */
+/* A ring that is full goes on in memory of so many times the size. */
+#define SHM_GROWTH 4
+
+/* The memory of a connection as it is mapped: a page with the shared parts of both rings, their
+ * bytes, and those of the larger rings. The first ring is written by the side that made the memory.
+ * The system gives a page when it is first written to. */
 struct shm_region {
     struct ring_shared *shared;
-    void *ring[2];
+    uint8_t *ring[2], *more[2];
     size_t size; /* of a ring: a power of two, at least a page */
 };
 
-/* What the memory of two rings takes. */
+/* What the memory of two rings takes with all that they may grow to. */
 size_t shm_region_bytes(size_t size);
 /* Makes such memory, or maps what `fd` stands for after a look at it. 0 or a negative errno; from
  * shm_region_new *fd is the caller's. */
@@ -40,6 +45,9 @@ struct stream *shm_stream_new(int fd, struct shm_region *m, bool maker);
 void shm_stream_switch_out(struct stream *st);
 /* What is read from now on comes from the ring. No thread reads. */
 void shm_stream_switch_in(struct stream *st);
+/* Counts what the memory may take now, until shm_stream_uncount. */
+void shm_stream_count(struct stream *st, atomic_llong *bytes);
+void shm_stream_uncount(struct stream *st);
 /* This side reads no more, and the other one is to know. */
 void shm_stream_leave(struct stream *st);
 /* Whether it is switched. */

@@ -164,6 +164,11 @@ void shm_forget(void *at, size_t size)
     madvise((uint8_t *)at - before, size + before, MADV_DONTNEED);
 }
 
+void shm_discard(void *at, size_t size)
+{
+    madvise(at, size, MADV_REMOVE);
+}
+
 void shm_unmap(void *at, size_t length)
 {
     if (at)

@@ -49,6 +49,12 @@ int shm_map_arena(int fd, size_t size, void **at)
     return shm_map(fd, 0, size, at);
 }
 
+void shm_discard(void *at, size_t size)
+{
+    (void)at;
+    (void)size;
+}
+
 void shm_forget(void *at, size_t size)
 {
     (void)at;

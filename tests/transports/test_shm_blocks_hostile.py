@@ -18,7 +18,7 @@ import pytest
 import wire
 from helpers import eventually, last_endpoint, recv
 from target import IS_FASTMQ, zmq
-from test_shm import RING, Hostile, link, memory
+from test_shm import GROWN, RING, Hostile, link, memory
 
 pytestmark = pytest.mark.skipif(
     not IS_FASTMQ or not sys.platform.startswith("linux"), reason="shared memory of Linux"
@@ -62,10 +62,15 @@ class Rings:
 
     def skip(self, size: int) -> bytes:
         """So many bytes off the other ring, whose writer is woken if it waits for room."""
-        at = self.read % RING
-        out = self.view[PAGE + RING + at : PAGE + RING + min(at + size, RING)].tobytes()
-        if at + size > RING:
-            out += self.view[PAGE + RING : PAGE + at + size].tobytes()
+        out = b""
+        while len(out) < size:
+            at, turn = self.read + len(out), struct.unpack_from("Q", self.view, 4 * 64 + 8)[0]
+            grown = turn and at >= turn
+            start, whole = (PAGE + 2 * RING + GROWN, GROWN) if grown else (PAGE + RING, RING)
+            most = min(whole - at % whole, size - len(out))
+            if turn and not grown:
+                most = min(most, turn - at)
+            out += self.view[start + at % whole :][:most].tobytes()
         self.read += size
         struct.pack_into("Q", self.view, 4 * 64 + 64, self.read)
         with contextlib.suppress(OSError):

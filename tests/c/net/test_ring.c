@@ -258,6 +258,72 @@ TEST(what_the_other_side_writes_over_our_own_place_is_not_read)
     ring_mem_free(&b.m);
 }
 
+TEST(a_full_ring_goes_on_in_larger_memory_once_and_in_order)
+{
+    struct both b;
+    static uint8_t more[4 * SIZE], in[8 * SIZE], out[8 * SIZE];
+    bool bell;
+    if (!both_new(&b))
+        return;
+    ring_reader_may_grow(&b.r, more, sizeof(more));
+    ring_writer_may_grow(&b.w, more, sizeof(more));
+    fill(in, sizeof(in), 0);
+    CHECK_EQ(put(&b.w, in, SIZE - 100, &bell), SIZE - 100);
+    CHECK_EQ(atomic_load(&b.m.shared->grown_at), 0);
+    CHECK_EQ(ring_read(&b.r, out, 1000, &bell), 1000);
+    /* The reader's place is not known yet: there is room for 1100 more, and then it grows. */
+    CHECK_EQ(put(&b.w, in + SIZE - 100, sizeof(in), &bell), 3 * SIZE + 1100);
+    CHECK_EQ(atomic_load(&b.m.shared->grown_at), SIZE + 1000);
+    CHECK_EQ(put(&b.w, in, 1, &bell), -EAGAIN);
+    CHECK_EQ(ring_read(&b.r, out + 1000, 10, &bell), 10);
+    CHECK_EQ(ring_read(&b.r, out + 1010, sizeof(out), &bell), SIZE - 10);
+    CHECK_EQ(ring_read(&b.r, out + SIZE + 1000, sizeof(out), &bell), 3 * SIZE);
+    CHECK_EQ(ring_read(&b.r, out, 1, &bell), -EAGAIN);
+    expect(out, 4 * SIZE + 1000, 0);
+    ring_mem_free(&b.m);
+}
+
+TEST(a_place_of_growth_that_cannot_be_is_an_error)
+{
+    static const uint64_t turns[] = {SIZE + 51, 49, UINT64_MAX, UINT64_C(1) << 63};
+    for (size_t i = 0; i < sizeof(turns) / sizeof(turns[0]); i++) {
+        struct both b;
+        static uint8_t more[4 * SIZE], buf[100];
+        bool bell;
+        if (!both_new(&b))
+            return;
+        ring_reader_may_grow(&b.r, more, sizeof(more));
+        CHECK_EQ(put(&b.w, buf, 50, &bell), 50);
+        CHECK_EQ(ring_read(&b.r, buf, 50, &bell), 50);
+        CHECK_EQ(put(&b.w, buf, 50, &bell), 50);
+        atomic_store(&b.m.shared->grown_at, turns[i]);
+        CHECK_EQ(ring_read(&b.r, buf, 50, &bell), -EPROTO);
+        ring_mem_free(&b.m);
+    }
+}
+
+/* A ring that cannot grow does not look for it. */
+TEST(a_place_of_growth_means_nothing_once_the_ring_has_grown)
+{
+    struct both b;
+    static uint8_t more[4 * SIZE], in[2 * SIZE], out[2 * SIZE];
+    bool bell;
+    if (!both_new(&b))
+        return;
+    ring_reader_may_grow(&b.r, more, sizeof(more));
+    ring_writer_may_grow(&b.w, more, sizeof(more));
+    fill(in, sizeof(in), 0);
+    CHECK_EQ(put(&b.w, in, 2 * SIZE, &bell), 2 * SIZE);
+    CHECK_EQ(ring_read(&b.r, out, 2 * SIZE, &bell), SIZE);
+    CHECK_EQ(ring_read(&b.r, out + SIZE, 10, &bell), 10);
+    atomic_store(&b.m.shared->grown_at, UINT64_MAX);
+    CHECK_EQ(ring_read(&b.r, out + SIZE + 10, SIZE, &bell), SIZE - 10);
+    CHECK_EQ(put(&b.w, in, 10, &bell), 10);
+    CHECK_EQ(ring_read(&b.r, out, 10, &bell), 10);
+    expect(out + SIZE, SIZE, SIZE);
+    ring_mem_free(&b.m);
+}
+
 /* ---- two processes ---- */
 
 #define PROCESS_BYTES ((uint64_t)8 << 20)

@@ -40,7 +40,8 @@ static void bell_wait(struct bell *b)
 struct scene {
     struct ring_mem m;
     struct bell for_reader, for_writer;
-    size_t piece; /* the most that is written or read at once */
+    uint8_t *more; /* what the ring may grow to; NULL: it does not */
+    size_t piece;  /* the most that is written or read at once */
 };
 
 static void write_side(void *arg)
@@ -50,6 +51,8 @@ static void write_side(void *arg)
     uint8_t buf[SIZE];
     bool bell;
     ring_writer_init(&w, s->m.shared, s->m.data, SIZE);
+    if (s->more)
+        ring_writer_may_grow(&w, s->more, 4 * SIZE);
     for (uint64_t at = 0; at < BYTES;) {
         size_t len = 1 + (size_t)(at * 2654435761u % s->piece);
         if (len > BYTES - at)
@@ -77,6 +80,8 @@ static void read_side(struct scene *s)
     uint8_t buf[SIZE];
     bool bell;
     ring_reader_init(&r, s->m.shared, s->m.data, SIZE);
+    if (s->more)
+        ring_reader_may_grow(&r, s->more, 4 * SIZE);
     for (uint64_t at = 0; at < BYTES;) {
         ssize_t n = ring_read(&r, buf, 1 + (size_t)(at % s->piece), &bell);
         if (bell)
@@ -93,9 +98,9 @@ static void read_side(struct scene *s)
     }
 }
 
-static void run(size_t piece)
+static void run(size_t piece, uint8_t *more)
 {
-    struct scene s = {.piece = piece};
+    struct scene s = {.piece = piece, .more = more};
     struct thread t;
     if (!ring_mem_new(&s.m, SIZE))
         return;
@@ -115,10 +120,17 @@ static void run(size_t piece)
 
 TEST(sides_that_sleep_are_woken_with_small_pieces)
 {
-    run(64);
+    run(64, NULL);
 }
 
 TEST(sides_that_sleep_are_woken_with_large_pieces)
 {
-    run(SIZE);
+    run(SIZE, NULL);
+}
+
+TEST(a_ring_grows_while_both_sides_are_busy)
+{
+    static uint8_t more[4 * SIZE];
+    for (int i = 0; i < 3; i++)
+        run(SIZE, more);
 }

@@ -14,6 +14,7 @@
 #include "os/shm.h"
 
 #define SIZE ((size_t)64 << 10)
+#define GROWN (SHM_GROWTH * SIZE)
 
 struct ends {
     struct stream *st[2]; /* the maker's first */
@@ -84,16 +85,17 @@ TEST(each_way_is_switched_by_itself_and_keeps_its_order)
 TEST(a_writer_hears_of_room_that_was_made_before_the_other_way_was_switched)
 {
     struct ends e;
-    static uint8_t bytes[SIZE];
+    static uint8_t bytes[GROWN];
     char buf[16];
     int end;
     if (!ends_new(&e))
         return;
     shm_stream_switch_out(e.st[0]);
     shm_stream_switch_in(e.st[1]);
-    CHECK_EQ(put(&e, 0, bytes, SIZE), SIZE);
+    CHECK_EQ(put(&e, 0, bytes, GROWN), GROWN);
     CHECK_EQ(put(&e, 0, bytes, 1), -EAGAIN);
-    CHECK_EQ(take(&e, 1, bytes, SIZE), SIZE);
+    CHECK_EQ(take(&e, 1, bytes, GROWN), SIZE); /* what lies in front of the larger memory */
+    CHECK_EQ(take(&e, 1, bytes, GROWN), GROWN - SIZE);
     CHECK_EQ(net_pending(e.fd[0]), -EAGAIN);
     CHECK_EQ(put(&e, 1, "last", 4), 4);
     shm_stream_switch_out(e.st[1]);
@@ -146,4 +148,37 @@ TEST(what_was_written_before_the_end_is_read_before_it)
     CHECK_MEM(buf, "last", 4);
     CHECK_EQ(take(&e, 1, buf, 16), 0);
     stream_close(e.st[1], e.fd[1]);
+}
+
+TEST(a_ring_that_is_full_grows_and_counts_what_it_takes)
+{
+    struct ends e;
+    static uint8_t in[2 * GROWN], out[2 * GROWN];
+    atomic_llong count = 0;
+    if (!ends_new(&e))
+        return;
+    for (int i = 0; i < 2; i++) {
+        shm_stream_switch_out(e.st[i]);
+        shm_stream_switch_in(e.st[i]);
+    }
+    shm_stream_count(e.st[1], &count);
+    CHECK_EQ(count, shm_page() + 2 * SIZE);
+    for (size_t i = 0; i < sizeof(in); i++)
+        in[i] = (uint8_t)(i * 31 + (i >> 8));
+    size_t sent = 0, got = 0;
+    while (got < sizeof(in)) {
+        ssize_t n = put(&e, 0, in + sent, sizeof(in) - sent);
+        CHECK(n > 0 || n == -EAGAIN || sent == sizeof(in));
+        sent += n > 0 ? (size_t)n : 0;
+        n = take(&e, 1, out + got, 1 + got % 7000);
+        CHECK(n > 0);
+        got += (size_t)n;
+    }
+    CHECK_MEM(in, out, sizeof(in));
+    CHECK_EQ(count, shm_page() + SIZE + GROWN);
+    CHECK_EQ(put(&e, 1, in, GROWN), GROWN);
+    CHECK_EQ(count, shm_page() + 2 * GROWN);
+    shm_stream_uncount(e.st[1]);
+    CHECK_EQ(count, 0);
+    ends_free(&e);
 }
