@@ -128,6 +128,22 @@ def test_messages_larger_than_the_ring_go_through_it(make, address):
     sender.join()
 
 
+def test_a_ring_that_is_full_grows_and_keeps_the_order(ctx, make, address):
+    a, b = joined(make, address, zmq.PAIR, zmq.PAIR, sndhwm=0, rcvhwm=1)
+    in_memory(a, b)
+    small = 2 * (2 * RING + os.sysconf("SC_PAGESIZE"))
+    assert ctx.stats().shm_bytes == small
+    for i in range(1000):
+        b.send(i.to_bytes(4, "big") * 500)
+    # The sender's count and the reader's, which follows when it is there.
+    assert ctx.stats().shm_bytes == small + GROWN - RING
+    for i in range(1000):
+        assert recv(a) == i.to_bytes(4, "big") * 500
+    assert ctx.stats().shm_bytes == small + 2 * (GROWN - RING)
+    a.send(b"back")
+    assert recv(b) == b"back"
+
+
 def test_limits_and_pauses_hold_as_over_a_socket(make, address):
     pull, push = make(zmq.PULL, rcvhwm=10), make(zmq.PUSH, sndhwm=10)
     if "[" in address:
