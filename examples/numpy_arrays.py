@@ -37,7 +37,7 @@ def recv_array(socket: Any) -> np.ndarray:
     """Receives an array: a view of the message's memory, which it keeps."""
     header = json.loads(socket.recv())
     frame = socket.recv(copy=False)
-    array: np.ndarray = np.frombuffer(frame, dtype=header["dtype"]).reshape(header["shape"])
+    array: np.ndarray = np.frombuffer(frame.buffer, dtype=header["dtype"]).reshape(header["shape"])
     return array
 
 

@@ -3,12 +3,29 @@ from asyncio import AbstractEventLoop, Future
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from threading import Event
 from types import ModuleType
-from typing import Any, Literal, NoReturn, SupportsIndex, overload
+from typing import (
+    Any,
+    Literal,
+    NoReturn,
+    Protocol,
+    SupportsIndex,
+    TypeAlias,
+    overload,
+    type_check_only,
+)
 
-from typing_extensions import Buffer as Buffer
+import typing_extensions
 from typing_extensions import Self, disjoint_base
 
 from .frame import MessageTracker
+
+# Before Python 3.12 numpy's stubs do not say that arrays have the buffer protocol.
+@type_check_only
+class _NumpyArray(Protocol):
+    @property
+    def __array_interface__(self) -> dict[str, Any]: ...
+
+Buffer: TypeAlias = typing_extensions.Buffer | _NumpyArray
 
 COPY_THRESHOLD: int
 __version__: str
@@ -302,16 +319,29 @@ class AsyncSocket(Socket):
         *,
         timeout: float | None = ...,
     ) -> Future[MessageTracker | None]: ...
-    def send_multipart(  # type: ignore[override]
+    @overload  # type: ignore[override]
+    def send_multipart(
         self,
         msg_parts: Iterable[Buffer | Frame],
-        flags: int = 0,
-        copy: bool = True,
-        track: bool = False,
+        flags: int = ...,
         *,
-        routing_id: int | None = None,
-        group: str | None = None,
-        timeout: float | None = None,
+        copy: Literal[False],
+        track: Literal[True],
+        routing_id: int | None = ...,
+        group: str | None = ...,
+        timeout: float | None = ...,
+    ) -> Future[MessageTracker]: ...
+    @overload
+    def send_multipart(
+        self,
+        msg_parts: Iterable[Buffer | Frame],
+        flags: int = ...,
+        copy: bool = ...,
+        track: bool = ...,
+        *,
+        routing_id: int | None = ...,
+        group: str | None = ...,
+        timeout: float | None = ...,
     ) -> Future[MessageTracker | None]: ...
     @overload  # type: ignore[override]
     def recv(

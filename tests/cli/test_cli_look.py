@@ -311,9 +311,22 @@ def test_why_a_topic_has_no_subscriber(address):
             *("why", address, "--topic", "weather"),
         )
         assert "it is not subscribed to 'weather', but to 'news.'" in said
+        said = text("why", address)  # nothing is known to be wrong: the topics are shown
+        assert "  its peers are subscribed to 'news.'; --topic TOPIC says" in said
+        assert "  subscribed to 'news.'; --topic TOPIC says whether a message passes" in said
         said = text("why", address, "--topic", "news.today")
+        assert "--topic" not in said
         assert said.count("nothing stands in the way here") == 2
         assert "a message of that topic reaches 1 peer" in said
+
+
+def test_why_shows_that_a_subscriber_wants_everything(served, make, address):
+    pub, sub = make(zmq.PUB), make(zmq.SUB)
+    pub.bind(address)
+    sub.subscribe(b"")
+    sub.connect(address)
+    said = eventually_says("its peers are subscribed to everything;", "why", address)
+    assert "  subscribed to everything;" in said
 
 
 def test_why_a_subscriber_without_subscriptions_gets_nothing(served, make, address):
@@ -330,7 +343,7 @@ def test_why_a_connection_is_refused_since_when(served, make, address):
         r"refused: nobody is bound there \(since .*, \d+ times\)", "why", address
     )
     assert "PUSH connected to" in said
-    assert "tried again in" in said
+    assert "the next attempt is in" in said
 
 
 def test_why_wrong_types_are_refused_named_on_both_sides(served, make, address):

@@ -258,7 +258,7 @@ def failures(place: Place) -> Iterator[tuple[bool, str]]:
             when = f"from {clock(failure['since'])}, {end}, {times}"
         text = f"{cause(failure, place.socket['type'])} ({when})"
         if current and place.view is not None and place.view["retry_in"]:
-            text += f"; tried again in {span(place.view['retry_in'])}"
+            text += f"; the next attempt is in {span(place.view['retry_in'])}"
         yield current, text
 
 
@@ -436,6 +436,8 @@ def facts(place: Place, topic: bytes | None) -> Iterator[str]:
         yield f"connected: {len(found):,} peer{'' if len(found) == 1 else 's'} ({types})"
         if socket["type"] in SUBSCRIBERS and since:
             yield f"what was published before {clock(since)} did not reach it"
+    if topic is None and socket["subscriptions"]:
+        yield subscribed(socket)
     if topic is not None and socket["reaches"]:
         count = socket["reaches"]
         yield f"a message of that topic reaches {count:,} peer{'' if count == 1 else 's'}"
@@ -443,6 +445,22 @@ def facts(place: Place, topic: bytes | None) -> Iterator[str]:
         f"sent {socket['messages_sent']:,}, received {socket['messages_received']:,}, "
         f"dropped {socket['dropped']:,}"
     )
+
+
+def subscribed(socket: SocketView) -> str:
+    """What a subscriber, or the peers of a publisher, are subscribed to."""
+    option = "--topic GROUP" if socket["type"] in ("RADIO", "DISH") else "--topic TOPIC"
+    if socket["type"] in PUBLISHERS:
+        topics = list(dict.fromkeys(t for p in socket["peers"] for t in p.get("topics", [])))
+        who, more = "its peers are subscribed", 0
+    else:
+        topics = socket["topics"]
+        who, more = "subscribed", max(0, (socket["subscriptions"] or 0) - len(topics))
+    if not topics:
+        what = f"{socket['subscriptions']:,} topics"
+    else:
+        what = "everything" if topics == [""] else listed(topics, left_off=more)
+    return f"{who} to {what}; {option} says whether a message passes"
 
 
 def show(answers: list[Answer], as_json: bool) -> None:

@@ -503,7 +503,7 @@ TEST(a_key_is_32_bytes_or_their_40_characters)
     fmq_ctx *ctx = eng_ctx();
     fmq_socket *s = eng_socket(ctx, FMQ_PULL);
     uint8_t key[41] = {0};
-    char text[41] = "", got[41] = "";
+    char text[42] = "", got[41] = "";
     size_t len = sizeof(got);
     fake_crypto_set();
     for (int i = 0; i < 32; i++)
@@ -521,6 +521,10 @@ TEST(a_key_is_32_bytes_or_their_40_characters)
         CHECK_STR(got, text);
         CHECK_EQ(fmq_set_bytes(s, options[i], text, 40), 0);
         CHECK_EQ(fmq_set_bytes(s, options[i], text, 41), 0); /* with a NUL */
+        CHECK_EQ(fmq_set_bytes(s, options[i], key, 5), -EINVAL);
+        CHECK(detail_has("takes 32 bytes, or the 40 characters"));
+        CHECK_EQ(fmq_set_bytes(s, options[i], text, 42), -EINVAL);
+        CHECK(detail_has("takes 32 bytes, or the 40 characters"));
         CHECK_EQ(fmq_set_bytes(s, options[i], key, 33), -EINVAL);
         CHECK(detail_has("takes 32 bytes, or the 40 characters"));
         CHECK_EQ(fmq_set_bytes(s, options[i], key, 40), -EINVAL); /* not Z85 */
