@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "fastmq.h"
+#include "pipe/pattern_ops.h"
 #include "pipe/pipe_in.h"
 #include "pipe/pipe_life.h"
 #include "transport/inproc_link.h"
@@ -327,7 +328,12 @@ int inproc_connect(struct conn_set *s, struct pipe *p, const char *name, bool on
     p->budget = l->budget;
     p->peer_type = bound_type;
     pipe_set_limits(p);
-    rc = connected ? pipe_connected(p) : pipe_greet(p);
+    /* Before the program sends something; a type that sends nothing may wait for the peer, to whose
+     * type its subscriptions are fitted. */
+    if (connected)
+        rc = pipe_connected(p);
+    else if (s->pipes.ops->sends)
+        rc = pipe_greet(p);
     if (rc == 0 && mismatched) {
         inproc_report_mismatch(s, 0, l);
         describe_mismatch(s->pipes.type, bound_type, l->uri);
