@@ -1,20 +1,20 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""A last-value cache: who subscribes is told the newest value at once.
+"""A last-value cache: a new subscriber receives the newest value at once.
 
     python examples/last_value_cache.py
 
 PUB forgets a message as soon as it is out. A value that changes once an hour would leave a new
 subscriber without one for an hour. The cache stands between the publishers and the subscribers,
-keeps the last value of each topic, and sends it when it hears of a subscription. With
-XPUB_VERBOSE it hears of every one, not only of the first for a topic.
+keeps the last value of each topic, and sends it when it receives a subscription. With
+XPUB_VERBOSE it receives every one, not only the first for a topic.
 
     publishers (PUB) -> SUB | cache | XPUB -> subscribers (SUB)
 
 The option PUB_KEEP_LAST does this in the publisher itself, without a cache: kept_values.py.
 
-XPUB sends to all who are subscribed, so those who had the value get it again: what is published
-this way must be a state, for which that does no harm, and not an event.
+XPUB sends to all subscribers of the topic, so those that had the value get it again: publish states
+this way, for which a repetition does no harm, and not events.
 """
 
 from __future__ import annotations

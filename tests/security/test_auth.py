@@ -948,6 +948,17 @@ def test_certificates_that_are_none(tmp_path):
         auth.load_certificate(tmp_path / "empty.key")
 
 
+@fastmq_only("pyzmq raises OSError without an errno")
+def test_a_missing_certificate_is_named_with_what_is_wrong(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no such certificate file: .*missing\.key"):
+        auth.load_certificate(tmp_path / "missing.key")
+    with pytest.raises(FileNotFoundError, match=r"no such directory: .*missing"):
+        auth.load_certificates(tmp_path / "missing")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotADirectoryError, match=r"Not a directory of certificates: .*file"):
+        auth.load_certificates(tmp_path / "file")
+
+
 @needs_curve
 @fastmq_only("pyzmq fails with an error of another kind")
 def test_a_key_that_is_not_ascii_is_none(tmp_path):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import os
 from pathlib import Path
 from typing import Union
@@ -72,11 +73,11 @@ def create_certificates(
 def load_certificate(filename: StrPath) -> tuple[bytes, bytes | None]:
     """The keys in a certificate file, as 40 bytes of Z85: (public, secret or None).
 
-    OSError: no such file. ValueError: no public key in it.
+    FileNotFoundError: no such file. ValueError: no public key in it.
     """
     path = Path(filename)
     if not path.exists():
-        raise OSError(f"Invalid certificate file: {path}")
+        raise FileNotFoundError(errno.ENOENT, "There is no such certificate file", str(path))
     keys: dict[str, bytes] = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         name, equals, value = line.partition("=")
@@ -95,11 +96,14 @@ def load_certificate(filename: StrPath) -> tuple[bytes, bytes | None]:
 def load_certificates(directory: StrPath = ".") -> dict[bytes, bool]:
     """The public keys of all `*.key` files of a directory, as {key: True}.
 
-    OSError: not a directory. ValueError: a file without a public key.
+    FileNotFoundError, NotADirectoryError: there is no such directory.
+    ValueError: a file without a public key.
     """
     folder = Path(directory)
+    if not folder.exists():
+        raise FileNotFoundError(errno.ENOENT, "There is no such directory", str(folder))
     if not folder.is_dir():
-        raise OSError(f"Invalid certificate directory: {folder}")
+        raise NotADirectoryError(errno.ENOTDIR, "Not a directory of certificates", str(folder))
     return {load_certificate(path)[0]: True for path in sorted(folder.glob("*.key"))}
 
 
