@@ -143,7 +143,7 @@ class SocketView(Counters):
     peers_left_off: int
     drops: dict[str, int]
     """Of `dropped`: "full" (no room at a limit), "replaced" (by a newer one), "gone" (the peer went
-    for good), "unrouted" (nobody to give it to), "rules" (sent against the rules of its type)."""
+    for good), "unrouted" (no such peer), "rules" (a peer sent it against the rules of its type)."""
     send_waits: int
     peers_ready: int
     descriptors: int
