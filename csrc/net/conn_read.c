@@ -242,6 +242,7 @@ static void received(struct conn *c, ssize_t n)
     if (n > 0) {
         c->bytes_in += (uint64_t)n;
         peer_recv_done(&c->peer, (size_t)n, clock_now());
+        conn_shm_carried(c);
     }
     if (c->resume)
         go_on(c); /* conn_flush left it to this read, which may have found nothing */

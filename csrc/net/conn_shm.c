@@ -23,6 +23,8 @@
 #endif
 #define PROPERTY_MAX 256
 
+#define SHM_AT_ONCE 2 /* of the option */
+
 /* What SWITCH says. */
 #define SWITCH_GO 0
 #define SWITCH_REFUSED 1
@@ -240,12 +242,9 @@ static int give_memory(struct conn *c, const struct introduction *in)
     return install(c, &region, true);
 }
 
-static enum shm_why connecter_ready(struct conn *c, const struct introduction *in)
+/* Makes the memory and hands it over. */
+static enum shm_why make_memory(struct conn *c, const struct introduction *in)
 {
-    if (!in->offers)
-        return SHM_WHY_PEER;
-    if (in->number != shm_own_number(c->io.fd))
-        return SHM_WHY_BETWEEN;
     c->shm.counted = meeting_count(c->set->meeting);
     if (!c->shm.counted)
         return SHM_WHY_LIMIT;
@@ -256,6 +255,29 @@ static enum shm_why connecter_ready(struct conn *c, const struct introduction *i
         return SHM_WHY_FAILED;
     }
     return SHM_WHY_PENDING;
+}
+
+static enum shm_why connecter_ready(struct conn *c, const struct introduction *in)
+{
+    if (!in->offers)
+        return SHM_WHY_PEER;
+    if (in->number != shm_own_number(c->io.fd))
+        return SHM_WHY_BETWEEN;
+    if (c->set->pipes.opt.shm == SHM_AT_ONCE)
+        return make_memory(c, in);
+    c->shm.deferred = true;
+    return SHM_WHY_PENDING;
+}
+
+void conn_shm_begin(struct conn *c)
+{
+    struct introduction in;
+    if (conn_is_over(c) || c->end_wanted != CONN_END_NONE || c->half_closed)
+        return;
+    c->shm.deferred = false;
+    if (read_introduction(c, &in))
+        set_why(c, make_memory(c, &in), c->shm.error);
+    tell_why(c);
 }
 
 /* ---- both ---- */

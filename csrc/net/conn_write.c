@@ -116,6 +116,7 @@ void conn_write(struct conn *c)
         if (sent > 0) {
             c->bytes_out += (uint64_t)sent;
             peer_sent(&c->peer, conn_out(c), (size_t)sent);
+            conn_shm_carried(c);
         }
         if (c->end_wanted != CONN_END_NONE) {
             conn_end_now(c, c->end_wanted, c->end_error);

@@ -32,6 +32,7 @@ struct conn_shm {
     int error;       /* SHM_WHY_FAILED: the negative errno */
     bool told;       /* `why`, as an event */
     bool counted;    /* in SHM_CONNECTIONS */
+    bool deferred;   /* it is to be asked for when the connection is in use: conn_shm_carried */
     bool switch_due; /* SWITCH is to be written: before it no more frame of the pipe's is begun */
     bool switch_put; /* it is in the peer's own queue */
     bool refuse;     /* it is to say that the memory is not used */

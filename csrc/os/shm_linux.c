@@ -23,6 +23,7 @@
 
 #include "os/cmsg.h"
 #include "os/fdset.h"
+#include "os/fork.h"
 #include "os/net.h"
 #include "os/random.h"
 #include "os/sys.h"
@@ -189,6 +190,30 @@ static int64_t namespace(const char *name)
     return stat("/proc/self/ns/net", &st) == 0 && errno == ENOENT ? 0 : -EIO;
 }
 
+enum { NS_NET, NS_USER, NS_PID, NS_COUNT };
+
+/* The same, read once in a process: each costs a walk through /proc, and every connection asks for
+ * them several times. A process of several threads, as one with a context is, cannot change its
+ * users or its processes. A thread that moves to another network still tells the first one, so its
+ * connections there stay on their sockets. */
+static int64_t known_namespace(unsigned which)
+{
+    static const char *const names[NS_COUNT] = {"net", "user", "pid"};
+    static struct {
+        _Atomic int64_t number;
+        atomic_uint generation; /* of the process that read it, plus 1 */
+    } known[NS_COUNT];
+    unsigned now = fork_generation + 1;
+    if (atomic_load(&known[which].generation) == now)
+        return atomic_load_explicit(&known[which].number, memory_order_relaxed);
+    int64_t number = namespace(names[which]);
+    if (number >= 0) {
+        atomic_store_explicit(&known[which].number, number, memory_order_relaxed);
+        atomic_store(&known[which].generation, now);
+    }
+    return number;
+}
+
 static int family_of(int fd)
 {
     struct sockaddr_storage own;
@@ -235,8 +260,8 @@ int shm_host(int conn, char text[SHM_HOST_MAX])
     int family = family_of(conn);
     if (family < 0)
         return family;
-    int64_t net = namespace("net"), user = namespace("user");
-    int64_t pid = family == AF_UNIX ? namespace("pid") : 0;
+    int64_t net = known_namespace(NS_NET), user = known_namespace(NS_USER);
+    int64_t pid = family == AF_UNIX ? known_namespace(NS_PID) : 0;
     int rc = boot_id(boot);
     if (rc)
         return rc;

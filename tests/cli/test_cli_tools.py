@@ -173,7 +173,7 @@ def test_a_peer_that_breaks_the_rules_is_an_event_with_its_reason():
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="shared memory of Linux")
 def test_what_carries_a_connection_and_why_is_an_event(at, monkeypatch):
-    monkeypatch.setenv("FASTMQ_SHM", "1")
+    monkeypatch.setenv("FASTMQ_SHM", "2")
     arguments = ["--event", "link", "--event", "disconnected", "--json"]
     with Command("monitor", "--type", "rep", "-b", at("x"), *arguments) as monitor:
         with Command("req", "-c", at("x"), "x", "--timeout", "30"):

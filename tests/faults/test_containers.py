@@ -59,7 +59,7 @@ for name, value in how.get("limits", {}).items():
     resource.setrlimit(getattr(resource, name), (value, value))
 say("inside")
 rep = zmq.Context().socket(zmq.REP)
-rep.shm = 1
+rep.shm = 2
 rep.connect(address)
 while True:
     body = rep.recv()
@@ -85,7 +85,7 @@ def place() -> Iterator[Path]:
 
 
 def bound(make, transport: str, place: Path):
-    req = make(zmq.REQ, shm=1)
+    req = make(zmq.REQ, shm=2)
     if transport == "tcp":
         req.bind("tcp://127.0.0.1:*")
     elif transport == "abstract":
@@ -244,7 +244,7 @@ def test_the_meeting_point_of_another_user_is_not_used(child, make, place):
     with wire.connect(last_endpoint(own)) as first:
         first.handshake("REP")
         words = first.peer_props["X-Fastmq-Shm"].split()
-    dealer = make(zmq.DEALER, shm=1)
+    dealer = make(zmq.DEALER, shm=2)
     with wire.Listener() as listener:
         dealer.connect(listener.address)
         with listener.accept() as peer:

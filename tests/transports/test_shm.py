@@ -41,7 +41,7 @@ GROWN = 4 * RING
 
 @pytest.fixture(autouse=True)
 def switched_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FASTMQ_SHM", "1")
+    monkeypatch.setenv("FASTMQ_SHM", "2")
 
 
 def link(sock: Any) -> str:
@@ -339,6 +339,25 @@ def test_the_option_and_the_environment_say_what_is_wanted(ctx, make, monkeypatc
     sock.shm = 1
     assert sock.getsockopt(zmq.SHM) == 1
     assert ctx.get(zmq.SHM_CONNECTIONS) == 256
+
+
+@pytest.mark.parametrize("sender", ["bound", "connecting"])
+def test_a_connection_moves_when_it_is_in_use(make, address, sender):
+    a, b = (make(zmq.PAIR, shm=1, ipv6=1) for _ in "ab")
+    a.bind(address)
+    b.connect(last_endpoint(a))
+    source, sink = (a, b) if sender == "bound" else (b, a)
+    source.send(b"a few bytes")
+    recv(sink)
+    assert (link(a), reason(a)) == (link(b), reason(b)) == ("socket", "not yet")
+    before = a.context.stats().shm_bytes
+    for _ in range(9):
+        source.send(bytes(1024))
+        recv(sink)
+    in_memory(a, b)
+    assert a.context.stats().shm_bytes > before
+    sink.send(b"back")
+    assert recv(source) == b"back"
 
 
 def test_a_peer_that_knows_nothing_of_it_notices_nothing(make):

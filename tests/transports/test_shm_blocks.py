@@ -149,7 +149,7 @@ def test_a_child_of_a_fork_takes_nothing_of_its_parents_arena(ctx):
 
 @pytest.fixture
 def shared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FASTMQ_SHM", "1")
+    monkeypatch.setenv("FASTMQ_SHM", "2")
 
 
 def link(sock: Any) -> str:

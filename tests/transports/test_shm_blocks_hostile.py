@@ -33,7 +33,7 @@ TAKEN, WANTED, GIVEN, SLOTS = 0, 64, 128, 256
 
 @pytest.fixture(autouse=True)
 def switched_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FASTMQ_SHM", "1")
+    monkeypatch.setenv("FASTMQ_SHM", "2")
 
 
 def fds() -> int:

@@ -34,7 +34,7 @@ PART = 256
 
 @pytest.fixture(autouse=True)
 def switched_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FASTMQ_SHM", "1")
+    monkeypatch.setenv("FASTMQ_SHM", "2")
 
 
 class Healthy:

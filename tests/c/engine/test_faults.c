@@ -436,8 +436,8 @@ static void lend(void)
 {
     fmq_ctx *ctx = step_ctx();
     fmq_socket *a = step_socket(ctx, FMQ_PAIR), *b = step_socket(ctx, FMQ_PAIR);
-    STEP(fmq_set_int(a, ENG_SHM, 1));
-    STEP(fmq_set_int(b, ENG_SHM, 1));
+    STEP(fmq_set_int(a, ENG_SHM, 2));
+    STEP(fmq_set_int(b, ENG_SHM, 2));
     struct eng_name name = step_bind(b, "ipc");
     STEP(fmq_connect(a, name.text));
     struct stream there = {.from = a, .to = b}, back = {.from = b, .to = a};

@@ -10,6 +10,9 @@
 size_t sim_ring_size(void);
 #define RING_SIZE sim_ring_size()
 
+/* Connections are soon in use. */
+#define SHM_DEFER_BYTES 300
+
 /* Bodies that are large for it, so that blocks are used. */
 #define OUTQ_LARGE ((size_t)20000)
 #define ARENA_BODY_MIN OUTQ_LARGE

@@ -126,7 +126,8 @@ static void choose_options(struct member *m)
     struct scene *c = m->scene;
     fmq_socket *s = m->socket;
     int type = m->sends ? c->send_type : c->recv_type;
-    set(s, OPT_SHM, c->shm == SHM_BOTH || (c->shm == SHM_SOME && sim_chance(500)));
+    bool shm = c->shm == SHM_BOTH || (c->shm == SHM_SOME && sim_chance(500));
+    set(s, OPT_SHM, shm ? 1 + sim_chance(500) : 0);
     set(s, OPT_SNDHWM, c->sndhwm);
     set(s, OPT_RCVHWM, c->rcvhwm);
     set(s, OPT_LINGER, world_faulty() ? (int)sim_below(2) * (int)sim_below(300) : -1);

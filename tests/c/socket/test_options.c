@@ -305,14 +305,14 @@ TEST(the_environment_gives_the_default_of_spinning)
     free(kept);
 }
 
-TEST(the_environment_gives_the_default_of_shared_memory_as_0_or_1)
+TEST(the_environment_gives_the_default_of_shared_memory_as_0_to_2)
 {
     const char *before = getenv("FASTMQ_SHM");
     char *kept = before ? strdup(before) : NULL;
     static const struct {
         const char *text;
         int value;
-    } cases[] = {{"1", 1},  {"0", 0},  {"2", 1}, {"yes", 1},
+    } cases[] = {{"1", 1},  {"0", 0},  {"2", 2}, {"3", 1}, {"yes", 1},
                  {"0 ", 1}, {"-1", 1}, {"", 1},  {NULL, 1}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct option_values o;
