@@ -320,7 +320,7 @@ class AsyncSocket(Socket):
         timeout: float | None = ...,
     ) -> Future[MessageTracker | None]: ...
     @overload  # type: ignore[override]
-    def send_multipart(
+    def send_multipart(  # pyright: ignore[reportOverlappingOverload]
         self,
         msg_parts: Iterable[Buffer | Frame],
         flags: int = ...,

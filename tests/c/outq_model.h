@@ -58,15 +58,6 @@ static void model_add(uint8_t flags, const uint8_t *body, size_t len)
     f->len += len;
 }
 
-/* The frames from `from` on come first. */
-static void model_rotate(size_t from)
-{
-    static struct model_frame late[4096];
-    memcpy(late, model.f, from * sizeof(model.f[0]));
-    memmove(model.f, model.f + from, (model.n - from) * sizeof(model.f[0]));
-    memcpy(model.f + (model.n - from), late, from * sizeof(model.f[0]));
-}
-
 static void model_remove(size_t at)
 {
     free(model.f[at].bytes);

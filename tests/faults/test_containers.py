@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import wire
-from helpers import eventually, last_endpoint, recv, unique
+from helpers import eventually, last_endpoint, lasting_descriptors, recv, unique
 from target import IS_FASTMQ, zmq
 
 pytestmark = pytest.mark.skipif(
@@ -102,15 +102,6 @@ def ask(req, body: bytes) -> bytes:
     return answer
 
 
-def fds() -> int:
-    """What a peer can leave here. Pollers and wake-ups are made when they are first needed."""
-    found = 0
-    for fd in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(OSError):
-            found += not os.readlink(f"/proc/self/fd/{fd}").startswith("anon_inode:")
-    return found
-
-
 @contextlib.contextmanager
 def peer_of(child, req, **how) -> Iterator[None]:
     """A peer that lives as `how` says and has answered, with bodies of all sizes."""
@@ -149,10 +140,10 @@ def test_what_does_not_concern_memory_does_not_keep_from_it(
     req = bound(make, transport, place)
     with peer_of(child, req, flags=flags):
         assert links(req) == (SHM, SHM)
-    before = fds()  # the meeting point's stay
+    before = lasting_descriptors()  # the meeting point's stay
     with peer_of(child, req, flags=flags):
         assert links(req) == (SHM, SHM)
-    eventually("no descriptor left", lambda: fds() <= before)
+    eventually("no descriptor left", lambda: lasting_descriptors() <= before)
     assert ctx.stats().shm_bytes == 0
 
 

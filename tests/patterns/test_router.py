@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-import os
 
 import pytest
 from helpers import (
     QUIET_MS,
     drain,
     eventually,
+    lasting_descriptors,
     nothing_arrives,
     raises_errno,
     recv,
@@ -424,7 +424,7 @@ def test_many_peers_leave_nothing_behind(make, endpoint, watch):
 
     come_and_go()  # the context keeps what it makes for the first: where memory is handed over
     eventually("the first's end", lambda: not router.peers())
-    before = len(os.listdir("/proc/self/fd"))
+    before = lasting_descriptors()
     for _ in range(30):
         come_and_go()
-    eventually("descriptors back", lambda: len(os.listdir("/proc/self/fd")) <= before)
+    eventually("descriptors back", lambda: lasting_descriptors() <= before)

@@ -300,6 +300,7 @@ def test_impatient_clients_hold_no_descriptors(handler, make):
     judge = handler(lambda q: None)
     server = make(zmq.DEALER, plain_server=1, handshake_ivl=0)
     server.bind("tcp://127.0.0.1:*")
+    assert server.fd >= 0  # it has all that it will need beside connections
     before = server.stats().descriptors
     clients = [ask(last_endpoint(server)) for _ in range(20)]
     judge.asked(20)

@@ -21,6 +21,7 @@ import wire
 from helpers import (
     eventually,
     last_endpoint,
+    lasting_descriptors,
     nothing_arrives,
     recv,
     recv_multipart,
@@ -564,15 +565,6 @@ def other_process(code: str, *args: str) -> Iterator[subprocess.Popen[bytes]]:
             process.kill()
 
 
-def fds() -> int:
-    """What a peer can leave here. Pollers and wake-ups are made when they are first needed."""
-    found = 0
-    for fd in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(OSError):
-            found += not os.readlink(f"/proc/self/fd/{fd}").startswith("anon_inode:")
-    return found
-
-
 def test_another_process_is_reached_through_memory_and_its_death_is_noticed(ctx, make, address):
     dealer = make(zmq.DEALER, **({"ipv6": 1} if "[" in address else {}))
     dealer.bind(address)
@@ -622,8 +614,8 @@ def test_a_peer_that_is_killed_at_any_moment_costs_its_connection_alone(ctx, mak
                 check(pull.recv(), got)
                 got += 1
         if turn == 0:
-            before = fds()
-    assert fds() == before
+            before = lasting_descriptors()
+    eventually("no descriptor left", lambda: lasting_descriptors() <= before)
     assert ctx.stats().shm_bytes == 0
 
 
@@ -698,14 +690,14 @@ def pull(make: Any) -> Iterator[Any]:
     healthy = make(zmq.PUSH)
     healthy.connect(last_endpoint(sock))
     in_memory(healthy)
-    before = fds()
+    before = lasting_descriptors()
     yield sock
     for i in range(10):
         healthy.send(b"healthy %d" % i)
         assert recv(sock) == b"healthy %d" % i
     assert link(healthy) == "shm"
     eventually("the others' ends", lambda: len(sock.peers()) == 1)
-    eventually("no descriptor left", lambda: fds() <= before)
+    eventually("no descriptor left", lambda: lasting_descriptors() <= before)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from helpers import eventually, last_endpoint, recv, unique, wait_readable
+from helpers import eventually, last_endpoint, lasting_descriptors, recv, unique, wait_readable
 from target import IS_FASTMQ, zmq
 
 pytestmark = pytest.mark.skipif(not IS_FASTMQ, reason="of fastmq alone")
@@ -623,12 +623,8 @@ def test_a_process_that_is_killed_at_any_moment_costs_its_connection_alone(
         if killed == "receiver":
             eventually("all of it back", lambda: ctx.stats().arena_lent == 0)
         if turn == 0:
-            before = fds()
-        eventually("the descriptors", lambda most=before: fds() <= most)
-
-
-def fds() -> int:
-    return len(os.listdir("/proc/self/fd"))
+            before = lasting_descriptors()
+        eventually("the descriptors", lambda most=before: lasting_descriptors() <= most)
 
 
 @linux

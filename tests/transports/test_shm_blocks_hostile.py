@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import wire
-from helpers import eventually, last_endpoint, recv
+from helpers import eventually, last_endpoint, lasting_descriptors, recv
 from target import IS_FASTMQ, zmq
 from test_shm import GROWN, RING, Hostile, link, memory
 
@@ -34,10 +34,6 @@ TAKEN, WANTED, GIVEN, SLOTS = 0, 64, 128, 256
 @pytest.fixture(autouse=True)
 def switched_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FASTMQ_SHM", "2")
-
-
-def fds() -> int:
-    return len(os.listdir("/proc/self/fd"))
 
 
 class Rings:
@@ -164,14 +160,14 @@ def pull(make: Any) -> Iterator[Any]:
         return bool(healthy.context.stats().arena_lent)
 
     eventually("a block", lent)
-    before = fds()
+    before = lasting_descriptors()
     yield sock
     for i in range(5):
         healthy.send(bytes([i]) * MIB)
         assert recv(sock) == bytes([i]) * MIB
     assert link(healthy) == "shm"
     eventually("the other's end", lambda: len(sock.peers()) == 1)
-    eventually("no descriptor left", lambda: fds() <= before)
+    eventually("no descriptor left", lambda: lasting_descriptors() <= before)
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 import wire
-from helpers import eventually, last_endpoint, recv
+from helpers import eventually, last_endpoint, lasting_descriptors, recv
 from target import IS_FASTMQ, zmq
-from test_shm import RING, WHOLE, Hostile, fds, hand_over, in_memory, link, memory, other_process
+from test_shm import RING, WHOLE, Hostile, hand_over, in_memory, link, memory, other_process
 
 pytestmark = pytest.mark.skipif(
     not IS_FASTMQ or not sys.platform.startswith("linux"), reason="shared memory of Linux"
@@ -70,11 +70,11 @@ class Healthy:
 @pytest.fixture
 def healthy(make: Any) -> Iterator[Healthy]:
     one = Healthy(make)
-    before = fds()
+    before = lasting_descriptors()
     yield one
     one.check()
     eventually("the others' ends", lambda: len(one.pull.peers()) == len(one.pub.peers()) == 1)
-    eventually("no descriptor left", lambda: fds() <= before)
+    eventually("no descriptor left", lambda: lasting_descriptors() <= before)
 
 
 @contextlib.contextmanager
@@ -177,12 +177,12 @@ def test_what_was_handed_over_cannot_be_cut(healthy):
 @pytest.mark.parametrize("count", [3, 100, 253])
 def test_more_descriptors_than_are_wanted_are_closed(healthy, count):
     with attacker(healthy.pull, "PUSH") as hostile:
-        before = fds()
+        before = lasting_descriptors()
         with open(os.devnull) as null:
             for _ in range(5):
                 with contextlib.suppress(OSError):
                     hand_over(hostile.name, hostile.message(), *[null.fileno()] * count)
-        eventually("no descriptor left", lambda: fds() <= before)
+        eventually("no descriptor left", lambda: lasting_descriptors() <= before)
         hostile.wire.send_message(b"on the socket")
         assert recv(healthy.pull) == b"on the socket"
 
@@ -402,7 +402,7 @@ def test_killing_a_peer_while_both_talk_leaves_nothing(ctx, make, tmp_path, side
         dealer.close()
         eventually("its memory", lambda: ctx.stats().shm_bytes == 0)
         if before is None:
-            before = fds(), segments()
+            before = lasting_descriptors(), segments()
     assert before is not None
-    eventually("no descriptor left", lambda: fds() <= before[0])
+    eventually("no descriptor left", lambda: lasting_descriptors() <= before[0])
     assert segments() <= before[1]

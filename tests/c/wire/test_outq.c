@@ -69,6 +69,15 @@ static void put_span(struct outq *q, struct outlog *log)
         model_add(p + 1 < n ? FRAME_MORE : 0, msg_data(&parts[p]), msg_size(&parts[p]));
 }
 
+/* The frames from `from` on come first. */
+static void model_rotate(size_t from)
+{
+    static struct model_frame late[4096];
+    memcpy(late, model.f, from * sizeof(model.f[0]));
+    memmove(model.f, model.f + from, (model.n - from) * sizeof(model.f[0]));
+    memcpy(model.f + (model.n - from), late, from * sizeof(model.f[0]));
+}
+
 /* Some messages before those that are queued. */
 static void put_first(struct outq *q)
 {
