@@ -88,12 +88,14 @@ static void scribble(struct input *in)
 {
     lied = 1;
     for (size_t n = 1 + input_u8(in) % 32; n; n--) {
-        size_t at = input_u16(in) % (sizeof(shared) + 2 * SIZE);
+        size_t at = input_u16(in) % (sizeof(shared) + SIZE + GROWN);
         uint8_t byte = input_u8(in);
         if (at < sizeof(shared))
             ((volatile uint8_t *)&shared)[at] = byte;
-        else
+        else if (at < sizeof(shared) + SIZE)
             data[at - sizeof(shared)] = byte;
+        else
+            more[at - sizeof(shared) - SIZE] = byte;
     }
 }
 
