@@ -65,7 +65,7 @@ test-fast: $(VENV)/.test ## pytest without the slow tests
 # A fork may find the sanitizer's allocator locked by another thread; its child would hang for ever.
 test-asan: $(VENV)-asan/.test ## pytest on an extension built with the address sanitizer
 	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libstdc++.so.6)" \
-	    ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=32 \
+	    ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=32:allocator_may_return_null=1 \
 	    PYTHONMALLOC=malloc $(VENV)-asan/bin/python $(PYTEST) -m "not slow and not forks" $(PYTEST_ARGS)
 
 bench: $(VENV)/.bench ## every benchmark beside pyzmq, several rounds: keep the machine quiet

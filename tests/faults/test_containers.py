@@ -140,7 +140,8 @@ def test_what_does_not_concern_memory_does_not_keep_from_it(
     req = bound(make, transport, place)
     with peer_of(child, req, flags=flags):
         assert links(req) == (SHM, SHM)
-    before = lasting_descriptors()  # the meeting point's stay
+        assert len(ask(req, bytes(300_000))) == 300_000  # the arena is made, if it was not before
+    before = lasting_descriptors()  # the meeting point's and the arena's stay
     with peer_of(child, req, flags=flags):
         assert links(req) == (SHM, SHM)
     eventually("no descriptor left", lambda: lasting_descriptors() <= before)

@@ -359,7 +359,8 @@ def test_two_pollers_with_different_wishes_share_a_socket(pair_of):
 
 
 def test_the_descriptor_is_readable_for_as_long_as_there_is_a_message(pair_of):
-    pull, push = pair_of(zmq.PULL, zmq.PUSH)
+    at_once = {"shm": 2} if hasattr(zmq, "SHM") else {}
+    pull, push = pair_of(zmq.PULL, zmq.PUSH, at_once, at_once)
     settled(pull, push)
     fd = pull.fileno()
     for i in range(3):

@@ -132,7 +132,8 @@ def nothing_arrives(sock: Any) -> bool:
 
 
 def settled(*socks: Any) -> None:
-    """Waits until it is decided of each peer whether its connection moves into shared memory."""
+    """Waits until it is decided of each peer whether its connection moves into shared memory; with
+    SHM 1 it is not before the connection is in use."""
     if hasattr(zmq.Socket, "peers"):
         eventually(
             "all links are settled",
