@@ -510,14 +510,12 @@ int shm_leave_there(int fd, const void *message, size_t len, const int *memory, 
     } control;
     size_t bytes = (size_t)count * sizeof(int);
     memset(&control, 0, sizeof(control));
-    struct msghdr msg = {.msg_iov = &iov,
-                         .msg_iovlen = 1,
-                         .msg_control = control.space,
-                         .msg_controllen = CMSG_SPACE(bytes)};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space};
+    msg.msg_controllen = (__typeof__(msg.msg_controllen))CMSG_SPACE(bytes); /* musl's is shorter */
     struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
     c->cmsg_level = SOL_SOCKET;
     c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(bytes);
+    c->cmsg_len = (__typeof__(c->cmsg_len))CMSG_LEN(bytes);
     memcpy(CMSG_DATA(c), memory, bytes);
     if (SYS(SEND, sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL)) < 0)
         return errno == EINTR ? -EAGAIN : -errno;
