@@ -32,8 +32,11 @@ void json_cut(struct json *j, size_t len, bool first)
 /* Room for so many bytes more; NULL: there is none, now or since earlier. */
 static char *room(struct json *j, size_t more)
 {
-    if (j->failed)
+    /* The limit may be lower than it was when the text grew. */
+    if (j->failed || j->len > j->limit || j->limit - j->len < more) {
+        j->failed = true;
         return NULL;
+    }
     if (j->cap - j->len < more) {
         size_t cap = j->cap ? j->cap : FIRST_CAP;
         while (cap - j->len < more && cap < j->limit)

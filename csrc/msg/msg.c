@@ -311,6 +311,26 @@ int msg_dup(struct msg *dst, struct msg *src)
     return 0;
 }
 
+static void release_blob(void *data, void *hint)
+{
+    (void)data;
+    blob_unref(hint);
+}
+
+int msg_dup_apart(struct msg *dst, struct msg *src)
+{
+    int rc = msg_dup(dst, src);
+    if (rc || dst->kind != MSG_BLOB)
+        return rc;
+    struct blob *b = blob_foreign((void *)(uintptr_t)dst->u.x.data, release_blob, dst->u.x.owner);
+    if (!b) {
+        msg_drop(dst);
+        return -ENOMEM;
+    }
+    dst->u.x.owner = b;
+    return 0;
+}
+
 static int detach_grouped(struct msg *m)
 {
     struct grouped *g = m->u.x.owner;

@@ -161,6 +161,8 @@ static inline bool msg_is_watched(const struct msg *m)
     return m->lent == MSG_WATCHED;
 }
 
+#define MSG_LARGE ((size_t)256 << 10) /* bodies from this on may have a twin */
+
 /*
  * A message that several queues hold may have a twin: a copy of its bytes elsewhere, of which there
  * is one however many need it. It lasts as long as the message's own memory. Any thread.
@@ -198,6 +200,9 @@ int msg_own(struct msg *m);
 /* `dst` becomes another reference to the same bytes. Turns OBJECT into BLOB first, hence non-const.
  * `src` must not be BORROWED. 0 or -ENOMEM (dst unset). */
 int msg_dup(struct msg *dst, struct msg *src);
+/* The same for a message that is sent while others keep the memory: it has no twin of an earlier
+ * one (msg_set_twin), which may be older than the bytes. */
+int msg_dup_apart(struct msg *dst, struct msg *src);
 
 /* Copies a SLICE out of its chunk, so that it does not keep a large chunk alive. 0 or -ENOMEM
  * (unchanged). */

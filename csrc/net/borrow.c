@@ -15,8 +15,10 @@ struct borrower {
     unsigned fork_generation;
     struct mutex lock;
     struct list leases; /* lease.node, under the lock */
+    uint32_t held;      /* how many: no more than an honest sender lends */
     struct blocks_shared *shared;
     uint8_t *arena; /* mapped so that what is written here stays here */
+    uint8_t *sent;  /* the same as the sender has it, to be read */
     size_t size;
     int sock;
 };
@@ -40,7 +42,7 @@ void borrow_before_fork(void)
 
 int borrower_new(struct borrower **out, int shared, int arena, size_t size, int sock)
 {
-    void *page = NULL, *at = NULL;
+    void *page = NULL, *at = NULL, *sent = NULL;
     struct borrower *b = mem_zalloc(sizeof(*b));
     int rc = b ? shm_check(shared, shm_page()) : -ENOMEM;
     if (rc == 0)
@@ -49,7 +51,10 @@ int borrower_new(struct borrower **out, int shared, int arena, size_t size, int 
         rc = shm_map(shared, 0, shm_page(), &page);
     if (rc == 0)
         rc = shm_map_arena(arena, size, &at);
+    if (rc == 0)
+        rc = shm_map_to_read(arena, size, &sent);
     if (rc) {
+        shm_unmap(at, size);
         shm_unmap(page, shm_page());
         mem_free(b);
         return rc;
@@ -60,6 +65,7 @@ int borrower_new(struct borrower **out, int shared, int arena, size_t size, int 
     list_init(&b->leases);
     b->shared = page;
     b->arena = at;
+    b->sent = sent;
     b->size = size;
     b->sock = sock;
     *out = b;
@@ -73,6 +79,7 @@ void borrower_unref(struct borrower *b)
         return;
     shm_unmap(b->shared, shm_page());
     shm_unmap(b->arena, b->size);
+    shm_unmap(b->sent, b->size);
     net_close(b->sock);
     mutex_fini(&b->lock);
     mem_free(b);
@@ -103,6 +110,7 @@ static void release(void *data, void *hint)
     if (l->exposed)
         shm_forget(data, l->size);
     list_remove(&l->node);
+    b->held--;
     mutex_unlock(&b->lock);
     give_back(b, l->slot, l->generation);
     mem_free(l);
@@ -126,7 +134,8 @@ static bool touches(const struct borrower *b, const struct blocks_place *place)
 
 static int copy(struct borrower *b, const struct blocks_place *place, struct msg *out)
 {
-    int rc = msg_init_copy(out, b->arena + place->offset, place->size);
+    /* Not through the pages of what is held: the program may have written there. */
+    int rc = msg_init_copy(out, b->sent + place->offset, place->size);
     if (rc == 0)
         give_back(b, place->slot, place->generation);
     return rc;
@@ -138,7 +147,7 @@ int borrower_take(struct borrower *b, const struct blocks_place *place, struct m
         place->size > b->size - place->offset)
         return -EPROTO;
     mutex_lock(&b->lock);
-    bool shares = touches(b, place);
+    bool shares = b->held >= BLOCKS_SLOTS || touches(b, place);
     mutex_unlock(&b->lock); /* one thread takes: what others do is to give back */
     if (shares)
         return copy(b, place, out);
@@ -160,6 +169,7 @@ int borrower_take(struct borrower *b, const struct blocks_place *place, struct m
     atomic_fetch_add_explicit(&b->refs, 1, memory_order_relaxed);
     mutex_lock(&b->lock);
     list_push_back(&b->leases, &l->node);
+    b->held++;
     mutex_unlock(&b->lock);
     return 0;
 }

@@ -46,8 +46,9 @@ static void ask(struct conn *c)
     if (b->asked == TRIES_MAX || (b->asked && ++b->missed < MISSED_MAX))
         return;
     struct arena *a = arena_get(c->set->arena);
-    if (!a) {
-        b->asked = TRIES_MAX;
+    if (!a) { /* it may be there later */
+        b->asked++;
+        b->missed = 0;
         return;
     }
     arena_unref(a);

@@ -114,17 +114,10 @@ static int offer(struct conn *c, int64_t number, char *text, size_t size)
     struct io_thread *io = conn_set_reactor(c->set)->io_thread;
     if (!io)
         return -ENOTSUP;
-    c->shm.counted = meeting_count(slot);
-    if (!c->shm.counted) {
-        set_why(c, SHM_WHY_LIMIT, 0);
-        return 0;
-    }
     int rc =
         meeting_offer(slot, io, conn_set_reactor(c->set), c, MEETING_RINGS, came, &c->shm.seat);
-    if (rc) {
-        uncount(c);
+    if (rc)
         return rc;
-    }
     int at = snprintf(text, size, " %s ", slot->name);
     for (size_t i = 0; i < MEETING_TOKEN; i++)
         at += snprintf(text + at, size - (size_t)at, "%02x", c->shm.seat->token[i]);
@@ -190,14 +183,18 @@ static void came(struct reactor *r, struct cmd *cmd)
             shm_region_close(&seat->region);
         rc = -ECANCELED;
     } else if (rc == 0) {
-        rc = install(c, &seat->region, false);
+        /* Counted now: a connection that is idle has no memory. */
+        c->shm.counted = meeting_count(c->set->meeting);
+        rc = c->shm.counted ? install(c, &seat->region, false) : -EUSERS;
+        if (!c->shm.counted)
+            shm_region_close(&seat->region);
     }
     if (c && rc == 0) {
         if (c->was_ready) /* else its READY is on the way still: conn_shm_ready */
             begin_switch(c);
     } else if (c && !conn_is_over(c)) {
         uncount(c);
-        set_why(c, SHM_WHY_FAILED, rc);
+        set_why(c, rc == -EUSERS ? SHM_WHY_LIMIT : SHM_WHY_FAILED, rc == -EUSERS ? 0 : rc);
         c->shm.refuse = true; /* the other side may give the memory back */
         if (c->was_ready) {
             tell_why(c);
@@ -266,6 +263,7 @@ static enum shm_why connecter_ready(struct conn *c, const struct introduction *i
     if (c->set->pipes.opt.shm == SHM_AT_ONCE)
         return make_memory(c, in);
     c->shm.deferred = true;
+    c->shm.begin_at = SHM_DEFER_BYTES;
     return SHM_WHY_PENDING;
 }
 
@@ -275,8 +273,17 @@ void conn_shm_begin(struct conn *c)
     if (conn_is_over(c) || c->end_wanted != CONN_END_NONE || c->half_closed)
         return;
     c->shm.deferred = false;
-    if (read_introduction(c, &in))
-        set_why(c, make_memory(c, &in), c->shm.error);
+    if (!read_introduction(c, &in))
+        return;
+    enum shm_why why = make_memory(c, &in);
+    int error = why == SHM_WHY_FAILED ? c->shm.error : 0;
+    if (error == -EAGAIN || error == -ENOMEM || error == -EMFILE || error == -ENFILE) {
+        /* It passes: tried again later, as everything that fails. */
+        c->shm.deferred = true;
+        c->shm.begin_at = 2 * (c->bytes_in + c->bytes_out);
+        return;
+    }
+    set_why(c, why, error);
     tell_why(c);
 }
 

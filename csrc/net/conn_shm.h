@@ -42,7 +42,7 @@ void conn_shm_begin(struct conn *c);
 /* After bytes were carried; the lock is held. */
 static inline void conn_shm_carried(struct conn *c)
 {
-    if (__builtin_expect(c->shm.deferred, false) && c->bytes_in + c->bytes_out >= SHM_DEFER_BYTES)
+    if (__builtin_expect(c->shm.deferred, false) && c->bytes_in + c->bytes_out >= c->shm.begin_at)
         conn_shm_begin(c);
 }
 /* The peer wrote SWITCH. False: without a reason, which breaks the protocol. */

@@ -262,6 +262,7 @@ void lender_leave(struct lender *l)
 bool lender_is_ready(const struct lender *l)
 {
     return !atomic_load_explicit(&l->over, memory_order_relaxed) &&
+           atomic_load_explicit(&l->guest.watched, memory_order_relaxed) &&
            atomic_load_explicit(&l->shared->taken, memory_order_acquire);
 }
 

@@ -359,8 +359,10 @@ static void join(struct reactor *r, struct cmd *cmd)
     struct meeting *m = meeting_of(r);
     g->meeting = m;
     list_push_back(&m->guests, &g->node);
-    if (io_watch(r, &g->io, POLLER_IN) == 0)
+    if (io_watch(r, &g->io, POLLER_IN) == 0) {
+        atomic_store(&g->watched, true);
         return;
+    }
     /* Nobody would tell what comes there. */
     g->over(g);
     send_off(r, g);
@@ -414,7 +416,12 @@ uint32_t meeting_descriptors(struct meeting_slot *slot)
 {
     mutex_lock(&slot->lock);
     struct meeting *m = slot->meeting;
-    uint32_t count = m ? 1 + poller_fds(m->reactor.poller) + wakeup_fds(&m->reactor.wake) : 0;
+    uint32_t count = m != NULL;
+    /* The reactor makes them when it needs them, under its own lock. */
+    if (m && atomic_load(&m->reactor.has_poller))
+        count += poller_fds(m->reactor.poller);
+    if (m && atomic_load(&m->reactor.has_wake))
+        count += wakeup_fds(&m->reactor.wake);
     mutex_unlock(&slot->lock);
     return count;
 }

@@ -101,6 +101,7 @@ struct guest {
     struct list node;
     struct cmd join;
     struct meeting *meeting;
+    atomic_bool watched; /* it has joined: what comes there is heard */
 };
 
 /* Watches it from now on; any thread, no reactor's lock but a socket's may be held. 0, or a

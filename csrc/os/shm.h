@@ -44,6 +44,8 @@ int shm_create_arena(size_t size, void **at);
  * process writes, until shm_forget. A child of a fork has the mapping, too. 0 or a negative errno.
  */
 int shm_map_arena(int fd, size_t size, void **at);
+/* The same to be read only: it shows what the other process has written, always. */
+int shm_map_to_read(int fd, size_t size, void **at);
 /* These whole pages of memory that shm_map mapped are used by nobody any more: the system has them
  * back. */
 void shm_discard(void *at, size_t size);

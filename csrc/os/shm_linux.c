@@ -159,6 +159,16 @@ int shm_map_arena(int fd, size_t size, void **at)
     return map_with(fd, 0, size, MAP_PRIVATE, NULL, at);
 }
 
+int shm_map_to_read(int fd, size_t size, void **at)
+{
+    void *p = SYS_FAULT(SHM_MAP) ? MAP_FAILED
+                                 : mmap(NULL, size, PROT_READ, MAP_SHARED | MAP_NORESERVE, fd, 0);
+    if (p == MAP_FAILED)
+        return -errno;
+    *at = p;
+    return 0;
+}
+
 void shm_forget(void *at, size_t size)
 {
     size_t before = (uintptr_t)at & (shm_page() - 1);

@@ -49,6 +49,11 @@ int shm_map_arena(int fd, size_t size, void **at)
     return shm_map(fd, 0, size, at);
 }
 
+int shm_map_to_read(int fd, size_t size, void **at)
+{
+    return shm_map(fd, 0, size, at);
+}
+
 void shm_discard(void *at, size_t size)
 {
     (void)at;

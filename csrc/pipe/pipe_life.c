@@ -107,13 +107,17 @@ int pipe_greet(struct pipe *p)
     if (p->greeted)
         return 0;
     struct outq later;
+    struct budget *budget = p->budget;
     bool aside = !p->direct && !p->conflate && outq_set_aside(&p->out, &later);
+    if (aside)
+        p->budget = NULL; /* what is set aside stays charged */
     p->greeted = true;
     int rc = s->ops->greet ? s->ops->greet(s, p) : 0;
     if (rc == 0 && s->opt.hello_msg.len && s->ops->says_hello)
         rc = pipe_write_control(p, s->opt.hello_msg.data, s->opt.hello_msg.len);
     p->greeted = rc == 0;
     if (aside) {
+        p->budget = budget;
         outq_append(&p->out, &later);
         pipe_account(p);
     }

@@ -27,6 +27,7 @@
 /* So many peers are described, and so many pipes and connections counted, with the lock held. */
 #define DESCRIBE_SLICE 8u
 #define COUNT_SLICE 128u
+#define FRAMES_SLICE 4096 /* received frames whose bytes are added up at a time */
 #define ENDPOINTS_MAX 64u
 #define NAMES_MAX 256u
 #define TOPICS_ROOM 1024u
@@ -42,6 +43,7 @@ void snapshot_query_init(struct snapshot_query *q)
 /* Topics as they were copied with the lock held: a byte of length and the bytes each. */
 struct topics_copy {
     uint32_t count; /* listed */
+    uint32_t seen;  /* looked at: those that are too long, too */
     size_t used;
     uint8_t text[TOPICS_ROOM];
 };
@@ -49,6 +51,8 @@ struct topics_copy {
 static int copy_topic(void *arg, const void *topic, size_t len)
 {
     struct topics_copy *c = arg;
+    if (++c->seen > TOPICS_ROOM)
+        return 1;
     if (len > UINT8_MAX)
         return 0;
     if (c->used + 1 + len > TOPICS_ROOM)
@@ -177,7 +181,7 @@ static void note_pipe(struct tour *t, struct pipe *p, struct peer_facts *f)
         stats_add_pipe(p, &t->sum.count);
     } else {
         f->topics.count = 0;
-        f->topics.used = 0;
+        f->topics.used = f->topics.seen = 0;
         stats_init_peer(&f->row);
         stats_describe_pipe(t->s, p, &f->row);
         /* What it dropped is in the socket's sum. */
@@ -198,15 +202,24 @@ static void tour_pipes(struct tour *t)
         bool lists = t->listed < t->most;
         uint32_t n = 0, left = t->most - t->listed;
         uint32_t most = !lists ? COUNT_SLICE : left < DESCRIBE_SLICE ? left : DESCRIBE_SLICE;
+        bool more = false;
+        uint32_t frames = 0; /* which are gone through where no limit counts their bytes */
         lock(t);
-        for (struct list *it = nth(head, at); it != head && n < most; it = it->next)
-            note_pipe(t, LIST_ENTRY(it, struct pipe, in_set), lists ? &t->facts[n++] : (n++, NULL));
+        for (struct list *it = nth(head, at); it != head; it = it->next) {
+            struct pipe *p = LIST_ENTRY(it, struct pipe, in_set);
+            more = n == most || frames > FRAMES_SLICE;
+            if (more)
+                break;
+            frames += p->in.len;
+            note_pipe(t, p, lists ? &t->facts[n] : NULL);
+            n++;
+        }
         unlock(t);
         for (uint32_t i = 0; lists && i < n; i++)
             put_peer(t, &t->facts[i]);
         if (!lists)
             t->left_off += n;
-        if (n < most)
+        if (!more)
             break;
         at += n;
     }
@@ -221,6 +234,8 @@ static void tour_conns(struct tour *t)
         lock(t);
         for (struct list *it = nth(head, at); it != head && n < COUNT_SLICE; it = it->next, n++) {
             const struct conn *c = LIST_ENTRY(it, struct conn, in_set);
+            if (found == DESCRIBE_SLICE)
+                break;
             t->sum.descriptors += c->io.fd >= 0;
             if (c->pipe)
                 continue;
@@ -229,10 +244,8 @@ static void tour_conns(struct tour *t)
                 t->left_off++;
                 continue;
             }
-            if (found == DESCRIBE_SLICE)
-                break;
             struct peer_facts *f = &t->facts[found++];
-            f->topics.used = 0;
+            f->topics.used = f->topics.seen = 0;
             stats_init_peer(&f->row);
             conn_describe(c, &f->row);
             stats_add_conn(c, &f->row.count);
@@ -257,6 +270,8 @@ static void tour_connecters(struct tour *t)
         lock(t);
         for (struct list *it = nth(head, at); it != head && n < COUNT_SLICE; it = it->next, n++) {
             const struct endpoint *ep = LIST_ENTRY(it, struct endpoint, in_set);
+            if (found == DESCRIBE_SLICE)
+                break;
             t->sum.descriptors += ep->io.fd >= 0 || packets_of(ep->pipe);
             if (ep->bound || ep->pipe || ep->conn)
                 continue;
@@ -264,10 +279,8 @@ static void tour_connecters(struct tour *t)
                 t->left_off++;
                 continue;
             }
-            if (found == DESCRIBE_SLICE)
-                break;
             struct peer_facts *f = &t->facts[found++];
-            f->topics.used = 0;
+            f->topics.used = f->topics.seen = 0;
             stats_init_peer(&f->row);
             f->row.link = ep->closing ? FMQ_LINK_CLOSING : FMQ_LINK_CONNECTING;
             endpoint_describe(ep, &f->row);
@@ -432,7 +445,7 @@ static void note_socket(struct tour *t, struct socket_facts *f)
     f->troubled = s->net.troubles != NULL;
     if (f->troubled)
         memcpy(f->troubles, s->net.troubles, sizeof(f->troubles));
-    f->topics.used = 0;
+    f->topics.used = f->topics.seen = 0;
     f->topics.count = 0;
     stats_add_ended(s, &t->sum);
     t->sum.subscriptions = -1;
@@ -727,7 +740,7 @@ static uint64_t put_sockets(struct json *j, struct fmq_ctx *ctx, const struct sn
     for (size_t i = 0; i < count; i++) {
         size_t len = j->len;
         bool first = j->first, whole = !j->failed;
-        if (left_off == 0 && (!q->socket || q->socket == sockets[i]->number)) {
+        if (left_off == 0 && whole && (!q->socket || q->socket == sockets[i]->number)) {
             scratch->tour.s = sockets[i];
             scratch->tour.j = j;
             scratch->tour.most = q->peers;
@@ -736,7 +749,7 @@ static uint64_t put_sockets(struct json *j, struct fmq_ctx *ctx, const struct sn
                 json_cut(j, len, first);
                 left_off++;
             }
-        } else if (left_off) {
+        } else if (left_off || !whole) {
             left_off++;
         }
         socket_drop_owner(sockets[i]);

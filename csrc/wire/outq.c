@@ -152,6 +152,7 @@ void outq_append(struct outq *q, struct outq *later)
     q->bytes += later->bytes;
     q->body += later->body;
     q->msgs += later->msgs;
+    q->large |= later->large;
 }
 
 /* ---- appending ---- */

@@ -29,7 +29,7 @@
 #include "msg/msg.h"
 
 #ifndef OUTQ_LARGE
-#define OUTQ_LARGE ((size_t)256 << 10) /* bodies from this on: see outq_find_large */
+#define OUTQ_LARGE MSG_LARGE /* bodies from this on: see outq_find_large */
 #endif
 #define OUTQ_COPY_MAX ((size_t)16 << 10) /* bodies up to this are copied, unless they are lent */
 

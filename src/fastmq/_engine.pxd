@@ -48,7 +48,9 @@ cdef extern from "fastmq.h" nogil:
     int msg_own(msg *m)
     bint msg_expose(msg *m)
     void msg_watch(msg *m)
+    size_t MSG_LARGE
     int msg_dup(msg *dst, msg *src)
+    int msg_dup_apart(msg *dst, msg *src)
     int msg_detach(msg *m)
     int msg_join_group(msg *m, const void *name, size_t len)
     const uint8_t *msg_group(const msg *m, size_t *len)

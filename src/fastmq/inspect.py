@@ -349,8 +349,14 @@ def _answers(path: Path) -> bool:
     try:
         _connect(path, 1.0).close()
     except ConnectionRefusedError:
-        with suppress(OSError):
-            path.unlink()
+        # One that has just made its path does not listen yet.
+        try:
+            os.kill(int(path.name), 0)
+        except ProcessLookupError:
+            with suppress(OSError):
+                path.unlink()
+        except (OSError, OverflowError):
+            pass
         return False
     except OSError:
         return False

@@ -244,6 +244,36 @@ def test_what_the_receiver_writes_stays_its_own(ctx, make, address):
 
 @linux
 @pytest.mark.usefixtures("shared")
+def test_what_the_receiver_wrote_is_not_in_a_later_message(ctx, make, address):
+    push, pull = joined(make, address, zmq.PUSH, zmq.PULL)
+    lends(ctx, push, pull)
+    memory = ctx.alloc(MIB)
+    memory[:] = b"a" * MIB
+    push.send(memory, copy=False)
+    first = pull.recv(copy=False)
+    first.buffer[:3] = b"xyz"
+    push.send(memory, copy=False)  # the same memory, while the first is held
+    assert pull.recv() == b"a" * MIB
+    assert first.buffer[:4] == b"xyza"
+
+
+@linux
+@pytest.mark.usefixtures("shared")
+def test_a_frame_that_is_sent_again_has_the_bytes_of_now(ctx, make, address):
+    push, pull = joined(make, address, zmq.PUSH, zmq.PULL)
+    lends(ctx, push, pull)
+    memory = bytearray(b"1" * MIB)
+    frame = zmq.Frame(memory, copy=False)
+    push.send(frame, copy=False)
+    assert pull.recv() == b"1" * MIB
+    memory[:] = b"2" * MIB
+    push.send(frame, copy=False)
+    assert pull.recv() == b"2" * MIB
+    eventually("nothing is kept", lambda: ctx.stats().arena_blocks == 0)
+
+
+@linux
+@pytest.mark.usefixtures("shared")
 def test_a_tracker_says_when_the_receiver_has_released_it(ctx, make, address):
     push, pull = joined(make, address, zmq.PUSH, zmq.PULL)
     lends(ctx, push, pull)

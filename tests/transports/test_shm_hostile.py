@@ -358,6 +358,12 @@ def segments() -> set[str]:
     return set(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else set()
 
 
+def listens(path: str) -> bool:
+    """A path is there before its socket listens."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(path) == 0
+
+
 @pytest.mark.slow
 @pytest.mark.deadline(600)
 @pytest.mark.parametrize("pace", ["fast", "slow"])
@@ -373,7 +379,7 @@ def test_killing_a_peer_while_both_talk_leaves_nothing(ctx, make, tmp_path, side
             dealer.bind(address)
         with other_process(TALK, address, pace, side) as process:
             if side == "bind":
-                eventually("its socket", partial(os.path.exists, address[6:]), 20)
+                eventually("its listening", partial(listens, address[6:]), 20)
                 dealer.connect(address)
             ended = threading.Event()
 

@@ -87,7 +87,11 @@ cdef object build(msg *m, object data, bint copy, bint track, Py_ssize_t thresho
         return None
     if isinstance(data, Frame):
         frame = <Frame>data
-        rc = msg_dup(m, &frame.m)
+        # Large bodies may be copied for peers of the host, once for all that this call sends to.
+        if msg_size(&frame.m) < MSG_LARGE:
+            rc = msg_dup(m, &frame.m)
+        else:
+            rc = msg_dup_apart(m, &frame.m)
         if rc < 0:
             fail(rc)
         m.flags = 0

@@ -60,6 +60,26 @@ TEST(what_goes_beyond_the_limit_fails_and_can_be_cut_off)
     check_text(&j, "[\"fits\",1]");
 }
 
+TEST(a_limit_that_is_lowered_below_what_was_allocated_holds)
+{
+    struct json j;
+    json_init(&j, 8192);
+    json_array(&j, NULL);
+    while (j.len < 7600)
+        json_text(&j, NULL, "0123456789");
+    size_t len = j.len;
+    bool first = j.first;
+    j.limit = 7168;
+    json_text(&j, NULL, "no more");
+    CHECK(j.failed);
+    CHECK_EQ(j.len, len);
+    json_cut(&j, len, first);
+    j.limit = 8192;
+    json_end_array(&j);
+    CHECK(!j.failed);
+    json_fini(&j);
+}
+
 #ifdef FMQ_DEBUG
 TEST(without_memory_it_fails_and_leaves_nothing)
 {

@@ -245,6 +245,11 @@ int shm_map_arena(int fd, size_t size, void **at)
     return map_whole(fd, size, MAP_PRIVATE, at);
 }
 
+int shm_map_to_read(int fd, size_t size, void **at)
+{
+    return map_whole(fd, size, MAP_SHARED, at);
+}
+
 void shm_discard(void *at, size_t size)
 {
     memset(at, 0x5a, size); /* whoever still looks there is seen */
