@@ -147,18 +147,21 @@ void conn_shm_introduce(struct conn *c, const struct peer_config *cfg, struct co
     command_add_property(props, PROPERTY, text, strlen(text));
 }
 
-/* The stream over the memory takes the descriptor's place. */
-static int install(struct conn *c, struct shm_region *region, bool maker)
+/* A stream over the memory, which it takes over in any case. NULL: no memory for it. */
+static struct stream *stream_over(struct conn *c, struct shm_region *region, bool maker)
 {
     struct stream *st = shm_stream_new(c->io.fd, region, maker);
-    if (!st) {
+    if (!st)
         shm_region_close(region);
-        return -ENOMEM;
-    }
+    return st;
+}
+
+/* The stream takes the descriptor's place. */
+static void install(struct conn *c, struct stream *st, size_t ring)
+{
     c->stream = st;
-    c->shm.bytes = shm_region_bytes(region->size);
+    c->shm.bytes = shm_region_bytes(ring);
     shm_stream_count(st, &c->set->meeting->bytes);
-    return 0;
 }
 
 /* SWITCH goes out, and what comes after it into the ring. */
@@ -185,9 +188,16 @@ static void came(struct reactor *r, struct cmd *cmd)
     } else if (rc == 0) {
         /* Counted now: a connection that is idle has no memory. */
         c->shm.counted = meeting_count(c->set->meeting);
-        rc = c->shm.counted ? install(c, &seat->region, false) : -EUSERS;
-        if (!c->shm.counted)
+        size_t ring = seat->region.size;
+        struct stream *st = NULL;
+        if (c->shm.counted)
+            st = stream_over(c, &seat->region, false);
+        else
             shm_region_close(&seat->region);
+        if (st)
+            install(c, st, ring);
+        else
+            rc = c->shm.counted ? -ENOMEM : -EUSERS;
     }
     if (c && rc == 0) {
         if (c->was_ready) /* else its READY is on the way still: conn_shm_ready */
@@ -229,14 +239,19 @@ static int give_memory(struct conn *c, const struct introduction *in)
     int rc = shm_region_new(&region, RING_SIZE, &fd);
     if (rc)
         return rc;
-    meeting_encode(&m, message);
-    rc = shm_hand_over(in->name, message, sizeof(message), fd);
-    net_close(fd);
-    if (rc) {
-        shm_region_close(&region);
-        return rc;
+    /* Nothing may fail once the other side has the memory: it writes there then. */
+    struct stream *st = stream_over(c, &region, true);
+    rc = -ENOMEM;
+    if (st) {
+        meeting_encode(&m, message);
+        rc = shm_hand_over(in->name, message, sizeof(message), fd);
     }
-    return install(c, &region, true);
+    net_close(fd);
+    if (rc == 0)
+        install(c, st, (size_t)m.size);
+    else if (st)
+        st->ops->close(st);
+    return rc;
 }
 
 /* Makes the memory and hands it over. */
