@@ -113,8 +113,9 @@ async def test_a_receive_that_waits_does_not_spin_on_while_others_are_ready(amak
 async def test_a_receive_in_a_loop_that_may_hide_others_spins_on_in_pieces(amake: Make) -> None:
     selector: Any = asyncio.get_running_loop()._selector  # type: ignore[attr-defined]
     selector.__class__ = type("Selector", (type(selector),), {})
-    spun = [ns for ns in await spun_while_waiting(amake) if ns]
-    assert BUDGET <= min(spun) < 2 * BUDGET
+    # Not each: the last one of a wait may have little left of its time.
+    spun = sorted(ns for ns in await spun_while_waiting(amake) if ns)
+    assert BUDGET <= spun[len(spun) // 2] < 2 * BUDGET
 
 
 @in_asyncio
