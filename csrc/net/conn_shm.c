@@ -172,6 +172,23 @@ static void begin_switch(struct conn *c)
     conn_want_flush(c);
 }
 
+/* Takes over the memory that was brought. 0; -EUSERS: SHM_CONNECTIONS are in use; or -ENOMEM. */
+static int take_memory(struct conn *c, struct shm_region *region)
+{
+    size_t ring = region->size;
+    /* Counted now: a connection that is idle has no memory. */
+    c->shm.counted = meeting_count(c->set->meeting);
+    if (!c->shm.counted) {
+        shm_region_close(region);
+        return -EUSERS;
+    }
+    struct stream *st = stream_over(c, region, false);
+    if (!st)
+        return -ENOMEM;
+    install(c, st, ring);
+    return 0;
+}
+
 /* Somebody has come for the connection. */
 static void came(struct reactor *r, struct cmd *cmd)
 {
@@ -186,18 +203,7 @@ static void came(struct reactor *r, struct cmd *cmd)
             shm_region_close(&seat->region);
         rc = -ECANCELED;
     } else if (rc == 0) {
-        /* Counted now: a connection that is idle has no memory. */
-        c->shm.counted = meeting_count(c->set->meeting);
-        size_t ring = seat->region.size;
-        struct stream *st = NULL;
-        if (c->shm.counted)
-            st = stream_over(c, &seat->region, false);
-        else
-            shm_region_close(&seat->region);
-        if (st)
-            install(c, st, ring);
-        else
-            rc = c->shm.counted ? -ENOMEM : -EUSERS;
+        rc = take_memory(c, &seat->region);
     }
     if (c && rc == 0) {
         if (c->was_ready) /* else its READY is on the way still: conn_shm_ready */
@@ -254,7 +260,7 @@ static int give_memory(struct conn *c, const struct introduction *in)
     return rc;
 }
 
-/* Makes the memory and hands it over. */
+/* The same, as one of SHM_CONNECTIONS. */
 static enum shm_why make_memory(struct conn *c, const struct introduction *in)
 {
     c->shm.counted = meeting_count(c->set->meeting);

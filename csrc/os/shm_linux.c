@@ -95,12 +95,11 @@ int shm_check(int fd, size_t size)
     return 0;
 }
 
-static int map_with(int fd, size_t offset, size_t size, int flags, void *wanted, void **at)
+static int map_with(int fd, size_t offset, size_t size, int prot, int flags, void *wanted,
+                    void **at)
 {
     flags |= MAP_NORESERVE | (wanted ? MAP_FIXED : 0);
-    void *p = SYS_FAULT(SHM_MAP)
-                  ? MAP_FAILED
-                  : mmap(wanted, size, PROT_READ | PROT_WRITE, flags, fd, (off_t)offset);
+    void *p = SYS_FAULT(SHM_MAP) ? MAP_FAILED : mmap(wanted, size, prot, flags, fd, (off_t)offset);
     if (p == MAP_FAILED)
         return -errno;
     *at = p;
@@ -109,7 +108,7 @@ static int map_with(int fd, size_t offset, size_t size, int flags, void *wanted,
 
 static int map_at(int fd, size_t offset, size_t size, void *wanted, void **at)
 {
-    int rc = map_with(fd, offset, size, MAP_SHARED, wanted, at);
+    int rc = map_with(fd, offset, size, PROT_READ | PROT_WRITE, MAP_SHARED, wanted, at);
     if (rc == 0)
         madvise(*at, size, MADV_DONTFORK);
     return rc;
@@ -141,7 +140,7 @@ int shm_create_arena(size_t size, void **at)
     int fd = unsealed(size);
     if (fd < 0)
         return fd;
-    int rc = map_with(fd, 0, size, MAP_SHARED, NULL, at);
+    int rc = map_with(fd, 0, size, PROT_READ | PROT_WRITE, MAP_SHARED, NULL, at);
     /* What is mapped already stays writable; others that get the descriptor can map it no more. */
     if (rc == 0 && fcntl(fd, F_ADD_SEALS, SEALS | F_SEAL_FUTURE_WRITE) < 0) {
         rc = errno == EINVAL ? -ENOTSUP : -errno;
@@ -156,17 +155,12 @@ int shm_create_arena(size_t size, void **at)
 
 int shm_map_arena(int fd, size_t size, void **at)
 {
-    return map_with(fd, 0, size, MAP_PRIVATE, NULL, at);
+    return map_with(fd, 0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE, NULL, at);
 }
 
 int shm_map_to_read(int fd, size_t size, void **at)
 {
-    void *p = SYS_FAULT(SHM_MAP) ? MAP_FAILED
-                                 : mmap(NULL, size, PROT_READ, MAP_SHARED | MAP_NORESERVE, fd, 0);
-    if (p == MAP_FAILED)
-        return -errno;
-    *at = p;
-    return 0;
+    return map_with(fd, 0, size, PROT_READ, MAP_SHARED, NULL, at);
 }
 
 void shm_forget(void *at, size_t size)

@@ -48,6 +48,12 @@ struct topics_copy {
     uint8_t text[TOPICS_ROOM];
 };
 
+static void clear_topics(struct topics_copy *c)
+{
+    c->count = c->seen = 0;
+    c->used = 0;
+}
+
 static int copy_topic(void *arg, const void *topic, size_t len)
 {
     struct topics_copy *c = arg;
@@ -96,6 +102,12 @@ struct peer_facts {
     struct fmq_peer row;
     struct topics_copy topics;
 };
+
+static void clear_peer(struct peer_facts *f)
+{
+    clear_topics(&f->topics);
+    stats_init_peer(&f->row);
+}
 
 /* While a socket is gone through. */
 struct tour {
@@ -180,9 +192,7 @@ static void note_pipe(struct tour *t, struct pipe *p, struct peer_facts *f)
     if (!f) {
         stats_add_pipe(p, &t->sum.count);
     } else {
-        f->topics.count = 0;
-        f->topics.used = f->topics.seen = 0;
-        stats_init_peer(&f->row);
+        clear_peer(f);
         stats_describe_pipe(t->s, p, &f->row);
         /* What it dropped is in the socket's sum. */
         uint64_t drops = f->row.count.drops;
@@ -225,74 +235,62 @@ static void tour_pipes(struct tour *t)
     }
 }
 
-/* Connections that have no pipe: their handshake is not done. */
-static void tour_conns(struct tour *t)
+/* Goes through a list of which some are peers that tour_pipes does not meet. `note` counts a node,
+ * and describes it if it is such a peer and `room` is not NULL. True: it is one. */
+static void tour_rest(struct tour *t, struct list *head,
+                      bool (*note)(struct tour *t, struct list *node, struct peer_facts *room))
 {
-    struct list *head = &t->s->net.conns;
-    for (uint32_t at = 0;;) {
+    bool more = true;
+    for (uint32_t at = 0; more;) {
         uint32_t n = 0, found = 0;
         lock(t);
-        for (struct list *it = nth(head, at); it != head && n < COUNT_SLICE; it = it->next, n++) {
-            const struct conn *c = LIST_ENTRY(it, struct conn, in_set);
-            if (found == DESCRIBE_SLICE)
-                break;
-            t->sum.descriptors += c->io.fd >= 0;
-            if (c->pipe)
+        struct list *it = nth(head, at);
+        for (; it != head && n < COUNT_SLICE && found < DESCRIBE_SLICE; it = it->next, n++) {
+            bool listed = t->listed + found < t->most;
+            if (!note(t, it, listed ? &t->facts[found] : NULL))
                 continue;
-            if (t->listed + found >= t->most) {
-                stats_add_conn(c, &t->sum.count);
+            if (listed)
+                found++;
+            else
                 t->left_off++;
-                continue;
-            }
-            struct peer_facts *f = &t->facts[found++];
-            f->topics.used = f->topics.seen = 0;
-            stats_init_peer(&f->row);
-            conn_describe(c, &f->row);
-            stats_add_conn(c, &f->row.count);
-            stats_add_conn(c, &t->sum.count);
         }
-        bool more = nth(head, at + n) != head;
+        more = it != head;
         unlock(t);
         for (uint32_t i = 0; i < found; i++)
             put_peer(t, &t->facts[i]);
-        if (!more)
-            break;
         at += n;
     }
 }
 
-/* Connecters that have neither: with IMMEDIATE. */
-static void tour_connecters(struct tour *t)
+/* Connections that have no pipe: their handshake is not done. */
+static bool note_conn(struct tour *t, struct list *node, struct peer_facts *room)
 {
-    struct list *head = &t->s->net.endpoints;
-    for (uint32_t at = 0;;) {
-        uint32_t n = 0, found = 0;
-        lock(t);
-        for (struct list *it = nth(head, at); it != head && n < COUNT_SLICE; it = it->next, n++) {
-            const struct endpoint *ep = LIST_ENTRY(it, struct endpoint, in_set);
-            if (found == DESCRIBE_SLICE)
-                break;
-            t->sum.descriptors += ep->io.fd >= 0 || packets_of(ep->pipe);
-            if (ep->bound || ep->pipe || ep->conn)
-                continue;
-            if (t->listed + found >= t->most) {
-                t->left_off++;
-                continue;
-            }
-            struct peer_facts *f = &t->facts[found++];
-            f->topics.used = f->topics.seen = 0;
-            stats_init_peer(&f->row);
-            f->row.link = ep->closing ? FMQ_LINK_CLOSING : FMQ_LINK_CONNECTING;
-            endpoint_describe(ep, &f->row);
-        }
-        bool more = nth(head, at + n) != head;
-        unlock(t);
-        for (uint32_t i = 0; i < found; i++)
-            put_peer(t, &t->facts[i]);
-        if (!more)
-            break;
-        at += n;
+    const struct conn *c = LIST_ENTRY(node, struct conn, in_set);
+    t->sum.descriptors += c->io.fd >= 0;
+    if (c->pipe)
+        return false;
+    stats_add_conn(c, &t->sum.count);
+    if (room) {
+        clear_peer(room);
+        conn_describe(c, &room->row);
+        stats_add_conn(c, &room->row.count);
     }
+    return true;
+}
+
+/* Connecters that have neither: with IMMEDIATE. */
+static bool note_connecter(struct tour *t, struct list *node, struct peer_facts *room)
+{
+    const struct endpoint *ep = LIST_ENTRY(node, struct endpoint, in_set);
+    t->sum.descriptors += ep->io.fd >= 0 || packets_of(ep->pipe);
+    if (ep->bound || ep->pipe || ep->conn)
+        return false;
+    if (room) {
+        clear_peer(room);
+        room->row.link = ep->closing ? FMQ_LINK_CLOSING : FMQ_LINK_CONNECTING;
+        endpoint_describe(ep, &room->row);
+    }
+    return true;
 }
 
 /* ---- endpoints ---- */
@@ -445,8 +443,7 @@ static void note_socket(struct tour *t, struct socket_facts *f)
     f->troubled = s->net.troubles != NULL;
     if (f->troubled)
         memcpy(f->troubles, s->net.troubles, sizeof(f->troubles));
-    f->topics.used = f->topics.seen = 0;
-    f->topics.count = 0;
+    clear_topics(&f->topics);
     stats_add_ended(s, &t->sum);
     t->sum.subscriptions = -1;
     if (!r->finished) {
@@ -606,8 +603,8 @@ static void put_socket(struct tour *t, const struct snapshot_query *q, struct so
     put_endpoints(t);
     json_array(j, "peers");
     tour_pipes(t);
-    tour_conns(t);
-    tour_connecters(t);
+    tour_rest(t, &t->s->net.conns, note_conn);
+    tour_rest(t, &t->s->net.endpoints, note_connecter);
     json_end_array(j);
     json_uint(j, "peers_left_off", t->left_off);
     put_counters(j, &t->sum.count);
