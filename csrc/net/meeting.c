@@ -12,6 +12,7 @@
 #include "os/random.h"
 #include "reactor/io_thread.h"
 #include "reactor/reactor.h"
+#include "reactor/service.h"
 
 /* Rings of other sizes are refused. */
 #define RING_MIN ((uint64_t)4 << 10)
@@ -19,27 +20,18 @@
 /* Visitors that have not said yet what they want: so many may stay, and so long. */
 #define VISITORS_MAX 32
 #define VISIT_NS (1 * NS_PER_S)
-/* So many are let in in one go, and then others have their turn. */
 #define ACCEPT_ROUNDS 32
-/* How long nobody is let in for want of descriptors. */
-#define REST_NS (100 * NS_PER_MS)
 
 struct meeting {
-    struct reactor reactor; /* first */
+    struct service service; /* first */
     struct meeting_slot *slot;
-    struct io listener;
-    struct timer rest;
-    struct list visitors; /* the longest there first */
-    unsigned visitor_count;
     struct list guests;
 };
 
-struct visitor {
-    struct io io;
-    struct list node;
-    struct timer patience;
-    struct meeting *meeting;
-};
+static struct meeting *meeting_of(struct service *s)
+{
+    return (struct meeting *)s;
+}
 
 /* ---- places ---- */
 
@@ -127,21 +119,6 @@ static struct meeting_seat *take_seat(struct meeting_slot *slot, const struct me
 
 /* ---- visitors ---- */
 
-static void free_visitor(struct io *io)
-{
-    net_close(io->fd);
-    mem_free(LIST_ENTRY(io, struct visitor, io));
-}
-
-static void send_away(struct visitor *v)
-{
-    struct meeting *m = v->meeting;
-    timer_cancel(&m->reactor, &v->patience);
-    list_remove(&v->node);
-    m->visitor_count--;
-    io_free_later(&m->reactor, &v->io);
-}
-
 /* True: the visitor's socket was taken over. */
 static bool seat_visitor(struct visitor *v, const uint8_t *text, size_t len, const int *fds,
                          int count)
@@ -149,7 +126,7 @@ static bool seat_visitor(struct visitor *v, const uint8_t *text, size_t len, con
     struct meeting_message said;
     struct meeting_seat *seat = NULL;
     if (decode(&said, text, len) && count == (said.kind == MEETING_BLOCKS ? 2 : 1))
-        seat = take_seat(v->meeting->slot, &said);
+        seat = take_seat(meeting_of(v->service)->slot, &said);
     if (!seat)
         return false;
     struct reactor *r = seat->reactor;
@@ -165,80 +142,32 @@ static bool seat_visitor(struct visitor *v, const uint8_t *text, size_t len, con
     return taken;
 }
 
-static void visitor_ready(struct io *io, uint32_t events)
+static void visitor_ready(struct visitor *v)
 {
-    struct visitor *v = LIST_ENTRY(io, struct visitor, io);
     uint8_t text[SHM_MESSAGE_MAX];
     int fds[SHM_FDS_MAX], count;
-    (void)events;
-    ssize_t n = shm_receive_all(io->fd, text, sizeof(text), fds, SHM_FDS_MAX, &count);
+    ssize_t n = shm_receive_all(v->io.fd, text, sizeof(text), fds, SHM_FDS_MAX, &count);
     if (n == -EAGAIN)
         return;
     bool taken = n > 0 && seat_visitor(v, text, (size_t)n, fds, count);
     for (int i = 0; i < count; i++)
         net_close(fds[i]);
     if (taken) { /* only the place in the poller goes */
-        io_watch(&v->meeting->reactor, io, 0);
-        io->fd = -1;
+        io_watch(&v->service->reactor, &v->io, 0);
+        v->io.fd = -1;
     }
-    send_away(v);
+    service_send_away(v);
 }
 
-static void visitor_timer(struct timer *t, uint64_t now)
+static struct visitor *new_visitor(struct service *s)
 {
-    (void)now;
-    send_away(LIST_ENTRY(t, struct visitor, patience));
+    (void)s;
+    return mem_zalloc(sizeof(struct visitor));
 }
 
-static void let_in(struct meeting *m, int fd)
+static void free_visitor(struct visitor *v)
 {
-    struct visitor *v = mem_zalloc(sizeof(*v));
-    if (!v) {
-        net_close(fd);
-        return;
-    }
-    v->meeting = m;
-    v->io.fd = fd;
-    v->io.ready = visitor_ready;
-    v->io.free = free_visitor;
-    list_init(&v->io.deferred);
-    list_init(&v->node);
-    timer_init(&v->patience, visitor_timer);
-    if (io_watch(&m->reactor, &v->io, POLLER_IN)) {
-        free_visitor(&v->io);
-        return;
-    }
-    list_push_back(&m->visitors, &v->node);
-    timer_set(&m->reactor, &v->patience, clock_now() + VISIT_NS);
-    if (++m->visitor_count > VISITORS_MAX)
-        send_away(LIST_ENTRY(m->visitors.next, struct visitor, node));
-    /* Most have said it by now. */
-    visitor_ready(&v->io, POLLER_IN);
-}
-
-static void listener_ready(struct io *io, uint32_t events)
-{
-    struct meeting *m = LIST_ENTRY(io, struct meeting, listener);
-    (void)events;
-    for (int i = 0; i < ACCEPT_ROUNDS; i++) {
-        int fd = shm_accept(io->fd);
-        if (fd >= 0)
-            let_in(m, fd);
-        else if (fd == -EAGAIN)
-            return;
-        else if (fd != -EACCES) {
-            io_watch(&m->reactor, io, 0);
-            timer_set(&m->reactor, &m->rest, clock_now() + REST_NS);
-            return;
-        }
-    }
-}
-
-static void rest_timer(struct timer *t, uint64_t now)
-{
-    struct meeting *m = LIST_ENTRY(t, struct meeting, rest);
-    if (io_watch(&m->reactor, &m->listener, POLLER_IN))
-        timer_set(&m->reactor, &m->rest, now + REST_NS);
+    mem_free(v);
 }
 
 /* ---- guests ---- */
@@ -253,71 +182,36 @@ static void send_off(struct reactor *r, struct guest *g)
 
 void meeting_dismiss(struct guest *g)
 {
-    send_off(&g->meeting->reactor, g);
+    send_off(&g->meeting->service.reactor, g);
 }
 
 /* ---- the meeting point ---- */
 
-static struct meeting *meeting_of(struct reactor *r)
+static void end_guests(struct service *s)
 {
-    return (struct meeting *)r;
-}
-
-static void no_flush(struct reactor *r, bool all)
-{
-    (void)r;
-    (void)all;
-}
-
-static bool never_read(struct reactor *r, uint64_t until)
-{
-    (void)r;
-    (void)until;
-    return false;
-}
-
-static int no_events(struct reactor *r)
-{
-    (void)r;
-    return 0;
-}
-
-static bool finish(struct reactor *r)
-{
-    struct meeting *m = meeting_of(r);
-    if (r->finished)
-        return true;
-    if (r->polling || r->waiters)
-        return false;
-    r->finished = true;
-    timer_cancel(r, &m->rest);
-    while (!list_empty(&m->visitors))
-        send_away(LIST_ENTRY(m->visitors.next, struct visitor, node));
+    struct meeting *m = meeting_of(s);
     while (!list_empty(&m->guests)) {
         struct guest *g = LIST_ENTRY(m->guests.next, struct guest, node);
         g->over(g);
-        send_off(r, g);
+        send_off(&s->reactor, g);
     }
-    io_free_deferred(r);
-    io_watch(r, &m->listener, 0);
-    net_close(m->listener.fd);
-    io_thread_remove(r->io_thread, r);
-    return true;
 }
 
-static void released(struct reactor *r)
+static void released(struct service *s)
 {
-    reactor_fini(r);
-    mem_free(meeting_of(r));
+    mem_free(meeting_of(s));
 }
 
-static const struct reactor_ops ops = {
-    .flush = no_flush,
-    .reap = io_free_deferred,
-    .finish = finish,
-    .read_lone = never_read,
-    .events = no_events,
-    .shared_events = no_events,
+static const struct service_ops ops = {
+    .visitors_max = VISITORS_MAX,
+    .visit_ns = VISIT_NS,
+    .accept_rounds = ACCEPT_ROUNDS,
+    .reads_at_once = true, /* most have said it by now */
+    .accept = shm_accept,
+    .visit = new_visitor,
+    .ready = visitor_ready,
+    .free = free_visitor,
+    .ending = end_guests,
     .released = released,
 };
 
@@ -327,26 +221,15 @@ static int open_meeting(struct meeting_slot *slot, struct io_thread *io)
     struct meeting *m = mem_zalloc(sizeof(*m));
     if (!m)
         return -ENOMEM;
-    struct reactor *r = &m->reactor;
-    reactor_init(r, &ops);
+    service_init(&m->service, &ops);
     m->slot = slot;
-    list_init(&m->visitors);
     list_init(&m->guests);
-    timer_init(&m->rest, rest_timer);
-    list_init(&m->listener.deferred);
-    m->listener.ready = listener_ready;
-    m->listener.fd = shm_listen(slot->name);
-    int rc = m->listener.fd < 0 ? m->listener.fd : io_watch(r, &m->listener, POLLER_IN);
-    r->io_thread = io;
-    if (rc == 0)
-        rc = io_thread_add(io, r);
+    int fd = shm_listen(slot->name);
+    int rc = fd < 0 ? fd : service_start(&m->service, fd, io);
     if (rc) {
-        if (m->listener.fd >= 0) {
-            io_watch(r, &m->listener, 0);
-            net_close(m->listener.fd);
-        }
-        r->finished = true;
-        reactor_unref(r);
+        if (fd >= 0)
+            net_close(fd);
+        service_abandon(&m->service);
         return rc;
     }
     slot->meeting = m;
@@ -356,7 +239,7 @@ static int open_meeting(struct meeting_slot *slot, struct io_thread *io)
 static void join(struct reactor *r, struct cmd *cmd)
 {
     struct guest *g = LIST_ENTRY(cmd, struct guest, join);
-    struct meeting *m = meeting_of(r);
+    struct meeting *m = meeting_of((struct service *)r);
     g->meeting = m;
     list_push_back(&m->guests, &g->node);
     if (io_watch(r, &g->io, POLLER_IN) == 0) {
@@ -375,7 +258,7 @@ int meeting_host(struct meeting_slot *slot, struct io_thread *io, struct guest *
     g->join.run = join;
     mutex_lock(&slot->lock);
     int rc = slot->ended ? -ECANCELED : slot->meeting ? 0 : open_meeting(slot, io);
-    struct reactor *r = rc ? NULL : &slot->meeting->reactor;
+    struct reactor *r = rc ? NULL : &slot->meeting->service.reactor;
     if (r)
         reactor_ref(r);
     mutex_unlock(&slot->lock);
@@ -418,10 +301,10 @@ uint32_t meeting_descriptors(struct meeting_slot *slot)
     struct meeting *m = slot->meeting;
     uint32_t count = m != NULL;
     /* The reactor makes them when it needs them, under its own lock. */
-    if (m && atomic_load(&m->reactor.has_poller))
-        count += poller_fds(m->reactor.poller);
-    if (m && atomic_load(&m->reactor.has_wake))
-        count += wakeup_fds(&m->reactor.wake);
+    if (m && atomic_load(&m->service.reactor.has_poller))
+        count += poller_fds(m->service.reactor.poller);
+    if (m && atomic_load(&m->service.reactor.has_wake))
+        count += wakeup_fds(&m->service.reactor.wake);
     mutex_unlock(&slot->lock);
     return count;
 }
@@ -433,17 +316,6 @@ void meeting_end(struct meeting_slot *slot)
     slot->meeting = NULL;
     slot->ended = true;
     mutex_unlock(&slot->lock);
-    if (!m)
-        return;
-    struct reactor *r = &m->reactor;
-    mutex_lock(&r->lock);
-    mailbox_run(r); /* guests that are about to join */
-    r->closed = true;
-    reactor_stop(r, ENOTSOCK);
-    r->waiters++;
-    while (r->polling)
-        cond_wait(&r->cond, &r->lock, -1);
-    r->waiters--;
-    r->work |= WORK_CLOSE;
-    reactor_leave(r);
+    if (m)
+        service_stop(&m->service); /* guests that are about to join have joined then */
 }

@@ -16,6 +16,7 @@
 #include "reactor/io_run.h"
 #include "reactor/io_thread.h"
 #include "reactor/reactor.h"
+#include "reactor/service.h"
 #include "socket/snapshot.h"
 
 /* So many may look at once; of more, the one that came first goes. */
@@ -23,26 +24,17 @@
 /* How long a visitor may take to ask, and to read the answer. */
 #define VISIT_NS (5 * NS_PER_S)
 #define ACCEPT_ROUNDS 16
-/* How long nobody is let in for want of descriptors. */
-#define REST_NS (100 * NS_PER_MS)
 #define QUERY_MAX 1024 /* bytes of a line */
 #define BACKLOG 128
 
 struct window {
-    struct reactor reactor; /* first */
+    struct service service; /* first */
     struct io_thread *thread;
-    struct io listener;
-    struct timer rest;
-    struct list visitors; /* the longest there first */
-    unsigned visitor_count;
     char path[PLACE_MAX];
 };
 
-struct visitor {
-    struct io io;
-    struct list node;
-    struct timer patience;
-    struct window *window;
+struct looker {
+    struct visitor visitor; /* first */
     char query[QUERY_MAX];
     size_t query_len;
     struct json reply;
@@ -158,75 +150,69 @@ void fmq_snapshot_free(char *text)
 
 /* ---- visitors ---- */
 
-static void free_visitor(struct io *io)
+static struct looker *looker_of(struct visitor *v)
 {
-    struct visitor *v = LIST_ENTRY(io, struct visitor, io);
-    net_close(io->fd);
-    json_fini(&v->reply);
-    mem_free(v);
+    return (struct looker *)v;
 }
 
-static void send_away(struct visitor *v)
+static struct visitor *new_visitor(struct service *s)
 {
-    struct window *w = v->window;
-    timer_cancel(&w->reactor, &v->patience);
-    list_remove(&v->node);
-    w->visitor_count--;
-    io_free_later(&w->reactor, &v->io);
+    (void)s;
+    struct looker *l = mem_zalloc(sizeof(*l));
+    return l ? &l->visitor : NULL;
 }
 
-static void write_reply(struct visitor *v)
+static void free_visitor(struct visitor *v)
 {
-    while (v->sent < v->reply.len) {
-        ssize_t n = net_send(v->io.fd, v->reply.text + v->sent, v->reply.len - v->sent);
-        if (n == -EAGAIN && io_watch(&v->window->reactor, &v->io, POLLER_OUT) == 0)
+    json_fini(&looker_of(v)->reply);
+    mem_free(looker_of(v));
+}
+
+static void write_reply(struct looker *l)
+{
+    while (l->sent < l->reply.len) {
+        ssize_t n = net_send(l->visitor.io.fd, l->reply.text + l->sent, l->reply.len - l->sent);
+        if (n == -EAGAIN && io_watch(&l->visitor.service->reactor, &l->visitor.io, POLLER_OUT) == 0)
             return;
         if (n <= 0)
             break;
-        v->sent += (size_t)n;
+        l->sent += (size_t)n;
     }
-    send_away(v);
+    service_send_away(&l->visitor);
 }
 
-static void read_question(struct visitor *v)
+static void read_question(struct looker *l)
 {
-    size_t room = sizeof(v->query) - 1 - v->query_len;
-    ssize_t n = net_recv(v->io.fd, v->query + v->query_len, room);
+    size_t room = sizeof(l->query) - 1 - l->query_len;
+    ssize_t n = net_recv(l->visitor.io.fd, l->query + l->query_len, room);
     if (n == -EAGAIN)
         return;
     if (n > 0) {
-        v->query_len += (size_t)n;
-        v->query[v->query_len] = 0;
-        char *end = strchr(v->query, '\n');
+        l->query_len += (size_t)n;
+        l->query[l->query_len] = 0;
+        char *end = strchr(l->query, '\n');
         if (end) {
             *end = 0;
-            v->answered = true;
-            if (answer(&v->reply, v->query) != -ENOMEM) {
-                timer_set(&v->window->reactor, &v->patience, clock_now() + VISIT_NS);
-                write_reply(v);
+            l->answered = true;
+            if (answer(&l->reply, l->query) != -ENOMEM) {
+                service_renew(&l->visitor);
+                write_reply(l);
                 return;
             }
-        } else if (v->query_len < sizeof(v->query) - 1) {
+        } else if (l->query_len < sizeof(l->query) - 1) {
             return;
         }
     }
-    send_away(v);
+    service_send_away(&l->visitor);
 }
 
-static void visitor_ready(struct io *io, uint32_t events)
+static void visitor_ready(struct visitor *v)
 {
-    struct visitor *v = LIST_ENTRY(io, struct visitor, io);
-    (void)events;
-    if (v->answered)
-        write_reply(v);
+    struct looker *l = looker_of(v);
+    if (l->answered)
+        write_reply(l);
     else
-        read_question(v);
-}
-
-static void visitor_timer(struct timer *t, uint64_t now)
-{
-    (void)now;
-    send_away(LIST_ENTRY(t, struct visitor, patience));
+        read_question(l);
 }
 
 /* Whether a program of this user is at the other end. */
@@ -236,111 +222,28 @@ static bool is_own(int fd)
     return net_peer_cred(fd, &pid, &uid, &gid) == 0 && uid == place_user();
 }
 
-static void let_in(struct window *w, int fd)
+static int accept_own(int listener)
 {
-    struct visitor *v = is_own(fd) ? mem_zalloc(sizeof(*v)) : NULL;
-    if (!v) {
-        net_close(fd);
-        return;
-    }
-    v->window = w;
-    v->io.fd = fd;
-    v->io.ready = visitor_ready;
-    v->io.free = free_visitor;
-    list_init(&v->io.deferred);
-    list_init(&v->node);
-    timer_init(&v->patience, visitor_timer);
-    if (io_watch(&w->reactor, &v->io, POLLER_IN)) {
-        free_visitor(&v->io);
-        return;
-    }
-    list_push_back(&w->visitors, &v->node);
-    timer_set(&w->reactor, &v->patience, clock_now() + VISIT_NS);
-    if (++w->visitor_count > VISITORS_MAX)
-        send_away(LIST_ENTRY(w->visitors.next, struct visitor, node));
+    int fd = net_accept(listener, NULL);
+    if (fd < 0 || is_own(fd))
+        return fd;
+    net_close(fd);
+    return -EACCES;
 }
 
-static void listener_ready(struct io *io, uint32_t events)
+static void released(struct service *s)
 {
-    struct window *w = LIST_ENTRY(io, struct window, listener);
-    (void)events;
-    for (int i = 0; i < ACCEPT_ROUNDS; i++) {
-        int fd = net_accept(io->fd, NULL);
-        if (fd == -EAGAIN)
-            return;
-        if (fd < 0) {
-            io_watch(&w->reactor, io, 0);
-            timer_set(&w->reactor, &w->rest, clock_now() + REST_NS);
-            return;
-        }
-        let_in(w, fd);
-    }
+    mem_free((struct window *)s);
 }
 
-static void rest_timer(struct timer *t, uint64_t now)
-{
-    struct window *w = LIST_ENTRY(t, struct window, rest);
-    if (io_watch(&w->reactor, &w->listener, POLLER_IN))
-        timer_set(&w->reactor, &w->rest, now + REST_NS);
-}
-
-/* ---- the reactor ---- */
-
-static struct window *window_of(struct reactor *r)
-{
-    return (struct window *)r;
-}
-
-static void no_flush(struct reactor *r, bool all)
-{
-    (void)r;
-    (void)all;
-}
-
-static bool never_read(struct reactor *r, uint64_t until)
-{
-    (void)r;
-    (void)until;
-    return false;
-}
-
-static int no_events(struct reactor *r)
-{
-    (void)r;
-    return 0;
-}
-
-static bool finish(struct reactor *r)
-{
-    struct window *w = window_of(r);
-    if (r->finished)
-        return true;
-    if (r->polling || r->waiters)
-        return false;
-    r->finished = true;
-    timer_cancel(r, &w->rest);
-    while (!list_empty(&w->visitors))
-        send_away(LIST_ENTRY(w->visitors.next, struct visitor, node));
-    io_free_deferred(r);
-    io_watch(r, &w->listener, 0);
-    net_close(w->listener.fd);
-    io_thread_remove(r->io_thread, r);
-    return true;
-}
-
-static void released(struct reactor *r)
-{
-    reactor_fini(r);
-    mem_free(window_of(r));
-}
-
-static const struct reactor_ops ops = {
-    .flush = no_flush,
-    .reap = io_free_deferred,
-    .finish = finish,
-    .read_lone = never_read,
-    .events = no_events,
-    .shared_events = no_events,
+static const struct service_ops ops = {
+    .visitors_max = VISITORS_MAX,
+    .visit_ns = VISIT_NS,
+    .accept_rounds = ACCEPT_ROUNDS,
+    .accept = accept_own,
+    .visit = new_visitor,
+    .ready = visitor_ready,
+    .free = free_visitor,
     .released = released,
 };
 
@@ -409,31 +312,21 @@ static int open_window(struct window **out)
     struct window *w = mem_zalloc(sizeof(*w));
     if (!w)
         return -ENOMEM;
-    struct reactor *r = &w->reactor;
-    reactor_init(r, &ops);
-    list_init(&w->visitors);
-    timer_init(&w->rest, rest_timer);
-    list_init(&w->listener.deferred);
-    w->listener.ready = listener_ready;
-    w->listener.fd = open_listener(w->path);
-    int rc = w->listener.fd < 0 ? w->listener.fd : io_watch(r, &w->listener, POLLER_IN);
+    service_init(&w->service, &ops);
+    int fd = open_listener(w->path);
+    int rc = fd < 0 ? fd : io_thread_create(&w->thread, "fmq/inspect", &policy);
     if (rc == 0)
-        rc = io_thread_create(&w->thread, "fmq/inspect", &policy);
-    r->io_thread = w->thread;
-    if (rc == 0)
-        rc = io_thread_add(w->thread, r);
+        rc = service_start(&w->service, fd, w->thread);
     if (rc == 0) {
         *out = w;
         return 0;
     }
-    if (w->listener.fd >= 0) {
-        io_watch(r, &w->listener, 0);
-        net_close(w->listener.fd);
+    if (fd >= 0) {
+        net_close(fd);
         place_remove(w->path);
     }
     struct io_thread *thread = w->thread;
-    r->finished = true;
-    reactor_unref(r);
+    service_abandon(&w->service);
     if (thread)
         io_thread_destroy(thread);
     return rc;
@@ -441,18 +334,9 @@ static int open_window(struct window **out)
 
 static void close_window(struct window *w)
 {
-    struct reactor *r = &w->reactor;
     struct io_thread *thread = w->thread;
     place_remove(w->path);
-    mutex_lock(&r->lock);
-    r->closed = true;
-    reactor_stop(r, ENOTSOCK);
-    r->waiters++;
-    while (r->polling)
-        cond_wait(&r->cond, &r->lock, -1);
-    r->waiters--;
-    r->work |= WORK_CLOSE;
-    reactor_leave(r);
+    service_stop(&w->service);
     io_thread_destroy(thread);
 }
 
