@@ -30,9 +30,6 @@ size_t shm_page(void);
 /* Maps `size` bytes from `offset`. A child of a fork does not have the mapping. 0 or a negative
  * errno. */
 int shm_map(int fd, size_t offset, size_t size, void **at);
-/* The same twice in a row: what is written behind the end is at the beginning. */
-int shm_map_twice(int fd, size_t offset, size_t size, void **at);
-/* For both: `length` is what was mapped, twice the size of what shm_map_twice mapped. */
 void shm_unmap(void *at, size_t length);
 
 /* Memory that this process alone can write to, and those that it is handed to can read: its

@@ -95,43 +95,21 @@ int shm_check(int fd, size_t size)
     return 0;
 }
 
-static int map_with(int fd, size_t offset, size_t size, int prot, int flags, void *wanted,
-                    void **at)
+static int map_with(int fd, size_t offset, size_t size, int prot, int flags, void **at)
 {
-    flags |= MAP_NORESERVE | (wanted ? MAP_FIXED : 0);
-    void *p = SYS_FAULT(SHM_MAP) ? MAP_FAILED : mmap(wanted, size, prot, flags, fd, (off_t)offset);
+    void *p = SYS_FAULT(SHM_MAP) ? MAP_FAILED
+                                 : mmap(NULL, size, prot, flags | MAP_NORESERVE, fd, (off_t)offset);
     if (p == MAP_FAILED)
         return -errno;
     *at = p;
     return 0;
 }
 
-static int map_at(int fd, size_t offset, size_t size, void *wanted, void **at)
-{
-    int rc = map_with(fd, offset, size, PROT_READ | PROT_WRITE, MAP_SHARED, wanted, at);
-    if (rc == 0)
-        madvise(*at, size, MADV_DONTFORK);
-    return rc;
-}
-
 int shm_map(int fd, size_t offset, size_t size, void **at)
 {
-    return map_at(fd, offset, size, NULL, at);
-}
-
-int shm_map_twice(int fd, size_t offset, size_t size, void **at)
-{
-    void *place = SYS_FAULT(SHM_MAP)
-                      ? MAP_FAILED
-                      : mmap(NULL, 2 * size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (place == MAP_FAILED)
-        return -errno;
-    int rc = map_at(fd, offset, size, place, at);
+    int rc = map_with(fd, offset, size, PROT_READ | PROT_WRITE, MAP_SHARED, at);
     if (rc == 0)
-        rc = map_at(fd, offset, size, (uint8_t *)place + size, at);
-    if (rc)
-        munmap(place, 2 * size);
-    *at = place;
+        madvise(*at, size, MADV_DONTFORK);
     return rc;
 }
 
@@ -140,7 +118,7 @@ int shm_create_arena(size_t size, void **at)
     int fd = unsealed(size);
     if (fd < 0)
         return fd;
-    int rc = map_with(fd, 0, size, PROT_READ | PROT_WRITE, MAP_SHARED, NULL, at);
+    int rc = map_with(fd, 0, size, PROT_READ | PROT_WRITE, MAP_SHARED, at);
     /* What is mapped already stays writable; others that get the descriptor can map it no more. */
     if (rc == 0 && fcntl(fd, F_ADD_SEALS, SEALS | F_SEAL_FUTURE_WRITE) < 0) {
         rc = errno == EINVAL ? -ENOTSUP : -errno;
@@ -155,12 +133,12 @@ int shm_create_arena(size_t size, void **at)
 
 int shm_map_arena(int fd, size_t size, void **at)
 {
-    return map_with(fd, 0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE, NULL, at);
+    return map_with(fd, 0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE, at);
 }
 
 int shm_map_to_read(int fd, size_t size, void **at)
 {
-    return map_with(fd, 0, size, PROT_READ, MAP_SHARED, NULL, at);
+    return map_with(fd, 0, size, PROT_READ, MAP_SHARED, at);
 }
 
 void shm_forget(void *at, size_t size)

@@ -34,11 +34,6 @@ int shm_map(int fd, size_t offset, size_t size, void **at)
     return -ENOTSUP;
 }
 
-int shm_map_twice(int fd, size_t offset, size_t size, void **at)
-{
-    return shm_map(fd, offset, size, at);
-}
-
 int shm_create_arena(size_t size, void **at)
 {
     return shm_map(-1, 0, size, at);

@@ -23,7 +23,7 @@ static inline void ring_mem_map(struct ring_mem *m)
 {
     void *page, *data;
     CHECK_EQ(shm_map(m->fd, 0, shm_page(), &page), 0);
-    CHECK_EQ(shm_map_twice(m->fd, shm_page(), m->size, &data), 0);
+    CHECK_EQ(shm_map(m->fd, shm_page(), m->size, &data), 0);
     m->shared = page;
     m->data = data;
 }
@@ -43,7 +43,7 @@ static inline bool ring_mem_new(struct ring_mem *m, size_t size)
 static inline void ring_mem_free(struct ring_mem *m)
 {
     shm_unmap(m->shared, shm_page());
-    shm_unmap(m->data, 2 * m->size);
+    shm_unmap(m->data, m->size);
     net_close(m->fd);
 }
 

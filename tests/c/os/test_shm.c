@@ -71,19 +71,6 @@ TEST(files_and_pipes_and_sockets_are_no_memory_of_ours)
     }
 }
 
-TEST(behind_the_end_of_what_is_mapped_twice_is_its_beginning)
-{
-    void *place;
-    int fd = shm_create(SIZE + shm_page());
-    CHECK_EQ(shm_map_twice(fd, shm_page(), SIZE, &place), 0);
-    uint8_t *at = place;
-    memcpy(at + SIZE - 3, "abcdef", 6);
-    CHECK_MEM(at, "def", 3);
-    CHECK_MEM(at + 2 * SIZE - 3, "abc", 3);
-    shm_unmap(place, 2 * SIZE);
-    net_close(fd);
-}
-
 TEST(a_child_of_a_fork_does_not_have_the_mapping)
 {
     void *at;
@@ -259,10 +246,8 @@ TEST(what_fails_on_the_way_leaves_no_descriptor)
     }
     sys_fail_at(0, 0, 0);
     int fd = shm_create(SIZE), listener = shm_listen(name);
-    for (long nth = 1; nth <= 3; nth++) {
-        sys_fail_call(SYS_SHM_MAP, nth, 0, 0);
-        CHECK_EQ(shm_map_twice(fd, 0, SIZE, &at), -ENOMEM);
-    }
+    sys_fail_call(SYS_SHM_MAP, 1, 0, 0);
+    CHECK_EQ(shm_map(fd, 0, SIZE, &at), -ENOMEM);
     for (int i = 0; i < 3; i++) {
         sys_fail_call(going[i], 1, 0, 0);
         CHECK(shm_hand_over(name, "x", 1, fd) < 0);

@@ -118,7 +118,6 @@ struct sim_place {
     struct sim_memory *memory;
     unsigned holder; /* the process: 0 made the memory, 1 was given it */
     size_t offset;
-    size_t wraps; /* mapped twice: the bytes behind so many are the first ones again; else 0 */
 };
 struct sim_place sim_shm_place(const volatile void *p);
 struct sim_weak *sim_weak_new(void);

@@ -69,7 +69,7 @@ struct visitor { /* one of its ends */
 
 struct mapping {
     char *at;
-    size_t length, offset, wraps;
+    size_t length, offset;
     struct sim_memory *memory;
     unsigned holder;
 };
@@ -171,64 +171,41 @@ int shm_check(int fd, size_t size)
     return handle_of(fd)->memory->size == size ? 0 : -EPROTO;
 }
 
-static void add_mapping(struct handle *h, void *at, size_t length, size_t offset, size_t wraps)
+static void add_mapping(struct handle *h, void *at, size_t length, size_t offset)
 {
-    mappings[mapping_count++] = (struct mapping){.at = at,
-                                                 .length = length,
-                                                 .offset = offset,
-                                                 .wraps = wraps,
-                                                 .memory = h->memory,
-                                                 .holder = h->holder};
+    mappings[mapping_count++] = (struct mapping){
+        .at = at, .length = length, .offset = offset, .memory = h->memory, .holder = h->holder};
     h->memory->users++;
     mapped++;
 }
 
-static int map(int fd, size_t offset, size_t size, unsigned times, void **at)
-{
-    struct handle *h = handle_of(fd);
-    sim_spend(1500);
-    if (sim_chance(sim_knobs.no_fds))
-        return -ENOMEM;
-    if (mapping_count == MAPPINGS_MAX || space_next + times * size > sim_shared_to)
-        return -ENOMEM;
-    char *place = space_next;
-    for (unsigned i = 0; i < times; i++) {
-        if (mmap(place + i * size, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
-                 h->memory->fd, (off_t)offset) == MAP_FAILED)
-            abort();
-    }
-    space_next += times * size;
-    add_mapping(h, place, times * size, offset, times > 1 ? size : 0);
-    *at = place;
-    return 0;
-}
-
-int shm_map(int fd, size_t offset, size_t size, void **at)
-{
-    return map(fd, offset, size, 1, at);
-}
-
-int shm_map_twice(int fd, size_t offset, size_t size, void **at)
-{
-    return map(fd, offset, size, 2, at);
-}
-
-/* One process writes, by its own mapping; who is given it has a copy of each page that it writes to
- * itself. */
-static int map_whole(int fd, size_t size, int flags, void **at)
+/* Maps at the next free place. */
+static int map_next(int fd, size_t offset, size_t size, int flags, void **at)
 {
     struct handle *h = handle_of(fd);
     sim_spend(1500);
     if (sim_chance(sim_knobs.no_fds) || mapping_count == MAPPINGS_MAX ||
         space_next + size > sim_shared_to)
         return -ENOMEM;
-    if (mmap(space_next, size, PROT_READ | PROT_WRITE, flags | MAP_FIXED | MAP_NORESERVE,
-             h->memory->fd, 0) == MAP_FAILED)
+    if (mmap(space_next, size, PROT_READ | PROT_WRITE, flags | MAP_FIXED, h->memory->fd,
+             (off_t)offset) == MAP_FAILED)
         abort();
     *at = space_next;
     space_next += size;
-    add_mapping(h, *at, size, 0, 0);
+    add_mapping(h, *at, size, offset);
     return 0;
+}
+
+int shm_map(int fd, size_t offset, size_t size, void **at)
+{
+    return map_next(fd, offset, size, MAP_SHARED, at);
+}
+
+/* One process writes, by its own mapping; who is given it has a copy of each page that it writes to
+ * itself. */
+static int map_whole(int fd, size_t size, int flags, void **at)
+{
+    return map_next(fd, 0, size, flags | MAP_NORESERVE, at);
 }
 
 int shm_create_arena(size_t size, void **at)
@@ -292,10 +269,7 @@ struct sim_place sim_shm_place(const volatile void *p)
 {
     const struct mapping *m = find(p);
     size_t in = (size_t)((const volatile char *)p - m->at);
-    return (struct sim_place){.memory = m->memory,
-                              .holder = m->holder,
-                              .offset = m->offset + (m->wraps ? in % m->wraps : in),
-                              .wraps = m->wraps ? m->offset + m->wraps : 0};
+    return (struct sim_place){.memory = m->memory, .holder = m->holder, .offset = m->offset + in};
 }
 
 struct sim_weak *sim_shm_weak(struct sim_memory *m)

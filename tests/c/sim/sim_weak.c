@@ -343,58 +343,44 @@ static void forget_old(struct sim_weak *w)
     w->logged = kept;
 }
 
-/* A copy that runs over the end of what is mapped twice is two of them. */
-static size_t in_one_piece(const struct sim_place *at, size_t n)
-{
-    return at->wraps && at->offset + n > at->wraps ? at->wraps - at->offset : n;
-}
-
 void sim_copy_in(void *to, const void *from, size_t n)
 {
-    uint8_t *at = to;
-    for (size_t done = 0, piece; done < n; done += piece) {
-        struct sim_place place = sim_shm_place(at + done);
-        struct sim_weak *w = sim_shm_weak(place.memory);
-        piece = in_one_piece(&place, n - done);
-        forget_old(w);
-        struct copy *c = &w->log[w->logged++];
-        *c = (struct copy){.number = ++w->views[place.holder].bytes[place.holder],
-                           .at = sim_now(),
-                           .holder = place.holder,
-                           .offset = place.offset,
-                           .len = piece,
-                           .old = malloc(piece)};
-        if (!c->old)
-            abort();
-        memcpy(c->old, at + done, piece);
-        memcpy(at + done, (const uint8_t *)from + done, piece);
-    }
+    struct sim_place place = sim_shm_place(to);
+    struct sim_weak *w = sim_shm_weak(place.memory);
+    forget_old(w);
+    struct copy *c = &w->log[w->logged++];
+    *c = (struct copy){.number = ++w->views[place.holder].bytes[place.holder],
+                       .at = sim_now(),
+                       .holder = place.holder,
+                       .offset = place.offset,
+                       .len = n,
+                       .old = malloc(n)};
+    if (!c->old)
+        abort();
+    memcpy(c->old, to, n);
+    memcpy(to, from, n);
 }
 
 void sim_copy_out(void *to, const void *from, size_t n)
 {
-    const uint8_t *at = from;
-    for (size_t done = 0, piece; done < n; done += piece) {
-        struct sim_place place = sim_shm_place(at + done);
-        struct sim_weak *w = sim_shm_weak(place.memory);
-        unsigned other = 1 - place.holder;
-        piece = in_one_piece(&place, n - done);
-        memcpy((uint8_t *)to + done, at + done, piece);
-        forget_old(w);
-        /* From the last copy back to any that was seen. */
-        for (unsigned i = w->logged; i-- > 0;) {
-            const struct copy *c = &w->log[i];
-            if (c->holder != other)
-                continue;
-            if (c->number <= w->views[place.holder].bytes[other] || !sim_chance(sim_knobs.weak))
-                break;
-            for (size_t k = 0; k < c->len; k++) {
-                if (c->offset + k >= place.offset && c->offset + k < place.offset + piece)
-                    ((uint8_t *)to)[done + c->offset + k - place.offset] = c->old[k];
-            }
+    struct sim_place place = sim_shm_place(from);
+    struct sim_weak *w = sim_shm_weak(place.memory);
+    unsigned other = 1 - place.holder;
+    memcpy(to, from, n);
+    forget_old(w);
+    /* From the last copy back to any that was seen. */
+    for (unsigned i = w->logged; i-- > 0;) {
+        const struct copy *c = &w->log[i];
+        if (c->holder != other)
+            continue;
+        if (c->number <= w->views[place.holder].bytes[other] || !sim_chance(sim_knobs.weak))
+            break;
+        for (size_t k = 0; k < c->len; k++) {
+            if (c->offset + k >= place.offset && c->offset + k < place.offset + n)
+                ((uint8_t *)to)[c->offset + k - place.offset] = c->old[k];
         }
-        w->reading[place.holder].to = to;
-        w->reading[place.holder].from = from;
-        w->reading[place.holder].n = n;
     }
+    w->reading[place.holder].to = to;
+    w->reading[place.holder].from = from;
+    w->reading[place.holder].n = n;
 }

@@ -155,7 +155,7 @@ static void side_init(struct side *s, int fd)
     if (shm_map(fd, 0, shm_page(), &at))
         sim_fail("no memory");
     s->shared = at;
-    if (shm_map_twice(fd, shm_page(), SIZE, &at))
+    if (shm_map(fd, shm_page(), SIZE, &at))
         sim_fail("no memory");
     s->data = at;
     mutex_init(&s->bell.lock);
@@ -168,7 +168,7 @@ static void side_fini(struct side *s)
     cond_fini(&s->bell.rung);
     mutex_fini(&s->bell.lock);
     shm_unmap(s->shared, shm_page());
-    shm_unmap(s->data, 2 * SIZE);
+    shm_unmap(s->data, SIZE);
 }
 
 /* As a process gives memory to another. */
