@@ -388,6 +388,9 @@ def test_verbose_says_once_why_connecting_fails_and_then_what_changes(tmp_path):
         assert "1 message(s) not sent yet" in push.line("stderr")
         assert run("pull", "-b", where, "-n", 1)[0] == b"x\n"
         rest = push.end()[1].splitlines()
+    # The path is there before its socket listens: an attempt in between is refused, and told once.
+    if rest[0] == f"fastmq push: {where}: connection refused, trying again":
+        assert rest.pop(0) not in rest
     assert rest[0] == f"fastmq push: connected {where}"
     assert f"fastmq push: handshake succeeded {where}" in rest
     assert len(rest) == len(set(rest))
