@@ -16,6 +16,30 @@ from typing import Any
 # Bytes. In a queue of 1000 larger ones would need gigabytes.
 LARGEST = {"reqrep": 1 << 20, "pushpull": 1 << 16, "growth_size": 16 << 20}
 REQ, REP, PUSH, PULL = "REQ", "REP", "PUSH", "PULL"
+SHARED_MEMORY = "/dev/shm"
+CONNECT_S = 10  # until the other end has to be there
+
+
+class Unavailable(Exception):
+    """The library cannot do here what it is asked for: the system lacks something, or its other
+    end does not come. Tests tell it from a mistake of the adapter by its name."""
+
+
+def shared_memory_free() -> int:
+    """Bytes that are left for shared memory."""
+    try:
+        found = os.statvfs(SHARED_MEMORY)
+    except OSError:
+        return 0
+    return found.f_bavail * found.f_frsize
+
+
+def need_shared_memory(size: int) -> None:
+    """Raises Unavailable rather than let a library be killed for the lack of `size` bytes."""
+    if (free := shared_memory_free()) < size:
+        raise Unavailable(
+            f"{size >> 10} KiB of shared memory are needed, {SHARED_MEMORY} has {free >> 10} KiB"
+        )
 
 
 def can(scenario: str, params: dict[str, Any]) -> bool:

@@ -14,13 +14,20 @@ from typing import Any
 
 import _peer
 import iceoryx2
-from _peer import PULL, PUSH, REP, REQ
+from _peer import PULL, PUSH, REP, REQ, Unavailable
 
 __all__ = ["PULL", "PUSH", "REP", "REQ", "VERSION", "Context", "can"]
 
 VERSION = f"iceoryx2 {importlib.metadata.version('iceoryx2')}"
 QUEUE = 1000  # samples, ZeroMQ's default high-water mark
 FIRST_SAMPLE = 4096  # bytes; what is larger makes the publisher's memory grow
+BESIDE = 1 << 20  # bytes of shared memory besides the samples
+REFUSED = (
+    iceoryx2.NodeCreationFailure,
+    iceoryx2.PublishSubscribeOpenOrCreateError,
+    iceoryx2.PublisherCreateError,
+    iceoryx2.SubscriberCreateError,
+)
 
 iceoryx2.set_log_level(iceoryx2.LogLevel.Error)
 
@@ -32,11 +39,14 @@ def can(scenario: str, params: dict[str, Any]) -> bool:
 class Socket(_peer.Socket):
     def listen(self, tcp: bool) -> str:
         name = f"fastmq-bench/{uuid.uuid4().hex}"
-        self._open(name)
+        self.connect(name)
         return name
 
     def connect(self, endpoint: str) -> None:
-        self._open(endpoint)
+        try:
+            self._open(endpoint)
+        except REFUSED as error:
+            raise Unavailable(f"iceoryx2 opens no service: {error!r}") from error
 
     def _open(self, name: str) -> None:
         """The services from client to server and back, of which PUSH and PULL need the first."""
@@ -51,20 +61,23 @@ class Socket(_peer.Socket):
         if self.kind == REQ:
             self._subscribe(back)
 
-    def _service(self, name: str) -> Any:
+    def _queue(self) -> int:
         # Samples of 1 MiB and more in a queue of 1000 would reserve gigabytes of shared memory.
-        queue = QUEUE if self.kind in (PUSH, PULL) else 2
+        return QUEUE if self.kind in (PUSH, PULL) else 2
+
+    def _service(self, name: str) -> Any:
         return (
             self._node.service_builder(iceoryx2.ServiceName.new(name))
             .publish_subscribe(iceoryx2.Slice[ctypes.c_uint8])
             .enable_safe_overflow(False)
-            .subscriber_max_buffer_size(queue)
+            .subscriber_max_buffer_size(self._queue())
             .max_publishers(1)
             .max_subscribers(1)
             .open_or_create()
         )
 
     def _publish(self, name: str) -> None:
+        _peer.need_shared_memory(self._queue() * FIRST_SAMPLE + BESIDE)
         self._publisher = (
             self._service(name)
             .publisher_builder()

@@ -8,16 +8,19 @@ disturbed hits all alike. What counts is the median of the rounds.
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import importlib.util
 import json
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +30,7 @@ from typing import IO, Any
 from fastmq.cli import worker
 
 Values = dict[str, float]
+TOLD_S = 2.0  # for a role to write where it stands
 
 
 class MeasureError(Exception):
@@ -161,7 +165,13 @@ def can(module: str, case: Case) -> bool:
     if not module.endswith(".py"):
         return True
     params = case.scenario.cases[case.name]
-    return bool(worker.load_module(module).can(case.scenario.name, params))
+    return bool(_adapter(module).can(case.scenario.name, params))
+
+
+@functools.cache
+def _adapter(path: str) -> ModuleType:
+    found: ModuleType = worker.load_module(path)
+    return found
 
 
 class _Role:
@@ -209,7 +219,17 @@ class _Role:
             return None
         self._errors.seek(0)
         said = self._errors.read().strip()
-        return f"{self.role} ended with {self.process.returncode}" + (f"\n{said}" if said else "")
+        status = self.process.returncode
+        how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"exited: {status}"
+        return f"{self.role} {how}" + (f"\n{said}" if said else "")
+
+    def ask_where(self) -> Callable[[], bool]:
+        """Have a process that takes too long write where it stands; whether it has done so."""
+        before = os.fstat(self._errors.fileno()).st_size
+        self.process.send_signal(worker.WHERE)
+        return lambda: (
+            self.process.poll() is not None or os.fstat(self._errors.fileno()).st_size > before
+        )
 
     def close(self) -> None:
         if self.process.poll() is None:
@@ -238,17 +258,22 @@ def run_once(case: Case, module: str, seconds: float, timeout: float = 60) -> Va
         ]
         for thread in threads:
             thread.start()
-        waiting_for = ""
+        end = time.monotonic() + timeout
+        failures = []
         try:
             for role in roles:
-                waiting_for = role.role
-                role.process.wait(timeout)
+                role.process.wait(max(0, end - time.monotonic()))
         except subprocess.TimeoutExpired:
-            failures = [f"{waiting_for} did not end in {timeout:g} s"]
-        else:
-            failures = []
-        for role in roles:
-            if role.process.poll() is None:
+            late = [role for role in roles if role.process.poll() is None]
+            those = " and ".join(role.role for role in late)
+            failures = [f"{those} did not end in {timeout:g} s"] if late else []
+            # All are asked before one is ended, as this ends the others.
+            answers = [role.ask_where() for role in late]
+            end = time.monotonic() + TOLD_S
+            while not all(answered() for answered in answers) and time.monotonic() < end:
+                time.sleep(TOLD_S / 200)
+            time.sleep(TOLD_S / 20)  # for the rest of what they write
+            for role in late:
                 role.process.kill()
         for thread in threads:
             thread.join()

@@ -11,6 +11,7 @@ MODULE is a name, or the path of a .py file.
 
 from __future__ import annotations
 
+import faulthandler
 import importlib
 import importlib.util
 import json
@@ -22,6 +23,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TextIO
 
+WHERE = signal.SIGUSR1  # asks a role where it stands
 SCENARIOS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "scenarios")
 
 
@@ -159,6 +161,7 @@ def main() -> None:
     params = json.loads(params_as_json)
     # A role that waits for a message that never comes ends by itself, even without its runner.
     signal.alarm(int(params["timeout"]) + 5)
+    faulthandler.register(WHERE, file=sys.stderr)
     # What the module under test prints must not look like our protocol.
     outgoing = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
