@@ -34,13 +34,13 @@ static bool both_new(struct both *b)
     b->arena_fd = shm_create_arena(SIZE, &at);
     CHECK(b->arena_fd >= 0);
     b->arena = at;
-    CHECK_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, b->socks), 0);
+    CHECK_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, b->socks), 0);
+    for (int i = 0; i < 2; i++) {
+        b->socks[i] = net_fd_adopt(b->socks[i]);
+        CHECK(b->socks[i] >= 0);
+    }
     /* One of them is the borrower's to close. */
-    int given = net_socket(AF_UNIX, SOCK_SEQPACKET);
-    CHECK(given >= 0);
-    CHECK_EQ(dup2(b->socks[1], given), given);
-    close(b->socks[1]);
-    CHECK_EQ(borrower_new(&b->borrower, b->page_fd, b->arena_fd, SIZE, given), 0);
+    CHECK_EQ(borrower_new(&b->borrower, b->page_fd, b->arena_fd, SIZE, b->socks[1]), 0);
     return true;
 }
 
@@ -50,7 +50,7 @@ static void both_free(struct both *b)
     shm_unmap(b->arena, SIZE);
     net_close(b->page_fd);
     net_close(b->arena_fd);
-    close(b->socks[0]);
+    net_close(b->socks[0]);
 }
 
 static bool gone(struct both *b)

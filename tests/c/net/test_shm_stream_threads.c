@@ -142,10 +142,12 @@ static void run(size_t piece_a, size_t piece_b)
     struct shm_region region, same;
     atomic_bool done[2];
     int fds[2], memory;
-    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
     CHECK_EQ(shm_region_new(&region, SIZE, &memory), 0);
     net_close(memory);
     for (int i = 0; i < 2; i++) {
+        fds[i] = net_fd_adopt(fds[i]);
+        CHECK(fds[i] >= 0);
         ends[i] = (struct end){.fd = fds[i], .piece = i ? piece_b : piece_a};
         same = region;
         ends[i].st = shm_stream_new(fds[i], &same, i == 0);
@@ -169,7 +171,7 @@ static void run(size_t piece_a, size_t piece_b)
         ends[i].st->ops->close(ends[i].st);
         cond_fini(&ends[i].room);
         mutex_fini(&ends[i].lock);
-        close(fds[i]);
+        net_close(fds[i]);
     }
 }
 
