@@ -30,6 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write NAME.key and NAME.key_secret (readable only by you) instead of printing",
     )
     parser.add_argument("--dir", default=".", help="the directory of the files; created if missing")
+    parser.add_argument(
+        "--force", action="store_true", help="replace existing files; their keys are lost"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--secret", help="print this secret key and its public one; no new pair")
 
@@ -41,8 +44,12 @@ def run(options: argparse.Namespace) -> int:
             raise ValueError("--json and --secret print; NAME writes files of a new pair")
         if options.name:
             Path(options.dir).mkdir(parents=True, exist_ok=True)
-            for path in create_certificates(options.dir, options.name):
-                print(path)
+            for suffix in () if options.force else ("key", "key_secret"):
+                path = Path(options.dir) / f"{options.name}.{suffix}"
+                if path.exists():
+                    raise FileExistsError(f"{path} exists; --force replaces its keys")
+            for written in create_certificates(options.dir, options.name):
+                print(written)
             return 0
         if options.secret is None:
             public, secret = curve_keypair()

@@ -198,7 +198,7 @@ def test_top_shows_one_socket_with_its_peers_and_failures(served, make, address)
     number = next(
         s["id"] for c in inspect.snapshot()["contexts"] for s in c["sockets"] if s["type"] == "PUB"
     )
-    said = eventually_says("of a REQ", "top", served, "--once", "--socket", number)
+    said = eventually_says("is a REQ", "top", served, "--once", "--socket", number)
     assert "subscriptions 1" in said
     assert "listening" in said
     assert re.search(r"tcp://127\.0\.0\.1:\d+ +SUB +ready", said)
@@ -311,13 +311,81 @@ def test_why_a_topic_has_no_subscriber(address):
             *("why", address, "--topic", "weather"),
         )
         assert "it is not subscribed to 'weather', but to 'news.'" in said
-        said = text("why", address)  # nothing is known to be wrong: the topics are shown
+        said = text("why", address)  # a publisher sends only what matches
+        assert "  - nothing that was sent matches what tcp://127.0.0.1:" in said
+        assert f"  - {address} has sent nothing that matches since it connected" in said
         assert "  its peers are subscribed to 'news.'; --topic TOPIC says" in said
         assert "  subscribed to 'news.'; --topic TOPIC says whether a message passes" in said
         said = text("why", address, "--topic", "news.today")
         assert "--topic" not in said
-        assert said.count("nothing stands in the way here") == 2
+        assert "is subscribed to ('news.')" in said
         assert "a message of that topic reaches 1 peer" in said
+
+
+def test_why_names_only_the_peer_that_nothing_was_sent_to(served, make, address):
+    pub, one, other = make(zmq.PUB), make(zmq.SUB), make(zmq.SUB)
+    pub.bind(address)
+    for sub, topic in ((one, b"news."), (other, b"sport.")):
+        sub.subscribe(topic)
+        sub.connect(address)
+        pub.wait_for_subscribers(1, topic)
+    pub.send(b"news.today")
+    one.recv()
+    said = text("why", address)
+    assert said.count("nothing that was sent matches") == 1
+    assert "is subscribed to ('sport.')" in said
+    assert said.count("has sent nothing that matches") == 1
+    pub.send(b"sport.today")
+    other.recv()
+    assert text("why", address).count("nothing stands in the way here") == 3
+
+
+def test_why_without_an_endpoint_shows_what_is_wrong_anywhere(served, make, address):
+    pull, push = make(zmq.PULL), make(zmq.PUSH)
+    pull.bind("inproc://well")
+    push.connect("inproc://well")
+    assert "nothing stands in the way at 2 endpoints" in text("why")
+    make(zmq.PULL).bind(address)
+    said = text("why")
+    assert said.startswith(f"PULL bound to {address}, ")
+    assert "nobody is connected to it" in said
+    assert said.endswith("nothing stands in the way at 2 other endpoints\n")
+    assert "inproc" not in said
+    (told,) = [json.loads(line) for line in text("why", "--json").splitlines()]
+    assert told["endpoint"] == address
+
+
+def test_why_names_a_socket_that_fits_at_another_endpoint(served, make, address):
+    other = f"tcp://127.0.0.1:{free_port()}"
+    make(zmq.PUB).bind(address)
+    make(zmq.PULL).bind("tcp://127.0.0.1:*")
+    make(zmq.SUB).connect(other)
+    said = text("why", address)
+    assert f"another endpoint? a SUB without a peer connects to {other}, in process" in said
+    said = eventually_says("refused", "why", other)
+    assert f"another endpoint? a PUB without a peer is bound to {address}, in process" in said
+    assert "PULL" not in said
+    nowhere = text("why", "tcp://127.0.0.1:1", status=1)
+    assert f"'{address}', " in nowhere
+
+
+def test_a_name_of_a_process_keeps_its_endpoints_and_shows_where_it_is_cut(address):
+    code = "print(1, flush=True); input()"
+    for words, end in (
+        (["/a/b", address], f" -c {code} b {address})"),
+        (["x" * 100], "xxx...)"),
+    ):
+        command = [sys.executable, "-c", code, *words]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+            assert child.stdout.readline() == b"1\n"
+            name = looking.name_of(child.pid)
+            child.communicate(b"\n")
+        assert name.endswith(end)
+
+
+def test_an_endpoint_without_its_transport_gets_a_suggestion():
+    said = text("why", "127.0.0.1:5555", status=2)
+    assert said.endswith("; did you mean tcp://127.0.0.1:5555?\n")
 
 
 def test_why_shows_that_a_subscriber_wants_everything(served, make, address):
@@ -350,7 +418,7 @@ def test_why_wrong_types_are_refused_named_on_both_sides(served, make, address):
     pub, req = make(zmq.PUB), make(zmq.REQ)
     pub.bind(address)
     req.connect(address)
-    said = eventually_says("is of a REQ, and a PUB talks to SUB and XSUB only", "why", address)
+    said = eventually_says("is a REQ, and a PUB talks to SUB and XSUB only", "why", address)
     assert "is a PUB: a REQ talks to REP and ROUTER only" in said
 
 
@@ -361,9 +429,9 @@ def test_why_a_full_queue_waits_for_a_receiver_that_does_not_receive(address):
         "s.send(b'x' * 100_000)"
     )
     with Program(body), Program(sender, "while True: s.send(b'x' * 100_000)"):
-        said = eventually_says(r"HWM reached: \d+ messages wait for", "why", address)
+        said = eventually_says(r"HWM reached: \d+ messages? waits? for", "why", address)
         assert "(SNDHWM 5): it receives too slowly or not at all" in said
-        assert re.search(r"the program does not receive: \d+ messages of .* \(RCVHWM 5\)", said)
+        assert re.search(r"does not receive: \d+ messages wait here, from .* \(RCVHWM 5\)", said)
         assert "waits in send for" in eventually_says("waits in send", "why", address)
 
 
@@ -372,7 +440,7 @@ def test_why_messages_wait_that_nobody_receives(served, make, address):
     pull.bind(address)
     push.connect(address)
     push.send(b"x")
-    said = eventually_says("1 message of .* wait to be received, and none was", "why", address)
+    said = eventually_says("1 message waits to be received, from .*, and none was", "why", address)
     assert "no thread waits to receive now" in said
 
 
@@ -456,7 +524,7 @@ def test_why_a_handshake_timed_out(served, make, address):
         push = make(zmq.PUSH)
         push.handshake_ivl = 200
         push.connect(address)
-        eventually_says("timed out: what is there does not speak ZMTP, or is stuck", "why", address)
+        eventually_says("timed out: it does not speak ZMTP, or is stuck", "why", address)
 
 
 def test_why_speaks_of_a_process_as_json(served, make, address):

@@ -1001,6 +1001,23 @@ def test_curve_keygen_prints_keys_that_belong_together(module):
 
 @needs_curve
 @fastmq_only("about its own command")
+@pytest.mark.parametrize("left", ["me.key", "me.key_secret"])
+def test_curve_keygen_replaces_keys_only_by_force(tmp_path, left):
+    assert keygen("--dir", str(tmp_path), "me").returncode == 0
+    for path in tmp_path.iterdir():
+        if path.name != left:
+            path.unlink()
+    before = (tmp_path / left).read_text()
+    again = keygen("--dir", str(tmp_path), "me")
+    assert again.returncode == 1
+    assert f"{left} exists; --force replaces its keys" in again.stderr
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(left, before)]
+    assert keygen("--dir", str(tmp_path), "me", "--force").returncode == 0
+    assert (tmp_path / left).read_text() != before
+
+
+@needs_curve
+@fastmq_only("about its own command")
 def test_curve_keygen_writes_certificates(tmp_path):
     assert keygen("--dir", str(tmp_path), "me").returncode == 0
     assert sorted(p.name for p in tmp_path.iterdir()) == ["me.key", "me.key_secret"]

@@ -15,12 +15,13 @@ StrPath = Union[str, "os.PathLike[str]"]
 
 _PUBLIC_NOTE = """\
 #   CURVE public key, created by fastmq on {date}
-#   It may be given to anyone, over a channel that protects it from being exchanged.
+#   Anyone may have it. Who gets it has to be sure that it is yours: pass it on by a way that
+#   nobody else can change.
 
 """
 _SECRET_NOTE = """\
 #   CURVE secret key, created by fastmq on {date}
-#   Keep it secret: whoever has it can impersonate its owner.
+#   Keep it secret: anyone who has it can act as its owner.
 
 """
 

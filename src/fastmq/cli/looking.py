@@ -36,8 +36,10 @@ def target(text: str) -> str:
     transport, found, address = text.partition("://")
     if (found and transport and address) or (text.isdecimal() and int(text) > 0):
         return text
+    host, colon, port = text.rpartition(":")
+    meant = f"; did you mean tcp://{text}?" if colon and host and port.isdecimal() else ""
     raise argparse.ArgumentTypeError(
-        f"{text!r} is neither the number of a process nor an endpoint such as tcp://HOST:PORT"
+        f"{text!r} is neither the number of a process nor an endpoint such as tcp://HOST:PORT{meant}"
     )
 
 
@@ -107,8 +109,10 @@ def same_endpoint(one: str, other: str) -> bool:
 def name_of(process: int) -> str:
     """A process for people: its number and the end of its command line."""
     words = inspect.command(process).split()
-    short = " ".join(os.path.basename(word) if "/" in word else word for word in words)
-    return printable(f"process {process}" + (f" ({short[:60]})" if short else ""))
+    short = " ".join(word if "://" in word else os.path.basename(word) or word for word in words)
+    if len(short) > 80:
+        short = short[:77] + "..."
+    return printable(f"process {process}" + (f" ({short})" if short else ""))
 
 
 def memory_of(process: int) -> int | None:
@@ -158,8 +162,11 @@ def size(number: float) -> str:
     return f"{number:.1f} GB"
 
 
-def messages(number: int) -> str:
-    return f"{number:,} message{'' if number == 1 else 's'}"
+def messages(number: int, verb: str = "") -> str:
+    """'1 message', '2 messages'; with a verb, '1 message waits', '2 messages wait'."""
+    one = number == 1
+    does = f" {verb}{'s' if one else ''}" if verb else ""
+    return f"{number:,} message{'' if one else 's'}{does}"
 
 
 def listed(words: Iterable[str], most: int = 5, left_off: int = 0) -> str:

@@ -57,6 +57,8 @@ FITS = {
 """Which types of sockets talk to each other."""
 PUBLISHERS = ("PUB", "XPUB", "RADIO")
 SUBSCRIBERS = ("SUB", "XSUB", "DISH")
+MOST = 3
+"""Peers, or other endpoints, that are named for one reason."""
 RECENT_S = 60
 """What failed so lately at a bound endpoint is a reason; before that, it is told and no more."""
 LOOK_AGAIN_S = 0.3
@@ -74,14 +76,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "fastmq why tcp://127.0.0.1:5555",
         "fastmq why tcp://127.0.0.1:5555 --topic weather.berlin",
         "fastmq why 4711                       # all sockets of a process",
+        "fastmq why                            # all sockets that something is wrong with",
         note="An endpoint is looked for in all programs, so both of its ends are seen.",
     )
     parser.add_argument(
         "targets",
-        nargs="+",
+        nargs="*",
         type=target,
         metavar="ENDPOINT|PID",
-        help="an endpoint, the number of a process, or both: that endpoint in that process",
+        help="an endpoint, the number of a process, or both: that endpoint in that process; "
+        "default: all processes, and only what is wrong there",
     )
     parser.add_argument(
         "--topic", metavar="TOPIC", help="a topic, or a group, that messages are missed of"
@@ -112,8 +116,15 @@ def run(options: argparse.Namespace) -> int:
     after = gathered(pids, topic)
     answers = explain(before, after, endpoints, topic)
     if not answers:
-        raise Problem(nothing_there(endpoints, sorted(after)))
-    show(answers, options.json)
+        raise Problem(nothing_there(endpoints, after))
+    if options.targets:
+        show(answers, options.json)
+        return OK
+    show([answer for answer in answers if answer.reasons], options.json)
+    fine = [answer for answer in answers if not answer.reasons]
+    if fine and not options.json:
+        count = f"{len(fine):,} {'other ' if len(fine) < len(answers) else ''}endpoint"
+        print(f"nothing stands in the way at {count}{'' if len(fine) == 1 else 's'}")
     return OK
 
 
@@ -122,14 +133,17 @@ def gathered(pids: list[int], topic: bytes | None) -> dict[int, Snapshot]:
     return {pid: look(pid, topic) for pid in pids} if pids else look_at_all(topic)
 
 
-def nothing_there(endpoints: list[str], pids: list[int]) -> str:
+def nothing_there(endpoints: list[str], after: dict[int, Snapshot]) -> str:
     """Why there is nothing to say."""
+    pids = sorted(after)
     seen = ", ".join(str(pid) for pid in pids[:10])
     if not endpoints:
         return f"process {seen} has no socket that is bound or connected"
+    used = dict.fromkeys(p.endpoint for pid in pids for p in places(after[pid]))
+    there = f", only to {listed(used)}" if used else ""
     return (
         f"no socket is bound or connected to {' or '.join(endpoints)} in what can be looked at "
-        f"(process {seen}); is the other program started with FASTMQ_INSPECT=1?"
+        f"(process {seen}){there}; is the other program started with FASTMQ_INSPECT=1?"
     )
 
 
@@ -179,9 +193,10 @@ def examine(
         (answer.reasons if is_reason else answer.facts).append(text)
     answer.reasons += kinds(place, others)
     answer.reasons += queues(place, earlier, others)
-    answer.reasons += subscriptions(place.socket, topic)
+    answer.reasons += list(subscriptions(place.socket, topic)) or unmatched(place)
     for is_reason, text in turns(place):
         (answer.reasons if is_reason else answer.facts).append(text)
+    answer.facts += elsewhere(place, others, everywhere)
     answer.facts += facts(place, topic)
     return answer
 
@@ -221,6 +236,30 @@ def ends(place: Place, others: list[Place], everywhere: list[Place]) -> Iterator
             yield f"not connected: {place.view['state']}, no answer yet"
         elif place.view is not None and place.view["state"] == "handshaking":
             yield "connected, but the other end has not said yet who it is (does it speak ZMTP?)"
+
+
+def elsewhere(place: Place, others: list[Place], everywhere: list[Place]) -> Iterator[str]:
+    """Sockets that would fit and found nobody either: one of the endpoints may be misspelt."""
+    if others or ready(place) or place.socket["type"] not in FITS:
+        return
+    found = [
+        other
+        for other in everywhere
+        if other.bound != place.bound
+        and other.socket["type"] in FITS[place.socket["type"]]
+        and not peers_in(other.socket, "ready", "handshaking")
+        and (other.pid == place.pid or not other.endpoint.startswith("inproc:"))
+    ]
+    for other in found[:MOST]:
+        at = "is bound to" if other.bound else "connects to"
+        yield (
+            f"another endpoint? a {other.socket['type']} without a peer {at} "
+            f"{text_of(other.endpoint)}, in {name_of(other.pid)}"
+        )
+
+
+def peers_in(socket: SocketView, *states: str) -> bool:
+    return any(peer["state"] in states for peer in socket["peers"])
 
 
 def failing(place: Place, others: list[Place]) -> bool:
@@ -267,7 +306,9 @@ def cause(failure: Failure, kind: str) -> str:
     from fastmq.cli import events
 
     said, code = failure["text"] or "", failure["code"]
-    who = f" of {failure['address']}" if failure["bound"] and failure["address"] else ""
+    address = failure["address"] if failure["bound"] else ""
+    peer = f"the peer {address}" if address else "a peer" if failure["bound"] else "the other end"
+    link = f"the connection from {address}" if address else "the connection"
     fits = " and ".join(FITS.get(kind, ()))
     if failure["kind"] == "connect":
         if code == errno.ENOENT and not failure["endpoint"].startswith("ipc:"):
@@ -279,31 +320,26 @@ def cause(failure: Failure, kind: str) -> str:
         }.get(code, "")
         return f"{said[:1].lower()}{said[1:]}{hint}"
     if failure["kind"] == "type":
-        there = "a connection" if failure["bound"] else "the other end"
-        return f"{there}{who} is of a {said}, and a {kind} talks to {fits} only: it was refused"
+        return f"{peer} is a {said}, and a {kind} talks to {fits} only: it was refused"
     if failure["kind"] == "authentication":
-        what = "a peer" + who if failure["bound"] else "this socket"
         return (
-            f"{what} was refused by the authenticator ({code}): its CURVE key is not known there, "
-            "or its name or password is wrong"
+            f"{peer if failure['bound'] else 'this socket'} was refused by the authenticator "
+            f"({code}): its CURVE key is not known there, or its name or password is wrong"
         )
     if failure["kind"] in ("protocol", "violation"):
-        words = events.protocol_words(code)
-        return (
-            f"{'a connection' + who if failure['bound'] else 'the connection'} was ended: {words}"
-        )
+        return f"{link} was ended: {events.protocol_words(code)}"
     if failure["kind"] == "handshake":
         if code == errno.ETIMEDOUT:
-            return f"the handshake{who} timed out: what is there does not speak ZMTP, or is stuck"
+            return f"the handshake with {peer} timed out: it does not speak ZMTP, or is stuck"
         if code == errno.EFAULT:
-            return f"there is no authenticator to ask about a peer{who}: it was refused"
+            return f"there is no authenticator to ask about {peer}: it was refused"
         reason = f": {said}" if code else ""
         return (
-            f"the other end{who} closed the connection before the handshake was done{reason}; is "
+            f"{peer} closed the connection before the handshake was done{reason}; is "
             "the key of the server right, and the type of the other socket?"
         )
     if failure["kind"] == "refused":
-        return f"a peer{who} has no place: {'identity in use' if said else 'there is one already'}"
+        return f"{peer} has no place: {'identity in use' if said else 'there is one already'}"
     if failure["kind"] == "lost":
         if code == errno.ETIMEDOUT:
             return "the connection was lost: no heartbeat came"
@@ -335,20 +371,20 @@ def queues(place: Place, earlier: SocketView | None, others: list[Place]) -> Ite
         where = peer["address"] or peer["endpoint"]
         if peer["full"]:
             yield (
-                f"HWM reached: {messages(peer['queued_out'])} wait for {where} "
+                f"HWM reached: {messages(peer['queued_out'], 'wait')} for {where} "
                 f"(SNDHWM {socket['options']['SNDHWM']})"
                 + (": it receives too slowly or not at all" if peer["state"] == "ready" else "")
             )
         elif peer["queued_out"] and peer["state"] == "connecting":
-            yield f"{messages(peer['queued_out'])} wait for a connection to {where}"
+            yield f"{messages(peer['queued_out'], 'wait')} for a connection to {where}"
         if peer["paused"]:
             yield (
-                f"the program does not receive: {messages(peer['queued_in'])} of {where} wait here "
-                f"(RCVHWM {socket['options']['RCVHWM']}), and no more is read from it"
+                f"the program does not receive: {messages(peer['queued_in'], 'wait')} here, from "
+                f"{where} (RCVHWM {socket['options']['RCVHWM']}), and no more is read from it"
             )
         elif peer["queued_in"] and earlier and stands(earlier, socket):
             yield (
-                f"{messages(peer['queued_in'])} of {where} wait to be received, and none was "
+                f"{messages(peer['queued_in'], 'wait')} to be received, from {where}, and none was "
                 f"within {LOOK_AGAIN_S:g} s"
             )
     drops = socket["drops"]
@@ -392,6 +428,26 @@ def subscriptions(socket: SocketView, topic: bytes | None) -> Iterator[str]:
             yield (
                 f"it is not subscribed to '{text_of(topic.decode('latin-1'))}', but to "
                 f"{listed(socket['topics'], left_off=more)}"
+            )
+
+
+def unmatched(place: Place) -> Iterator[str]:
+    """Peers that nothing was sent to although they are subscribed: as a publisher sends only what
+    matches, nothing did."""
+    socket = place.socket
+    found = [p for p in ready(place) if not p["queued_out"] and not p["queued_in"]]
+    if socket["type"] in PUBLISHERS:
+        for peer in [p for p in found if p["subscriptions"] and not p["messages_sent"]][:MOST]:
+            topics = listed(peer.get("topics", []))
+            yield (
+                f"nothing that was sent matches what {peer['address'] or peer['endpoint']} is "
+                f"subscribed to ({topics})"
+            )
+    elif socket["type"] in SUBSCRIBERS and socket["subscriptions"]:
+        for peer in [p for p in found if not p["messages_received"]][:MOST]:
+            yield (
+                f"{peer['address'] or peer['endpoint']} has sent nothing that matches since it "
+                "connected"
             )
 
 
