@@ -372,7 +372,8 @@ struct fmq_counters {
 enum fmq_carrier {
     FMQ_CARRIER_NONE,   /* there is none, or it is not a connection of bytes */
     FMQ_CARRIER_SOCKET, /* its descriptor */
-    FMQ_CARRIER_SHM     /* memory that both processes share */
+    FMQ_CARRIER_SHM,    /* memory that both processes share */
+    FMQ_CARRIER_WS      /* a WebSocket on its descriptor */
 };
 
 struct fmq_peer {

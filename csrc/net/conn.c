@@ -92,6 +92,14 @@ void conn_watch(struct conn *c)
     }
 }
 
+void conn_bytes(const struct conn *c, uint64_t *in, uint64_t *out)
+{
+    *in = c->bytes_in;
+    *out = c->bytes_out;
+    if (c->stream && c->stream->ops->carried)
+        c->stream->ops->carried(c->stream, in, out);
+}
+
 bool conn_pending(const struct conn *c)
 {
     /* Once ready, the peer's own queue holds nothing but messages in another form. */

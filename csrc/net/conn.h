@@ -125,6 +125,8 @@ static inline void conn_resume(struct conn *c)
     conn_want_flush(c);
 }
 
+/* The bytes that it has carried. */
+void conn_bytes(const struct conn *c, uint64_t *in, uint64_t *out);
 /* True while it has something that LINGER waits for. */
 bool conn_pending(const struct conn *c);
 /* Something moved on it: of the connections that move least, buffers are given back. */

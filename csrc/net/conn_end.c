@@ -96,13 +96,15 @@ static void tell_end(struct conn *c, enum conn_end how, int error)
 static void count_closed(struct conn *c)
 {
     struct pipe *p = c->pipe;
+    uint64_t in, out;
+    conn_bytes(c, &in, &out);
     if (!p) {
-        c->set->pipes.closed_totals.bytes_in += c->bytes_in;
-        c->set->pipes.closed_totals.bytes_out += c->bytes_out;
+        c->set->pipes.closed_totals.bytes_in += in;
+        c->set->pipes.closed_totals.bytes_out += out;
         return;
     }
-    p->bytes_in += c->bytes_in;
-    p->bytes_out += c->bytes_out;
+    p->bytes_in += in;
+    p->bytes_out += out;
     mem_free(p->remote_name);
     p->remote_name = c->remote_name; /* nothing more is reported of the connection */
     c->remote_name = NULL;
@@ -173,7 +175,7 @@ static bool must_drain(const struct conn *c, enum conn_end how)
     if (how != CONN_END_CLOSED || !c->was_ready || c->half_closed || !c->bytes_out)
         return false;
     /* Bells that get lost are no loss. */
-    if (c->stream && (!c->shm.bytes || shm_stream_is_met(c->stream)))
+    if (c->stream && !c->stream->ops->websocket && (!c->shm.bytes || shm_stream_is_met(c->stream)))
         return false;
     if (s->linger_until == 0 || (!s->pipes.reactor.closed && s->pipes.opt.linger == 0) ||
         atomic_load_explicit(&s->pipes.reactor.broken, memory_order_relaxed))

@@ -28,7 +28,9 @@ void conn_describe(const struct conn *c, struct fmq_peer *out)
     out->accepted = c->bound;
     out->type = c->peer.ready ? c->peer.remote.type : -1;
     out->since_ns = c->since;
-    out->carrier = c->shm.why == SHM_WHY_NONE ? FMQ_CARRIER_SHM : FMQ_CARRIER_SOCKET;
+    out->carrier = c->shm.why == SHM_WHY_NONE ? FMQ_CARRIER_SHM
+                   : c->peer.cfg.ws           ? FMQ_CARRIER_WS
+                                              : FMQ_CARRIER_SOCKET;
     out->carrier_why = conn_shm_reason(c->shm.why);
     out->carrier_error = c->shm.error;
     out->rtt_ns = c->peer.heartbeat.rtt_ns;
@@ -69,9 +71,10 @@ static void link_end(struct link *l, bool lost)
 
 static void add_bytes(const struct pipe *p, struct fmq_counters *count)
 {
-    const struct conn *c = conn_of(p->link);
-    count->bytes_sent += c->bytes_out;
-    count->bytes_recvd += c->bytes_in;
+    uint64_t in, out;
+    conn_bytes(conn_of(p->link), &in, &out);
+    count->bytes_sent += out;
+    count->bytes_recvd += in;
 }
 
 static void names(const struct pipe *p, const char **local, const char **remote)

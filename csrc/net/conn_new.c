@@ -62,6 +62,7 @@ struct conn *conn_new(struct conn_set *s, struct endpoint *ep, int fd, struct st
     };
     if (pipe)
         cfg.raw = pipe->raw;
+    cfg.ws = stream && stream->ops->websocket;
     security_of_peer(c->security, &cfg.security);
     c->io.fd = fd;
     c->stream = stream;

@@ -249,7 +249,12 @@ static void received(struct conn *c, ssize_t n)
     else if (n > 0)
         conn_process(c);
     /* Paused, it sees the end again when reading goes on. */
-    if (n <= 0 && n != -EAGAIN && !conn_is_over(c) && !conn_is_paused(c))
+    if (n == -EPROTO && c->stream && !conn_is_over(c)) {
+        peer_fail(&c->peer, PEER_FAIL_PROTOCOL, PROTO_WS_UNSPECIFIED);
+        conn_end(c, CONN_END_BROKEN, 0);
+    } else if (n == -ENOMEM && c->stream) {
+        conn_back_off(c); /* what came is with the stream */
+    } else if (n <= 0 && n != -EAGAIN && !conn_is_over(c) && !conn_is_paused(c))
         conn_end(c, CONN_END_LOST, n == 0 ? 0 : (int)-n);
     else if (c->stream)
         conn_listen(c);

@@ -55,9 +55,12 @@ static void established(struct endpoint *ep)
     char local[256], name[256], address[128];
     int fd = ep->io.fd;
     bool raw = ep->pipe ? ep->pipe->raw : s->pipes.ops->raw;
+    struct stream *stream = NULL;
     int rc = security_is_kept(ep->security, &s->pipes.opt, raw) ? 0 : -EINVAL;
     if (rc == 0)
         rc = ep->transport->peer_address(fd, peer, address, sizeof(address));
+    if (rc == 0 && ep->transport->stream)
+        rc = ep->transport->stream(ep, fd, &stream);
     if (rc) {
         refused(ep, -rc);
         return;
@@ -72,7 +75,7 @@ static void established(struct endpoint *ep)
     ep->transport->peer_name(peer, name, sizeof(name));
     conn_set_event(s, ep->bound, EVENT_CONNECTED, (uint64_t)fd, local, ep->name);
     const struct conn_ends ends = {local, ep->name, name, address};
-    ep->conn = conn_new(s, ep, fd, NULL, ep->pipe, &ends);
+    ep->conn = conn_new(s, ep, fd, stream, ep->pipe, &ends);
     if (!ep->conn)
         retry_schedule(ep);
     else if (ep->conn->io.dead)

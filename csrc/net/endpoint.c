@@ -95,6 +95,10 @@ void endpoint_describe(const struct endpoint *ep, struct fmq_peer *out)
 int endpoint_check_type(const struct conn_set *s, const struct transport_ops *tr, bool bound)
 {
     const struct pattern_ops *ops = s->pipes.ops;
+    if (tr->stream && ops->raw && ops->type == FMQ_ROUTER) {
+        detail_set("ROUTER_RAW is not to be had over %s", tr->scheme);
+        return -FMQ_ENOCOMPATPROTO;
+    }
     if (tr->carries ? tr->carries(s->pipes.type, bound) : !ops->datagrams)
         return 0;
     bool other = tr->carries && tr->carries(s->pipes.type, !bound);

@@ -2,6 +2,7 @@
 #include "net/listener.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/error.h"
 #include "fastmq.h"
@@ -67,7 +68,12 @@ static void accept_all(struct endpoint *ep)
         ep->transport->peer_name(&peer, name, sizeof(name));
         conn_set_event(s, ep->bound, EVENT_ACCEPTED, (uint64_t)fd, ep->name, name);
         const struct conn_ends ends = {ep->name, name, name, address};
-        struct conn *c = conn_new(s, ep, fd, NULL, NULL, &ends);
+        struct stream *stream = NULL;
+        if (ep->transport->stream && ep->transport->stream(ep, fd, &stream)) {
+            net_close(fd);
+            fd = -1;
+        }
+        struct conn *c = fd < 0 ? NULL : conn_new(s, ep, fd, stream, NULL, &ends);
         if (!c) {
             conn_set_event(s, ep->bound, EVENT_ACCEPT_FAILED, ENOMEM, ep->name, name);
             continue;
@@ -127,6 +133,7 @@ static int listen_stream(struct conn_set *s, const struct transport_ops *tr, con
         conn_set_event(s, ep->bound, EVENT_BIND_FAILED, (uint64_t)-rc, text, NULL);
         goto fail;
     }
+    strncat(name, ep->address.path, sizeof(name) - strlen(name) - 1);
     rc = endpoint_rename(ep, name);
     if (rc == 0)
         rc = io_watch(conn_set_reactor(s), &ep->io, POLLER_IN);

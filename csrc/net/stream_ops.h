@@ -21,6 +21,8 @@
 struct stream;
 
 struct stream_ops {
+    /* A WebSocket: the peer has no greeting (wire/ws_frame.h). */
+    bool websocket;
     /* As net_recv: >0 bytes, 0 at the end, -EAGAIN, or a negative errno. After -EAGAIN the
      * descriptor becomes ready, in the way that `interest` says, when there is more. */
     ssize_t (*read)(struct stream *st, void *buf, size_t len);
@@ -43,6 +45,9 @@ struct stream_ops {
      * False from `arm`: something has come. While no thread reads. */
     bool (*silent)(const struct stream *st);
     bool (*arm)(struct stream *st);
+    /* The bytes that its descriptor has carried, where they are others than those that passed. Any
+     * thread may ask. */
+    void (*carried)(const struct stream *st, uint64_t *in, uint64_t *out);
     /* Nothing more will be written. */
     void (*end_writing)(struct stream *st);
     /* Frees the stream. The descriptor is closed by the connection, after that. */

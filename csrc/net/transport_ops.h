@@ -18,6 +18,8 @@ struct conn_set;
 struct endpoint;
 struct pipe;
 
+struct stream;
+
 #define ADDRESS_MAX_CANDIDATES 8
 
 /* A parsed address. Text fields are NUL-terminated. */
@@ -27,6 +29,7 @@ struct address {
     char src_host[64]; /* tcp connect: "src:port;host:port"; udp: "interface;group:port" */
     uint16_t src_port;
     bool has_src;
+    char path[208];                             /* ws: "/...", else "" */
     struct net_addr at[ADDRESS_MAX_CANDIDATES]; /* resolved, in order of preference */
     int count;                                  /* 0: a name that the resolver must look up */
     bool by_name; /* `at` came from the resolver: look it up again for each round */
@@ -47,8 +50,11 @@ struct transport_ops {
     /* Applies accept filters and socket options to an accepted descriptor. 0, or -EACCES etc.:
      * refuse. */
     int (*accepted)(struct endpoint *ep, int fd, const struct net_addr *peer);
-    /* The endpoint in its final form ("tcp://127.0.0.1:1234") for LAST_ENDPOINT. 0 or a negative
-     * errno, then no more than the scheme. */
+    /* The stream of a connection of which accept or connect gave `fd`. 0; or a negative errno: it
+     * cannot be had. NULL: the descriptor itself carries the bytes. */
+    int (*stream)(struct endpoint *ep, int fd, struct stream **out);
+    /* The endpoint in its final form ("tcp://127.0.0.1:1234") for LAST_ENDPOINT, but for its
+     * path. 0 or a negative errno, then no more than the scheme. */
     int (*local_name)(int fd, char *buf, size_t size);
     void (*peer_name)(const struct net_addr *addr, char *buf, size_t size);
     /* What Peer-Address says: the address without a scheme; for ipc credentials. `addr` is what
@@ -56,9 +62,11 @@ struct transport_ops {
      * 0 or a negative errno: a peer that cannot be named is refused, for no rule would fit it. */
     int (*peer_address)(int fd, const struct net_addr *addr, char *buf, size_t size);
 
-    /* Transports of packets have these beside scheme and parse, instead of the entries above. Which
-     * types they carry, on which side; others are refused with -FMQ_ENOCOMPATPROTO. */
+    /* Which types it carries, on which side; others are refused with -FMQ_ENOCOMPATPROTO. NULL: all
+     * but those of datagrams. */
     bool (*carries)(int type, bool bound);
+    /* Transports of packets have this beside scheme, parse and carries, instead of the entries
+     * above. */
     /* Opens the link of ep->pipe for address `which`, by packets_open, and gives ep its name.
      * `ep->bound` says which side. 0 or a negative errno, with a detail. */
     int (*open)(struct endpoint *ep, int which);

@@ -29,9 +29,9 @@ const struct pattern_ops *pattern_find(int type)
     return NULL;
 }
 
-static const struct transport_ops *const transports[] = {&transport_tcp,    &transport_ipc,
-                                                         &transport_inproc, &transport_udp,
-                                                         &transport_epgm,   &transport_pgm};
+static const struct transport_ops *const transports[] = {
+    &transport_tcp,  &transport_ipc, &transport_inproc, &transport_udp,
+    &transport_epgm, &transport_pgm, &transport_ws};
 
 #define TRANSPORT_COUNT (sizeof(transports) / sizeof(transports[0]))
 

@@ -123,7 +123,7 @@ struct tour {
 static void put_peer(struct tour *t, const struct peer_facts *f)
 {
     static const char *const states[] = {"connecting", "handshaking", "ready", "closing"};
-    static const char *const carriers[] = {"", "socket", "shm"};
+    static const char *const carriers[] = {"", "socket", "shm", "ws"};
     struct json *j = t->j;
     const struct fmq_peer *p = &f->row;
     json_object(j, NULL);

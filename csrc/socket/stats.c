@@ -20,8 +20,10 @@
 
 void stats_add_conn(const struct conn *c, struct fmq_counters *count)
 {
-    count->bytes_sent += c->bytes_out;
-    count->bytes_recvd += c->bytes_in;
+    uint64_t in, out;
+    conn_bytes(c, &in, &out);
+    count->bytes_sent += out;
+    count->bytes_recvd += in;
 }
 
 void stats_add_pipe(const struct pipe *p, struct fmq_counters *count)

@@ -27,13 +27,14 @@ static bool may_be_host(const char *text, size_t len)
 
 /* "host:port" into its halves; "[v6]:port" loses its brackets. */
 static int split_port(const char *text, size_t len, char *host, size_t host_size, uint16_t *port,
-                      bool wildcard_port, const char *whole, char *detail)
+                      bool wildcard_port, const char *scheme, const char *whole, char *detail)
 {
     size_t colon = len;
     while (colon > 0 && text[colon - 1] != ':')
         colon--;
     if (colon == 0) {
-        snprintf(detail, DETAIL_SIZE, "'tcp://%.100s' has no port: use tcp://host:port", whole);
+        snprintf(detail, DETAIL_SIZE, "'%s://%.100s' has no port: use %s://host:port", scheme,
+                 whole, scheme);
         return -EINVAL;
     }
     const char *digits = text + colon;
@@ -41,7 +42,8 @@ static int split_port(const char *text, size_t len, char *host, size_t host_size
     size_t host_len = colon - 1;
     if (digits_len == 1 && *digits == '*') {
         if (!wildcard_port) {
-            snprintf(detail, DETAIL_SIZE, "'tcp://%.100s': connect needs a port, not *", whole);
+            snprintf(detail, DETAIL_SIZE, "'%s://%.100s': connect needs a port, not *", scheme,
+                     whole);
             return -EINVAL;
         }
         *port = 0;
@@ -56,7 +58,7 @@ static int split_port(const char *text, size_t len, char *host, size_t host_size
         }
         if (digits_len == 0 || value > 65535 || (value == 0 && !wildcard_port)) {
             snprintf(detail, DETAIL_SIZE,
-                     "'tcp://%.100s': the port must be a number from %d to 65535%s", whole,
+                     "'%s://%.100s': the port must be a number from %d to 65535%s", scheme, whole,
                      wildcard_port ? 0 : 1, wildcard_port ? " or *" : "");
             return -EINVAL;
         }
@@ -67,7 +69,7 @@ static int split_port(const char *text, size_t len, char *host, size_t host_size
         host_len -= 2;
     }
     if (host_len == 0 || host_len >= host_size) {
-        snprintf(detail, DETAIL_SIZE, "'tcp://%.100s' has %s host", whole,
+        snprintf(detail, DETAIL_SIZE, "'%s://%.100s' has %s host", scheme, whole,
                  host_len ? "too long a" : "no");
         return -EINVAL;
     }
@@ -77,12 +79,12 @@ static int split_port(const char *text, size_t len, char *host, size_t host_size
 }
 
 /* -EINVAL unless it could be one to connect to, or from. */
-static int check_host(const char *host, const char *whole, char *detail)
+static int check_host(const char *host, const char *scheme, const char *whole, char *detail)
 {
     if (may_be_host(host, strlen(host)))
         return 0;
-    snprintf(detail, DETAIL_SIZE, "'tcp://%.100s': '%.60s' is no host name or address", whole,
-             host);
+    snprintf(detail, DETAIL_SIZE, "'%s://%.100s': '%.60s' is no host name or address", scheme,
+             whole, host);
     return -EINVAL;
 }
 
@@ -112,29 +114,32 @@ static void any_address(struct address *a, bool ipv6)
     }
 }
 
-static int tcp_parse(struct address *a, const char *rest, bool bind, bool ipv6, char *detail)
+int tcp_parse_as(struct address *a, const char *scheme, const char *rest, bool bind, bool ipv6,
+                 char *detail)
 {
     memset(a, 0, sizeof(*a));
     const char *semi = bind ? NULL : strchr(rest, ';');
     int rc;
     if (semi) {
         rc = split_port(rest, (size_t)(semi - rest), a->src_host, sizeof(a->src_host), &a->src_port,
-                        true, rest, detail);
+                        true, scheme, rest, detail);
         if (rc == 0)
-            rc = check_host(a->src_host, rest, detail);
+            rc = check_host(a->src_host, scheme, rest, detail);
         if (rc)
             return rc;
         a->has_src = true;
     }
     const char *target = semi ? semi + 1 : rest;
-    rc = split_port(target, strlen(target), a->host, sizeof(a->host), &a->port, bind, rest, detail);
+    rc = split_port(target, strlen(target), a->host, sizeof(a->host), &a->port, bind, scheme, rest,
+                    detail);
     if (rc == 0 && !bind) /* to be bound it may name an interface */
-        rc = check_host(a->host, rest, detail);
+        rc = check_host(a->host, scheme, rest, detail);
     if (rc)
         return rc;
     if (strcmp(a->host, "*") == 0) {
         if (!bind) {
-            snprintf(detail, DETAIL_SIZE, "'tcp://%.100s': connect needs a host, not *", rest);
+            snprintf(detail, DETAIL_SIZE, "'%s://%.100s': connect needs a host, not *", scheme,
+                     rest);
             return -EINVAL;
         }
         any_address(a, ipv6);
@@ -143,6 +148,11 @@ static int tcp_parse(struct address *a, const char *rest, bool bind, bool ipv6, 
     int n = net_resolve(a->host, a->port, ipv6, true, a->at, ADDRESS_MAX_CANDIDATES);
     a->count = n > 0 ? n : 0;
     return 0;
+}
+
+static int tcp_parse(struct address *a, const char *rest, bool bind, bool ipv6, char *detail)
+{
+    return tcp_parse_as(a, "tcp", rest, bind, ipv6, detail);
 }
 
 /* An address to bind to: interface name, literal or host name. */
@@ -177,7 +187,7 @@ static int choose_congestion(const struct endpoint *ep, int fd, const struct net
     return 0;
 }
 
-static int tcp_listen(struct endpoint *ep, struct address *a)
+int tcp_listen(struct endpoint *ep, struct address *a)
 {
     const struct option_values *o = &ep->set->pipes.opt;
     int adopted = stream_adopted(ep);
@@ -213,7 +223,7 @@ static int tcp_listen(struct endpoint *ep, struct address *a)
     return rc;
 }
 
-static int tcp_connect(struct endpoint *ep, struct address *a, int which, bool *connected)
+int tcp_connect(struct endpoint *ep, struct address *a, int which, bool *connected)
 {
     struct net_addr *to = &a->at[which];
     int fd = stream_socket(ep, to->ss.ss_family);
@@ -275,7 +285,7 @@ static bool cidr_matches(const struct cidr *c, const struct net_addr *a)
     return rest == 0 || ((x[bits / 8] ^ y[bits / 8]) >> (8 - rest)) == 0;
 }
 
-static int tcp_accepted(struct endpoint *ep, int fd, const struct net_addr *peer)
+int tcp_accepted(struct endpoint *ep, int fd, const struct net_addr *peer)
 {
     const struct security *sec = ep->security;
     if (sec->accept_filter_count) {
@@ -310,7 +320,7 @@ static int tcp_local_name(int fd, char *buf, size_t size)
     return rc;
 }
 
-static int tcp_peer_address(int fd, const struct net_addr *addr, char *buf, size_t size)
+int tcp_peer_address(int fd, const struct net_addr *addr, char *buf, size_t size)
 {
     (void)fd;
     /* The address alone, as authentication wants it: no port, no brackets. */

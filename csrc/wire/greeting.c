@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "wire/heartbeat.h"
 #include "wire/mechanism.h"
 #include "wire/types.h"
 
@@ -17,6 +18,8 @@ enum {
     REVISION_1_0 = 0,
     REVISION_3_0 = 3
 };
+
+#define WS_NAME "ZWS2.0"
 
 int greeting_start(struct peer *p)
 {
@@ -169,6 +172,8 @@ static int identity_step(struct peer *p)
         p->rx.frame_need = h.head + h.size;
         return 0;
     }
+    if (heartbeat_before_ready(p, &h))
+        return PEER_AGAIN;
     const uint8_t *id = peer_at(p) + h.head;
     size_t len = peer_identity_is_reserved(id, h.size) ? 0 : h.size;
     rc = identity_meta(p, id, len);
@@ -181,9 +186,47 @@ static int identity_step(struct peer *p)
     return PEER_AGAIN;
 }
 
+/* The subprotocol of a WebSocket, in the place of a greeting. Commands are known, but subscriptions
+ * are messages, as in ZMTP 3.0. */
+static int upgrade_step(struct peer *p)
+{
+    struct frame_head h;
+    if (peer_parse_frame(p, &h) != 1 || peer_avail(p) < h.head + h.size)
+        return 0;
+    const uint8_t *name = peer_at(p) + h.head;
+    size_t len = strlen(WS_NAME);
+    if (h.size < len || memcmp(name, WS_NAME, len) != 0)
+        return peer_fail(p, PEER_FAIL_PROTOCOL, PROTO_ZMTP_MECHANISM_MISMATCH);
+    name += len;
+    len = h.size - len;
+    if (len == 0) {
+        uint8_t id[FRAME_HEAD_MAX + 255];
+        size_t head = frame_build_v2(id, 0, p->cfg.identity_len);
+        if (p->cfg.v3_only)
+            return refuse_old(p);
+        if (p->cfg.identity_len)
+            memcpy(id + head, p->cfg.identity, p->cfg.identity_len);
+        int rc = outq_put_bytes(&p->tx.buf, id, head + p->cfg.identity_len);
+        if (rc)
+            return rc;
+        p->state = PEER_IDENTITY;
+    } else {
+        const char *own = p->mech->ops->name;
+        if (name[0] != '/' || len - 1 != strlen(own) || memcmp(name + 1, own, len - 1) != 0)
+            return peer_fail(p, PEER_FAIL_PROTOCOL, PROTO_ZMTP_MECHANISM_MISMATCH);
+        p->handshake.may_error = true;
+        p->state = PEER_HANDSHAKE;
+    }
+    p->version_major = 3;
+    peer_consume(p, h.head + h.size);
+    return PEER_AGAIN;
+}
+
 int greeting_step(struct peer *p)
 {
     switch (p->state) {
+    case PEER_UPGRADE:
+        return upgrade_step(p);
     case PEER_SIGNATURE:
         return signature_step(p);
     case PEER_VERSION:

@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/bytes.h"
+#include "wire/heartbeat.h"
 #include "wire/mechanism.h"
 #include "wire/types.h"
 
@@ -211,6 +212,8 @@ int handshake_step(struct peer *p, struct peer_event *ev)
         p->rx.frame_need = h.head + h.size;
         return 0;
     }
+    if (heartbeat_before_ready(p, &h))
+        return PEER_AGAIN;
     rc = p->mech->ops->process(p->mech, p, peer_at(p) + h.head, h.size);
     if (rc)
         return rc;

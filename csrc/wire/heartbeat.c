@@ -6,6 +6,8 @@
 
 /* PINGs that may wait in the queue when the peer does not read. */
 #define PINGS_QUEUED_MAX 2
+/* Bytes that wait to be written, from which on PINGs that come before READY are not answered. */
+#define EARLY_PONGS 512
 
 void heartbeat_init(struct peer *p)
 {
@@ -54,6 +56,27 @@ void peer_reassure(struct peer *p)
 {
     if (!p->heartbeat.pongs_due)
         put_pong(p, NULL, 0);
+}
+
+bool heartbeat_is(const uint8_t *body, size_t len)
+{
+    return len >= 5 && (memcmp(body, "\4PING", 5) == 0 || memcmp(body, "\4PONG", 5) == 0);
+}
+
+bool heartbeat_before_ready(struct peer *p, const struct frame_head *h)
+{
+    const uint8_t *body = peer_at(p) + h->head;
+    if (!p->cfg.ws || !(h->flags & FRAME_COMMAND) || !heartbeat_is(body, h->size))
+        return false;
+    /* Best effort, and no more of them than a moment of not writing makes. */
+    if (body[2] == 'I' && h->size >= 7 && p->tx.buf.bytes < EARLY_PONGS) {
+        uint8_t pong[5 + 16] = "\4PONG";
+        size_t len = h->size - 7 < 16 ? h->size - 7 : 16;
+        memcpy(pong + 5, body + 7, len);
+        (void)peer_put_command(p, pong, 5 + len);
+    }
+    peer_consume(p, h->head + h->size);
+    return true;
 }
 
 /* ---- what is due ---- */

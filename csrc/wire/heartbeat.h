@@ -3,6 +3,8 @@
 #ifndef WIRE_HEARTBEAT_H
 #define WIRE_HEARTBEAT_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "wire/peer_state.h"
@@ -22,6 +24,11 @@ void heartbeat_init(struct peer *p);
 /* What follows the name in a PING or a PONG that came. */
 void heartbeat_got_ping(struct peer *p, const uint8_t *args, size_t len);
 void heartbeat_got_pong(struct peer *p, const uint8_t *args, size_t len);
+/* Over a WebSocket PINGs and PONGs may come at any time: true, and the whole frame at the front was
+ * taken, where it is one. */
+bool heartbeat_before_ready(struct peer *p, const struct frame_head *h);
+/* Whether the body of a command is a PING or a PONG, which WebSocket has frames of its own for. */
+bool heartbeat_is(const uint8_t *body, size_t len);
 /* Appends the PONGs that are due to q. 0, or -ENOMEM: the rest stays due. */
 int heartbeat_put_pongs(struct peer *p, struct outq *q);
 

@@ -69,7 +69,8 @@ int peer_init(struct peer *p, const struct peer_config *cfg, uint64_t now)
         p->due_ready = true;
     } else if (rc == 0) {
         rc = create_mechanism(p, &cfg->security);
-        if (rc == 0)
+        p->state = cfg->ws ? PEER_UPGRADE : PEER_SIGNATURE;
+        if (rc == 0 && !cfg->ws)
             rc = greeting_start(p);
     }
     if (rc)

@@ -8,6 +8,7 @@
  *
  * The states, in order (a peer never goes back):
  *
+ *   UPGRADE    over a WebSocket, before IDENTITY or HANDSHAKE: the subprotocol names the mechanism
  *   SIGNATURE  ours is queued; the peer's first bytes tell ZMTP 1.0 from later ones
  *   VERSION    the peer's revision picks the framing and whether there is a mechanism
  *   GREETING   the rest of the 64-byte greeting (3.x)

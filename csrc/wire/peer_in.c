@@ -338,6 +338,12 @@ static int too_many_parts(struct peer *p, uint8_t flags)
     return peer_fail(p, PEER_FAIL_PROTOCOL, PROTO_ZMTP_MALFORMED_MESSAGE);
 }
 
+/* PING and PONG of a WebSocket, which has frames of its own for them, are not encrypted. */
+static bool is_clear(const struct peer *p, const struct frame_head *h, const uint8_t *body)
+{
+    return p->cfg.ws && (h->flags & FRAME_COMMAND) && heartbeat_is(body, h->size);
+}
+
 /* The flags of an encrypted frame are inside. */
 static int decrypt_frame(struct peer *p, uint8_t *body, size_t size, uint8_t *flags)
 {
@@ -401,7 +407,7 @@ static int frame_step(struct peer *p, struct peer_event *ev)
         return 0;
     }
     uint8_t *body = rx->chunk->data + rx->begin + h.head;
-    if (p->crypto_overhead) {
+    if (p->crypto_overhead && !is_clear(p, &h, body)) {
         rc = decrypt_frame(p, body, h.size, &h.flags);
         if (rc)
             return rc;

@@ -83,8 +83,10 @@ static int encrypt_frames(struct peer *p, struct outq *q)
     const uint8_t *data;
     size_t size;
     while (p->tx.buf.bytes < ENCRYPT_AHEAD && outq_front(q, &flags, &data, &size)) {
-        int rc = size + p->crypto_overhead <= OUTQ_COPY_MAX ? encrypt_small(p, flags, data, size)
-                                                            : encrypt_large(p, flags, data, size);
+        int rc = p->cfg.ws && (flags & FRAME_COMMAND) && heartbeat_is(data, size)
+                     ? peer_put_command(p, data, size) /* a frame of the WebSocket's own */
+                 : size + p->crypto_overhead <= OUTQ_COPY_MAX ? encrypt_small(p, flags, data, size)
+                                                              : encrypt_large(p, flags, data, size);
         if (rc)
             return rc;
         outq_pop(q);

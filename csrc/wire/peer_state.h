@@ -55,6 +55,8 @@ enum peer_failure {
 #define PROTO_TOO_MANY_SUBSCRIPTIONS 0x70000001
 /* fastmq's own: it sends messages in several parts to a type whose messages have one. */
 #define PROTO_WRONG_PARTS 0x70000002
+/* What is no WebSocket, or not one of this kind. */
+#define PROTO_WS_UNSPECIFIED 0x30000000
 /* ... packets of a multicast source are lost for good, and with them what messages they held. */
 #define PROTO_PACKETS_LOST 0x70000003
 
@@ -100,6 +102,7 @@ struct peer_config {
     size_t raw_max; /* raw: largest piece delivered as one message (8192) */
     bool raw;       /* no protocol at all: READY at once, FRAME events of plain bytes */
     bool v3_only;   /* refuse ZMTP 1 and 2, as any mechanism but NULL does, and one that asks */
+    bool ws;        /* over a WebSocket (wire/ws_frame.h): its subprotocol is the greeting */
     struct peer_security security;
 };
 
@@ -131,6 +134,7 @@ struct pong {
 };
 
 enum peer_state {
+    PEER_UPGRADE,
     PEER_SIGNATURE,
     PEER_VERSION,
     PEER_GREETING,

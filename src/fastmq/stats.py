@@ -25,7 +25,7 @@ class PeerState(Enum):
 
 
 _STATES = tuple(PeerState)
-_LINKS = ("", "socket", "shm")
+_LINKS = ("", "socket", "shm", "ws")
 
 
 @dataclass(frozen=True, slots=True)

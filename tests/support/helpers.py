@@ -41,7 +41,7 @@ def free_port(host: str = "127.0.0.1") -> int:
 class Endpoint:
     """One transport: fresh addresses, and bind/connect with the options that it needs."""
 
-    KINDS = ("tcp", "tcp6", "ipc", "ipc-abstract", "inproc")
+    KINDS = ("tcp", "tcp6", "ipc", "ipc-abstract", "inproc", "ws")
 
     def __init__(self, kind: str, folder: Path) -> None:
         self.kind = kind
@@ -58,6 +58,8 @@ class Endpoint:
             return "tcp://127.0.0.1:*"
         if self.kind == "tcp6":
             return "tcp://[::1]:*"
+        if self.kind == "ws":
+            return "ws://127.0.0.1:*/zws"
         return self.fixed()
 
     def fixed(self) -> str:
@@ -66,6 +68,8 @@ class Endpoint:
             return f"tcp://127.0.0.1:{free_port()}"
         if self.kind == "tcp6":
             return f"tcp://[::1]:{free_port('::1')}"
+        if self.kind == "ws":
+            return f"ws://127.0.0.1:{free_port()}/zws"
         if self.kind == "ipc":
             return f"ipc://{self.folder}/{next(_serial)}"
         if self.kind == "ipc-abstract":
