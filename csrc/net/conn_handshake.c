@@ -21,8 +21,9 @@ int conn_on_ready(struct conn *c)
     if (peer->remote.meta &&
         meta_set(peer->remote.meta, "Peer-Address", 12, c->address, strlen(c->address)))
         return -ENOMEM;
+    if (!c->was_ready) /* else it failed for want of memory, and is tried again */
+        conn_set_event(s, c->bound, EVENT_HANDSHAKE_SUCCEEDED, 0, c->local_name, c->remote_name);
     c->was_ready = true;
-    conn_set_event(s, c->bound, EVENT_HANDSHAKE_SUCCEEDED, 0, c->local_name, c->remote_name);
 
     struct pipe *p = c->pipe;
     bool fresh = !p;

@@ -137,13 +137,14 @@ void conn_process(struct conn *c)
         switch (ev.kind) {
         case PEER_EV_READY:
             rc = conn_on_ready(c);
-            if (rc) {
-                /* Out of memory passes; a refused peer comes no better a second time. */
-                conn_end(c, rc == -ENOMEM ? CONN_END_LOST : CONN_END_REFUSED, -rc);
+            if (rc && rc != -ENOMEM) {
+                conn_end(c, CONN_END_REFUSED, -rc);
                 return;
             }
+            if (rc) /* the peer may have sent messages by now, which would be lost with this */
+                peer_not_ready(&c->peer);
             p = c->pipe;
-            before = p->in.msgs;
+            before = p ? p->in.msgs : 0;
             break;
         case PEER_EV_FRAME:
             take_frame(p, &ev.msg);
@@ -166,6 +167,8 @@ void conn_process(struct conn *c)
                 reactor_notify(conn_set_reactor(s));
             }
         }
+        if (rc == -ENOMEM)
+            break;
         if (p && p->rx_paused && c->peer.ready) {
             pause_reading(c);
             rc = 0;

@@ -206,13 +206,13 @@ static void came(struct reactor *r, struct cmd *cmd)
         rc = take_memory(c, &seat->region);
     }
     if (c && rc == 0) {
-        if (c->was_ready) /* else its READY is on the way still: conn_shm_ready */
+        if (c->peer.ready) /* else its READY is on the way still: conn_shm_ready */
             begin_switch(c);
     } else if (c && !conn_is_over(c)) {
         uncount(c);
         set_why(c, rc == -EUSERS ? SHM_WHY_LIMIT : SHM_WHY_FAILED, rc == -EUSERS ? 0 : rc);
         c->shm.refuse = true; /* the other side may give the memory back */
-        if (c->was_ready) {
+        if (c->peer.ready) {
             tell_why(c);
             begin_switch(c);
         }

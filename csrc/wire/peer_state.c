@@ -35,6 +35,13 @@ void peer_become_ready(struct peer *p)
         p->heartbeat.ping_next = p->now + p->cfg.heartbeat_ivl_ms * PEER_NS_PER_MS;
 }
 
+void peer_not_ready(struct peer *p)
+{
+    p->ready = false;
+    p->due_ready = true;
+    p->rx.fast_max = -1;
+}
+
 int peer_put_command(struct peer *p, const void *body, size_t len)
 {
     uint8_t head[FRAME_HEAD_MAX];

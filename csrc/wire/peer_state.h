@@ -249,6 +249,8 @@ int peer_fail_for_good(struct peer *p, enum peer_failure failure, uint32_t code)
 
 /* The handshake is done: traffic begins, and PEER_EV_READY is due. */
 void peer_become_ready(struct peer *p);
+/* There was no memory to act upon PEER_EV_READY: it comes again, before anything else. */
+void peer_not_ready(struct peer *p);
 /* Queues a command before the pipe's queue. The body is copied. 0 or -ENOMEM. */
 int peer_put_command(struct peer *p, const void *body, size_t len);
 

@@ -616,11 +616,14 @@ while True:
 
 
 @pytest.mark.slow
-def test_a_peer_that_is_killed_at_any_moment_costs_its_connection_alone(ctx, make, tmp_path):
+@pytest.mark.parametrize("transport", ["ipc", "tcp"])
+def test_a_peer_that_is_killed_at_any_moment_costs_its_connection_alone(
+    ctx, make, tmp_path, transport
+):
     """What arrives of each is whole and in order from the first on; nothing is left behind."""
     rounds = int(os.environ.get("FASTMQ_TEST_KILLS", "25"))
     pull = make(zmq.PULL)
-    pull.bind(f"ipc://{tmp_path}/kill")
+    pull.bind(f"ipc://{tmp_path}/kill" if transport == "ipc" else "tcp://127.0.0.1:*")
     before = None
     for turn in range(rounds):
         with other_process(STREAM, last_endpoint(pull)) as process:

@@ -624,12 +624,13 @@ def test_what_a_killed_receiver_held_comes_back(ctx, make, address):
 @pytest.mark.slow
 @pytest.mark.usefixtures("shared")
 @pytest.mark.parametrize("killed", ["sender", "receiver"])
+@pytest.mark.parametrize("transport", ["ipc", "tcp"])
 def test_a_process_that_is_killed_at_any_moment_costs_its_connection_alone(
-    ctx, make, tmp_path, killed
+    ctx, make, tmp_path, transport, killed
 ):
     """What arrives is whole; nothing is left behind."""
     sock = make(zmq.PULL if killed == "sender" else zmq.PUSH)
-    sock.bind(f"ipc://{tmp_path}/kill")
+    sock.bind(f"ipc://{tmp_path}/kill" if transport == "ipc" else "tcp://127.0.0.1:*")
     ctx.alloc(MIB)  # the arena has a descriptor
     before = 0
     for turn in range(int(os.environ.get("FASTMQ_TEST_KILLS", "15"))):
