@@ -271,13 +271,14 @@ static int ws_peek(struct stream *st)
     return w->decoder.closed ? 0 : net_pending(st->fd);
 }
 
-/* Before it is open, the stage holds a head that is not complete. */
+/* The end as well may be known before it was read. Before the stream is open, the stage holds a
+ * head that is not complete. */
 static bool ws_pending(const struct stream *st)
 {
     const struct ws_stream *w = (const struct ws_stream *)st;
-    if (!atomic_load_explicit(&w->open, memory_order_relaxed) || w->failed)
+    if (!atomic_load_explicit(&w->open, memory_order_relaxed))
         return false;
-    return !stage_empty(&w->in) || ws_decode_pending(&w->decoder);
+    return w->failed || w->decoder.closed || !stage_empty(&w->in) || ws_decode_pending(&w->decoder);
 }
 
 static uint32_t ws_interest(const struct stream *st, uint32_t wanted)

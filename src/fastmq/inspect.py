@@ -56,7 +56,7 @@ class PeerView(Counters):
     round_trip: float | None
     """Seconds, of the last heartbeat."""
     link: str
-    """ "socket", "shm" or ""."""
+    """ "socket", "shm", "ws" or ""."""
     link_reason: str
     connect_error: int
     full: bool

@@ -73,7 +73,7 @@ _ROUND_TRIP = _Metric(
     "round_trip_seconds", "gauge", "seconds", "The longest of the peers' last heartbeats."
 )
 
-_LINKS = {"shm": "shm", "socket": "socket", "": "inproc"}
+_LINKS = {"shm": "shm", "socket": "socket", "ws": "ws", "": "inproc"}
 
 
 def measurements(seen: Snapshot) -> Iterator[Measurement]:
@@ -131,7 +131,7 @@ def _of_socket(view: SocketView, labels: dict[str, str]) -> Iterator[Measurement
     ready = [peer for peer in view["peers"] if peer["state"] == "ready"]
     links = Counter(_LINKS.get(peer["link"], "socket") for peer in ready)
     links["unknown"] = view["peers_ready"] - len(ready)  # those that the snapshot left off
-    for link in ("socket", "shm", "inproc", "unknown"):
+    for link in ("socket", "shm", "ws", "inproc", "unknown"):
         yield _PEERS(max(links[link], 0), labels, link=link)
     yield _FULL(sum(peer["full"] for peer in view["peers"]), labels)
     if view["subscriptions"] is not None:

@@ -81,8 +81,8 @@ class Peer:
     """The errno of the last failed attempt to connect to it (see os.strerror); None: that did not
     fail."""
     link: str = ""
-    """What carries the connection: "shm" (memory shared with the peer's process), "socket", or ""
-    without a connection, and over inproc."""
+    """What carries the connection: "shm" (memory shared with the peer's process), "socket", "ws"
+    (a WebSocket), or "" without a connection, and over inproc."""
     link_reason: str = ""
     """Why link is not "shm"; else ""."""
 

@@ -46,6 +46,8 @@ def handle(q: dict[str, Any]) -> Any:
     op = q["op"]
     if op == "version":
         return zmq.zmq_version()
+    if op == "has":
+        return bool(zmq.has(q["name"]))
     if op == "socket":
         sock = context.socket(getattr(zmq, q["type"]))
         sock.linger = 0

@@ -37,7 +37,7 @@ def parse_monitor_message(msg: Sequence[Any]) -> _MonitorMessage:
 
     Of a monitor of version 2 also "values", all of them; "local" and "remote", the addresses of
     both ends, the latter, where there is one, being the endpoint; and for LINK, as in Peer, "link"
-    ("shm" or "socket") and "link_reason" (why it is not "shm").
+    ("shm", "ws" or "socket") and "link_reason" (why it is not "shm").
     RuntimeError: not the message of a monitor.
     """
     if len(msg) == 2 and len(msg[0]) == 6:
@@ -59,7 +59,8 @@ def parse_monitor_message(msg: Sequence[Any]) -> _MonitorMessage:
         "remote": remote,
     }
     if number == Event.LINK:
-        told["link"] = "socket" if values[0] else "shm"
+        carries = "ws" if (local + remote).startswith(b"ws://") else "socket"
+        told["link"] = carries if values[0] else "shm"
         told["link_reason"] = link_reason(values[0])
     return told
 
