@@ -128,8 +128,15 @@ PARTS: dict[str, list[tuple[int, float, list[str], list[str]]]] = {
         (
             1,
             0.2,
-            ["growth_trip", "growth_memory", "growth_fanout", "growth_poll", "growth_peers"],
-            [],
+            [
+                "growth_trip",
+                "growth_memory",
+                "growth_links",
+                "growth_fanout",
+                "growth_poll",
+                "growth_peers",
+            ],
+            [str(HERE / "peers" / "sockets_only.py")],
         )
     ],
 }

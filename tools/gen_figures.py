@@ -118,25 +118,41 @@ SINGLE_PARTS = (
 )
 SINGLE_PARTS_SIDES = ("fastmq", "omq", "libzmq drafts")
 GROWTH = ("ipc", "tcp")  # of round trips by size
+# The other curves, by what they show.
+CURVES = {
+    "growth_trip": "round trip",
+    "growth_peers": "throughput",
+    "growth_fanout": "fan-out",
+    "growth_poll": "poll",
+    "growth_memory": "memory",
+    "growth_links": "memory of peers that talk",
+}
+LITTLE = 1.5  # ratios below are listed apart
 
-# Sentences, by page. {KEY SIDE} is a figure, {KEY} a ratio; in the page a number stands there.
+# Sentences, by page. {KEY SIDE} is a figure, {KEY} a ratio, {KEY SIDE by SIDE} the ratio of others;
+# in the page a number stands there.
 PROSE = {
-    "README.md": (
-        "Medians of {rounds} alternating rounds",
-        "spins took {reqrep/tcp 64 B/p50 C pingpong} us for the tcp round trip",
-    ),
+    "README.md": ("Medians of {rounds} alternating rounds",),
     "docs/performance.md": (
         "medians of {rounds} rounds of {seconds} s",
-        "spins took {reqrep/tcp 64 B/p50 C pingpong} us for the tcp round trip",
-        "without Python {reqrep/tcp 64 B/p50 C engine} us",
-        "200 peers over tcp ({router/tcp 64 B, 200 DEALER/rate}x)",
-        "Over ipc it is {router/ipc 64 B, 200 DEALER/rate}x",
-        "200 clients ({connect/tcp 200 DEALER/rate}x tcp, {connect/ipc 200 DEALER/rate}x ipc)",
+        "200 peers ({router/tcp 64 B, 200 DEALER/rate}x over tcp, "
+        "{router/ipc 64 B, 200 DEALER/rate}x over ipc)",
+        "(`bench/c/many.c`) makes {router/tcp 64 B, 200 DEALER/rate C many} round trips a second, "
+        "{router/tcp 64 B, 200 DEALER/rate C many by zmq} times pyzmq",
+        "200 clients ({connect/tcp 200 DEALER/rate}x over tcp, {connect/ipc 200 DEALER/rate}x "
+        "over ipc)",
+        "connects {connect/tcp 200 DEALER/rate C many} a second, "
+        "{connect/tcp 200 DEALER/rate C many by zmq} times pyzmq",
         "one Python process reads ({fanout/tcp 64 B, 16 SUB/rate}x)",
+        "The publisher spends {fanout/tcp 64 B, 16 SUB/publisher fastmq} us a delivery, pyzmq's "
+        "{fanout/tcp 64 B, 16 SUB/publisher zmq}",
         "sockets over tcp ({aio_many/tcp 64 B, a task each, both ends/rate}x)",
-        "less to do, it is {aio_many/inproc 64 B, a task each, both ends/rate}x",
+        "fastmq {aio_many/tcp 64 B, a task each, both ends/rate fastmq}. Over inproc, where "
+        "asyncio has less to do, it is {aio_many/inproc 64 B, a task each, both ends/rate}x",
         "p99 of a burst ({burst/tcp 50 x 64 B after 2 ms/p99}x over tcp, "
         "{burst/ipc 50 x 64 B after 2 ms/p99}x over ipc)",
+        "The median is {burst/tcp 50 x 64 B after 2 ms/p50}x over tcp and "
+        "{burst/ipc 50 x 64 B after 2 ms/p50}x over ipc",
     ),
     "docs/guide/tuning.md": (
         "| pyzmq, loops of `send` and `recv` | {pushpull/tcp 64 B/rate zmq} |",
@@ -145,10 +161,13 @@ PROSE = {
         "{multipart/tcp 5 x 64 B/rate fastmq} a second with five parts of 64 bytes",
         "For 1 MiB over tcp: {pushpull/tcp 1 MiB/rate fastmq} a second with copies, "
         "{pushpull/tcp 1 MiB copy=False/rate fastmq} with `copy=False`",
-        "a round trip takes {reqrep/tcp 64 B/p50 fastmq} us instead of {reqrep/tcp 64 B/p50 zmq}",
-        "({idle/tcp 50 pairs/cpu fastmq} ms of processor time",
+        "a round trip takes {reqrep/tcp 64 B/p50 fastmq} us; with pyzmq, whose threads sleep, "
+        "{reqrep/tcp 64 B/p50 zmq}",
+        "({idle/tcp 50 pairs/cpu fastmq} ms of processor time a second with 50 connected pairs; "
+        "pyzmq {idle/tcp 50 pairs/cpu zmq})",
         "takes {reqrep/tcp 64 B/p50 fastmq} us over tcp, {reqrep/ipc 64 B/p50 fastmq} us over "
         "ipc, {reqrep/inproc 64 B, two threads/p50 fastmq} us over inproc",
+        "a thread with a blocking socket takes {reqrep/tcp 64 B/p50 fastmq} us",
         "what libsodium takes: {curve/tcp 64 B/rate fastmq} messages of 64 bytes a second, "
         "{curve/tcp 64 KiB/rate fastmq} of 64 KiB",
         "{aio_pushpull/tcp 64 B/rate fastmq} messages of 64 bytes a second through `await send` "
@@ -162,11 +181,12 @@ PROSE = {
         "threads of this process | {reqrep/inproc 64 B, two threads/p50 fastmq} us |",
     ),
     "docs/guide/faq.md": (
-        "ipc: a round trip takes {reqrep/ipc 64 B/p50 fastmq} us there and "
+        "a round trip takes {reqrep/ipc 64 B/p50 fastmq} us over ipc and "
         "{reqrep/tcp 64 B/p50 fastmq} us over tcp",
     ),
 }
 NUMBER = r"\d(?:[\d.,]*\d)?(?: [kM])?"
+SHARED_MEMORY = "docs/guide/same-host.md"
 
 
 class Figures:
@@ -196,7 +216,12 @@ class Figures:
         return statistics.median(values)
 
     def ratio(self, key: str) -> str:
-        return f"{self._by[key]['ratio']['fastmq']:.2g}"
+        return plots.times(self._by[key]["ratio"]["fastmq"])
+
+    def ratio_of(self, key: str, side: str, base: str) -> str:
+        """How many times better a side is than another, by their medians."""
+        mine, other = self.middle(key, side), self.middle(key, base)
+        return plots.times(mine / other if self._by[key]["better"] == "higher" else other / mine)
 
     def unit(self, key: str) -> str:
         """What stands behind the number in a table."""
@@ -211,9 +236,16 @@ class Figures:
         """A figure of PROSE, or how often and how long was measured."""
         if name in ("rounds", "seconds"):
             return f"{self.result[name]:g}"
-        key, _, rest = name.rpartition("/")
+        before, _, rest = name.rpartition("/")
         metric, _, side = rest.partition(" ")
-        return self.value(f"{key}/{metric}", side) if side else self.ratio(f"{key}/{metric}")
+        side, _, base = side.partition(" by ")
+        key = f"{before}/{metric}"
+        try:
+            if base:
+                return self.ratio_of(key, side, base)
+            return self.value(key, side) if side else self.ratio(key)
+        except KeyError:
+            raise SystemExit(f"gen_figures: nothing was measured of {name!r}") from None
 
 
 def table(figures: Figures, rows: Iterable[tuple[str, str]], what: str = "measure") -> str:
@@ -291,6 +323,64 @@ def sizes(figures: Figures, result: dict[str, Any]) -> str:
     return f"{wide_table(figures, 'size', columns, rows)}\n\n{drawn}"
 
 
+def link_to(target: str, page: str) -> str:
+    """The relative address of a file of docs/ in a page of the same folder or in README.md."""
+    return target if page == "README.md" else target.removeprefix("docs/")
+
+
+def host(figures: Figures, page: str) -> str:
+    """What carried the messages of the two processes."""
+    memory = f"[shared memory]({link_to(SHARED_MEMORY, page)})"
+    trips = [f"reqrep/{transport} 64 B/p50" for transport in ("tcp", "ipc")]
+    if not all("sockets only" in figures.sides(key) for key in trips):
+        return f"They were taken before connections within a host moved into {memory}."
+    tcp, ipc = (figures.value(key, "sockets only") for key in trips)
+    return (
+        f"Both processes run on one host, so fastmq moves their connection into {memory} by "
+        f"itself, over ipc and tcp alike;\non sockets alone (`SHM` 0) its round trip takes "
+        f"{tcp} us over tcp and {ipc} us over ipc."
+    )
+
+
+def floor(figures: Figures) -> str:
+    """What two processes in C take for the round trips of the first table."""
+    tcp, ipc = (f"reqrep/{transport} 64 B/p50" for transport in ("tcp", "ipc"))
+    spun = f"{figures.value(tcp, 'C pingpong')} us over loopback TCP"
+    if "C memory" in figures.sides(ipc):
+        spun += f" and {figures.value(ipc, 'C memory')} us through memory that they share"
+    engine = [figures.value(key, "C engine") for key in (tcp, ipc)]
+    return (
+        f"In the same run, a round trip of two C processes that spin took {spun};\n"
+        f"fastmq's engine without Python took {engine[0]} us over tcp and {engine[1]} us over ipc."
+    )
+
+
+def least(figures: Figures, result: dict[str, Any]) -> str:
+    """The measures of which fastmq is little better than pyzmq, or worse."""
+    found = [
+        (by["ratio"]["fastmq"], plots.label(case, metric), f"{name}/{metric}")
+        for case in result["cases"]
+        if not case["sweep"]
+        for name in [f"{case['scenario']}/{case['case']}"]
+        for metric, by in case["metrics"].items()
+        if by["ratio"].get("fastmq", LITTLE) < LITTLE and len(by["values"]) > 1
+    ]
+    if not found:
+        return f"Every figure is at least {LITTLE:g} times as good as pyzmq's."
+    rows = [(words, key) for _, words, key in sorted(found)]
+    return (
+        f"Less than {LITTLE:g} times as good as pyzmq, the least first:\n\n{table(figures, rows)}"
+    )
+
+
+def growth(result: dict[str, Any]) -> str:
+    """The pictures of what was measured."""
+    measured = {case["scenario"] for case in result["cases"] if case["sweep"]}
+    pictures = [f"![{words}](img/{name}.svg)" for name, words in CURVES.items() if name in measured]
+    pairs = zip(pictures[::2], [*pictures[1::2], ""], strict=False)
+    return "\n".join(["| | |", "|---|---|", *(f"| {' | '.join(pair)} |" for pair in pairs)])
+
+
 def block(text: str, name: str, content: str, page: str) -> str:
     """The page with what stands between the marks of that name replaced."""
     pattern = rf"(<!-- figures: {name} -->\n).*?(\n<!-- figures: end -->)"
@@ -335,6 +425,10 @@ def pages(result: dict[str, Any]) -> dict[Path, str]:
             "beside": partial(beside, figures),
             "single parts": partial(single_parts, figures),
             "sizes": partial(sizes, figures, result),
+            "host": partial(host, figures, page),
+            "floor": partial(floor, figures),
+            "least": partial(least, figures, result),
+            "growth": partial(growth, result),
             "all": partial(plot.tables, result),
         }
         text = (ROOT / page).read_text(encoding="utf-8")
@@ -366,7 +460,7 @@ def chosen(result: dict[str, Any]) -> dict[str, Any]:
     """The results with the cases of README's table alone, in its order."""
     cases = {f"{case['scenario']}/{case['case']}": case for case in result["cases"]}
     keys = dict.fromkeys(key.rpartition("/")[0] for _, key in README)
-    return {**result, "cases": [cases[key] for key in keys]}
+    return {**result, "cases": [cases[key] for key in keys if key in cases]}
 
 
 def draw(result: dict[str, Any]) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import _peer
 
 import fastmq
-from fastmq import PULL, PUSH, REP, REQ, SHM
+from fastmq import DEALER, PULL, PUSH, REP, REQ, ROUTER, SHM
 
-__all__ = ["PULL", "PUSH", "REP", "REQ", "VERSION", "Context", "can"]
+__all__ = ["DEALER", "PULL", "PUSH", "REP", "REQ", "ROUTER", "VERSION", "Context", "can"]
 
 VERSION = f"fastmq {fastmq.__version__}"
 
@@ -23,4 +23,4 @@ class Context(fastmq.Context):
 
 
 def can(scenario: str, params: dict[str, Any]) -> bool:
-    return _peer.can(scenario, params)
+    return scenario == "growth_links" or _peer.can(scenario, params)

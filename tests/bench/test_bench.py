@@ -391,6 +391,17 @@ def test_every_word_of_the_published_parts_chooses_a_case():
             assert all(Path(peer).exists() for peer in beside)
 
 
+def test_every_growth_curve_is_published():
+    swept = {each.name for each in SCENARIOS if each.sweep}
+    measured = {
+        case.scenario.name
+        for runs in figures.PARTS.values()
+        for _, _, cases, _ in runs
+        for case in measure.select(SCENARIOS, cases)
+    }
+    assert swept <= measured
+
+
 def test_a_part_that_is_not_there_is_named(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["figures.py", "77"])
     assert figures.main() == 2

@@ -130,6 +130,73 @@ def test_the_libraries_side_by_side_are_in_the_order_of_their_round_trips(genera
     assert generator.plots.beside(result, generator.TRIPS, "p50")[0] == ("pynng", {"tcp": 0.001})
 
 
+def side_of(result, key, metric, side, values):
+    """The results with another side of a case."""
+    case = next(c for c in result["cases"] if (c["scenario"], c["case"]) == key)
+    case["metrics"][metric]["values"][side] = values
+    return result
+
+
+def test_what_carried_the_messages_is_told_as_it_was_measured(generator):
+    result = generator.plot.load([generator.RESULTS])
+    for case in result["cases"]:
+        if case["scenario"] == "reqrep":
+            case["metrics"]["p50"]["values"].pop("sockets only", None)
+    old = generator.host(generator.Figures(result), "docs/performance.md")
+    assert "before connections within a host moved into [shared memory](guide/same-host.md)" in old
+    for transport, value in (("tcp", 9.5), ("ipc", 5.5)):
+        side_of(result, ("reqrep", f"{transport} 64 B"), "p50", "sockets only", [value])
+    new = generator.host(generator.Figures(result), "README.md")
+    assert "[shared memory](docs/guide/same-host.md) by itself" in new
+    assert "takes 9.5 us over tcp and 5.5 us over ipc" in new
+
+
+def test_what_gains_little_is_listed_with_the_least_first(generator):
+    result = generator.plot.load([generator.RESULTS])
+    for case in result["cases"]:
+        for by in case["metrics"].values():
+            by["ratio"]["fastmq"] = 2.0
+    figures = generator.Figures(result)
+    assert (
+        generator.least(figures, result) == "Every figure is at least 1.5 times as good as pyzmq's."
+    )
+    for name, ratio in (("tcp 64 B", 1.2), ("ipc 64 B", 0.4)):
+        case = next(c for c in result["cases"] if (c["scenario"], c["case"]) == ("reqrep", name))
+        case["metrics"]["p50"]["ratio"]["fastmq"] = ratio
+    rows = generator.least(figures, result).splitlines()[4:]
+    assert [row.split("**")[1] for row in rows] == ["0.4x", "1.2x"]
+    assert rows[0].startswith("| round trip, ipc, 64 bytes |")
+
+
+def test_a_ratio_to_another_side_is_better_above_one(generator):
+    result = generator.plot.load([generator.RESULTS])
+    side_of(result, ("reqrep", "tcp 64 B"), "p50", "zmq", [100.0])
+    side_of(result, ("reqrep", "tcp 64 B"), "p50", "C pingpong", [8.0])
+    named = generator.Figures(result).named
+    assert named("reqrep/tcp 64 B/p50 C pingpong by zmq") == "12"
+    side_of(result, ("pushpull", "tcp 64 B"), "rate", "zmq", [2.0])
+    side_of(result, ("pushpull", "tcp 64 B"), "rate", "C engine", [500.0])
+    assert named("pushpull/tcp 64 B/rate C engine by zmq") == "250"
+
+
+def test_a_figure_that_was_not_measured_is_named(generator):
+    figures = generator.Figures(generator.plot.load([generator.RESULTS]))
+    for name in ("reqrep/tcp 65 B/p50 fastmq", "reqrep/tcp 64 B/p50 nobody"):
+        with pytest.raises(SystemExit, match=f"nothing was measured of '{name}'"):
+            figures.named(name)
+
+
+def test_the_page_shows_the_curves_that_were_measured(generator):
+    result = generator.plot.load([generator.RESULTS])
+    swept = {c["scenario"] for c in result["cases"] if c["sweep"]} - {"growth_size"}
+    assert swept <= generator.CURVES.keys()
+    assert {name for name in generator.CURVES if name in generator.growth(result)} == swept
+    result["cases"] = [c for c in result["cases"] if c["scenario"] in ("growth_trip", "reqrep")]
+    assert generator.growth(result).splitlines()[2:] == [
+        "| ![round trip](img/growth_trip.svg) |  |"
+    ]
+
+
 def test_the_ratios_are_those_of_the_medians():
     for case in json.loads((ROOT / "bench/published.json").read_text())["cases"]:
         for by in case["metrics"].values():

@@ -182,9 +182,14 @@ SCENARIOS = {
 """Scenarios in words."""
 
 
+def times(ratio: float) -> str:
+    """A ratio in two figures: 0.98, 12, 120."""
+    return f"{ratio:.2g}" if ratio < 99.5 else f"{float(f'{ratio:.2g}'):.0f}"
+
+
 def bytes_in_words(size: float) -> str:
-    """64 B, 1 KiB, 1 MiB."""
-    for unit, name in ((1 << 20, "MiB"), (1 << 10, "KiB")):
+    """64 B, 1 KiB, 1 MiB, 1 GiB."""
+    for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
         if size >= unit and size % unit == 0:
             return f"{size / unit:,.10g} {name}"
     return f"{size:,.10g} B"
@@ -240,7 +245,7 @@ def bars(result: dict[str, Any], path: Path) -> Path | None:
         height=0.32,
         color=[BETTER if value >= 1 else WORSE for value in values],
     )
-    axes.bar_label(drawn, [f"{value:.2g}x" for value in values], padding=3, fontsize=8)
+    axes.bar_label(drawn, [f"{times(value)}x" for value in values], padding=3, fontsize=8)
     low = 1.0 if min(values) >= 1 else min(values) / 1.5  # there the label of a bar has its place
     for row, text in enumerate(names):
         above(axes, 1, row - 0.16, text)
