@@ -62,6 +62,41 @@ static inline void list_remove(struct list *node)
     list_init(node);
 }
 
+/* ---- walks with pauses ---- */
+
+/*
+ * A walk through a list that releases the list's lock in between. The list's owner keeps its walks
+ * on a list of their own and removes nodes with list_remove_walked, so no walk stands on a node
+ * that is gone, and none has to count from the head again.
+ */
+struct list_walk {
+    struct list node; /* on the owner's list of walks */
+    struct list *at;  /* the next node; the head: there is none */
+};
+
+static inline void list_walk_begin(struct list_walk *w, struct list *walks, struct list *head)
+{
+    w->at = head->next;
+    list_push_back(walks, &w->node);
+}
+
+static inline void list_walk_end(struct list_walk *w)
+{
+    list_remove(&w->node);
+}
+
+/* Removes a node that walks may stand on: these go on with the one behind it. */
+static inline void list_remove_walked(struct list *walks, struct list *node)
+{
+    LIST_FOR(it, walks)
+    {
+        struct list_walk *w = LIST_ENTRY(it, struct list_walk, node);
+        if (w->at == node)
+            w->at = node->next;
+    }
+    list_remove(node);
+}
+
 static inline struct list *list_first(struct list *head)
 {
     return list_empty(head) ? NULL : head->next;

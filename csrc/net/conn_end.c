@@ -122,7 +122,7 @@ static void drained(struct conn *c)
 {
     struct conn_set *s = c->set;
     timer_cancel(conn_set_reactor(s), &c->timer);
-    list_remove(&c->in_set);
+    list_remove_walked(&s->pipes.walks, &c->in_set);
     io_free_later(conn_set_reactor(s), &c->io);
     s->pipes.reactor.work |= WORK_CLOSE;
 }
@@ -226,7 +226,7 @@ void conn_end_now(struct conn *c, enum conn_end how, int error)
         list_remove(&c->warm);
         s->warm_count--;
     }
-    list_remove(&c->in_set);
+    list_remove_walked(&s->pipes.walks, &c->in_set);
     list_remove(&c->in_endpoint);
     s->pipes.reactor.conn_count--;
     c->over = true;

@@ -160,7 +160,7 @@ void endpoint_discard(struct endpoint *ep)
         ep->job->owner = NULL;
         ep->job = NULL;
     }
-    list_remove(&ep->in_set);
+    list_remove_walked(&s->pipes.walks, &ep->in_set);
     endpoint_release_pipe(ep);
     io_free_later(conn_set_reactor(s), &ep->io);
 }

@@ -49,6 +49,7 @@ void pipe_set_init(struct pipe_set *s, const struct pattern_ops *ops, struct poo
     s->type = ops->type;
     s->pool = pool;
     list_init(&s->list);
+    list_init(&s->walks);
     list_init(&s->dead_pipes);
     list_init(&s->shortage.node);
     s->shortage.over.run = shortage_over;
@@ -232,7 +233,7 @@ void pipe_free(struct pipe *p)
     list_remove(&p->in_node);
     list_remove(&p->out_node);
     list_remove(&p->dead_node);
-    list_remove(&p->in_set);
+    list_remove_walked(&s->walks, &p->in_set);
     count_closed(p);
     msgring_fini(&p->in);
     outq_fini(&p->out);

@@ -48,9 +48,10 @@ struct pipe_set {
     struct pool *pool;     /* receive chunks, of the context */
     struct budget *budget; /* NULL: what it queues counts against no limit of the context */
     struct shortage shortage;
-    bool sized;       /* a pipe of its is bounded, or was: pipe_can_write needs sizes */
-    uint64_t advance; /* taken from the budget for a message that goes to all pipes or none */
-    struct list list; /* pipe.in_set */
+    bool sized;        /* a pipe of its is bounded, or was: pipe_can_write needs sizes */
+    uint64_t advance;  /* taken from the budget for a message that goes to all pipes or none */
+    struct list list;  /* pipe.in_set */
+    struct list walks; /* list_walk: snapshots that go through pipes, connections or endpoints */
     struct list dead_pipes;
 
     struct timer alarm; /* pipe_set_alarm */

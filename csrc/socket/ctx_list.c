@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "socket/ctx_list.h"
 
+#include <errno.h>
+
 #include "base/alloc.h"
 #include "os/thread.h"
 
@@ -39,12 +41,14 @@ void ctx_list_fork_child(void)
     mutex_unlock(&lock);
 }
 
-size_t ctx_list_hold(struct ctx_entry ***out)
+long ctx_list_hold(struct ctx_entry ***out)
 {
-    size_t n = 0;
+    long n = 0;
     mutex_lock(&lock);
     size_t most = ctx_list_length(&all);
     *out = most ? mem_alloc(most * sizeof(**out)) : NULL;
+    if (most && !*out)
+        n = -ENOMEM;
     if (*out) {
         LIST_FOR(it, &all)
         {

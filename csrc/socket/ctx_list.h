@@ -26,8 +26,8 @@ void ctx_list_fork_parent(void);
 void ctx_list_fork_child(void);
 
 /* The contexts that there are now, each with a reference, in memory that is to be freed (mem_free).
- * How many; *out is NULL when there are none, or no memory. No lock may be held. */
-size_t ctx_list_hold(struct ctx_entry ***out);
+ * How many, or -ENOMEM; *out is NULL when there are none. No lock may be held. */
+long ctx_list_hold(struct ctx_entry ***out);
 
 /* One more reference, unless the last one is gone. */
 static inline bool ctx_list_try_ref(atomic_uint *refs)

@@ -18,6 +18,7 @@
 #include "reactor/reactor.h"
 #include "reactor/service.h"
 #include "socket/snapshot.h"
+#include "socket/window.h"
 
 /* So many may look at once; of more, the one that came first goes. */
 #define VISITORS_MAX 16
@@ -42,12 +43,8 @@ struct looker {
     bool answered;
 };
 
-/* The process's, and the generation of the process that it belongs to. */
-static struct mutex lock = MUTEX_INITIALIZER;
-static struct window *window;
-static _Atomic(unsigned) generation;
-static _Atomic(unsigned)
-    asked; /* generation + 1 of the process that has looked at FASTMQ_INSPECT */
+/* fork_generation + 1 of the process that has looked at FASTMQ_INSPECT */
+static _Atomic(unsigned) asked;
 
 /* ---- queries ---- */
 
@@ -340,42 +337,36 @@ static void close_window(struct window *w)
     io_thread_destroy(thread);
 }
 
-/* Takes the lock. A child of a fork begins anew: lock and window are its parent's. */
-static void enter(void)
+/* Takes the lock: the place of the process's window. */
+static struct window **enter(void)
 {
-    unsigned mine = atomic_load(&generation);
-    if (mine != fork_generation &&
-        atomic_compare_exchange_strong(&generation, &mine, fork_generation)) {
-        mutex_init(&lock);
-        window = NULL;
-    }
-    mutex_lock(&lock);
+    fmq_setup();
+    return window_lock();
 }
 
 int fmq_inspect_serve(void)
 {
-    fmq_setup();
+    struct window **window = enter();
     detail_clear();
-    enter();
-    int rc = window ? 0 : open_window(&window);
-    mutex_unlock(&lock);
+    int rc = *window ? 0 : open_window(window);
+    window_unlock();
     return rc;
 }
 
 void fmq_inspect_path(char *path)
 {
-    enter();
-    snprintf(path, PLACE_MAX, "%s", window ? window->path : "");
-    mutex_unlock(&lock);
+    struct window **window = enter();
+    snprintf(path, PLACE_MAX, "%s", *window ? (*window)->path : "");
+    window_unlock();
 }
 
 void fmq_inspect_stop(void)
 {
-    enter();
-    if (window)
-        close_window(window);
-    window = NULL;
-    mutex_unlock(&lock);
+    struct window **window = enter();
+    if (*window)
+        close_window(*window);
+    *window = NULL;
+    window_unlock();
 }
 
 void fmq_inspect_if_wanted(void)

@@ -16,10 +16,12 @@
 #include "reactor/decref_queue.h"
 #include "socket/ctx_list.h"
 #include "socket/registry.h"
+#include "socket/window.h"
 #include "wire/crypto.h"
 
 static void before_fork(void)
 {
+    window_fork_prepare();
     ctx_list_fork_prepare();
     borrow_before_fork();
     decref_queue_fork_prepare();
@@ -31,6 +33,7 @@ static void forked_parent(void)
     net_fork_parent();
     decref_queue_fork_done();
     ctx_list_fork_parent();
+    window_fork_parent();
 }
 
 static void forked_child(void)
@@ -38,6 +41,7 @@ static void forked_child(void)
     net_close_all_after_fork();
     decref_queue_fork_done();
     ctx_list_fork_child();
+    window_fork_child();
 }
 
 static pthread_once_t setup_once = PTHREAD_ONCE_INIT;

@@ -20,6 +20,7 @@
 #include "socket/create.h"
 #include "socket/ctx.h"
 #include "socket/stats.h"
+#include "socket/zap.h"
 #include "transport/inproc.h"
 #include "wire/types.h"
 
@@ -28,7 +29,7 @@
 #define DESCRIBE_SLICE 8u
 #define COUNT_SLICE 128u
 #define FRAMES_SLICE 4096 /* received frames whose bytes are added up at a time */
-#define ENDPOINTS_MAX 64u
+#define ENDPOINTS_MIN 64u /* are listed however few peers are asked for */
 #define NAMES_MAX 256u
 #define TOPICS_ROOM 1024u
 
@@ -167,15 +168,6 @@ static void put_peer(struct tour *t, const struct peer_facts *f)
     t->listed++;
 }
 
-/* The n-th node, or the head where there are fewer. */
-static struct list *nth(struct list *head, uint32_t n)
-{
-    struct list *it = head->next;
-    while (it != head && n--)
-        it = it->next;
-    return it;
-}
-
 static void lock(struct tour *t)
 {
     mutex_lock(&socket_reactor(t->s)->lock);
@@ -184,6 +176,12 @@ static void lock(struct tour *t)
 static void unlock(struct tour *t)
 {
     mutex_unlock(&socket_reactor(t->s)->lock);
+}
+
+/* Both with the lock held; between them it may be released. */
+static void begin_walk(struct tour *t, struct list_walk *w, struct list *head)
+{
+    list_walk_begin(w, &t->s->net.pipes.walks, head);
 }
 
 static void note_pipe(struct tour *t, struct pipe *p, struct peer_facts *f)
@@ -208,30 +206,31 @@ static void note_pipe(struct tour *t, struct pipe *p, struct peer_facts *f)
 static void tour_pipes(struct tour *t)
 {
     struct list *head = &t->s->net.pipes.list;
-    for (uint32_t at = 0;;) {
+    struct list_walk walk;
+    bool more = true;
+    lock(t);
+    begin_walk(t, &walk, head);
+    while (more) {
         bool lists = t->listed < t->most;
         uint32_t n = 0, left = t->most - t->listed;
         uint32_t most = !lists ? COUNT_SLICE : left < DESCRIBE_SLICE ? left : DESCRIBE_SLICE;
-        bool more = false;
         uint32_t frames = 0; /* which are gone through where no limit counts their bytes */
-        lock(t);
-        for (struct list *it = nth(head, at); it != head; it = it->next) {
-            struct pipe *p = LIST_ENTRY(it, struct pipe, in_set);
-            more = n == most || frames > FRAMES_SLICE;
-            if (more)
-                break;
+        for (; walk.at != head && n < most && frames <= FRAMES_SLICE; walk.at = walk.at->next) {
+            struct pipe *p = LIST_ENTRY(walk.at, struct pipe, in_set);
             frames += p->in.len;
             note_pipe(t, p, lists ? &t->facts[n] : NULL);
             n++;
         }
+        more = walk.at != head;
+        if (!more)
+            list_walk_end(&walk);
         unlock(t);
         for (uint32_t i = 0; lists && i < n; i++)
             put_peer(t, &t->facts[i]);
         if (!lists)
             t->left_off += n;
-        if (!more)
-            break;
-        at += n;
+        if (more)
+            lock(t);
     }
 }
 
@@ -240,25 +239,30 @@ static void tour_pipes(struct tour *t)
 static void tour_rest(struct tour *t, struct list *head,
                       bool (*note)(struct tour *t, struct list *node, struct peer_facts *room))
 {
+    struct list_walk walk;
     bool more = true;
-    for (uint32_t at = 0; more;) {
+    lock(t);
+    begin_walk(t, &walk, head);
+    while (more) {
         uint32_t n = 0, found = 0;
-        lock(t);
-        struct list *it = nth(head, at);
-        for (; it != head && n < COUNT_SLICE && found < DESCRIBE_SLICE; it = it->next, n++) {
+        for (; walk.at != head && n < COUNT_SLICE && found < DESCRIBE_SLICE;
+             walk.at = walk.at->next, n++) {
             bool listed = t->listed + found < t->most;
-            if (!note(t, it, listed ? &t->facts[found] : NULL))
+            if (!note(t, walk.at, listed ? &t->facts[found] : NULL))
                 continue;
             if (listed)
                 found++;
             else
                 t->left_off++;
         }
-        more = it != head;
+        more = walk.at != head;
+        if (!more)
+            list_walk_end(&walk);
         unlock(t);
         for (uint32_t i = 0; i < found; i++)
             put_peer(t, &t->facts[i]);
-        at += n;
+        if (more)
+            lock(t);
     }
 }
 
@@ -276,6 +280,14 @@ static bool note_conn(struct tour *t, struct list *node, struct peer_facts *room
         stats_add_conn(c, &room->row.count);
     }
     return true;
+}
+
+/* Connections that have ended, but for their descriptors. */
+static bool note_draining(struct tour *t, struct list *node, struct peer_facts *room)
+{
+    (void)room;
+    t->sum.descriptors += LIST_ENTRY(node, struct conn, in_set)->io.fd >= 0;
+    return false;
 }
 
 /* Connecters that have neither: with IMMEDIATE. */
@@ -318,61 +330,78 @@ static const char *state_of(const struct endpoint *ep)
 {
     if (ep->closing)
         return "closing";
+    if (packets_of(ep->pipe))
+        return "open";
     if (ep->bound)
         return ep->accept_paused ? "paused" : "listening";
     if (ep->transport->bind) { /* within the process */
         return ep->pipe && ep->pipe->ready ? "connected" : "waiting";
     }
-    if (packets_of(ep->pipe))
-        return "open";
     if (ep->conn)
         return ep->conn->was_ready ? "connected" : "handshaking";
     return ep->job ? "resolving" : ep->connecting ? "connecting" : "retrying";
+}
+
+static void note_endpoint(const struct endpoint *ep, struct endpoint_facts *f, uint64_t now)
+{
+    snprintf(f->name, sizeof(f->name), "%s", ep->name);
+    f->transport = ep->transport->scheme;
+    f->state = state_of(ep);
+    f->bound = ep->bound;
+    f->error = ep->error;
+    f->mechanism = ep->security ? ep->security->mechanism : -1;
+    bool waits = !ep->bound && !ep->connecting && ep->timer.node.linked;
+    f->retry_ns = waits && ep->timer.node.key > now ? ep->timer.node.key - now : 0;
+}
+
+static void put_endpoint(struct json *j, const struct endpoint_facts *f)
+{
+    json_object(j, NULL);
+    json_text(j, "endpoint", f->name);
+    json_text(j, "transport", f->transport);
+    json_bool(j, "bound", f->bound);
+    json_text(j, "state", f->state);
+    json_int(j, "error", f->error);
+    if (f->retry_ns)
+        json_seconds(j, "retry_in", (int64_t)f->retry_ns);
+    else
+        json_null(j, "retry_in");
+    json_text(j, "mechanism", mechanism_name(f->mechanism));
+    json_end_object(j);
 }
 
 static void put_endpoints(struct tour *t)
 {
     struct endpoint_facts facts[DESCRIBE_SLICE];
     struct list *head = &t->s->net.endpoints;
-    struct json *j = t->j;
-    uint32_t at = 0, n;
-    json_array(j, "endpoints");
-    do {
-        n = 0;
-        lock(t);
+    struct list_walk walk;
+    uint32_t listed = 0, left_off = 0;
+    uint32_t most_listed = t->most > ENDPOINTS_MIN ? t->most : ENDPOINTS_MIN;
+    bool more = true;
+    json_array(t->j, "endpoints");
+    lock(t);
+    begin_walk(t, &walk, head);
+    while (more) {
+        uint32_t n = 0, left = most_listed - listed;
+        bool lists = left > 0;
+        uint32_t most = !lists ? COUNT_SLICE : left < DESCRIBE_SLICE ? left : DESCRIBE_SLICE;
         uint64_t now = clock_now();
-        struct list *it = nth(head, at);
-        for (; it != head && n < DESCRIBE_SLICE; it = it->next) {
-            const struct endpoint *ep = LIST_ENTRY(it, struct endpoint, in_set);
-            struct endpoint_facts *f = &facts[n++];
-            snprintf(f->name, sizeof(f->name), "%s", ep->name);
-            f->transport = ep->transport->scheme;
-            f->state = state_of(ep);
-            f->bound = ep->bound;
-            f->error = ep->error;
-            f->mechanism = ep->security ? ep->security->mechanism : -1;
-            bool waits = !ep->bound && !ep->connecting && ep->timer.node.linked;
-            f->retry_ns = waits && ep->timer.node.key > now ? ep->timer.node.key - now : 0;
-        }
+        for (; walk.at != head && n < most; walk.at = walk.at->next, n++)
+            if (lists)
+                note_endpoint(LIST_ENTRY(walk.at, struct endpoint, in_set), &facts[n], now);
+        more = walk.at != head;
+        if (!more)
+            list_walk_end(&walk);
         unlock(t);
-        for (uint32_t i = 0; i < n; i++) {
-            const struct endpoint_facts *f = &facts[i];
-            json_object(j, NULL);
-            json_text(j, "endpoint", f->name);
-            json_text(j, "transport", f->transport);
-            json_bool(j, "bound", f->bound);
-            json_text(j, "state", f->state);
-            json_int(j, "error", f->error);
-            if (f->retry_ns)
-                json_seconds(j, "retry_in", (int64_t)f->retry_ns);
-            else
-                json_null(j, "retry_in");
-            json_text(j, "mechanism", mechanism_name(f->mechanism));
-            json_end_object(j);
-        }
-        at += n;
-    } while (n == DESCRIBE_SLICE && at < ENDPOINTS_MAX);
-    json_end_array(j);
+        for (uint32_t i = 0; lists && i < n; i++)
+            put_endpoint(t->j, &facts[i]);
+        listed += lists ? n : 0;
+        left_off += lists ? 0 : n;
+        if (more)
+            lock(t);
+    }
+    json_end_array(t->j);
+    json_uint(t->j, "endpoints_left_off", left_off);
 }
 
 /* ---- a socket ---- */
@@ -595,7 +624,7 @@ static void put_socket(struct tour *t, const struct snapshot_query *q, struct so
     json_object(j, NULL);
     json_uint(j, "id", s->number);
     json_text(j, "type", s->net.pipes.ops->name);
-    json_bool(j, "internal", s == s->ctx->zap);
+    json_bool(j, "internal", s->net.pipes.ops == &zap_pattern);
     json_text(j, "state", f->broken ? "broken" : f->closed ? "closed" : "open");
     json_seconds(j, "created", s->born);
     json_text(j, "last_endpoint", f->last_endpoint);
@@ -604,6 +633,7 @@ static void put_socket(struct tour *t, const struct snapshot_query *q, struct so
     json_array(j, "peers");
     tour_pipes(t);
     tour_rest(t, &t->s->net.conns, note_conn);
+    tour_rest(t, &t->s->net.draining, note_draining);
     tour_rest(t, &t->s->net.endpoints, note_connecter);
     json_end_array(j);
     json_uint(j, "peers_left_off", t->left_off);
@@ -640,8 +670,8 @@ struct name_walk {
 static int put_name(void *arg, const char *name, size_t len, struct conn_set *s)
 {
     struct name_walk *w = arg;
-    if (w->count++ == NAMES_MAX)
-        return 1;
+    if (w->count++ >= NAMES_MAX)
+        return 0; /* counted and no more */
     json_object(w->j, NULL);
     json_bytes(w->j, "name", name, len);
     /* The socket unbinds its names before its memory goes. */
@@ -679,6 +709,7 @@ static void put_ctx(struct json *j, struct fmq_ctx *ctx)
     json_array(j, "inproc");
     inproc_each_bound(&ctx->inproc_names, put_name, &walk);
     json_end_array(j);
+    json_uint(j, "inproc_left_off", walk.count > NAMES_MAX ? walk.count - NAMES_MAX : 0);
     mutex_lock(&ctx->lock);
     bool stopping = ctx->stopping;
     int max_sockets = ctx->max_sockets, threads = ctx->thread_count;
@@ -704,16 +735,17 @@ struct scratch {
 };
 
 /* The sockets that there are now, each with a reference to its memory (socket_drop_owner), in
- * memory that is to be freed. `closed` is what those have counted that are not among them any more.
- */
+ * memory that is to be freed. `closed` is what those have counted that are not among them any more,
+ * `left_off` how many there are when there is no memory to name them. */
 static size_t hold_sockets(struct fmq_ctx *ctx, struct fmq_socket ***out,
-                           struct fmq_socket_stats *closed)
+                           struct fmq_socket_stats *closed, uint64_t *left_off)
 {
     size_t n = 0;
     mutex_lock(&ctx->lock);
     *closed = ctx->closed_totals;
     size_t most = ctx_list_length(&ctx->sockets);
     *out = most ? mem_alloc(most * sizeof(**out)) : NULL;
+    *left_off = *out ? 0 : most;
     if (*out) {
         LIST_FOR(it, &ctx->sockets)
         {
@@ -731,8 +763,8 @@ static uint64_t put_sockets(struct json *j, struct fmq_ctx *ctx, const struct sn
                             struct scratch *scratch)
 {
     struct fmq_socket **sockets;
-    size_t count = hold_sockets(ctx, &sockets, &scratch->tour.closed);
-    uint64_t left_off = 0;
+    uint64_t left_off;
+    size_t count = hold_sockets(ctx, &sockets, &scratch->tour.closed, &left_off);
     json_array(j, "sockets");
     for (size_t i = 0; i < count; i++) {
         size_t len = j->len;
@@ -776,8 +808,10 @@ void snapshot_write(struct json *j, const struct snapshot_query *q)
     json_uint(j, "pid", place_process());
     json_seconds(j, "time", clock_unix());
     json_array(j, "contexts");
-    size_t count = ctx_list_hold(&all);
-    for (size_t i = 0; i < count; i++) {
+    long count = ctx_list_hold(&all);
+    if (count < 0)
+        j->failed = true;
+    for (long i = 0; i < count; i++) {
         struct fmq_ctx *ctx = (struct fmq_ctx *)all[i];
         if (ctx->fork_generation == fork_generation) {
             size_t len = j->len;

@@ -71,6 +71,8 @@ static uint32_t descriptors(const struct fmq_socket *s)
                  wakeup_fds(&s->net.pipes.reactor.notify.signal[1]);
     LIST_FOR(it, &s->net.conns)
     n += LIST_ENTRY(it, struct conn, in_set)->io.fd >= 0;
+    LIST_FOR(it, &s->net.draining)
+    n += LIST_ENTRY(it, struct conn, in_set)->io.fd >= 0;
     LIST_FOR(it, &s->net.endpoints)
     {
         const struct endpoint *ep = LIST_ENTRY(it, struct endpoint, in_set);

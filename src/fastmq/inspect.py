@@ -8,11 +8,13 @@ A program opens it with `serve()`, or by FASTMQ_INSPECT=1 in its environment. `s
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import os
 import socket as _socket
 import stat
 import subprocess
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -139,6 +141,7 @@ class SocketView(Counters):
     turn: str | None
     """REQ and REP: "send" or "receive", whatever has to come next."""
     endpoints: list[EndpointView]
+    endpoints_left_off: int
     peers: list[PeerView]
     peers_left_off: int
     drops: dict[str, int]
@@ -195,6 +198,7 @@ class ContextView(TypedDict):
     arena_lent: int
     arena_fallbacks: int
     inproc: list[InprocName]
+    inproc_left_off: int
     io_threads: int
     io_broken: bool
     ending: bool
@@ -260,8 +264,8 @@ def snapshot(
     """What a process knows of its contexts, sockets and peers now; pid None: this process.
 
     topic: fill in `reaches` and `wants` for messages of that topic (256 bytes at most). socket:
-    only the socket of that id. peers: so many of each socket at most (256, up to 4096). timeout:
-    seconds to wait for another process. Unavailable: it cannot be looked at.
+    only the socket of that id. peers: so many of each socket at most, and so many endpoints (256,
+    up to 4096). timeout: seconds to wait for another process. Unavailable: it cannot be looked at.
     """
     query = "snapshot"
     if topic is not None:
@@ -281,6 +285,8 @@ def snapshot(
         raise Unavailable(
             f"process {pid} has fastmq {told.get('fastmq')}, whose snapshots this one cannot read"
         )
+    if pid is not None:
+        told["pid"] = pid  # in a container it has another number
     return cast(Snapshot, told)
 
 
@@ -289,11 +295,7 @@ def processes() -> list[Process]:
 
     What processes have left behind that are gone is removed.
     """
-    found = {}
-    for folder in _folders():
-        for path in folder.iterdir():
-            if path.name.isdecimal() and _answers(path):
-                found[int(path.name)] = path
+    found = {pid for path in _paths() if (pid := _server(path))}
     return [Process(pid, command(pid)) for pid in sorted(found)]
 
 
@@ -333,6 +335,15 @@ def _is_own(folder: str) -> bool:
     return mine and stat.S_ISDIR(found.st_mode)
 
 
+def _paths() -> list[Path]:
+    """All paths where processes of this user may be served."""
+    found = []
+    for folder in _folders():
+        with suppress(OSError):
+            found += [path for path in folder.iterdir() if path.name.isdecimal()]
+    return found
+
+
 def _connect(path: Path, timeout: float) -> _socket.socket:
     link = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     try:
@@ -344,10 +355,22 @@ def _connect(path: Path, timeout: float) -> _socket.socket:
     return link
 
 
-def _answers(path: Path) -> bool:
-    """Whether a process serves that path; if it is gone, the path is removed."""
+def _pid_of(link: _socket.socket, path: Path) -> int:
+    """The number of the process that is at the other end, here; 0: it has none here.
+
+    A process of a container that shares the directory has the name of its path from in there.
+    """
+    if not hasattr(_socket, "SO_PEERCRED"):
+        return int(path.name)
+    told = link.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)
+    return int.from_bytes(told[:4], sys.byteorder)
+
+
+def _server(path: Path) -> int:
+    """The process that serves that path, or 0; if it is gone, the path is removed."""
     try:
-        _connect(path, 1.0).close()
+        with _connect(path, 1.0) as link:
+            return _pid_of(link, path)
     except ConnectionRefusedError:
         # One that has just made its path does not listen yet.
         try:
@@ -357,42 +380,48 @@ def _answers(path: Path) -> bool:
                 path.unlink()
         except (OSError, OverflowError):
             pass
-        return False
     except OSError:
-        return False
-    return True
+        pass
+    return 0
 
 
 def _ask(pid: int, query: str, timeout: float) -> bytes:
     """The answer of a process, or why there is none."""
     if pid <= 0:
         raise Unavailable(f"there is no process {pid}")
-    for folder in _folders():
-        path = folder / str(pid)
+    deadline = time.monotonic() + timeout
+    named = [folder / str(pid) for folder in _folders()]
+    for path in itertools.chain(named, (path for path in _paths() if path not in named)):
         try:
             with _connect(path, timeout) as link:
-                return _answer(link, query, timeout)
+                if _pid_of(link, path) == pid:
+                    return _answer(link, query, deadline)
         except TimeoutError:
+            if path not in named:
+                continue
             raise Unavailable(f"process {pid} did not answer within {timeout:g} s") from None
         except FileNotFoundError:
             continue
         except OSError as error:
-            if error.errno in (errno.ECONNREFUSED, errno.ENOENT):
-                _answers(path)
-                continue
-            raise Unavailable(f"process {pid}: {error.strerror}") from None
+            if error.errno == errno.ECONNREFUSED:
+                _server(path)
+            elif path in named:
+                raise Unavailable(f"process {pid}: {error.strerror}") from None
     raise Unavailable(_why_not(pid))
 
 
-def _answer(link: _socket.socket, query: str, timeout: float) -> bytes:
-    deadline = time.monotonic() + timeout
+def _answer(link: _socket.socket, query: str, deadline: float) -> bytes:
     link.sendall(query.encode() + b"\n")
-    parts = []
-    while part := link.recv(1 << 16):
-        parts.append(part)
-        if time.monotonic() > deadline:
+    parts: list[bytes] = []
+    while True:
+        left = deadline - time.monotonic()
+        if left <= 0:
             raise TimeoutError
-    return b"".join(parts)
+        link.settimeout(left)
+        part = link.recv(1 << 16)
+        if not part:
+            return b"".join(parts)
+        parts.append(part)
 
 
 def _why_not(pid: int) -> str:

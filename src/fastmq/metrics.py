@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
-from .inspect import ContextView, Snapshot, SocketView
+from .inspect import ContextView, PeerView, Snapshot, SocketView
 
 
 class Measurement(NamedTuple):
@@ -73,7 +73,7 @@ _ROUND_TRIP = _Metric(
     "round_trip_seconds", "gauge", "seconds", "The longest of the peers' last heartbeats."
 )
 
-_LINKS = {"shm": "shm", "socket": "socket", "ws": "ws", "": "inproc"}
+_LINKS = ("socket", "shm", "ws", "inproc", "unknown")
 
 
 def measurements(seen: Snapshot) -> Iterator[Measurement]:
@@ -129,9 +129,9 @@ def _of_socket(view: SocketView, labels: dict[str, str]) -> Iterator[Measurement
     yield _QUEUED_BYTES(view["queued_out_bytes"], labels, direction="out")
     yield _QUEUED_BYTES(view["queued_in_bytes"], labels, direction="in")
     ready = [peer for peer in view["peers"] if peer["state"] == "ready"]
-    links = Counter(_LINKS.get(peer["link"], "socket") for peer in ready)
+    links = Counter(_link(peer) for peer in ready)
     links["unknown"] = view["peers_ready"] - len(ready)  # those that the snapshot left off
-    for link in ("socket", "shm", "ws", "inproc", "unknown"):
+    for link in _LINKS:
         yield _PEERS(max(links[link], 0), labels, link=link)
     yield _FULL(sum(peer["full"] for peer in view["peers"]), labels)
     if view["subscriptions"] is not None:
@@ -144,6 +144,13 @@ def _of_socket(view: SocketView, labels: dict[str, str]) -> Iterator[Measurement
     trips = [peer["round_trip"] for peer in ready if peer["round_trip"] is not None]
     if trips:
         yield _ROUND_TRIP(max(trips), labels)
+
+
+def _link(peer: PeerView) -> str:
+    """What carries the messages of a connected peer."""
+    if peer["link"] in _LINKS:
+        return peer["link"]
+    return "inproc" if peer["endpoint"].startswith("inproc:") else "socket"
 
 
 def by_name(found: Iterable[Measurement]) -> dict[str, list[Measurement]]:

@@ -157,6 +157,10 @@ def test_an_endpoint_that_nobody_uses_is_named(served, address):
         ("tcp://*:5", "tcp://localhost:5", True),
         ("tcp://127.0.0.1:5", "tcp://localhost:5", True),
         ("tcp://eth0;10.0.0.1:5", "tcp://10.0.0.2:5", False),
+        ("tcp://eth0:0;10.0.0.1:5", "tcp://10.0.0.1:5", True),
+        ("udp://*:5", "udp://127.0.0.1:5", True),
+        ("ws://*:5/path", "ws://localhost:5/path", True),
+        ("ws://*:5/path", "ws://localhost:5/other", False),
         ("tcp://127.0.0.1:5", "tcp://127.0.0.1:6", False),
         ("tcp://127.0.0.1:5", "ipc://127.0.0.1:5", False),
         ("ipc:///a", "ipc:///b", False),
@@ -231,6 +235,41 @@ def test_top_prints_a_line_of_json_for_each_look(served, make):
     assert told["pid"] == served
 
 
+def test_of_two_contexts_top_shows_whose_a_socket_is(served, make):
+    make(zmq.PULL).bind("tcp://127.0.0.1:*")
+    with zmq.Context() as other, other.socket(zmq.ROUTER) as router:
+        router.bind("tcp://127.0.0.1:*")
+        said = text("top", served, "--once")
+        assert "CONTEXT" in said
+        contexts = {c["id"]: [s["type"] for s in c["sockets"]] for c in seen_contexts()}
+        (own,) = [number for number, types in contexts.items() if types == ["ROUTER"]]
+        assert re.search(rf"^ *\d+ +{own}  ROUTER ", said, re.MULTILINE)
+
+
+def seen_contexts():
+    return inspect.snapshot()["contexts"]
+
+
+def test_top_tells_peers_within_the_process_apart(served, make, name):
+    endpoint = name()
+    endpoint = endpoint if "://" in endpoint else f"inproc://{endpoint}"
+    pull = make(zmq.PULL)
+    pull.bind(endpoint)
+    busy, idle = make(zmq.PUSH), make(zmq.PUSH)
+    busy.connect(endpoint)
+    idle.connect(endpoint)
+    idle.send(b"x")  # the other one has more
+    for _ in range(10):
+        busy.send(b"x")
+    for _ in range(11):
+        pull.recv()
+    number = next(s["id"] for c in seen_contexts() for s in c["sockets"] if s["type"] == "PULL")
+    said = text("top", served, "--once", "--socket", number)
+    rows = [line.split() for line in said.splitlines() if " inproc " in line]
+    assert len(rows) == 2, said
+    assert all("0" in row for row in rows), said  # nothing comes any more: of neither
+
+
 class Screen:
     """fastmq top on a terminal."""
 
@@ -288,6 +327,26 @@ def test_the_screen_is_live_and_obeys_keys(served, make):
         screen.shows(r"ENDPOINT +PEERS")
         screen.press(b"q")
         assert screen.process.wait(LIMIT_S) == 0
+
+
+def test_a_socket_that_is_closed_while_it_is_shown_gives_way_to_all_of_them(served, make):
+    make(zmq.PULL).bind("tcp://127.0.0.1:*")
+    router = make(zmq.ROUTER)
+    router.bind("tcp://127.0.0.1:*")
+    number = next(s["id"] for c in seen_contexts() for s in c["sockets"] if s["type"] == "ROUTER")
+    with (
+        Screen(served, "--interval", 0.2) as opened,
+        Screen(served, "--interval", 0.2, "--socket", number) as named,
+    ):
+        opened.shows("ROUTER")
+        opened.press(b"\x1b[B")
+        opened.press(b"\r")
+        opened.shows(r"ROUTER socket \d+ of")
+        named.shows(rf"ROUTER socket {number} of")
+        router.close()
+        opened.shows(r"ENDPOINT +PEERS")
+        named.shows(f"fastmq top: process {served} has closed socket {number}")
+        assert named.process.wait(LIMIT_S) == 1
 
 
 def test_the_screen_ends_with_the_process_in_one_line():

@@ -4,6 +4,7 @@
 import errno
 import json
 import os
+import re
 import signal
 import socket as pysocket
 import stat
@@ -240,6 +241,23 @@ def test_a_path_that_another_process_serves_is_left_alone(place):
 
 
 @posix
+@pytest.mark.skipif(not hasattr(pysocket, "SO_PEERCRED"), reason="tells no process")
+def test_a_process_of_a_container_is_known_by_its_number_outside(place):
+    """It has made its path by the number that it has in there."""
+    with Child(FASTMQ_INSPECT="1") as child, Child() as other:
+        (place / str(child.pid)).rename(place / str(other.pid))
+        assert seen() & {child.pid, other.pid} == {child.pid}
+        (found,) = [p for p in inspect.processes() if p.pid == child.pid]
+        assert child.endpoint not in found.command
+        assert "zmq.PUB" in found.command
+        told = inspect.snapshot(child.pid)
+        assert told["pid"] == child.pid
+        assert sockets(told)[0]["last_endpoint"] == child.endpoint
+        with pytest.raises(inspect.Unavailable, match="does not allow it"):
+            inspect.snapshot(other.pid)
+
+
+@posix
 @pytest.mark.forks
 def test_a_child_of_a_fork_is_served_when_it_makes_a_context(place):
     body = """
@@ -435,6 +453,33 @@ def test_of_many_peers_so_many_are_listed_as_are_asked_for(make, tcp_address):
         assert seen["messages_received"] == 150
         assert seen["peers_ready"] == 150
     assert len({p["address"] for p in view(pull)["peers"]}) == 150
+
+
+def test_of_many_endpoints_so_many_are_listed_as_are_asked_for(make):
+    push = make(zmq.PUSH)
+    for i in range(300):
+        push.connect(f"inproc://nobody-{i}")
+    for most, listed in ((0, 64), (65, 65), (256, 256), (4096, 300)):
+        (seen,) = [
+            s for s in sockets(inspect.snapshot(peers=most)) if len(s["endpoints"]) == listed
+        ]
+        assert seen["endpoints_left_off"] == 300 - listed
+        assert len({e["endpoint"] for e in seen["endpoints"]}) == listed
+
+
+def test_of_many_names_of_inproc_the_first_are_listed(ctx, make):
+    pull = make(zmq.PULL)
+    for i in range(300):
+        pull.bind(f"inproc://name-{i}")
+    (context,) = [c for c in inspect.snapshot()["contexts"] if c["inproc_left_off"]]
+    assert (len(context["inproc"]), context["inproc_left_off"]) == (256, 44)
+
+
+def test_a_bound_endpoint_of_datagrams_is_open(make):
+    dish = make(zmq.DISH)
+    dish.bind("udp://127.0.0.1:*")
+    (found,) = view(dish)["endpoints"]
+    assert (found["bound"], found["state"]) == (True, "open")
 
 
 def test_a_name_of_inproc_is_seen_with_its_socket(ctx, make, name):
@@ -644,6 +689,18 @@ def test_snapshots_while_sockets_come_and_go_lose_nothing(ctx, tcp_address):
         stop.set()
         for thread in threads:
             thread.join(WAIT_MS / 1000)
+
+
+def test_every_field_of_a_snapshot_is_in_the_reference():
+    page = Path(__file__).parents[2] / "docs/reference/inspect.md"
+    told = set(re.findall(r"`(\w+)`", page.read_text()))
+    forms = (
+        "Snapshot ContextView Counters SocketView PeerView EndpointView Failure Wait Watched "
+        "ClosedSockets InprocName"
+    )
+    for form in forms.split():
+        missing = set(getattr(inspect, form).__annotations__) - told
+        assert not missing, (form, missing)
 
 
 def test_every_field_of_a_snapshot_is_typed(make, tcp_address):

@@ -43,20 +43,20 @@ def target(text: str) -> str:
     )
 
 
-def look(pid: int, topic: bytes | None = None) -> Snapshot:
+def look(pid: int, topic: bytes | None = None, peers: int | None = None) -> Snapshot:
     """A snapshot of a process; Problem: why there is none."""
     try:
-        return inspect.snapshot(pid, topic=topic)
+        return inspect.snapshot(pid, topic=topic, peers=peers)
     except inspect.Unavailable as error:
         raise Problem(str(error)) from None
 
 
-def look_at_all(topic: bytes | None = None) -> dict[int, Snapshot]:
+def look_at_all(topic: bytes | None = None, peers: int | None = None) -> dict[int, Snapshot]:
     """Snapshots of all processes that can be looked at; at least one, or Problem."""
     found = {}
     for process in inspect.processes():
         try:
-            found[process.pid] = inspect.snapshot(process.pid, topic=topic)
+            found[process.pid] = inspect.snapshot(process.pid, topic=topic, peers=peers)
         except inspect.Unavailable:
             continue  # it has just ended
     if not found:
@@ -87,6 +87,10 @@ def places(snapshot: Snapshot) -> Iterator[Place]:
                 yield Place(pid, context["id"], by_id[name["socket"]], at, True, None)
 
 
+ALL_PEERS = 4096
+"""So many peers and endpoints of a socket does a snapshot list at most."""
+_BY_PORT = ("tcp", "udp", "ws", "wss")
+"""Transports whose addresses are HOST:PORT."""
 _ANY = ("*", "0.0.0.0", "[::]", "::")
 _LOCAL = ("localhost", "127.0.0.1", "[::1]")
 
@@ -97,10 +101,11 @@ def same_endpoint(one: str, other: str) -> bool:
         return True
     transport, _, one = one.partition("://")
     others, _, other = other.partition("://")
-    if transport != others or transport != "tcp":
+    if transport != others or transport not in _BY_PORT:
         return False
-    host, _, port = one.rpartition("/")[2].rpartition(":")
-    host2, _, port2 = other.rpartition("/")[2].rpartition(":")
+    # What stands before a semicolon is the address to come from.
+    host, _, port = one.rpartition(";")[2].rpartition(":")
+    host2, _, port2 = other.rpartition(";")[2].rpartition(":")
     return port == port2 and (
         host == host2 or host in _ANY or host2 in _ANY or (host in _LOCAL and host2 in _LOCAL)
     )

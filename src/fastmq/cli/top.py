@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from fastmq import inspect
 from fastmq.cli import arguments
 from fastmq.cli.looking import (
+    ALL_PEERS,
     NOBODY,
     clock,
     look,
@@ -111,7 +112,7 @@ def chosen(text: str | None) -> int | None:
     if text.isdecimal():
         look(int(text))
         return int(text)
-    everywhere = [p for s in look_at_all().values() for p in places(s)]
+    everywhere = [p for s in look_at_all(peers=ALL_PEERS).values() for p in places(s)]
     there = [p for p in everywhere if same_endpoint(p.endpoint, text)]
     if not there:
         raise Problem(f"no process that can be looked at is bound or connected to {text}")
@@ -178,6 +179,8 @@ class View:
         self.pid = pid
         self.sort = sort
         self.detail = socket
+        self.opened = False
+        """The socket in detail was opened by a key, not named."""
         self.selected = 0
         self.command = name_of(pid)
         self.now: Snapshot | None = None
@@ -190,6 +193,11 @@ class View:
         self.now = look(self.pid)
         seen = {socket["id"] for socket in sockets(self.now)}
         if self.detail is not None and self.detail not in seen:
+            if self.opened:
+                self.detail = None  # it was closed
+                return
+            if self.before is not None:
+                raise Problem(f"process {self.pid} has closed socket {self.detail}")
             ids = ", ".join(str(n) for n in sorted(seen)[:20]) or "none"
             raise Problem(f"process {self.pid} has no socket {self.detail}; it has {ids}")
 
@@ -258,15 +266,27 @@ class View:
 
         rows.sort(key=key)
         self.order = [s["id"] for s, _ in rows]
+        contexts = self.now["contexts"]
+        of = {s["id"]: c["id"] for c in contexts for s in c["sockets"]}
+        several = len(contexts) > 1  # which context a socket is of matters only then
         table = Table(
-            ("ID", "TYPE", "ENDPOINT", "PEERS", "OUT/s", "IN/s", "QUEUED", "DROPPED", "STATE"),
-            right=(True, False, False, True, True, True, True, True, False),
+            (
+                "ID",
+                *(["CONTEXT"] if several else []),
+                *("TYPE", "ENDPOINT", "PEERS", "OUT/s", "IN/s", "QUEUED", "DROPPED", "STATE"),
+            ),
+            right=(
+                True,
+                *([True] if several else []),
+                *(False, False, True, True, True, True, True, False),
+            ),
         )
         self.selected = min(self.selected, max(len(rows) - 1, 0))
         for at, (s, b) in enumerate(rows):
             state, style = condition(s)
             table.add(
                 s["id"],
+                *([of[s["id"]]] if several else []),
                 s["type"],
                 where(s),
                 f"{s['peers_ready']:,}",
@@ -361,9 +381,9 @@ class View:
             ),
             right=(False, False, False, False, True, True, True, True, True, False),
         )
-        old = {(p["address"], p["endpoint"]): p for p in was["peers"]} if was else {}
+        old = {same_peer(p): p for p in was["peers"]} if was else {}
         for p in sorted(s["peers"], key=lambda p: -(p["queued_in"] + p["queued_out"])):
-            b: PeerView | None = old.get((p["address"], p["endpoint"]))
+            b: PeerView | None = old.get(same_peer(p))
             name = text_of(p["address"] or p["endpoint"])
             if p["identity"]:
                 name += f" {text_of(p['identity'])!r}"
@@ -372,7 +392,7 @@ class View:
                 name,
                 p["type"] or "",
                 state,
-                p["link"],
+                p["link"] or ("inproc" if p["endpoint"].startswith("inproc:") else ""),
                 f"{p['round_trip'] * 1000:.2f} ms" if p["round_trip"] else "",
                 shown(self.rate(p, b, "messages_sent")),
                 shown(self.rate(p, b, "messages_received")),
@@ -384,6 +404,11 @@ class View:
         if s["peers_left_off"]:
             table.add(f"{s['peers_left_off']:,} more", *[""] * 9)
         return table
+
+
+def same_peer(p: PeerView) -> tuple[object, ...]:
+    """What tells a peer from others between two looks; those of inproc have one address."""
+    return p["address"], p["endpoint"], p["since"], p["identity"]
 
 
 def shown(rate: float | None) -> str:
@@ -511,6 +536,7 @@ def act(view: View, key: str) -> None:
         view.selected = max(view.selected - 1, 0)
     elif key == "enter" and view.detail is None and view.order:
         view.detail = view.order[view.selected]
+        view.opened = True
     elif key in ("escape", "enter"):
         view.detail = None
 
@@ -534,6 +560,8 @@ class Pressed:
 
     def __init__(self, terminal: bool) -> None:
         self.terminal = terminal
+        self.more = ""
+        """What was pressed and not acted on."""
 
     def __call__(self, timeout: float) -> str:
         """The key that is pressed within so many seconds; "" if none is."""
@@ -542,12 +570,15 @@ class Pressed:
         if not self.terminal:
             time.sleep(max(timeout, 0))
             return ""
-        if not select.select([sys.stdin], [], [], max(timeout, 0))[0]:
-            return ""
-        text = os.read(sys.stdin.fileno(), 16).decode(errors="replace")
-        if not text:
-            self.terminal = False  # the input has ended
-        return _KEYS.get(text, text[:1])
+        if not self.more:
+            if not select.select([sys.stdin], [], [], max(timeout, 0))[0]:
+                return ""
+            self.more = os.read(sys.stdin.fileno(), 64).decode(errors="replace")
+            if not self.more:
+                self.terminal = False  # the input has ended
+        known = next((text for text in _KEYS if self.more.startswith(text)), self.more[:1])
+        self.more = self.more[len(known) :]
+        return _KEYS.get(known, known)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from fastmq.cli import arguments
 from fastmq.cli.looking import (
+    ALL_PEERS,
     Place,
     clock,
     listed,
@@ -130,7 +131,9 @@ def run(options: argparse.Namespace) -> int:
 
 def gathered(pids: list[int], topic: bytes | None) -> dict[int, Snapshot]:
     """Snapshots of the processes that were named, or of all."""
-    return {pid: look(pid, topic) for pid in pids} if pids else look_at_all(topic)
+    if pids:
+        return {pid: look(pid, topic, ALL_PEERS) for pid in pids}
+    return look_at_all(topic, ALL_PEERS)
 
 
 def nothing_there(endpoints: list[str], after: dict[int, Snapshot]) -> str:

@@ -118,3 +118,36 @@ TEST(random_changes_agree_with_an_array)
         CHECK_EQ(n, len);
     }
 }
+
+TEST(a_walk_with_pauses_goes_on_where_it_was_whatever_is_removed_meanwhile)
+{
+    struct item items[6];
+    struct list head, walks;
+    struct list_walk first, second;
+    list_init(&head);
+    list_init(&walks);
+    for (int i = 0; i < 6; i++) {
+        items[i].number = i;
+        list_push_back(&head, &items[i].link);
+    }
+    list_walk_begin(&first, &walks, &head);
+    list_walk_begin(&second, &walks, &head);
+    CHECK(first.at == &items[0].link);
+    first.at = first.at->next->next;
+    list_remove_walked(&walks, &items[0].link); /* behind one walk, under the other */
+    list_remove_walked(&walks, &items[2].link); /* under the first */
+    CHECK(first.at == &items[3].link);
+    CHECK(second.at == &items[1].link);
+    list_remove_walked(&walks, &items[3].link);
+    list_remove_walked(&walks, &items[4].link);
+    list_remove_walked(&walks, &items[4].link); /* a node that is on no list */
+    CHECK(first.at == &items[5].link);
+    list_walk_end(&second);
+    list_remove_walked(&walks, &items[1].link);
+    CHECK(second.at == &items[1].link); /* it has ended */
+    list_remove_walked(&walks, &items[5].link);
+    CHECK(first.at == &head);
+    list_walk_end(&first);
+    CHECK(list_empty(&walks));
+    CHECK(list_empty(&head));
+}

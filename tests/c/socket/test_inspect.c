@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -44,6 +45,35 @@ TEST(a_window_opens_once_and_closes_without_a_trace)
     fmq_inspect_stop();
     CHECK(access(path, F_OK) != 0);
     CHECK_EQ(fmq_open_fds(), fds);
+    remove_folder();
+}
+
+TEST(a_child_of_a_fork_opens_a_window_of_its_own_and_leaves_its_parents)
+{
+    own_folder();
+    char path[104], own[104];
+    eng_must(fmq_inspect_serve(), "serve");
+    fmq_inspect_path(path);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        fmq_inspect_path(own);
+        int status = own[0] ? 1 : 0;
+        status |= fmq_inspect_serve() ? 2 : 0;
+        fmq_inspect_path(own);
+        status |= access(own, F_OK) ? 4 : 0;
+        status |= strcmp(own, path) == 0 ? 8 : 0;
+        fmq_inspect_stop();
+        status |= access(own, F_OK) ? 0 : 16;
+        _exit(status);
+    }
+    int status;
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK_EQ(status, 0);
+    fmq_inspect_path(own);
+    CHECK_STR(own, path);
+    CHECK_EQ(access(path, F_OK), 0);
+    fmq_inspect_stop();
     remove_folder();
 }
 

@@ -4,6 +4,9 @@
 #include "check.h"
 
 #include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "engine.h"
@@ -137,6 +140,144 @@ TEST(threads_may_look_inside_while_messages_flow)
         eng_close(t.pull);
         eng_end(ctx);
     }
+}
+
+/* ---- snapshots while everything comes and goes ---- */
+
+struct coming {
+    fmq_ctx *ctx; /* of all threads but one */
+    const char *transport;
+    atomic_bool over;
+    atomic_int snapshots;
+    atomic_int left; /* threads that have not done their rounds */
+};
+
+/* Sockets that are bound, connected, used and closed, with more peers than one slice describes. */
+static void come_and_go(void *arg)
+{
+    enum { PEERS = 20 };
+    struct coming *c = arg;
+    for (int round = 0; round < 8; round++) {
+        fmq_socket *pub = eng_socket(c->ctx, FMQ_PUB), *sub[PEERS];
+        struct eng_name name = eng_bind(pub, c->transport);
+        for (int i = 0; i < PEERS; i++) {
+            sub[i] = eng_socket(c->ctx, FMQ_SUB);
+            eng_connect(sub[i], &name);
+            eng_must(fmq_set_bytes(sub[i], ENG_SUBSCRIBE, "t", 1), "subscribe");
+        }
+        int all = wait_subscribers(pub, "topic", PEERS, ENG_WAIT_MS);
+        CHECK_EQ(all, PEERS);
+        eng_send(pub, "topic");
+        for (int i = 0; i < PEERS; i += 2)
+            eng_close(sub[i]);
+        eng_must(fmq_unbind(pub, name.text), "unbind");
+        eng_close(pub);
+        for (int i = 1; i < PEERS; i += 2)
+            eng_close(sub[i]);
+    }
+    atomic_fetch_sub(&c->left, 1);
+}
+
+/* Contexts that are made and ended, with the socket that asks an authenticator. */
+static void contexts_come_and_go(void *arg)
+{
+    struct coming *c = arg;
+    for (int round = 0; round < 20; round++) {
+        fmq_ctx *ctx;
+        eng_must(fmq_ctx_new(&ctx), "ctx_new");
+        fmq_socket *rep = eng_socket(ctx, FMQ_REP);
+        eng_set(rep, ENG_PLAIN_SERVER, 1);
+        eng_bind(rep, c->transport);
+        eng_close(rep);
+        uint64_t until = eng_until(ENG_WAIT_MS);
+        int rc;
+        while ((rc = fmq_ctx_term(ctx, eng_left(until))) == -EINTR)
+            ;
+        CHECK_EQ(rc, 0);
+        fmq_ctx_free(ctx);
+    }
+    atomic_fetch_sub(&c->left, 1);
+}
+
+static void take_snapshots(void *arg)
+{
+    struct coming *c = arg;
+    while (!atomic_load(&c->over)) {
+        char *text;
+        size_t len;
+        eng_must(fmq_snapshot("snapshot topic=746f706963 peers=16", &text, &len), "snapshot");
+        CHECK(len > 2 && text[0] == '{' && text[len - 1] == '}');
+        fmq_snapshot_free(text);
+        atomic_fetch_add(&c->snapshots, 1);
+    }
+}
+
+TEST(snapshots_go_on_while_sockets_peers_and_contexts_come_and_go)
+{
+    for (int t = 0; t < ENG_TRANSPORTS; t++) {
+        struct thread lookers[2], busy[3];
+        fmq_ctx *ctx = eng_ctx();
+        struct coming c = {.ctx = ctx, .transport = eng_transports[t]};
+        atomic_init(&c.left, 3);
+        for (int i = 0; i < 2; i++)
+            eng_must(thread_start(&lookers[i], take_snapshots, &c, "look"), "thread");
+        ENG_UNTIL(atomic_load(&c.snapshots) > 0);
+        eng_must(thread_start(&busy[0], come_and_go, &c, "come"), "thread");
+        eng_must(thread_start(&busy[1], come_and_go, &c, "come"), "thread");
+        eng_must(thread_start(&busy[2], contexts_come_and_go, &c, "come"), "thread");
+        for (int i = 0; i < 3; i++)
+            thread_join(&busy[i]);
+        CHECK_EQ(atomic_load(&c.left), 0);
+        atomic_store(&c.over, true);
+        for (int i = 0; i < 2; i++)
+            thread_join(&lookers[i]);
+        eng_end(ctx);
+    }
+}
+
+static void serve_and_stop(void *arg)
+{
+    struct coming *c = arg;
+    char path[104];
+    while (!atomic_load(&c->over)) {
+        eng_must(fmq_inspect_serve(), "serve");
+        fmq_inspect_path(path);
+        CHECK(path[0] == '/' || !path[0]); /* another thread may have stopped it */
+        fmq_inspect_stop();
+        atomic_fetch_add(&c->snapshots, 1);
+    }
+}
+
+TEST(a_window_may_be_opened_and_closed_by_several_threads_while_the_process_forks)
+{
+    enum { FORKS = 10 };
+    struct coming c = {.ctx = NULL};
+    struct thread threads[2];
+    char folder[] = "/tmp/fmqXXXXXX", path[104];
+    CHECK(mkdtemp(folder) != NULL);
+    CHECK_EQ(setenv("XDG_RUNTIME_DIR", folder, 1), 0);
+    for (int i = 0; i < 2; i++)
+        eng_must(thread_start(&threads[i], serve_and_stop, &c, "serve"), "thread");
+    for (int i = 0; i < FORKS; i++) {
+        int before = atomic_load(&c.snapshots);
+        ENG_UNTIL(atomic_load(&c.snapshots) > before);
+        pid_t child = fork();
+        CHECK(child >= 0);
+        if (child == 0) { /* it has the locks as they should be, and no window */
+            alarm(20);
+            fmq_inspect_path(path);
+            _exit(path[0] ? 1 : 0);
+        }
+        int status;
+        CHECK_EQ(waitpid(child, &status, 0), child);
+        CHECK_EQ(status, 0);
+    }
+    atomic_store(&c.over, true);
+    for (int i = 0; i < 2; i++)
+        thread_join(&threads[i]);
+    snprintf(path, sizeof(path), "%s/fastmq", folder);
+    CHECK_EQ(rmdir(path), 0); /* nothing was left in it */
+    CHECK_EQ(rmdir(folder), 0);
 }
 
 /* ---- waiting for subscribers ---- */
