@@ -151,7 +151,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
     ring_reader_init(&reader, &shared, data, SIZE);
     ring_writer_init(&writer, &shared, data, SIZE);
     ring_reader_may_grow(&reader, more, GROWN);
-    ring_writer_may_grow(&writer, more, GROWN);
+    ring_writer_may_grow(&writer, more, GROWN, 2);
     put = got = 0;
     lied = 0;
     for (int steps = 0; in.left && steps < 1000; steps++)

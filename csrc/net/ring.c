@@ -31,10 +31,12 @@ void ring_reader_may_grow(struct ring_reader *r, const void *more, size_t size)
     r->more_size = size;
 }
 
-void ring_writer_may_grow(struct ring_writer *w, void *more, size_t size)
+void ring_writer_may_grow(struct ring_writer *w, void *more, size_t size, unsigned fulls)
 {
     w->more = more;
     w->more_size = size;
+    w->fulls_left = fulls;
+    w->full_at = UINT64_MAX;
 }
 
 /* Takes the notice down. True when it stood: whoever takes it down rings. */
@@ -156,6 +158,19 @@ static ssize_t look_at_reader(struct ring_writer *w)
     return (ssize_t)(w->size - (size_t)(w->written - read));
 }
 
+/* The ring is full: whether it grows. A writer that tries again and again in the same place has
+ * found it full once. */
+static bool is_to_grow(struct ring_writer *w)
+{
+    if (!w->more)
+        return false;
+    if (w->full_at != w->written) {
+        w->full_at = w->written;
+        w->fulls_left--;
+    }
+    return w->fulls_left == 0;
+}
+
 /* Goes on in the larger memory. The room there is. */
 static ssize_t grow(struct ring_writer *w)
 {
@@ -176,7 +191,7 @@ static ssize_t find_room(struct ring_writer *w)
     ssize_t room = look_at_reader(w);
     if (room)
         return room;
-    if (w->more)
+    if (is_to_grow(w))
         return grow(w);
     atomic_store(&w->shared->writer_sleeps, 1);
     room = look_at_reader(w);

@@ -56,16 +56,19 @@ struct ring_writer {
     uint64_t read;
     uint8_t *more; /* the larger memory, until it is in use */
     size_t more_size;
+    unsigned fulls_left; /* so many times it is yet to be full before it grows */
+    uint64_t full_at;    /* where it was full the last time */
 };
 
 /* `size` is a power of two. The ring is new: nobody has used it. */
 void ring_reader_init(struct ring_reader *r, struct ring_shared *shared, const void *data,
                       size_t size);
 void ring_writer_init(struct ring_writer *w, struct ring_shared *shared, void *data, size_t size);
-/* It may grow once: a writer that finds it full goes on in `more`, which is larger, and the reader
- * follows when it has read what is in front of that. Both sides are told, or none. */
+/* It may grow once: a writer that finds it full, and has found it full in `fulls` - 1 other places
+ * before, goes on in `more`, which is larger, and the reader follows when it has read what is in
+ * front of that. Both sides are told, or none. */
 void ring_reader_may_grow(struct ring_reader *r, const void *more, size_t size);
-void ring_writer_may_grow(struct ring_writer *w, void *more, size_t size);
+void ring_writer_may_grow(struct ring_writer *w, void *more, size_t size, unsigned fulls);
 
 /* ---- the reader ---- */
 

@@ -246,7 +246,7 @@ struct stream *shm_stream_new(int fd, struct shm_region *region, bool maker)
     m->stream.fd = fd;
     m->region = *region;
     ring_writer_init(&m->out, &region->shared[out], region->ring[out], region->size);
-    ring_writer_may_grow(&m->out, region->more[out], SHM_GROWTH * region->size);
+    ring_writer_may_grow(&m->out, region->more[out], SHM_GROWTH * region->size, SHM_FULLS);
     ring_reader_init(&m->in, &region->shared[in], region->ring[in], region->size);
     ring_reader_may_grow(&m->in, region->more[in], SHM_GROWTH * region->size);
     m->in_ring = in;

@@ -16,8 +16,13 @@
 #include "net/ring.h"
 #include "net/stream_ops.h"
 
-/* A ring that is full goes on in memory of so many times the size. */
-#define SHM_GROWTH 4
+/* A ring that was full so many times goes on in memory of so many times the size. A large ring
+ * spares wake-ups and system calls where much is sent for long; a burst now and then is not worth
+ * its memory. */
+#ifndef SHM_FULLS /* the simulator has fewer */
+#define SHM_FULLS 32
+#endif
+#define SHM_GROWTH 16
 
 /* The memory of a connection as it is mapped: a page with the shared parts of both rings, their
  * bytes, and those of the larger rings. The first ring is written by the side that made the memory.

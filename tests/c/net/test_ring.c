@@ -266,7 +266,7 @@ TEST(a_full_ring_goes_on_in_larger_memory_once_and_in_order)
     if (!both_new(&b))
         return;
     ring_reader_may_grow(&b.r, more, sizeof(more));
-    ring_writer_may_grow(&b.w, more, sizeof(more));
+    ring_writer_may_grow(&b.w, more, sizeof(more), 1);
     fill(in, sizeof(in), 0);
     CHECK_EQ(put(&b.w, in, SIZE - 100, &bell), SIZE - 100);
     CHECK_EQ(atomic_load(&b.m.shared->grown_at), 0);
@@ -281,6 +281,28 @@ TEST(a_full_ring_goes_on_in_larger_memory_once_and_in_order)
     CHECK_EQ(ring_read(&b.r, out + SIZE + 1000, sizeof(in), &bell), 3 * SIZE);
     CHECK_EQ(ring_read(&b.r, out, 1, &bell), -EAGAIN);
     expect(out, 4 * SIZE + 1000, 0);
+    ring_mem_free(&b.m);
+}
+
+TEST(a_ring_grows_when_it_was_full_in_so_many_places)
+{
+    struct both b;
+    static uint8_t more[4 * SIZE], buf[8 * SIZE];
+    bool bell;
+    if (!both_new(&b))
+        return;
+    ring_reader_may_grow(&b.r, more, sizeof(more));
+    ring_writer_may_grow(&b.w, more, sizeof(more), 3);
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(put(&b.w, buf, sizeof(buf), &bell), SIZE);
+        for (int again = 0; again < 5; again++) /* the same place */
+            CHECK_EQ(put(&b.w, buf, sizeof(buf), &bell), -EAGAIN);
+        CHECK_EQ(ring_read(&b.r, buf, sizeof(buf), &bell), SIZE);
+        CHECK(bell);
+    }
+    CHECK_EQ(atomic_load(&b.m.shared->grown_at), 0);
+    CHECK_EQ(put(&b.w, buf, sizeof(buf), &bell), 4 * SIZE);
+    CHECK_EQ(atomic_load(&b.m.shared->grown_at), 3 * SIZE);
     ring_mem_free(&b.m);
 }
 
@@ -312,7 +334,7 @@ TEST(a_place_of_growth_means_nothing_once_the_ring_has_grown)
     if (!both_new(&b))
         return;
     ring_reader_may_grow(&b.r, more, sizeof(more));
-    ring_writer_may_grow(&b.w, more, sizeof(more));
+    ring_writer_may_grow(&b.w, more, sizeof(more), 1);
     fill(in, sizeof(in), 0);
     CHECK_EQ(put(&b.w, in, 2 * SIZE, &bell), 2 * SIZE);
     CHECK_EQ(ring_read(&b.r, out, 2 * SIZE, &bell), SIZE);

@@ -52,7 +52,7 @@ static void write_side(void *arg)
     bool bell;
     ring_writer_init(&w, s->m.shared, s->m.data, SIZE);
     if (s->more)
-        ring_writer_may_grow(&w, s->more, 4 * SIZE);
+        ring_writer_may_grow(&w, s->more, 4 * SIZE, 3);
     for (uint64_t at = 0; at < BYTES;) {
         size_t len = 1 + (size_t)(at * 2654435761u % s->piece);
         if (len > BYTES - at)

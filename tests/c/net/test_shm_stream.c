@@ -80,6 +80,16 @@ TEST(each_way_is_switched_by_itself_and_keeps_its_order)
     ends_free(&e);
 }
 
+/* The ring is full for the last time before it grows, and empty again. */
+static void fill_often(struct ends *e, int writer)
+{
+    static uint8_t bytes[SIZE + 1];
+    for (int i = 1; i < SHM_FULLS; i++) {
+        CHECK_EQ(put(e, writer, bytes, sizeof(bytes)), SIZE);
+        CHECK_EQ(take(e, 1 - writer, bytes, sizeof(bytes)), SIZE);
+    }
+}
+
 /* The writer waits for room while the way back is still the descriptor's: a byte there would be
  * taken for one of the protocol. */
 TEST(a_writer_hears_of_room_that_was_made_before_the_other_way_was_switched)
@@ -92,6 +102,7 @@ TEST(a_writer_hears_of_room_that_was_made_before_the_other_way_was_switched)
         return;
     shm_stream_switch_out(e.st[0]);
     shm_stream_switch_in(e.st[1]);
+    fill_often(&e, 0);
     CHECK_EQ(put(&e, 0, bytes, GROWN), GROWN);
     CHECK_EQ(put(&e, 0, bytes, 1), -EAGAIN);
     CHECK_EQ(take(&e, 1, bytes, GROWN), SIZE); /* what lies in front of the larger memory */
@@ -165,6 +176,8 @@ TEST(a_ring_that_is_full_grows_and_counts_what_it_takes)
     CHECK_EQ(count, shm_page() + 2 * SIZE);
     for (size_t i = 0; i < sizeof(in); i++)
         in[i] = (uint8_t)(i * 31 + (i >> 8));
+    fill_often(&e, 0);
+    CHECK_EQ(count, shm_page() + 2 * SIZE);
     size_t sent = 0, got = 0;
     while (got < sizeof(in)) {
         ssize_t n = put(&e, 0, in + sent, sizeof(in) - sent);
@@ -176,6 +189,7 @@ TEST(a_ring_that_is_full_grows_and_counts_what_it_takes)
     }
     CHECK_MEM(in, out, sizeof(in));
     CHECK_EQ(count, shm_page() + SIZE + GROWN);
+    fill_often(&e, 1);
     CHECK_EQ(put(&e, 1, in, GROWN), GROWN);
     CHECK_EQ(count, shm_page() + 2 * GROWN);
     shm_stream_uncount(e.st[1]);

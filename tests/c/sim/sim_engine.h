@@ -10,6 +10,9 @@
 size_t sim_ring_size(void);
 #define RING_SIZE sim_ring_size()
 
+/* And grow soon. */
+#define SHM_FULLS 2
+
 /* Connections are soon in use. */
 #define SHM_DEFER_BYTES 300
 
