@@ -39,7 +39,7 @@ NAMES = tuple(
 """What can happen to the connections of a socket, earlier names of events included."""
 
 REASONS = {
-    "WS_UNSPECIFIED": "the peer does not speak WebSocket",
+    "WS_UNSPECIFIED": "no WebSocket of this kind (another path or mechanism?)",
     "ZMTP_UNSPECIFIED": "the peer violated the protocol ZMTP",
     "ZMTP_UNEXPECTED_COMMAND": "the peer sent a command that does not belong there",
     "ZMTP_INVALID_SEQUENCE": "an encrypted message came twice or out of order",
