@@ -188,6 +188,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: $(VENV)/bin/python $(BUILD_INPUTS)
+	@echo "compiling fastmq into $(VENV): up to a minute"
 	$(PIP) install --quiet --editable .
 	@touch $@
 

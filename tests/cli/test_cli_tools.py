@@ -19,7 +19,7 @@ from helpers import eventually
 from target import fastmq_only
 
 import fastmq as zmq
-from fastmq.cli import events, main, proxy, sockets
+from fastmq.cli import events, main, proxy, report, sockets
 from fastmq.cli.terminal import Notes
 
 # Several interpreters start in each test.
@@ -315,8 +315,19 @@ def test_without_rich_the_progress_is_a_line_that_changes(tmp_path):
     (tmp_path / "rich.py").write_text("raise ImportError")
     env = {"PYTHONPATH": str(tmp_path)}
     shown = on_terminal("perf", "lat", "--count", 20, "--rounds", 1, env=env)
-    assert "\r\033[K[0/1] lat tcp 64 B x 20: fastmq" in shown
+    assert "\r\033[K[1/1] lat tcp 64 B x 20: fastmq" in shown
     assert shown.endswith("\r\033[K")
+
+
+def test_the_rounds_are_said_in_words_and_the_progress_counts_from_one(capsys):
+    result = {"machine": {}, "versions": {}, "modules": {"fastmq": "fastmq"}, "seconds": 0.2}
+    assert report.heading({**result, "rounds": 1}) == "1 round of 0.2 s\n"
+    result["modules"] = {"fastmq": "fastmq", "pyzmq": "zmq"}
+    assert report.heading({**result, "rounds": 3}) == "3 rounds of 0.2 s, sides alternating\n"
+    with report.Progress(2) as progress:
+        progress.step("one")
+        progress.step("two")
+    assert capsys.readouterr().err == "[1/2] one\n[2/2] two\n"
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("rich"), reason="needs the extra cli")

@@ -345,7 +345,7 @@ def machine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()}",
         "libc": " ".join(platform.libc_ver()).strip(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "load before": load_average,
+        "load before": None if load_average is None else round(load_average, 2),
     }
 
 

@@ -74,7 +74,9 @@ def heading(result: dict[str, Any]) -> str:
     lines = [f"{name}: {value}" for name, value in result["machine"].items() if value is not None]
     lines += [f"{name}: {version}" for name, version in result["versions"].items()]
     of = f" of {result['seconds']:g} s" if result["seconds"] else ""
-    lines.append(f"{result['rounds']} round(s){of}, sides alternating")
+    rounds = f"{result['rounds']} round{'' if result['rounds'] == 1 else 's'}"
+    alternating = ", sides alternating" if len(result["modules"]) > 1 else ""
+    lines.append(rounds + of + alternating)
     return "\n".join(lines) + "\n"
 
 
@@ -127,12 +129,13 @@ class Progress:
         """What begins now, and how much is done; without `done` one more each time."""
         at = self._done if done is None else done
         self._done = at + 1
+        now = at + 1 if done is None else at  # a line counts what begins, a bar what has ended
         if self._bar is not None:
             self._bar.update(self._task, description=title, completed=at)
         elif self._quiet:
             return
         elif self._screen:
-            print(f"\r\033[K[{at}/{self._total}] {title}", end="", file=sys.stderr, flush=True)
+            print(f"\r\033[K[{now}/{self._total}] {title}", end="", file=sys.stderr, flush=True)
         elif title != self._title:
             self._title = title
-            print(f"[{at}/{self._total}] {title}", file=sys.stderr, flush=True)
+            print(f"[{now}/{self._total}] {title}", file=sys.stderr, flush=True)

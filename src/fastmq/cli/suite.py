@@ -70,7 +70,9 @@ def run(
     if options.list:
         print("\n".join(f"{case.scenario.name}/{case.name}" for case in cases))
         return 0
-    names = rounds.modules(options) or [
-        name for name in ("fastmq", *peers, "zmq") if measure.installed(name)
-    ]
+    names = rounds.modules(options)
+    if not names:
+        names = [name for name in ("fastmq", *peers, "zmq") if measure.installed(name)]
+        if "zmq" not in names and not options.quiet and not options.json:
+            print("pyzmq is not installed here, so there is nothing to compare with\n")
     return rounds.run(options, cases, names, options.seconds, timeout, beside, save)
