@@ -47,6 +47,8 @@ static int end_and_wait(struct conn_set *s, const struct transport_ops *tr, cons
 {
     struct reactor *r = conn_set_reactor(s);
     int rc = endpoint_end(s, tr, text, rest);
+    if (rc == -ENOENT)
+        detail_set("the socket is not bound or connected to '%.100s'", text);
     for (unsigned i = 0; s->last_reads && i < LAST_READ_LOOKS; i++)
         cond_wait(&r->cond, &r->lock, LAST_READ_NS);
     return rc;

@@ -67,7 +67,9 @@ int transport_of(const char *endpoint, const struct transport_ops **transport, c
 {
     const char *sep = strstr(endpoint, "://");
     if (!sep || sep == endpoint || !sep[3]) {
-        detail_set("endpoint '%.100s' is not of the form transport://address", endpoint);
+        detail_set("endpoint '%.100s' is not of the form transport://address, such as "
+                   "tcp://127.0.0.1:5555 or ipc:///tmp/name",
+                   endpoint);
         return -EINVAL;
     }
     size_t len = (size_t)(sep - endpoint);

@@ -117,6 +117,8 @@ static int ipc_listen(struct endpoint *ep, struct address *a)
         }
     }
     if (rc) {
+        if (rc == -ENOENT)
+            detail_set("the directory of '%.100s' does not exist", a->host);
         net_close(fd);
         return rc;
     }

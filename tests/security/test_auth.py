@@ -980,6 +980,15 @@ def test_metadata_that_would_break_the_file(tmp_path, metadata):
     assert list(tmp_path.iterdir()) == []
 
 
+@fastmq_only("about its own texts")
+@needs_curve
+def test_a_certificate_without_a_secret_key_is_told_where_that_is(make, tmp_path):
+    public_file, _ = auth.create_certificates(tmp_path, "x")
+    _, secret = auth.load_certificate(public_file)
+    with pytest.raises(TypeError, match=r"takes bytes.* in the \.key_secret file"):
+        make(zmq.PULL).curve_secretkey = secret
+
+
 def keygen(*arguments, module=("fastmq", "curve-keygen")):
     command = [sys.executable, "-m", *module, *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)

@@ -636,3 +636,9 @@ print("collected")
 """
     )
     assert done.stdout == "collected\n", done.stderr
+
+
+@fastmq_only("about its own text")
+def test_the_name_of_a_type_is_no_type(ctx):
+    with pytest.raises(TypeError, match=r"a constant such as fastmq\.REQ: 'REQ'"):
+        ctx.socket("REQ")

@@ -289,6 +289,21 @@ def test_negative_timeouts_other_than_minus_one_wait_for_ever_too(pair_of):
         poller.poll("soon")
 
 
+@fastmq_only("pyzmq cuts off what is after the point")
+def test_a_part_of_a_millisecond_is_waited_for(pair_of):
+    pull, push = pair_of(zmq.PULL, zmq.PUSH)
+    with pytest.raises(zmq.Again, match="within 1 ms"):
+        pull.recv(timeout=0.25)
+    with pytest.raises(zmq.Again, match="within 3 ms"):
+        pull.recv(timeout=2.5)
+    push.send(b"x")
+    assert pull.recv(timeout=-0.5) == b"x"
+    push.send(b"y")
+    assert pull.recv(timeout=float("inf")) == b"y"
+    with pytest.raises(TypeError, match="milliseconds"):
+        pull.recv(timeout=float("nan"))
+
+
 def test_bad_descriptors_are_told():
     r, w = os.pipe()
     os.close(r)

@@ -467,6 +467,30 @@ def test_after_unbind_the_address_is_free(make, endpoint):
     bind_when_free(b, address)
 
 
+@fastmq_only("libzmq says: No such file or directory")
+@pytest.mark.parametrize("verb", ["unbind", "disconnect"])
+def test_what_was_not_bound_or_connected_is_named(make, endpoint, verb):
+    bound, other = make(zmq.PULL), make(zmq.PULL)
+    address = endpoint.bind(bound)
+    with pytest.raises(zmq.ZMQError, match="not bound or connected to") as caught:
+        getattr(other, verb)(address)
+    assert caught.value.errno == errno.ENOENT
+    assert str(caught.value).endswith(f"'{address}'")
+
+
+@fastmq_only("libzmq says: No such file or directory")
+def test_a_directory_that_does_not_exist_is_named(make, tmp_path):
+    with pytest.raises(zmq.ZMQError, match=r"the directory of '.*/no/s' does not exist"):
+        make(zmq.PULL).bind(f"ipc://{tmp_path}/no/s")
+
+
+@fastmq_only("libzmq says: Invalid argument")
+@pytest.mark.parametrize("address", ["127.0.0.1:5555", "tcp:/127.0.0.1:5555", "5555"])
+def test_an_address_without_its_transport_gets_an_example(make, address):
+    with pytest.raises(zmq.ZMQError, match=r"transport://address, such as tcp://127\.0\.0\.1:5555"):
+        make(zmq.PULL).connect(address)
+
+
 def test_unbind_leaves_other_endpoints_alone(make, endpoint, tmp_path):
     pull, a, b = make(zmq.PULL), make(zmq.PUSH), make(zmq.PUSH)
     gone = endpoint.bind(pull)

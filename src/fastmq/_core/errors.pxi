@@ -130,12 +130,20 @@ cdef int interrupted(int64_t deadline, int timeout) except -2:
 
 
 cdef int as_timeout(object timeout) except -2:
-    """Milliseconds from what callers give: None and negatives wait for ever."""
+    """Milliseconds from what callers give: None and negatives wait for ever. A part of one counts as
+    a whole one: a call that may wait does not become one that may not."""
     if timeout is None:
         return -1
     try:
         if isinstance(timeout, (str, bytes, bytearray)):
             raise TypeError  # int() would read them
+        if isinstance(timeout, float):
+            if timeout < 0:
+                return -1
+            if timeout >= INT32_MAX:
+                return INT32_MAX
+            ms = int(timeout)
+            return ms + (ms < timeout)
         ms = int(timeout)
     except (TypeError, ValueError):
         raise TypeError(

@@ -358,7 +358,12 @@ cdef class Socket:
             try:
                 data = optval if PyBytes_CheckExact(optval) else memoryview(optval).tobytes()
             except TypeError:
-                raise TypeError(f"{name} takes bytes, not {type(optval).__name__}") from None
+                hint = ""
+                if optval is None and name == "CURVE_SECRETKEY":
+                    hint = ": it is in the .key_secret file of a certificate, not in the .key file"
+                raise TypeError(
+                    f"{name} takes bytes, not {type(optval).__name__}{hint}"
+                ) from None
             p = <const char *><bytes>data
             size = <size_t>len(data)
             with nogil:
