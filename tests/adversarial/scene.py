@@ -245,6 +245,11 @@ class Scene:
         except BaseException:
             self.close()
             raise
+        # Sockets make their pollers when they are first polled: none is to appear later.
+        poller = zmq.Poller()
+        for sock in (self.server, self.events.pair):
+            poller.register(sock, zmq.POLLIN)
+        poller.poll(0)
         self.descriptors = ctx.stats().descriptors
 
     def _healthy(self, other: Any) -> Any:
@@ -304,8 +309,8 @@ class Scene:
     def settle(self, memory: int = MB) -> None:
         """Only the healthy peer is left, and nothing is held or done for others."""
         eventually("only the healthy peer", self.alone)
-        # A socket may have made its poller and its wake-up since.
-        most = self.descriptors + 2 * self.ctx.stats().sockets
+        # The meeting point of shared memory makes its poller, of two, when a peer comes there.
+        most = self.descriptors + 2
         eventually("descriptors as before", lambda: self.ctx.stats().descriptors <= most)
         assert self.memory() <= memory, f"{self.memory()} bytes of buffers in use"
         eventually("the engine's threads idle", is_idle)
