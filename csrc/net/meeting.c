@@ -202,12 +202,18 @@ static void released(struct service *s)
     mem_free(meeting_of(s));
 }
 
+static int accept_one(struct service *s, int listener)
+{
+    (void)s;
+    return shm_accept(listener);
+}
+
 static const struct service_ops ops = {
     .visitors_max = VISITORS_MAX,
     .visit_ns = VISIT_NS,
     .accept_rounds = ACCEPT_ROUNDS,
     .reads_at_once = true, /* most have said it by now */
-    .accept = shm_accept,
+    .accept = accept_one,
     .visit = new_visitor,
     .ready = visitor_ready,
     .free = free_visitor,

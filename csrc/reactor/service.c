@@ -84,7 +84,7 @@ static void listener_ready(struct io *io, uint32_t events)
     struct service *s = LIST_ENTRY(io, struct service, listener);
     (void)events;
     for (unsigned i = 0; i < s->ops->accept_rounds; i++) {
-        int fd = s->ops->accept(io->fd);
+        int fd = s->ops->accept(s, io->fd);
         if (fd >= 0)
             let_in(s, fd);
         else if (fd == -EAGAIN)

@@ -28,7 +28,7 @@ struct service_ops {
 
     /* The next visitor's descriptor, -EAGAIN, -EACCES (somebody was sent away), or another negative
      * errno: the service rests. */
-    int (*accept)(int listener);
+    int (*accept)(struct service *s, int listener);
     /* Memory for a visitor, zeroed, whose first member is the struct visitor; NULL: none. */
     struct visitor *(*visit)(struct service *s);
     /* A visitor's descriptor is ready. */

@@ -31,6 +31,7 @@
 struct window {
     struct service service; /* first */
     struct io_thread *thread;
+    uint32_t user; /* who may come in; this process may become another user later */
     char path[PLACE_MAX];
 };
 
@@ -212,17 +213,17 @@ static void visitor_ready(struct visitor *v)
         read_question(l);
 }
 
-/* Whether a program of this user is at the other end. */
-static bool is_own(int fd)
+/* Whether a program of the window's user is at the other end. */
+static bool is_own(const struct window *w, int fd)
 {
     uint32_t pid, uid, gid;
-    return net_peer_cred(fd, &pid, &uid, &gid) == 0 && uid == place_user();
+    return net_peer_cred(fd, &pid, &uid, &gid) == 0 && uid == w->user;
 }
 
-static int accept_own(int listener)
+static int accept_own(struct service *s, int listener)
 {
     int fd = net_accept(listener, NULL);
-    if (fd < 0 || is_own(fd))
+    if (fd < 0 || is_own((struct window *)s, fd))
         return fd;
     net_close(fd);
     return -EACCES;
@@ -310,6 +311,7 @@ static int open_window(struct window **out)
     if (!w)
         return -ENOMEM;
     service_init(&w->service, &ops);
+    w->user = place_user();
     int fd = open_listener(w->path);
     int rc = fd < 0 ? fd : io_thread_create(&w->thread, "fmq/inspect", &policy);
     if (rc == 0)

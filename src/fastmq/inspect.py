@@ -399,7 +399,9 @@ def _ask(pid: int, query: str, timeout: float) -> bytes:
         except TimeoutError:
             if path not in named:
                 continue
-            raise Unavailable(f"process {pid} did not answer within {timeout:g} s") from None
+            raise Unavailable(
+                f"process {pid} did not answer within {timeout:g} s: is it stopped?"
+            ) from None
         except FileNotFoundError:
             continue
         except OSError as error:

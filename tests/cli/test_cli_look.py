@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -208,6 +209,8 @@ def test_top_shows_one_socket_with_its_peers_and_failures(served, make, address)
     assert re.search(r"tcp://127\.0\.0\.1:\d+ +SUB +ready", said)
     wrong = text("top", served, "--socket", 10**9, status=1)
     assert f"has no socket {10**9}; it has" in wrong
+    wrong = text("top", served, "--socket", 10**9, "--json", status=1)
+    assert wrong == f"fastmq top: process {served} has no socket {10**9}\n"
 
 
 @pytest.mark.parametrize("column", ["queued", "peers", "type", "in", "out", "dropped"])
@@ -517,6 +520,17 @@ def test_why_a_request_is_out_of_step(served, make, address):
 def test_why_nobody_is_connected(served, make, address):
     make(zmq.PULL).bind(address)
     assert "nobody is connected to it" in text("why", address)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="tells no states")
+def test_why_a_program_that_is_stopped_cannot_answer(served, make, address):
+    make(zmq.PUSH).connect(address)
+    with Program("") as other:
+        os.kill(other.pid, signal.SIGSTOP)
+        eventually("it stops", lambda: looking.is_stopped(other.pid))
+        out, err = run("why", address)
+        assert f"PUSH connected to {address}" in out.decode()
+        assert re.search(rf"process {other.pid} .* is stopped, so it cannot be looked at", err)
 
 
 def test_why_inproc_does_not_reach_another_process(served, make, name):

@@ -207,6 +207,15 @@ def test_another_user_is_sent_away_even_if_it_reaches_the_socket(place):
 
 
 @posix
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid(), reason="needs root")
+def test_a_program_that_gives_up_its_rights_is_served_to_the_user_who_started_it(place):
+    body = "import os; os.setuid(65534); print('gone', flush=True); sys.stdin.read()"
+    with Child(body, FASTMQ_INSPECT="1") as child:
+        assert child.line() == "gone"
+        assert [s["type"] for s in sockets(inspect.snapshot(child.pid))] == ["PUB"]
+
+
+@posix
 def test_what_a_killed_process_left_behind_is_removed(place):
     with Child(FASTMQ_INSPECT="1") as child:
         path = place / str(child.pid)

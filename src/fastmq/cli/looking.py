@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fastmq import inspect
-from fastmq.cli.terminal import Problem
+from fastmq.cli.terminal import Notes, Problem
 from fastmq.inspect import EndpointView, Snapshot, SocketView
 from fastmq.utils.printable import printable
 
@@ -51,16 +51,29 @@ def look(pid: int, topic: bytes | None = None, peers: int | None = None) -> Snap
         raise Problem(str(error)) from None
 
 
-def look_at_all(topic: bytes | None = None, peers: int | None = None) -> dict[int, Snapshot]:
-    """Snapshots of all processes that can be looked at; at least one, or Problem."""
+def look_at_all(
+    topic: bytes | None = None, peers: int | None = None, notes: Notes | None = None
+) -> dict[int, Snapshot]:
+    """Snapshots of all processes that can be looked at; at least one, or Problem.
+
+    notes: is told which ones do not answer
+    """
     found = {}
+    silent = []
     for process in inspect.processes():
+        if is_stopped(process.pid):
+            silent.append(f"{name_of(process.pid)} is stopped, so it cannot be looked at")
+            continue
         try:
             found[process.pid] = inspect.snapshot(process.pid, topic=topic, peers=peers)
-        except inspect.Unavailable:
-            continue  # it has just ended
+        except inspect.Unavailable as error:
+            if os.path.exists(f"/proc/{process.pid}"):  # else it has just ended
+                silent.append(str(error))
     if not found:
-        raise Problem(NOBODY)
+        raise Problem("; ".join(silent) or NOBODY)
+    if notes:
+        for text in silent:
+            notes.warn(text)
     return found
 
 
@@ -118,6 +131,15 @@ def name_of(process: int) -> str:
     if len(short) > 80:
         short = short[:77] + "..."
     return printable(f"process {process}" + (f" ({short})" if short else ""))
+
+
+def is_stopped(process: int) -> bool:
+    """Whether a signal or a debugger has stopped it, where the system tells."""
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return False
+    return state in ("T", "t")
 
 
 def memory_of(process: int) -> int | None:

@@ -33,7 +33,7 @@ from fastmq.cli.looking import (
     thread_name,
 )
 from fastmq.cli.report import number
-from fastmq.cli.terminal import OK, Problem, colourful
+from fastmq.cli.terminal import OK, Notes, Problem, colourful
 from fastmq.inspect import Counters, PeerView, Snapshot, SocketView
 from fastmq.utils.printable import printable, printable_json
 
@@ -112,7 +112,9 @@ def chosen(text: str | None) -> int | None:
     if text.isdecimal():
         look(int(text))
         return int(text)
-    everywhere = [p for s in look_at_all(peers=ALL_PEERS).values() for p in places(s)]
+    everywhere = [
+        p for s in look_at_all(peers=ALL_PEERS, notes=Notes("top")).values() for p in places(s)
+    ]
     there = [p for p in everywhere if same_endpoint(p.endpoint, text)]
     if not there:
         raise Problem(f"no process that can be looked at is bound or connected to {text}")
@@ -140,6 +142,8 @@ def print_json(pid: int, options: argparse.Namespace) -> int:
             snapshot = inspect.snapshot(pid, socket=options.socket)
         except inspect.Unavailable as error:
             raise Problem(str(error)) from None
+        if options.socket is not None and not any(sockets(snapshot)):
+            raise Problem(f"process {pid} has no socket {options.socket}")
         print(printable_json(json.dumps(snapshot)), flush=True)
         if options.once:
             return OK

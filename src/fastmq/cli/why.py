@@ -30,7 +30,7 @@ from fastmq.cli.looking import (
     text_of,
     thread_name,
 )
-from fastmq.cli.terminal import OK, USAGE, Problem, coloured
+from fastmq.cli.terminal import OK, USAGE, Notes, Problem, coloured
 from fastmq.inspect import Failure, PeerView, Snapshot, SocketView
 from fastmq.utils.printable import printable_json
 
@@ -114,7 +114,7 @@ def run(options: argparse.Namespace) -> int:
     endpoints = [word for word in options.targets if not word.isdecimal()]
     before = gathered(pids, topic)
     time.sleep(LOOK_AGAIN_S)
-    after = gathered(pids, topic)
+    after = gathered(pids, topic, Notes("why"))
     answers = explain(before, after, endpoints, topic)
     if not answers:
         raise Problem(nothing_there(endpoints, after))
@@ -129,11 +129,13 @@ def run(options: argparse.Namespace) -> int:
     return OK
 
 
-def gathered(pids: list[int], topic: bytes | None) -> dict[int, Snapshot]:
+def gathered(
+    pids: list[int], topic: bytes | None, notes: Notes | None = None
+) -> dict[int, Snapshot]:
     """Snapshots of the processes that were named, or of all."""
     if pids:
         return {pid: look(pid, topic, ALL_PEERS) for pid in pids}
-    return look_at_all(topic, ALL_PEERS)
+    return look_at_all(topic, ALL_PEERS, notes)
 
 
 def nothing_there(endpoints: list[str], after: dict[int, Snapshot]) -> str:
