@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Who subscribes is told the newest value at once, by one option of the publisher.
+"""A new subscriber gets the newest value at once, by one option of the publisher.
 
     python examples/kept_values.py
 
-With PUB_KEEP_LAST a publisher keeps the last message of each topic and gives it to whoever
-subscribes to it, before anything newer: no cache stands in between. last_value_cache.py does it by
-hand. A subscriber that is slow misses messages, but never the last one of a topic.
+With PUB_KEEP_LAST a publisher keeps the last message of each topic, and sends it to each new
+subscriber before anything newer: no cache stands in between. last_value_cache.py does it by hand.
+A slow subscriber misses messages, but never the last one of a topic.
 """
 
 from __future__ import annotations

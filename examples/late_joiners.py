@@ -5,9 +5,9 @@
     python examples/late_joiners.py
 
 The server owns a table and publishes each change with a number that grows by one. A client
-subscribes first and asks for the whole table second; updates that the table already holds, by
-their numbers, it leaves out. A gap in the numbers tells that something was dropped (a slow client,
-a cut line): it asks for the table anew.
+subscribes first and then asks for the whole table; by their numbers it ignores updates that the
+table already contains. A gap in the numbers means that something was dropped (a slow client, a
+broken connection): it asks for the table again.
 
     server   PUB    -> SUB     client     changes: [key, number, value]
              ROUTER <- DEALER             the table: the same, then [b"", number, b""]
