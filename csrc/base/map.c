@@ -83,6 +83,11 @@ static uint64_t hash_of(const uint8_t *p, size_t len)
     return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
+uint64_t map_hash(const void *key, size_t len)
+{
+    return hash_of(key, len);
+}
+
 static inline size_t bucket_of(uint64_t hash, size_t cap)
 {
     return (size_t)(hash >> (64 - __builtin_ctzll(cap)));

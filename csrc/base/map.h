@@ -20,6 +20,9 @@ struct map {
 /* Set once at start-up, before any map is used; hashes stay valid for the process. */
 void map_seed(uint64_t seed);
 
+/* The hash of such a key: the same as long as the process lives. */
+uint64_t map_hash(const void *key, size_t len);
+
 void map_init(struct map *m);
 void map_fini(struct map *m); /* frees keys and slots, not the values */
 void *map_get(const struct map *m, const void *key, size_t key_len); /* NULL when absent */

@@ -75,6 +75,18 @@ struct conn {
     struct security *security; /* its endpoint's */
 };
 
+/* The names of both ends, as accept and connect gave them. The system is not asked again later: it
+ * knows nothing more of a connection that was reset. Copied by conn_new. */
+struct conn_ends {
+    const char *local_name;      /* for the monitor */
+    const char *remote_name;     /* for the monitor; of a connecter, its endpoint */
+    const char *peer_name;       /* the peer's own address as an endpoint, for peers() */
+    const char *address;         /* what Peer-Address says, and what ZAP is asked about */
+    const struct net_addr *own;  /* of a connecter */
+    const struct net_addr *peer; /* NULL: the bytes go by a stream of another kind */
+    bool known;                  /* the peer speaks ZMTP 3 */
+};
+
 static inline struct conn *conn_of(struct link *l)
 {
     return LIST_ENTRY(l, struct conn, link);

@@ -7,6 +7,7 @@
 #include "net/conn_shm.h"
 #include "net/endpoint.h"
 #include "net/events.h"
+#include "net/known_peers.h"
 #include "net/retry.h"
 #include "net/shm_stream.h"
 #include "net/trouble.h"
@@ -267,6 +268,8 @@ void conn_end_now(struct conn *c, enum conn_end how, int error)
     }
     if (connecter) {
         ep->conn = NULL;
+        if (c->peer.cfg.at_once && !c->was_ready && how != CONN_END_CLOSED)
+            known_peers_doubt(s->known, endpoint_peer(ep));
         retry_conn_lost(ep, c->was_ready, retry, wrong || fresh);
     }
     s->pipes.reactor.work |= WORK_CLOSE;

@@ -10,9 +10,17 @@
 #include "net/conn_write.h"
 #include "net/endpoint.h"
 #include "net/events.h"
+#include "net/known_peers.h"
 #include "net/retry.h"
 #include "net/trouble.h"
 #include "pipe/pipe_life.h"
+
+void conn_in_handshake(struct conn *c)
+{
+    if (c->set->known && c->endpoint && !c->endpoint->bound && !c->peer.cfg.ws &&
+        c->peer.version_major >= 3)
+        known_peers_add(c->set->known, endpoint_peer(c->endpoint));
+}
 
 int conn_on_ready(struct conn *c)
 {

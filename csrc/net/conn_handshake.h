@@ -22,6 +22,8 @@ void conn_authenticate(struct conn *c);
 /* The answer to a question about the peer has come. `metadata` may be NULL. */
 void conn_auth_done(struct conn *c, enum conn_auth_result result, uint32_t code,
                     struct meta *metadata);
+/* Something came in the handshake. */
+void conn_in_handshake(struct conn *c);
 /* The handshake is over: connects the pipe, made here on a bound socket. 0 or a negative errno: the
  * pattern refuses the peer, or there is no memory. */
 int conn_on_ready(struct conn *c);

@@ -20,6 +20,8 @@ static void free_io(struct io *io)
     peer_fini(&c->peer);
     outq_fini(&c->no_out);
     stream_close(c->stream, c->io.fd);
+    if (c->shm.given_up)
+        c->shm.given_up->ops->close(c->shm.given_up);
     mem_free(c->local_name);
     mem_free(c->remote_name);
     mem_free(c->peer_name);
@@ -58,6 +60,7 @@ struct conn *conn_new(struct conn_set *s, struct endpoint *ep, int fd, struct st
         .heartbeat_ttl_ms = (uint32_t)o->heartbeat_ttl,
         .heartbeat_timeout_ms = o->heartbeat_timeout,
         .raw_max = 8192,
+        .at_once = ends->known,
         .raw = s->pipes.ops->raw || (pipe && pipe->raw),
     };
     if (pipe)
@@ -71,7 +74,7 @@ struct conn *conn_new(struct conn_set *s, struct endpoint *ep, int fd, struct st
     struct command_buf props;
     command_buf_init(&props);
     command_add(&props, o->metadata.data, o->metadata.len);
-    conn_shm_introduce(c, &cfg, &props);
+    conn_shm_introduce(c, &cfg, ends, &props);
     cfg.extra_props = props.data;
     cfg.extra_props_len = props.len;
     int rc = props.failed ? -ENOMEM : peer_init(&c->peer, &cfg, now);

@@ -187,6 +187,8 @@ void conn_process(struct conn *c)
     }
     if (conn_is_over(c)) /* its time was up when reading was paused */
         return;
+    if (!c->was_ready)
+        conn_in_handshake(c);
     /* A PING with a TTL sets a deadline that the timer does not know of yet. */
     uint64_t ttl = c->peer.heartbeat.ttl_deadline;
     if (ttl != CLOCK_NEVER && (!c->timer.node.linked || ttl < c->timer.node.key))

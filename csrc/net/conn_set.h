@@ -16,6 +16,7 @@ struct arena_slot;
 struct conn;
 struct conn_set;
 struct inproc_names;
+struct known_peers;
 struct meeting_slot;
 struct trouble;
 
@@ -39,6 +40,7 @@ struct conn_set {
     struct inproc_names *inproc_names; /* of the context */
     struct meeting_slot *meeting;      /* of the context */
     struct arena_slot *arena;          /* of the context */
+    struct known_peers *known;         /* of the context */
     struct list endpoints;             /* endpoint.in_set */
     struct list conns;                 /* conn.in_set */
     struct list draining;              /* conn.in_set: ended, but for their descriptors */

@@ -125,14 +125,17 @@ static int offer(struct conn *c, int64_t number, char *text, size_t size)
     return 0;
 }
 
-void conn_shm_introduce(struct conn *c, const struct peer_config *cfg, struct command_buf *props)
+void conn_shm_introduce(struct conn *c, const struct peer_config *cfg, const struct conn_ends *ends,
+                        struct command_buf *props)
 {
     char host[SHM_HOST_MAX], text[PROPERTY_MAX], offered[PROPERTY_MAX / 2] = "";
-    set_why(c, may_be(c, cfg), 0);
+    set_why(c, ends->peer ? may_be(c, cfg) : SHM_WHY_LINK, 0);
     if (c->shm.why != SHM_WHY_PENDING)
         return;
-    int64_t number = shm_peer_number(c->io.fd);
-    int rc = number < 0 ? (int)number : shm_host(c->io.fd, host);
+    int64_t number = shm_peer_number(c->io.fd, ends->peer);
+    c->shm.unix_socket = ends->peer->ss.ss_family == AF_UNIX;
+    c->shm.own_number = ends->own ? shm_own_number(ends->own) : 0;
+    int rc = number < 0 ? (int)number : shm_host(c->shm.unix_socket, host);
     if (rc == 0 && c->bound)
         rc = offer(c, number, offered, sizeof(offered));
     if (rc) {
@@ -279,13 +282,19 @@ static enum shm_why connecter_ready(struct conn *c, const struct introduction *i
 {
     if (!in->offers)
         return SHM_WHY_PEER;
-    if (in->number != shm_own_number(c->io.fd))
+    if (in->number != c->shm.own_number)
         return SHM_WHY_BETWEEN;
-    if (c->set->pipes.opt.shm == SHM_AT_ONCE)
-        return make_memory(c, in);
     c->shm.deferred = true;
-    c->shm.begin_at = SHM_DEFER_BYTES;
+    c->shm.begin_at = c->set->pipes.opt.shm == SHM_AT_ONCE ? 0 : SHM_DEFER_BYTES;
     return SHM_WHY_PENDING;
+}
+
+/* What comes back when there is memory again, or descriptors, or the meeting point is less crowded.
+ */
+static bool passes(int error)
+{
+    return error == -EAGAIN || error == -ENOMEM || error == -ENOBUFS || error == -EMFILE ||
+           error == -ENFILE;
 }
 
 void conn_shm_begin(struct conn *c)
@@ -298,8 +307,7 @@ void conn_shm_begin(struct conn *c)
         return;
     enum shm_why why = make_memory(c, &in);
     int error = why == SHM_WHY_FAILED ? c->shm.error : 0;
-    if (error == -EAGAIN || error == -ENOMEM || error == -EMFILE || error == -ENFILE) {
-        /* It passes: tried again later, as everything that fails. */
+    if (passes(error)) { /* tried again later, as everything that fails */
         c->shm.deferred = true;
         c->shm.begin_at = 2 * (c->bytes_in + c->bytes_out);
         return;
@@ -323,7 +331,7 @@ void conn_shm_ready(struct conn *c)
     enum shm_why why = SHM_WHY_PENDING;
     if (!read_introduction(c, &in))
         why = SHM_WHY_PEER;
-    else if (shm_host(c->io.fd, host) || strcmp(host, in.host) != 0)
+    else if (shm_host(c->shm.unix_socket, host) || strcmp(host, in.host) != 0)
         why = SHM_WHY_HOST;
     else if (in.user != shm_user())
         why = SHM_WHY_USER;
@@ -331,6 +339,7 @@ void conn_shm_ready(struct conn *c)
         why = connecter_ready(c, &in);
     set_why(c, why, c->shm.error);
     tell_why(c);
+    conn_shm_carried(c);
     if (why != SHM_WHY_PENDING && c->bound) {
         withdraw(c);
         uncount(c);
@@ -348,6 +357,19 @@ static void write_again(struct conn *c)
     conn_want_flush(c);
 }
 
+/* The other side does not want the memory: the descriptor carries the bytes as before. A thread
+ * that writes may be inside the stream, which goes with the connection. */
+static void give_up_memory(struct conn *c)
+{
+    shm_stream_uncount(c->stream);
+    shm_stream_release(c->stream);
+    c->shm.given_up = c->stream;
+    c->stream = NULL;
+    c->shm.bytes = 0;
+    uncount(c);
+    conn_update_lone(c->set);
+}
+
 static void note_state(struct conn *c)
 {
     if (shm_stream_is_in(c->stream) && shm_stream_is_out(c->stream))
@@ -361,10 +383,10 @@ bool conn_shm_switched(struct conn *c, const uint8_t *data, size_t len)
     if (!c->shm.bytes || len < 1 || shm_stream_is_in(c->stream))
         return false;
     if (data[0] != SWITCH_GO) {
-        if (c->bound)
+        if (c->bound) /* and a connecter switches after this, never before */
             return false;
-        if (!c->shm.switch_due && !shm_stream_is_out(c->stream))
-            set_why(c, SHM_WHY_FAILED, -ECONNREFUSED);
+        give_up_memory(c);
+        set_why(c, SHM_WHY_FAILED, -ECONNREFUSED);
         tell_why(c);
         return true;
     }

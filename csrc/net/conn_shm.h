@@ -25,11 +25,13 @@
 #include "net/conn.h"
 
 struct command_buf;
+struct conn_ends;
 struct peer_config;
 
 /* Adds the property of a connection in the making, which knows its set, its side and its
  * descriptor, and of whose peer `cfg` tells. */
-void conn_shm_introduce(struct conn *c, const struct peer_config *cfg, struct command_buf *props);
+void conn_shm_introduce(struct conn *c, const struct peer_config *cfg, const struct conn_ends *ends,
+                        struct command_buf *props);
 /* The handshake is over. */
 void conn_shm_ready(struct conn *c);
 /* The connecting side makes its memory when the connection has carried so many bytes, or at once

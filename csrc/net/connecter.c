@@ -13,6 +13,7 @@
 #include "net/endpoint_close.h"
 #include "net/endpoint_packets.h"
 #include "net/events.h"
+#include "net/known_peers.h"
 #include "net/packets.h"
 #include "net/retry.h"
 #include "net/security.h"
@@ -48,11 +49,21 @@ static void refused(struct endpoint *ep, int error)
     retry_schedule(ep);
 }
 
+/* Not where an attempt that fails would be the last one. */
+static bool peer_is_known(const struct endpoint *ep, const struct net_addr *peer)
+{
+    const struct conn_set *s = ep->set;
+    const struct option_values *o = &s->pipes.opt;
+    return s->known && !ep->transport->stream && o->reconnect_ivl > 0 && !o->reconnect_stop &&
+           !ep->closing && known_peers_has(s->known, peer);
+}
+
 static void established(struct endpoint *ep)
 {
     struct conn_set *s = ep->set;
     const struct net_addr *peer = &ep->address.at[ep->candidate];
     char local[256], name[256], address[128];
+    struct net_addr own;
     int fd = ep->io.fd;
     bool raw = ep->pipe ? ep->pipe->raw : s->pipes.ops->raw;
     struct stream *stream = NULL;
@@ -71,10 +82,18 @@ static void established(struct endpoint *ep)
     ep->connecting = false;
     ep->error = 0;
     trouble_over(s, ep->name, true);
-    (void)ep->transport->local_name(fd, local, sizeof(local)); /* only to be reported */
+    (void)ep->transport->local_name(fd, &own, local, sizeof(local)); /* only to be reported */
     ep->transport->peer_name(peer, name, sizeof(name));
     conn_set_event(s, ep->bound, EVENT_CONNECTED, (uint64_t)fd, local, ep->name);
-    const struct conn_ends ends = {local, ep->name, name, address};
+    const struct conn_ends ends = {
+        .local_name = local,
+        .remote_name = ep->name,
+        .peer_name = name,
+        .address = address,
+        .own = &own,
+        .peer = peer,
+        .known = peer_is_known(ep, peer),
+    };
     ep->conn = conn_new(s, ep, fd, stream, ep->pipe, &ends);
     if (!ep->conn)
         retry_schedule(ep);

@@ -69,6 +69,12 @@ static inline void endpoint_release_pipe(struct endpoint *ep)
     ep->pipe = NULL;
 }
 
+/* The address that a connecter is connected to. */
+static inline const struct net_addr *endpoint_peer(const struct endpoint *ep)
+{
+    return &ep->address.at[ep->candidate];
+}
+
 /* `ready` and `fire`: what its io and its timer do. NULL: no memory. */
 struct endpoint *endpoint_new(struct conn_set *s, const char *text, bool bound,
                               void (*ready)(struct io *io, uint32_t events),

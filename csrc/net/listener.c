@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "fastmq.h"
+#include "net/conn.h"
 #include "net/conn_new.h"
 #include "net/conn_read.h"
 #include "net/endpoint.h"
@@ -67,7 +68,13 @@ static void accept_all(struct endpoint *ep)
         }
         ep->transport->peer_name(&peer, name, sizeof(name));
         conn_set_event(s, ep->bound, EVENT_ACCEPTED, (uint64_t)fd, ep->name, name);
-        const struct conn_ends ends = {ep->name, name, name, address};
+        const struct conn_ends ends = {
+            .local_name = ep->name,
+            .remote_name = name,
+            .peer_name = name,
+            .address = address,
+            .peer = &peer,
+        };
         struct stream *stream = NULL;
         if (ep->transport->stream && ep->transport->stream(ep, fd, &stream)) {
             net_close(fd);
@@ -127,8 +134,9 @@ static int listen_stream(struct conn_set *s, const struct transport_ops *tr, con
     }
     int fd = tr->listen(ep, &ep->address);
     ep->io.fd = fd < 0 ? -1 : fd;
+    struct net_addr own;
     char name[512];
-    rc = fd < 0 ? fd : tr->local_name(fd, name, sizeof(name));
+    rc = fd < 0 ? fd : tr->local_name(fd, &own, name, sizeof(name));
     if (rc) {
         conn_set_event(s, ep->bound, EVENT_BIND_FAILED, (uint64_t)-rc, text, NULL);
         goto fail;

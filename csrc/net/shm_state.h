@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 struct meeting_seat;
+struct stream;
 
 /* Why a connection is not in shared memory. */
 enum shm_why {
@@ -29,15 +30,18 @@ enum shm_why {
 struct conn_shm {
     struct meeting_seat *seat; /* the accepting side's, while it waits to be met */
     enum shm_why why;
-    int error;         /* SHM_WHY_FAILED: the negative errno */
-    bool told;         /* `why`, as an event */
-    bool counted;      /* in SHM_CONNECTIONS */
-    uint64_t begin_at; /* `deferred`: when so many bytes were carried */
-    bool deferred;     /* it is to be asked for when the connection is in use: conn_shm_carried */
-    bool switch_due;   /* SWITCH is to be written: before it no more frame of the pipe's is begun */
-    bool switch_put;   /* it is in the peer's own queue */
-    bool refuse;       /* it is to say that the memory is not used */
-    uint64_t bytes;    /* of memory; 0: there is none */
+    bool unix_socket;   /* the descriptor is one */
+    int64_t own_number; /* the connecting side's: os/shm.h */
+    int error;          /* SHM_WHY_FAILED: the negative errno */
+    bool told;          /* `why`, as an event */
+    bool counted;       /* in SHM_CONNECTIONS */
+    uint64_t begin_at;  /* `deferred`: when so many bytes were carried */
+    bool deferred;      /* it is to be asked for when the connection is in use: conn_shm_carried */
+    bool switch_due; /* SWITCH is to be written: before it no more frame of the pipe's is begun */
+    bool switch_put; /* it is in the peer's own queue */
+    bool refuse;     /* it is to say that the memory is not used */
+    uint64_t bytes;  /* of memory; 0: there is none */
+    struct stream *given_up; /* the stream over memory that was refused */
 };
 
 #endif

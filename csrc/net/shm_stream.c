@@ -284,6 +284,11 @@ void shm_stream_uncount(struct stream *st)
         atomic_fetch_sub(m->count, counted);
 }
 
+void shm_stream_release(struct stream *st)
+{
+    shm_region_close(&of(st)->region);
+}
+
 void shm_stream_leave(struct stream *st)
 {
     ring_reader_leave(&of(st)->in);

@@ -53,6 +53,9 @@ void shm_stream_switch_in(struct stream *st);
 /* Counts what the memory may take now, until shm_stream_uncount. */
 void shm_stream_count(struct stream *st, atomic_llong *bytes);
 void shm_stream_uncount(struct stream *st);
+/* Unmaps the memory of a stream that was never switched: its descriptor goes on. A thread may
+ * write. */
+void shm_stream_release(struct stream *st);
 /* This side reads no more, and the other one is to know. */
 void shm_stream_leave(struct stream *st);
 /* Whether it is switched. */

@@ -53,9 +53,10 @@ struct transport_ops {
     /* The stream of a connection of which accept or connect gave `fd`. 0; or a negative errno: it
      * cannot be had. NULL: the descriptor itself carries the bytes. */
     int (*stream)(struct endpoint *ep, int fd, struct stream **out);
-    /* The endpoint in its final form ("tcp://127.0.0.1:1234") for LAST_ENDPOINT, but for its
-     * path. 0 or a negative errno, then no more than the scheme. */
-    int (*local_name)(int fd, char *buf, size_t size);
+    /* The endpoint in its final form ("tcp://127.0.0.1:1234") for LAST_ENDPOINT, but for its path,
+     * and its address. 0 or a negative errno, then no more than the scheme, and an address of
+     * length 0. */
+    int (*local_name)(int fd, struct net_addr *own, char *buf, size_t size);
     void (*peer_name)(const struct net_addr *addr, char *buf, size_t size);
     /* What Peer-Address says: the address without a scheme; for ipc credentials. `addr` is what
      * accept or connect said: of a connection that was reset since, the system knows nothing more.

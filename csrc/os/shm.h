@@ -12,6 +12,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct net_addr;
+
 #define SHM_NAME_MAX 48     /* of a meeting point, with its end */
 #define SHM_HOST_MAX 96     /* of the host's id, with its end */
 #define SHM_MESSAGE_MAX 256 /* bytes that go with a descriptor */
@@ -51,13 +53,14 @@ void shm_forget(void *at, size_t size);
 
 /* ---- the two ends of a connection ---- */
 
-/* A number by which the process at the other end knows itself: its process, or the port of its end.
- * -EHOSTUNREACH when the connection leaves the host or the process cannot be seen, -EACCES when the
- * other end is of another user, as far as that can be seen, or a negative errno. */
-int64_t shm_peer_number(int fd);
-/* The same of this end: what the other end's shm_peer_number says, unless somebody stands in
- * between. */
-int64_t shm_own_number(int fd);
+/* A number by which the process at the other end knows itself: its process, or the port of its end,
+ * whose address is `peer`, as accept gave it or connect was told. -EHOSTUNREACH when the connection
+ * leaves the host or the process cannot be seen, -EACCES when the other end is of another user, as
+ * far as that can be seen, or a negative errno. */
+int64_t shm_peer_number(int fd, const struct net_addr *peer);
+/* The same of this end, whose address is `own`: what the other end's shm_peer_number says, unless
+ * somebody stands in between. */
+int64_t shm_own_number(const struct net_addr *own);
 /* Has the poller at the other end of the connection report it. Never waits. */
 void shm_ring_bell(int fd);
 /* Takes what bells have left. True: there was one. *end: 0; 1 when the other end is closed, or a
@@ -69,7 +72,7 @@ bool shm_hush_bell(int fd, int *end);
 /* What tells this host from others, as text: its present boot, its network and its users, and where
  * the connection is one of a unix socket its processes, too, because shm_peer_number tells of one.
  * 0 or -errno. */
-int shm_host(int fd, char text[SHM_HOST_MAX]);
+int shm_host(bool unix_socket, char text[SHM_HOST_MAX]);
 /* The user whose memory this process may share, and the process. */
 uint32_t shm_user(void);
 uint32_t shm_process(void);

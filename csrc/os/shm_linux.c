@@ -196,13 +196,6 @@ static int64_t known_namespace(unsigned which)
     return number;
 }
 
-static int family_of(int fd)
-{
-    struct sockaddr_storage own;
-    socklen_t len = sizeof(own);
-    return getsockname(fd, (struct sockaddr *)&own, &len) < 0 ? -errno : own.ss_family;
-}
-
 #define BOOT_ID 36 /* bytes of text */
 
 /* What identifies the boot. It is read once in a process: every connection asks for it, and the
@@ -236,14 +229,11 @@ static int boot_id(char text[BOOT_ID + 1])
     return 0;
 }
 
-int shm_host(int conn, char text[SHM_HOST_MAX])
+int shm_host(bool unix_socket, char text[SHM_HOST_MAX])
 {
     char boot[BOOT_ID + 1];
-    int family = family_of(conn);
-    if (family < 0)
-        return family;
     int64_t net = known_namespace(NS_NET), user = known_namespace(NS_USER);
-    int64_t pid = family == AF_UNIX ? known_namespace(NS_PID) : 0;
+    int64_t pid = unix_socket ? known_namespace(NS_PID) : 0;
     int rc = boot_id(boot);
     if (rc)
         return rc;
@@ -267,66 +257,54 @@ uint32_t shm_process(void)
 /* ---- the two ends of a connection ---- */
 
 /* The port of an address; 0: none. */
-static uint16_t port_of(const struct sockaddr_storage *ss)
+static uint16_t port_of(const struct net_addr *a)
 {
-    if (ss->ss_family == AF_INET)
-        return ntohs(((const struct sockaddr_in *)ss)->sin_port);
-    return ss->ss_family == AF_INET6 ? ntohs(((const struct sockaddr_in6 *)ss)->sin6_port) : 0;
+    if (a->ss.ss_family == AF_INET)
+        return ntohs(((const struct sockaddr_in *)&a->ss)->sin_port);
+    return a->ss.ss_family == AF_INET6 ? ntohs(((const struct sockaddr_in6 *)&a->ss)->sin6_port)
+                                       : 0;
 }
 
-static bool same_host(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
+static bool same_address(const struct net_addr *a, const struct net_addr *b)
 {
-    const struct sockaddr_in *a4 = (const void *)a, *b4 = (const void *)b;
-    const struct sockaddr_in6 *a6 = (const void *)a, *b6 = (const void *)b;
-    struct net_addr peer = {.ss = *b, .len = sizeof(*b)};
-    if (net_is_loopback(&peer))
-        return true;
-    if (a->ss_family != b->ss_family)
+    const struct sockaddr_in *a4 = (const void *)&a->ss, *b4 = (const void *)&b->ss;
+    const struct sockaddr_in6 *a6 = (const void *)&a->ss, *b6 = (const void *)&b->ss;
+    if (a->ss.ss_family != b->ss.ss_family)
         return false;
-    return a->ss_family == AF_INET
+    return a->ss.ss_family == AF_INET
                ? a4->sin_addr.s_addr == b4->sin_addr.s_addr
                : memcmp(&a6->sin6_addr, &b6->sin6_addr, sizeof(a6->sin6_addr)) == 0;
 }
 
-/* The addresses of both ends. 0 or a negative errno. */
-static int ends_of(int fd, struct sockaddr_storage *own, struct sockaddr_storage *peer)
+/* 0: a connection over an IP address ends at this host. Or a negative errno. */
+static int ends_here(int fd, const struct net_addr *peer)
 {
-    socklen_t own_len = sizeof(*own), peer_len = sizeof(*peer);
-    memset(own, 0, sizeof(*own));
-    memset(peer, 0, sizeof(*peer));
-    if (getsockname(fd, (struct sockaddr *)own, &own_len) < 0)
-        return -errno;
-    if (own->ss_family == AF_UNIX)
-        return 0;
-    if (own->ss_family != AF_INET && own->ss_family != AF_INET6)
+    struct net_addr own;
+    if (peer->ss.ss_family != AF_INET && peer->ss.ss_family != AF_INET6)
         return -EHOSTUNREACH;
-    if (getpeername(fd, (struct sockaddr *)peer, &peer_len) < 0)
-        return -errno;
-    return same_host(own, peer) ? 0 : -EHOSTUNREACH;
+    if (net_is_loopback(peer))
+        return 0;
+    int rc = net_local_addr(fd, &own);
+    return rc ? rc : same_address(&own, peer) ? 0 : -EHOSTUNREACH;
 }
 
-int64_t shm_peer_number(int fd)
+int64_t shm_peer_number(int fd, const struct net_addr *peer)
 {
-    struct sockaddr_storage own, peer;
     uint32_t pid, uid, gid;
-    int rc = ends_of(fd, &own, &peer);
-    if (rc)
-        return rc;
-    if (own.ss_family != AF_UNIX)
-        return port_of(&peer);
+    int rc;
+    if (peer->ss.ss_family != AF_UNIX) {
+        rc = ends_here(fd, peer);
+        return rc ? rc : port_of(peer);
+    }
     rc = net_peer_cred(fd, &pid, &uid, &gid);
     if (rc)
         return rc;
     return uid != shm_user() ? -EACCES : pid ? (int64_t)pid : -EHOSTUNREACH;
 }
 
-int64_t shm_own_number(int fd)
+int64_t shm_own_number(const struct net_addr *own)
 {
-    struct sockaddr_storage own, peer;
-    int rc = ends_of(fd, &own, &peer);
-    if (rc)
-        return rc;
-    return own.ss_family == AF_UNIX ? (int64_t)getpid() : (int64_t)port_of(&own);
+    return own->ss.ss_family == AF_UNIX ? (int64_t)getpid() : (int64_t)port_of(own);
 }
 
 /* Where there is no room for another byte, the other end has some to read already. */

@@ -67,9 +67,9 @@ void shm_unmap(void *at, size_t length)
     (void)length;
 }
 
-int shm_host(int fd, char text[SHM_HOST_MAX])
+int shm_host(bool unix_socket, char text[SHM_HOST_MAX])
 {
-    (void)fd;
+    (void)unix_socket;
     text[0] = 0;
     return -ENOTSUP;
 }
@@ -84,15 +84,16 @@ uint32_t shm_process(void)
     return (uint32_t)getpid();
 }
 
-int64_t shm_peer_number(int fd)
+int64_t shm_peer_number(int fd, const struct net_addr *peer)
 {
     (void)fd;
+    (void)peer;
     return -ENOTSUP;
 }
 
-int64_t shm_own_number(int fd)
+int64_t shm_own_number(const struct net_addr *own)
 {
-    (void)fd;
+    (void)own;
     return -ENOTSUP;
 }
 

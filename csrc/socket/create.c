@@ -126,6 +126,7 @@ int socket_new(struct fmq_ctx *ctx, const struct pattern_ops *ops, bool internal
     s->net.inproc_names = &ctx->inproc_names;
     s->net.meeting = &ctx->meeting;
     s->net.arena = &ctx->arena;
+    s->net.known = &ctx->known;
     r->fork_generation = ctx->fork_generation;
     r->spin_us = pipes->opt.spin_us;
     if (ops->state_size && !(pipes->state = mem_zalloc(ops->state_size))) {

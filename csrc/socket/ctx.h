@@ -11,6 +11,7 @@
 #include "fastmq.h"
 #include "msg/pool.h"
 #include "net/arena.h"
+#include "net/known_peers.h"
 #include "net/meeting.h"
 #include "os/thread.h"
 #include "pipe/budget.h"
@@ -53,6 +54,7 @@ struct fmq_ctx {
 
     struct meeting_slot meeting;
     struct arena_slot arena;
+    struct known_peers known;
     struct budget budget; /* MAX_QUEUED_BYTES */
 
     struct fmq_socket_stats closed_totals; /* what sockets that were closed have counted */

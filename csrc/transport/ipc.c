@@ -184,14 +184,13 @@ static void name_of(const struct net_addr *a, char *buf, size_t size)
     snprintf(buf, size, "ipc://%s", text);
 }
 
-static int ipc_local_name(int fd, char *buf, size_t size)
+static int ipc_local_name(int fd, struct net_addr *own, char *buf, size_t size)
 {
-    struct net_addr a;
-    int rc = net_local_addr(fd, &a);
+    int rc = net_local_addr(fd, own);
     if (rc)
         snprintf(buf, size, "ipc://");
     else
-        name_of(&a, buf, size);
+        name_of(own, buf, size);
     return rc;
 }
 

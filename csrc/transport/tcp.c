@@ -191,6 +191,8 @@ int tcp_listen(struct endpoint *ep, struct address *a)
 {
     const struct option_values *o = &ep->set->pipes.opt;
     int adopted = stream_adopted(ep);
+    if (adopted >= 0)
+        net_nodelay(adopted);
     if (adopted != -1)
         return adopted;
     if (a->count == 0) {
@@ -211,7 +213,9 @@ int tcp_listen(struct endpoint *ep, struct address *a)
                 continue;
             return rc;
         }
-        rc = choose_congestion(ep, fd, &a->at[i]); /* what is accepted there inherits it */
+        /* What is accepted there inherits both. */
+        net_nodelay(fd);
+        rc = choose_congestion(ep, fd, &a->at[i]);
         if (rc == 0)
             rc = net_listen(fd, &a->at[i], o->backlog, true, false);
         if (rc == 0)
@@ -295,7 +299,6 @@ int tcp_accepted(struct endpoint *ep, int fd, const struct net_addr *peer)
         if (!ok)
             return -EACCES;
     }
-    net_nodelay(fd);
     stream_apply(ep, fd, peer->ss.ss_family);
     if (ep->address.count == 0 || !net_is_loopback(&ep->address.at[0]))
         choose_congestion(ep, fd, peer);
@@ -309,14 +312,13 @@ static void name_of(const struct net_addr *a, char *buf, size_t size)
     snprintf(buf, size, "tcp://%s", text);
 }
 
-static int tcp_local_name(int fd, char *buf, size_t size)
+static int tcp_local_name(int fd, struct net_addr *own, char *buf, size_t size)
 {
-    struct net_addr a;
-    int rc = net_local_addr(fd, &a);
+    int rc = net_local_addr(fd, own);
     if (rc)
         snprintf(buf, size, "tcp://");
     else
-        name_of(&a, buf, size);
+        name_of(own, buf, size);
     return rc;
 }
 

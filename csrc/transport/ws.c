@@ -92,14 +92,13 @@ static void name_of(const struct net_addr *a, char *buf, size_t size)
     snprintf(buf, size, "ws://%s", text);
 }
 
-static int ws_local_name(int fd, char *buf, size_t size)
+static int ws_local_name(int fd, struct net_addr *own, char *buf, size_t size)
 {
-    struct net_addr a;
-    int rc = net_local_addr(fd, &a);
+    int rc = net_local_addr(fd, own);
     if (rc)
         snprintf(buf, size, "ws://");
     else
-        name_of(&a, buf, size);
+        name_of(own, buf, size);
     return rc;
 }
 

@@ -2,6 +2,13 @@
 /*
  * The greeting. Each side sends as much as it knows the other to understand: ten bytes that an old
  * peer takes for the header of its first message, then the version, then the rest.
+ *
+ * Where the peer is known to speak ZMTP 3, or older ones are refused anyway, all 64 bytes go out at
+ * once, which spares a round trip. An older peer makes no message of them: after an empty identity
+ * ZMTP 1.0 reads a first part "NU" with more to come, and a second one that is longer than the
+ * rest; after a longer one it reads a size that is too long, or 0, which is none. ZMTP 2.0 reads a
+ * size of more than 2^62. Only after an identity of one byte would ZMTP 1.0 read an empty message.
+ * The connection ends then, and the next one goes in steps.
  */
 #include "wire/greeting.h"
 
@@ -14,6 +21,7 @@
 
 enum {
     SIGNATURE_LEN = 10,
+    MAJOR = 3,
     REST_LEN = 53, /* minor, mechanism, as-server, filler: what follows the major */
     REVISION_1_0 = 0,
     REVISION_3_0 = 3
@@ -21,17 +29,38 @@ enum {
 
 #define WS_NAME "ZWS2.0"
 
+static bool goes_at_once(const struct peer *p)
+{
+    return (p->cfg.at_once || p->cfg.v3_only) && p->cfg.identity_len != 1;
+}
+
+static void put_rest(const struct peer *p, uint8_t *rest)
+{
+    memset(rest, 0, REST_LEN);
+    rest[0] = 1;
+    memcpy(rest + 1, p->mech->ops->name, MECHANISM_NAME_LEN);
+}
+
 int greeting_start(struct peer *p)
 {
-    uint8_t sig[SIGNATURE_LEN];
-    sig[0] = 0xff;
-    put_be64(sig + 1, (uint64_t)p->cfg.identity_len + 1);
-    sig[9] = 0x7f;
-    return outq_put_bytes(&p->tx.buf, sig, sizeof(sig));
+    uint8_t all[SIGNATURE_LEN + 1 + REST_LEN];
+    all[0] = 0xff;
+    put_be64(all + 1, (uint64_t)p->cfg.identity_len + 1);
+    all[9] = 0x7f;
+    all[SIGNATURE_LEN] = MAJOR;
+    put_rest(p, all + SIGNATURE_LEN + 1);
+    return outq_put_bytes(&p->tx.buf, all, goes_at_once(p) ? sizeof(all) : SIGNATURE_LEN);
+}
+
+static bool refuses_old(const struct peer *p)
+{
+    return p->cfg.v3_only || goes_at_once(p);
 }
 
 static int refuse_old(struct peer *p)
 {
+    if (!p->cfg.v3_only) /* it was not known well enough: another attempt may succeed */
+        return peer_fail(p, PEER_FAIL_NO_DETAIL, EPROTONOSUPPORT);
     return peer_fail(p, PEER_FAIL_PROTOCOL, PROTO_ZMTP_MECHANISM_MISMATCH);
 }
 
@@ -46,7 +75,7 @@ static int signature_step(struct peer *p)
     /* The last byte of a signature has its low bit set; in a long identity frame it is the flags.
      */
     if (d[0] != 0xff || !(d[9] & 1)) {
-        if (p->cfg.v3_only)
+        if (refuses_old(p))
             return refuse_old(p);
         /* Our signature was the header of our identity frame: only its body is missing. */
         int rc = outq_put_bytes(&p->tx.buf, p->cfg.identity, p->cfg.identity_len);
@@ -58,8 +87,8 @@ static int signature_step(struct peer *p)
         p->state = PEER_IDENTITY;
         return PEER_AGAIN;
     }
-    uint8_t major = 3;
-    int rc = outq_put_bytes(&p->tx.buf, &major, 1);
+    uint8_t major = MAJOR;
+    int rc = goes_at_once(p) ? 0 : outq_put_bytes(&p->tx.buf, &major, 1);
     if (rc)
         return rc;
     peer_consume(p, SIGNATURE_LEN);
@@ -90,9 +119,9 @@ static int answer_old(struct peer *p, uint8_t revision)
 
 static int answer_v3(struct peer *p)
 {
-    uint8_t rest[REST_LEN] = {1};
-    memcpy(rest + 1, p->mech->ops->name, MECHANISM_NAME_LEN);
-    int rc = outq_put_bytes(&p->tx.buf, rest, sizeof(rest));
+    uint8_t rest[REST_LEN];
+    put_rest(p, rest);
+    int rc = goes_at_once(p) ? 0 : outq_put_bytes(&p->tx.buf, rest, sizeof(rest));
     if (rc)
         return rc;
     p->version_major = 3;
@@ -105,7 +134,7 @@ static int version_step(struct peer *p)
     if (peer_avail(p) == 0)
         return 0;
     uint8_t revision = *peer_at(p);
-    if (revision < REVISION_3_0 && p->cfg.v3_only)
+    if (revision < REVISION_3_0 && refuses_old(p))
         return refuse_old(p);
     int rc = revision < REVISION_3_0 ? answer_old(p, revision) : answer_v3(p);
     if (rc)

@@ -32,7 +32,7 @@ enum peer_failure {
     PEER_OK,
     PEER_FAIL_PROTOCOL,  /* code: one of the PROTO_ codes */
     PEER_FAIL_AUTH,      /* code: 300, 400 or 500 */
-    PEER_FAIL_NO_DETAIL, /* code: errno (handshake timeout) */
+    PEER_FAIL_NO_DETAIL, /* code: errno (ETIMEDOUT, or EPROTONOSUPPORT: see at_once) */
     PEER_FAIL_TIMEOUT,   /* heartbeat expired; code: ETIMEDOUT */
 };
 
@@ -103,6 +103,7 @@ struct peer_config {
     bool raw;       /* no protocol at all: READY at once, FRAME events of plain bytes */
     bool v3_only;   /* refuse ZMTP 1 and 2, as any mechanism but NULL does, and one that asks */
     bool ws;        /* over a WebSocket (wire/ws_frame.h): its subprotocol is the greeting */
+    bool at_once;   /* the peer is known to speak ZMTP 3: its greeting is not waited for */
     struct peer_security security;
 };
 

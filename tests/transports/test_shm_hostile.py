@@ -3,9 +3,11 @@
 messages pass: it costs its own connection, and nothing is left behind. Killed processes, too."""
 
 import contextlib
+import errno
 import mmap
 import os
 import random
+import resource
 import secrets
 import signal
 import socket
@@ -22,7 +24,7 @@ import pytest
 import wire
 from helpers import eventually, free_port, last_endpoint, lasting_descriptors, recv
 from target import IS_FASTMQ, zmq
-from test_shm import RING, WHOLE, Hostile, hand_over, in_memory, link, memory, other_process
+from test_shm import RING, WHOLE, Hostile, hand_over, in_memory, link, memory, other_process, reason
 
 pytestmark = pytest.mark.skipif(
     not IS_FASTMQ or not sys.platform.startswith("linux"), reason="shared memory of Linux"
@@ -220,7 +222,7 @@ def test_a_visitor_that_talks_nonsense_is_sent_away(healthy, what):
 class Server:
     """Accepts a connection of `sock`, and waits at a meeting point of its own for the memory."""
 
-    def __init__(self, healthy: Healthy, sock: Any, kind: str) -> None:
+    def __init__(self, healthy: Healthy, sock: Any, kind: str, during: Any = None) -> None:
         with wire.connect(last_endpoint(healthy.pull)) as first:
             first.handshake("PUSH")
             words = first.peer_props["X-Fastmq-Shm"].split()
@@ -234,8 +236,9 @@ class Server:
             self.wire = listener.accept()
         port = b"%d" % self.wire.sock.getpeername()[1]
         offer = [*words[:3], name, b"00" * 16, port]
-        self.wire.handshake(kind, X_Fastmq_Shm=b" ".join(offer))
         self.view: memoryview | None = None
+        with during(self) if during else contextlib.nullcontext():
+            self.wire.handshake(kind, X_Fastmq_Shm=b" ".join(offer))
 
     def memory(self) -> memoryview:
         """What the other side has handed over."""
@@ -254,21 +257,25 @@ class Server:
             continue
         assert found[1] == b"\0"
 
-    def close(self) -> None:
-        self.wire.close()
-        self.point.close()
+    def unmap(self) -> None:
         if self.view is not None:
             self.view.release()
             self.map.close()
+            self.view = None
+
+    def close(self) -> None:
+        self.wire.close()
+        self.point.close()
+        self.unmap()
 
 
 @pytest.fixture
 def server(healthy: Healthy, make: Any) -> Iterator[Any]:
     made: list[tuple[Server, Any]] = []
 
-    def new(kind: int, peer: str) -> tuple[Any, Server]:
-        sock = make(kind, reconnect_ivl=-1, linger=0)
-        one = Server(healthy, sock, peer)
+    def new(kind: int, peer: str, during: Any = None, **options: Any) -> tuple[Any, Server]:
+        sock = make(kind, reconnect_ivl=-1, linger=0, **options)
+        one = Server(healthy, sock, peer, during and (lambda server: during(sock, server)))
         made.append((one, sock))
         return sock, one
 
@@ -296,6 +303,62 @@ def test_a_server_that_refuses_gets_what_is_sent_on_the_socket(ctx, server):
     sock.send(b"to me")
     assert one.wire.read_message() == [b"to me"]
     assert link(sock) == "socket"
+    assert reason(sock) == f"it failed: {os.strerror(errno.ECONNREFUSED)}"
+    one.wire.send(wire.command(b"SWITCH", b"\0"))  # there is nothing to switch to
+    eventually("its end", lambda: not sock.peers())
+
+
+def mappings() -> int:
+    with open("/proc/self/maps", encoding="ascii") as maps:
+        return sum("memfd:fastmq" in line for line in maps)
+
+
+def test_memory_that_was_refused_is_released(ctx, server):
+    server(zmq.DEALER, "DEALER")[1].memory()  # one that is not refused
+    before, stats = mappings(), ctx.stats()
+    sock, one = server(zmq.DEALER, "DEALER")
+    one.memory()
+    one.unmap()
+    eventually("one more", lambda: mappings() == before + 1)
+    assert ctx.stats().shm_connections == stats.shm_connections + 1
+    assert ctx.stats().shm_bytes > stats.shm_bytes
+    one.wire.send(wire.command(b"SWITCH", b"\1"))
+    one.wire.send_message(b"to you")
+    assert recv(sock) == b"to you"
+    assert mappings() == before
+    now = ctx.stats()
+    assert (now.shm_connections, now.shm_bytes) == (stats.shm_connections, stats.shm_bytes)
+    for i in range(100):
+        sock.send(b"%d" % i)
+    sock.linger = 8000  # what it has sent is not lost either
+    sock.disconnect(sock.last_endpoint)
+    for i in range(100):
+        assert one.wire.read_message() == [b"%d" % i]
+    assert one.wire.wait_closed() == b""
+
+
+@pytest.mark.parametrize("shm", [1, 2])
+def test_memory_that_could_not_be_offered_for_want_of_descriptors_is_offered_later(server, shm):
+    @contextlib.contextmanager
+    def no_descriptors(sock: Any, one: Server) -> Iterator[None]:
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        os.close(lowest := os.dup(0))  # none below it is free; poll needs a limit above 0
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, limits[1]))
+        try:
+            yield
+            one.wire.send_message(bytes(9000))
+            assert recv(sock) == bytes(9000)
+            assert link(sock) == "socket"
+            assert reason(sock) == f"not yet: {os.strerror(errno.EMFILE)}"
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+    sock, one = server(zmq.DEALER, "DEALER", no_descriptors, shm=shm)
+    one.wire.send_message(bytes(20000))
+    assert recv(sock) == bytes(20000)
+    one.memory()
+    one.switch()
+    eventually("it is in memory", lambda: link(sock) == "shm")
 
 
 @pytest.mark.parametrize("seed", range(6))

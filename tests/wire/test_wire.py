@@ -106,6 +106,56 @@ def test_connecting_side_sends_the_same_greeting(make):
             assert w.peer_greeting == wire.greeting()
 
 
+@fastmq_only("libzmq takes every peer for one that may be old")
+@pytest.mark.parametrize("old", [(2, 0), (1, 0)], ids=version_ids[2:])
+def test_a_peer_known_to_speak_zmtp_3_gets_the_whole_greeting_and_an_old_one_in_its_place_steps(
+    make, old
+):
+    with wire.Listener() as server:
+
+        def connect():
+            push = make(zmq.PUSH, reconnect_ivl=1)
+            push.connect(server.address)
+            return push, server.accept()
+
+        _, w = connect()
+        with w:
+            assert w.read(10) == wire.signature()
+            assert w.silent()
+            w.send(wire.greeting())
+            assert wire.signature() + w.read(54) == wire.greeting()
+        w = server.accept()  # again: its version was seen
+        with w:
+            assert w.read(64) == wire.greeting()
+            w.send(wire.greeting() + wire.ready("PULL"))
+            assert w.read_command()[0] == b"READY"
+            push, second = connect()
+            with second:
+                second.version = old
+                push.send(b"hello")
+                assert second.read(64) == wire.greeting()
+                second.send(wire.frame_v1(b"") if old == (1, 0) else wire.signature() + b"\1\7")
+                assert second.wait_closed() == b""
+            with server.accept(old) as third:
+                third.handshake("PULL")
+                assert third.read_message() == [b"hello"]
+            with connect()[1] as fourth:  # there may be more of them
+                assert fourth.read(10) == wire.signature()
+                assert fourth.silent()
+
+
+@fastmq_only("libzmq takes every peer for one that may be old")
+def test_a_socket_that_connects_once_takes_no_chance(make):
+    with wire.Listener() as server:
+        make(zmq.PUSH).connect(server.address)
+        with server.accept() as w:
+            w.handshake("PULL")
+            make(zmq.PUSH, reconnect_ivl=-1).connect(server.address)
+            with server.accept() as once:
+                assert once.read(10) == wire.signature()
+                assert once.silent()
+
+
 @pytest.mark.parametrize("kind", TYPES)
 def test_ready_names_the_socket_type_and_identity_only_where_it_matters(bound, kind):
     _, address = bound(kind)

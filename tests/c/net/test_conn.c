@@ -23,7 +23,7 @@ struct world {
 static void begin(struct world *w, const struct mem_faults *faults)
 {
     mem_pair(w->end, faults);
-    const struct conn_ends names = {"mem://a", "mem://b", "mem://b", "b"};
+    const struct conn_ends names = {"mem://a", "mem://b", "mem://b", "b", NULL, NULL, false};
     for (int i = 0; i < 2; i++) {
         set_up(&w->set[i]);
         mutex_lock(&conn_set_reactor(&w->set[i])->lock);
@@ -292,7 +292,7 @@ TEST(a_connecter_keeps_no_pipe_that_its_pattern_did_not_take)
     refusing.attach = attach_nobody;
     struct world w;
     mem_pair(w.end, &none);
-    const struct conn_ends names = {"mem://a", "mem://b", "mem://b", "b"};
+    const struct conn_ends names = {"mem://a", "mem://b", "mem://b", "b", NULL, NULL, false};
     for (int i = 0; i < 2; i++) {
         struct conn_set *s = &w.set[i];
         set_up(s);

@@ -19,7 +19,7 @@ struct crowd {
 static void begin(struct crowd *w)
 {
     static const struct mem_faults none;
-    const struct conn_ends names = {"mem://a", "mem://b", "mem://b", "b"};
+    const struct conn_ends names = {"mem://a", "mem://b", "mem://b", "b", NULL, NULL, false};
     for (int i = 0; i < 2; i++)
         set_up(&w->set[i]);
     for (int k = 0; k < CONNS; k++) {

@@ -68,12 +68,11 @@ static int fake_accepted(struct endpoint *ep, int fd, const struct net_addr *pee
     return 0;
 }
 
-static int fake_local_name(int fd, char *buf, size_t size)
+static int fake_local_name(int fd, struct net_addr *own, char *buf, size_t size)
 {
-    struct net_addr a;
     char text[64];
-    CHECK_EQ(net_local_addr(fd, &a), 0);
-    net_addr_text(&a, text, sizeof(text));
+    CHECK_EQ(net_local_addr(fd, own), 0);
+    net_addr_text(own, text, sizeof(text));
     snprintf(buf, size, "fake://%s", text);
     return 0;
 }

@@ -88,17 +88,11 @@ TEST(a_child_of_a_fork_does_not_have_the_mapping)
 TEST(a_host_is_known_by_its_name)
 {
     char one[SHM_HOST_MAX], two[SHM_HOST_MAX];
-    int fds[2], tcp = socket(AF_INET, SOCK_STREAM, 0);
-    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-    CHECK_EQ(shm_host(fds[0], one), 0);
-    CHECK_EQ(shm_host(fds[1], two), 0);
+    CHECK_EQ(shm_host(true, one), 0);
+    CHECK_EQ(shm_host(true, two), 0);
     CHECK_STR(one, two);
-    CHECK_EQ(shm_host(tcp, two), 0);
+    CHECK_EQ(shm_host(false, two), 0);
     CHECK(strcmp(one, two) != 0);
-    CHECK_EQ(shm_host(-1, two), -EBADF);
-    close(fds[0]);
-    close(fds[1]);
-    close(tcp);
     CHECK(strlen(one) > 36);
     CHECK(!strchr(one, ' '));
 }
@@ -106,17 +100,51 @@ TEST(a_host_is_known_by_its_name)
 TEST(the_name_of_the_host_takes_no_descriptor_once_it_is_known)
 {
     char one[SHM_HOST_MAX], two[SHM_HOST_MAX];
-    int fds[2];
     struct rlimit before;
-    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-    CHECK_EQ(shm_host(fds[0], one), 0);
+    CHECK_EQ(shm_host(true, one), 0);
     CHECK_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
     struct rlimit none = {0, before.rlim_max};
     CHECK_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
-    int rc = shm_host(fds[0], two);
+    int rc = shm_host(true, two);
     CHECK_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
     CHECK_EQ(rc, 0);
     CHECK_STR(one, two);
+}
+
+TEST(both_ends_of_a_connection_within_the_host_know_it_by_the_same_number)
+{
+    struct net_addr at, peer, own;
+    const char *const hosts[] = {"127.0.0.1", "::1"};
+    for (size_t i = 0; i < 2; i++) {
+        if (net_resolve(hosts[i], 0, true, true, &at, 1) != 1)
+            continue;
+        int listener = net_socket(at.ss.ss_family, SOCK_STREAM), fd;
+        if (listener < 0 || net_listen(listener, &at, 4, true, false))
+            continue; /* no IPv6 here */
+        CHECK_EQ(net_local_addr(listener, &at), 0);
+        int client = net_socket(at.ss.ss_family, SOCK_STREAM);
+        CHECK(net_connect(client, &at) >= 0);
+        while ((fd = net_accept(listener, &peer)) == -EAGAIN)
+            ;
+        CHECK(fd >= 0);
+        CHECK_EQ(net_local_addr(client, &own), 0);
+        CHECK(shm_own_number(&own) > 0);
+        CHECK_EQ(shm_peer_number(fd, &peer), shm_own_number(&own));
+        CHECK_EQ(shm_peer_number(client, &at), shm_own_number(&at));
+        net_close(client);
+        net_close(fd);
+        net_close(listener);
+    }
+    /* An address that is neither a loopback one nor this end's own. */
+    CHECK_EQ(net_resolve("192.0.2.1", 5555, false, true, &peer, 1), 1);
+    int fd = net_socket(AF_INET, SOCK_STREAM), fds[2];
+    CHECK_EQ(shm_peer_number(fd, &peer), -EHOSTUNREACH);
+    net_close(fd);
+    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    memset(&own, 0, sizeof(own));
+    own.ss.ss_family = AF_UNIX;
+    CHECK_EQ(shm_peer_number(fds[0], &own), getpid());
+    CHECK_EQ(shm_own_number(&own), getpid());
     close(fds[0]);
     close(fds[1]);
 }

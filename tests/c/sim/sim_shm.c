@@ -279,9 +279,9 @@ struct sim_weak *sim_shm_weak(struct sim_memory *m)
 
 /* ---- who and where: all contexts are processes of one user, on one host ---- */
 
-int shm_host(int fd, char text[SHM_HOST_MAX])
+int shm_host(bool unix_socket, char text[SHM_HOST_MAX])
 {
-    (void)fd;
+    (void)unix_socket;
     snprintf(text, SHM_HOST_MAX, "sim/1");
     return 0;
 }
@@ -296,22 +296,16 @@ uint32_t shm_process(void)
     return 1;
 }
 
-static int64_t number(int fd, bool own)
+int64_t shm_peer_number(int fd, const struct net_addr *peer)
 {
-    struct net_addr a, b;
-    sim_net_ends(fd, &a, &b);
-    const struct sockaddr_in *in = (const struct sockaddr_in *)(own ? &a.ss : &b.ss);
-    return a.ss.ss_family == AF_INET ? ntohs(in->sin_port) : 1;
+    (void)fd;
+    return shm_own_number(peer);
 }
 
-int64_t shm_peer_number(int fd)
+int64_t shm_own_number(const struct net_addr *own)
 {
-    return number(fd, false);
-}
-
-int64_t shm_own_number(int fd)
-{
-    return number(fd, true);
+    const struct sockaddr_in *in = (const struct sockaddr_in *)&own->ss;
+    return own->ss.ss_family == AF_INET ? ntohs(in->sin_port) : 1;
 }
 
 /* ---- the meeting point ---- */

@@ -232,6 +232,7 @@ TEST(a_folder_or_a_link_is_never_removed)
 
 TEST(a_wildcard_makes_a_private_folder_and_says_what_is_to_be_removed)
 {
+    struct net_addr own;
     struct place w;
     begin(&w);
     CHECK_EQ(setenv("TMPDIR", w.dir, 1), 0);
@@ -244,7 +245,7 @@ TEST(a_wildcard_makes_a_private_folder_and_says_what_is_to_be_removed)
     CHECK_EQ(stat(w.ep.unlink_dir, &st), 0);
     CHECK_EQ(st.st_mode & 0777, 0700);
     char name[200];
-    CHECK_EQ(transport_ipc.local_name(fd, name, sizeof(name)), 0);
+    CHECK_EQ(transport_ipc.local_name(fd, &own, name, sizeof(name)), 0);
     CHECK_STR(name + 6, w.ep.unlink_path);
     net_close(fd);
     CHECK_EQ(unlink(w.ep.unlink_path), 0);
@@ -268,6 +269,7 @@ TEST(a_folder_that_is_not_there_leaves_nothing_behind)
 #ifdef __linux__
 TEST(an_abstract_name_has_no_file_and_is_free_when_its_listener_closes)
 {
+    struct net_addr own;
     struct place w;
     begin(&w);
     char rest[64], name[100], wanted[100];
@@ -275,7 +277,7 @@ TEST(an_abstract_name_has_no_file_and_is_free_when_its_listener_closes)
     int fd = listen_at(&w, rest);
     CHECK(fd >= 0);
     CHECK(w.ep.unlink_path == NULL);
-    CHECK_EQ(transport_ipc.local_name(fd, name, sizeof(name)), 0);
+    CHECK_EQ(transport_ipc.local_name(fd, &own, name, sizeof(name)), 0);
     snprintf(wanted, sizeof(wanted), "ipc://%s", rest);
     CHECK_STR(name, wanted);
     w.set.pipes.opt.ipc_steal = 1; /* there is no file to take */

@@ -154,12 +154,13 @@ static int listen_at(struct place *w, const char *rest, bool ipv6)
 
 TEST(a_listener_has_its_port_in_its_name_and_an_address_in_use_is_refused)
 {
+    struct net_addr own;
     struct place w;
     begin(&w);
     int fd = listen_at(&w, "127.0.0.1:*", false);
     CHECK(fd >= 0);
     char name[128];
-    CHECK_EQ(transport_tcp.local_name(fd, name, sizeof(name)), 0);
+    CHECK_EQ(transport_tcp.local_name(fd, &own, name, sizeof(name)), 0);
     CHECK(strncmp(name, "tcp://127.0.0.1:", 16) == 0);
     CHECK(atoi(name + 16) > 0);
     CHECK_EQ(listen_at(&w, name + 6, false), -EADDRINUSE);
@@ -173,12 +174,13 @@ TEST(a_listener_has_its_port_in_its_name_and_an_address_in_use_is_refused)
 #ifdef __linux__ /* all of 127/8 is lo */
 TEST(an_interface_stands_for_its_address)
 {
+    struct net_addr own;
     struct place w;
     begin(&w);
     int fd = listen_at(&w, "lo:*", false);
     CHECK(fd >= 0);
     char name[128];
-    CHECK_EQ(transport_tcp.local_name(fd, name, sizeof(name)), 0);
+    CHECK_EQ(transport_tcp.local_name(fd, &own, name, sizeof(name)), 0);
     CHECK(strncmp(name, "tcp://127.0.0.1:", 16) == 0);
     net_close(fd);
     end(&w);
@@ -187,10 +189,11 @@ TEST(an_interface_stands_for_its_address)
 
 TEST(a_descriptor_that_is_no_socket_has_no_more_than_a_scheme)
 {
+    struct net_addr own;
     int pair[2];
     CHECK_EQ(pipe(pair), 0);
     char name[64];
-    CHECK(transport_tcp.local_name(pair[0], name, sizeof(name)) < 0);
+    CHECK(transport_tcp.local_name(pair[0], &own, name, sizeof(name)) < 0);
     CHECK_STR(name, "tcp://");
     close(pair[0]);
     close(pair[1]);
@@ -199,10 +202,11 @@ TEST(a_descriptor_that_is_no_socket_has_no_more_than_a_scheme)
 /* Connects to a listener from there; the address that the listener sees. */
 static int connect_from(struct place *w, const char *from, struct net_addr *seen)
 {
+    struct net_addr own;
     int at = listen_at(w, "127.0.0.1:*", false);
     CHECK(at >= 0);
     char name[128], text[256], detail[200];
-    CHECK_EQ(transport_tcp.local_name(at, name, sizeof(name)), 0);
+    CHECK_EQ(transport_tcp.local_name(at, &own, name, sizeof(name)), 0);
     snprintf(text, sizeof(text), "%s%s", from, name + 6);
     CHECK_EQ(parse(&w->ep.address, text, false, false, detail), 0);
     bool connected = false;
