@@ -399,6 +399,41 @@ def test_messages_queues_and_limits_are_those_of_stats(make, tcp_address):
     assert seen["peers_ready"] == 1
 
 
+def test_a_connection_whose_peer_has_not_taken_all_counts_its_descriptor(ctx, make):
+    """It has ended for the program, and the system still sends for it."""
+    from fastmq import _core
+
+    def counted():
+        """Of this context, as the two who count see it."""
+        context = next(
+            c
+            for c in inspect.snapshot()["contexts"]
+            if any(s["type"] == "PUSH" for s in c["sockets"])
+        )
+        seen = context["descriptors"] + sum(s["descriptors"] for s in context["sockets"])
+        assert seen == ctx.stats().descriptors
+        return seen
+
+    other = zmq.Context()
+    try:
+        pull, push = other.socket(zmq.PULL), make(zmq.PUSH)
+        pull.shm = push.shm = 0
+        pull.rcvhwm, pull.rcvbuf, push.sndbuf, push.linger = 1, 4096, 1 << 20, -1
+        pull.bind("tcp://127.0.0.1:*")
+        push.connect(last_endpoint(pull))
+        for _ in range(40):
+            push.send(b"x" * 10_000)
+        eventually("it is written", lambda: push.stats().queued_out == 0)
+        before, opened = counted(), _core.open_fds()
+        push.disconnect(last_endpoint(pull))
+        assert push.peers() == []
+        assert before - counted() == opened - _core.open_fds()
+        assert push.stats().descriptors >= 1
+        push.close(0)
+    finally:
+        other.destroy(linger=0)
+
+
 def test_a_socket_that_is_closed_counts_with_its_context(ctx, make, tcp_address):
     pull, push = make(zmq.PULL), make(zmq.PUSH)
     pull.bind(tcp_address)
