@@ -166,7 +166,9 @@ static void check_on_alarm(int signum)
 {
     (void)signum;
     unsigned long long waited = check_ready_ns();
-    unsigned more = (unsigned)((waited - check_waited + 500000000) / 1000000000);
+    unsigned more = 0;
+    if (waited > check_waited) /* not in a child, whose figure begins anew */
+        more = (unsigned)((waited - check_waited + 500000000) / 1000000000);
     if (more) {
         check_waited = waited;
         alarm(more);

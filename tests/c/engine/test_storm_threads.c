@@ -625,8 +625,9 @@ static void live_and_die(void *arg)
     }
 }
 
-/* In a child of a process with threads the sanitizers allow no new threads, and some no memory. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+/* In a child of a process with threads the sanitizers allow no new threads, and some no memory; nor
+ * does Zig's libc, whose malloc keeps the locks that other threads held. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(CHECK_ZIG)
 #define CHILD_MAY_ALLOCATE false
 #else
 #define CHILD_MAY_ALLOCATE true
