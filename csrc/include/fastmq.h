@@ -291,9 +291,10 @@ int fmq_flush(fmq_socket *s);
 /* Readiness now (FMQ_POLLIN | FMQ_POLLOUT), after looking at the network. */
 int fmq_events(fmq_socket *s);
 /* Writes out what is queued, then waits for something to receive without sleeping, for `limit_ns`
- * or SPIN_US, whichever is less, and not at all while another thread polls the socket. 1: there is
- * something, 0: not, or a negative errno. */
-int fmq_spin(fmq_socket *s, uint32_t limit_ns);
+ * or SPIN_US, whichever is less, and not at all while another thread polls the socket. gave_way:
+ * other threads that wait for this processor may have it every 10 us; set when one had it. NULL:
+ * they may not. 1: there is something, 0: not, or a negative errno. */
+int fmq_spin(fmq_socket *s, uint32_t limit_ns, int *gave_way);
 /* SPIN_US if that may be of use: 0 without connections (over inproc the peer may be this very
  * thread), and while another thread is in the socket. */
 int fmq_spin_limit(fmq_socket *s);

@@ -73,6 +73,9 @@ struct thread_policy {
  */
 void thread_apply_policy(const struct thread_policy *policy);
 
+/* Lets other threads run that wait for this processor, if there are any. */
+void thread_yield(void);
+
 static inline void cpu_relax(void)
 {
 #if defined(__x86_64__) || defined(__i386__)

@@ -205,6 +205,11 @@ void thread_join(struct thread *t)
     pthread_join(t->t, NULL);
 }
 
+void thread_yield(void)
+{
+    sched_yield();
+}
+
 uintptr_t thread_self(void)
 {
     return (uintptr_t)pthread_self();

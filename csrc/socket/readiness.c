@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "fastmq.h"
+#include "os/thread.h"
 #include "pipe/pattern_ops.h"
 #include "reactor/notify.h"
 #include "reactor/poll.h"
@@ -40,23 +41,55 @@ int fmq_events(fmq_socket *s)
     return rc;
 }
 
-int fmq_spin(fmq_socket *s, uint32_t limit_ns)
+/* Between two of these other threads may have the processor: the peer may be one that waits for it.
+ */
+#define SPIN_PIECE_NS (10 * NS_PER_US)
+/* A yield that took longer let another thread run. */
+#define YIELDED_NS (3 * NS_PER_US)
+
+/* Spins for a piece of *most, which is limited to SPIN_US, and takes it off. -EAGAIN: in vain;
+ * 0: spinning is of no use now. */
+static int spin_piece(fmq_socket *s, uint64_t *most)
 {
     struct reactor *r = socket_reactor(s);
     int rc = reactor_enter(r);
     if (rc)
         return rc;
-    uint64_t most = (uint64_t)r->spin_us * NS_PER_US;
-    uint64_t until = clock_now() + (most < limit_ns ? most : limit_ns);
-    if (r->conn_count == 0)
-        until = 0;
+    uint64_t limit = r->conn_count ? (uint64_t)r->spin_us * NS_PER_US : 0;
+    if (*most > limit)
+        *most = limit;
+    uint64_t piece = *most < SPIN_PIECE_NS ? *most : SPIN_PIECE_NS;
+    uint64_t end = clock_now() + piece;
     while ((rc = (socket_readiness(s) & FMQ_POLLIN) != 0) == 0) {
-        rc = reactor_spin(r, until);
+        rc = reactor_spin(r, end);
         if (rc)
             break;
     }
     reactor_leave(r);
-    return rc == -EAGAIN ? 0 : rc;
+    *most -= piece;
+    return rc == -EAGAIN && (piece == 0 || clock_now() < end) ? 0 : rc;
+}
+
+int fmq_spin(fmq_socket *s, uint32_t limit_ns, int *gave_way)
+{
+    uint64_t most = limit_ns;
+    for (;;) {
+        int rc = spin_piece(s, &most);
+        if (rc != -EAGAIN)
+            return rc;
+        uint64_t before = clock_now();
+        bool ran = false;
+        if (gave_way) {
+            thread_yield();
+            ran = clock_now() - before >= YIELDED_NS;
+            *gave_way |= ran;
+        }
+        if (most == 0) {
+            if (!ran)
+                return 0;
+            most = YIELDED_NS; /* a last look at what came meanwhile */
+        }
+    }
 }
 
 int fmq_spin_limit(fmq_socket *s)

@@ -201,7 +201,7 @@ cdef extern from "fastmq.h" nogil:
     uint32_t fmq_begun(fmq_socket *s)
     int fmq_flush(fmq_socket *s)
     int fmq_events(fmq_socket *s)
-    int fmq_spin(fmq_socket *s, uint32_t limit_ns)
+    int fmq_spin(fmq_socket *s, uint32_t limit_ns, int *gave_way)
     int fmq_spin_limit(fmq_socket *s)
     int fmq_readable(int fd)
     int fmq_poll_one(fmq_socket *s, int events, int timeout_ms)
@@ -324,6 +324,21 @@ cdef extern from "fastmq.h" nogil:
     int fmq_proxy(fmq_socket *front, fmq_socket *back, fmq_socket *capture, fmq_socket *control,
                   fmq_proxy_state *state)
     void fmq_proxy_end(fmq_proxy_state *state)
+
+
+cdef extern from "reactor/loop_spin.h" nogil:
+    struct loop_spin:
+        uint32_t share
+        uint64_t resume
+        uint64_t began
+        uint64_t found
+        uint64_t failed
+    uint64_t loop_spin_budget(loop_spin *l, uint64_t spin_ns, uint64_t now)
+    void loop_spin_found(loop_spin *l, bint gave_way)
+    void loop_spin_failed(loop_spin *l)
+    bint loop_spin_lost(loop_spin *l, uint64_t ns, uint64_t now)
+    void loop_spin_waits(loop_spin *l, uint64_t now)
+    void loop_spin_served(loop_spin *l, uint64_t spin_ns, uint64_t now)
 
 
 cdef extern from "reactor/decref_queue.h" nogil:

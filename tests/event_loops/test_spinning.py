@@ -2,6 +2,7 @@
 """Asynchronous receives that look at the network for a moment before they wait."""
 
 import asyncio
+import os
 import socket
 import struct
 import threading
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from helpers import run_python
 from loops import in_loops, run, soon, until
 from target import fastmq_only, submodule, zmq
 
@@ -235,6 +237,49 @@ def test_what_becomes_ready_soon_ends_the_spinning_of_a_receive_that_waits(
     # sanitizer take longer for both.
     most = 2 * run(least_late(0, 20)) + 300e-6
     assert run(least_late(500_000, 200, most)) < most
+
+
+ROUND_TRIPS = """
+import asyncio, os, sys, fastmq.asyncio as za
+
+async def answer(address):
+    with za.Context() as context, context.socket(zmq.REP) as rep:
+        rep.connect(address)
+        while message := await rep.recv():
+            await rep.send(message)
+
+async def ask(port):
+    with za.Context() as context, context.socket(zmq.REQ) as req:
+        os.write(port, b"%d" % req.bind_to_random_port("tcp://127.0.0.1"))
+        req.linger = 0
+        while sum(req._spins()) < 500:
+            await req.send(b"x")
+            await req.recv()
+        print(*req._spins())
+
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+read, write = os.pipe()
+if child := os.fork():
+    try:
+        asyncio.run(ask(write))
+    finally:
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+else:
+    asyncio.run(answer("tcp://127.0.0.1:" + os.read(read, 10).decode()))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no choice of processors here")
+@pytest.mark.parametrize("shm", [0, 1])
+def test_who_spins_gives_way_to_a_peer_on_the_same_processor(
+    monkeypatch: pytest.MonkeyPatch, shm: int
+) -> None:
+    monkeypatch.setenv("FASTMQ_SHM", str(shm))
+    done = run_python(ROUND_TRIPS, timeout=60)
+    assert done.returncode == 0, done.stderr
+    found, failed = map(int, done.stdout.split())
+    assert found > 2 * failed  # without, each one is in vain
 
 
 @in_asyncio

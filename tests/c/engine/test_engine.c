@@ -1776,15 +1776,15 @@ TEST(spinning_ends_with_a_message_or_at_its_limit)
     eng_expect(pull, "first"); /* they are connected */
     uint64_t start = clock_now();
     CHECK_EQ(fmq_spin_limit(pull), 50);
-    CHECK_EQ(fmq_spin(pull, 2 * NS_PER_MS), 0); /* SPIN_US is less */
+    CHECK_EQ(fmq_spin(pull, 2 * NS_PER_MS, NULL), 0); /* SPIN_US is less */
     CHECK(clock_now() - start >= 50 * NS_PER_US);
     eng_set(pull, SPIN_US, 0);
-    CHECK_EQ(fmq_spin(pull, 20000), 0);
+    CHECK_EQ(fmq_spin(pull, 20000, NULL), 0);
     eng_set(pull, SPIN_US, 1000000);
     eng_send(push, "second");
     eng_must(fmq_flush(push), "flush");
-    CHECK_EQ(fmq_spin(pull, 1000 * NS_PER_MS), 1);
-    CHECK_EQ(fmq_spin(pull, 0), 1); /* it is there already */
+    CHECK_EQ(fmq_spin(pull, 1000 * NS_PER_MS, NULL), 1);
+    CHECK_EQ(fmq_spin(pull, 0, NULL), 1); /* it is there already */
     eng_expect(pull, "second");
     eng_close(push);
     eng_close(pull);
@@ -1798,9 +1798,9 @@ TEST(nobody_spins_for_what_another_thread_of_the_process_sends)
     struct eng_name name = eng_bind(a, "inproc");
     eng_connect(b, &name);
     CHECK_EQ(fmq_spin_limit(a), 0);
-    CHECK_EQ(fmq_spin(a, 1000 * NS_PER_MS), 0); /* at once: this thread may be the peer's */
+    CHECK_EQ(fmq_spin(a, 1000 * NS_PER_MS, NULL), 0); /* at once: this thread may be the peer's */
     eng_send(b, "x");
-    CHECK_EQ(fmq_spin(a, 0), 1);
+    CHECK_EQ(fmq_spin(a, 0, NULL), 1);
     eng_close(b);
     eng_expect(a, "x");
     eng_close(a);

@@ -553,6 +553,11 @@ void thread_join(struct thread *t)
     block(JOINING, CLOCK_NEVER);
 }
 
+void thread_yield(void)
+{
+    cpu_relax();
+}
+
 uintptr_t thread_self(void)
 {
     return (uintptr_t)(current - fibers) + 1;

@@ -259,7 +259,6 @@ cdef class _LoopWaiters:
     cdef int found_while_spinning(self) except -1:
         """A receive needed no loop. If that goes on, the loop need not watch: it would be called for
         nobody, and what comes through shared memory would be signalled for it."""
-        self.waits.was_short()
         if self.wanted and self.nobody():
             self.found_here += 1
             if self.found_here >= UNWATCH_AFTER:
@@ -279,12 +278,10 @@ cdef class _LoopWaiters:
             state = LOOP_FREE if core_now_ns() - self.called_at < FREE_TURN_NS else LOOP_BUSY
         while self.receivers.count and state == LOOP_FREE:
             piece = AWAIT_SPIN_NS if self.loop_fd < 0 else AWAIT_LOOK_NS
-            piece = min(piece, self.to_spin)
-            self.to_spin -= piece
-            if self.waits.spin(piece):
+            if self.waits.spin(piece, &self.to_spin):
                 return True
             if self.to_spin == 0:
-                self.waits.spun_in_vain()
+                loop_spin_failed(&self.waits.rule)
                 return True
             if self.loop_fd < 0:
                 return False
@@ -492,7 +489,8 @@ cdef class _LoopWaiters:
                     self.waits.events()
                 break
             look = False
-            self.waits.wait_ended()
+            if self.waits.rule.began:
+                loop_spin_served(&self.waits.rule, spin_limit(self.waits.s), core_now_ns())
             if w.place is None:  # it was ended while other threads ran
                 w.give_back()
                 continue
@@ -663,11 +661,7 @@ cdef class _SocketWaiters:
     cdef int receiving      # waiters in all queues
     cdef int sending
     cdef int probe_score    # > 0: looks at the network before waiting have found something
-    cdef int spin_score     # >= 0: recent waits of receives were short
-    cdef int spin_pause     # else so many do not spin; it doubles when spinning was in vain:
-    cdef int spin_pauses
-    cdef bint nearly_short  # the last wait was not short, but shorter than twice the limit
-    cdef uint64_t wait_began  # of a receive that went to the loop, ns; 0: none
+    cdef loop_spin rule     # whether receives spin before they wait for the loop
 
     cdef _LoopWaiters known(self, object loop):
         cdef _LoopWaiters place
@@ -733,43 +727,32 @@ cdef class _SocketWaiters:
                     place.loop.call_soon_threadsafe(place)
         return fd
 
-    cdef uint64_t spin_pays(self):
+    cdef uint64_t spin_budget(self):
         """Asked once a wait: how long it may spin, ns."""
-        if self.spin_score < 0 and self.spin_pause:
-            self.spin_pause -= 1
+        cdef uint64_t limit = spin_limit(self.s)
+        if limit == 0:
             return 0
-        # Two ends that sleep need longer than one that sleeps and one that spins.
-        return spin_limit(self.s) * (2 if self.spin_score < 0 and self.nearly_short else 1)
+        return loop_spin_budget(&self.rule, limit, core_now_ns() if self.rule.resume else 0)
 
-    cdef bint spin(self, uint64_t limit) except -1:
-        """Waits for a message without sleeping, for a moment. Whether there is one, or an error."""
+    cdef bint spin(self, uint64_t piece, uint64_t *budget) except -1:
+        """Waits for a message without sleeping, for a piece of what is left of a wait's budget, and
+        takes it off. Whether there is one, or an error."""
         cdef int rc
+        cdef int gave_way = False
+        cdef int *give_way = &gave_way if self.rule.share else NULL
         cdef uint64_t start = core_now_ns()
-        with nogil:
-            rc = fmq_spin(self.s, <uint32_t>limit)
-        core_turn.spun += core_now_ns() - start
-        return rc != 0
-
-    cdef void spun_in_vain(self) noexcept:
-        self.spin_score = max(self.spin_score - 3, -SPIN_SCORE_MAX)
-        self.spin_pauses = min(2 * self.spin_pauses + 1, SPIN_PAUSE_MAX)
-        self.spin_pause = self.spin_pauses
-
-    cdef inline void was_short(self) noexcept:
-        self.spin_score += self.spin_score < SPIN_SCORE_MAX
-        self.spin_pauses = 0
-
-    cdef inline void wait_ended(self) noexcept:
         cdef uint64_t took
-        if self.wait_began:
-            took = core_now_ns() - self.wait_began
-            self.nearly_short = False
-            if took < spin_limit(self.s):
-                self.was_short()
-            elif took < 2 * spin_limit(self.s):
-                self.nearly_short = True
-                self.spin_pause = min(self.spin_pause, SPIN_PAUSE_SHORT)
-            self.wait_began = 0
+        piece = min(piece, budget[0])
+        with nogil:
+            rc = fmq_spin(self.s, <uint32_t>piece, give_way)
+        took = core_now_ns() - start
+        core_turn.spun += took
+        budget[0] -= piece
+        if loop_spin_lost(&self.rule, took, start + took):
+            budget[0] = 0
+        if rc:
+            loop_spin_found(&self.rule, gave_way)
+        return rc != 0
 
     cdef int events(self):
         """What the socket is ready for, or a negative errno; polls it."""

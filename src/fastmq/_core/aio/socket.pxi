@@ -32,6 +32,11 @@ cdef class AsyncSocket(Socket):
     def _first_use(self):
         """Is called by the first verb that is used on this object."""
 
+    def _spins(self):
+        """How many receives have spun and found a message, and how many in vain."""
+        cdef _SocketWaiters waits = self.join()
+        return waits.rule.found, waits.rule.failed
+
     # -- what is done at once --
 
     cdef inline bint may_complete(self) except -1:
@@ -103,32 +108,30 @@ cdef class AsyncSocket(Socket):
         if ms == 0:
             return self.failed(loop, make_error(-EAGAIN))
         if place.receivers.count == 0:
-            waits.wait_began = core_now_ns()
+            loop_spin_waits(&waits.rule, core_now_ns())
         return self.wait(place, w, ms, FMQ_POLLIN, to_spin)
 
     cdef object look(self, _SocketWaiters waits, _LoopWaiters place, _Waiter w, object timeout,
                      uint64_t *to_spin, int *rc):
         """Looks at the network for a receive, for a while where that pays. What it found, or how
         long it may still spin while it waits."""
-        cdef uint64_t most, piece
+        cdef uint64_t most
         cdef int state
         if limit_of(w.flags, timeout, fmq_rcvtimeo(self.s)) == 0:
             return self.probe(waits, w, rc)
-        most = waits.spin_pays()
+        most = waits.spin_budget()
         state = state_of(place.loop) if most else LOOP_BUSY
         if state == LOOP_BUSY:
             return self.probe(waits, w, rc)
         if state == LOOP_FREE and place.may_spin_here():
-            piece = min(most, AWAIT_SPIN_NS - core_turn.spun)
-            if waits.spin(piece):
+            if waits.spin(AWAIT_SPIN_NS - core_turn.spun, &most):
                 place.found_while_spinning()  # first: it calls the loop
                 value = take(self.s, w, False, rc)
                 if rc[0] != -EAGAIN:
                     return value
             core_turn.vain = True
-            most -= piece
             if most == 0:
-                waits.spun_in_vain()
+                loop_spin_failed(&waits.rule)
         else:
             with nogil:
                 fmq_flush(self.s)

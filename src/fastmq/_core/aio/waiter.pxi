@@ -112,15 +112,8 @@ cdef enum:
     AWAIT_LOOK_NS = 10000
     # Where less of it is left, the next turn is waited for.
     AWAIT_SPIN_LEAST_NS = 12000
-    SPIN_SCORE_MAX = 8
     # After so many receives that spun and found their message the loop no longer watches.
     UNWATCH_AFTER = 4
-    # So many waits do without at most, after spinning was in vain again and again; and so many while
-    # waits are short all the same.
-    SPIN_PAUSE_MAX = 1024
-    SPIN_PAUSE_SHORT = 8
-    # Times SPIN_US: a wait that two loops sleep through takes so much longer than one of threads.
-    AWAIT_SPIN_TIMES = 2
     # A loop that does not tell who is ready has nobody else, if it comes back within this time.
     FREE_TURN_NS = 20000
 
@@ -190,8 +183,8 @@ cdef int state_of(object loop) except -1:
 
 
 cdef inline uint64_t spin_limit(fmq_socket *s) noexcept:
-    """For how long a receive spins at most, in all turns, ns."""
-    return AWAIT_SPIN_TIMES * 1000 * <uint64_t>fmq_spin_limit(s)
+    """SPIN_US, ns; 0: a receive does not spin."""
+    return 1000 * <uint64_t>fmq_spin_limit(s)
 
 
 cdef object finished_in(object loop, object value):

@@ -42,6 +42,7 @@ int thread_start(struct thread *t, void (*fn)(void *arg), void *arg, const char 
 void thread_join(struct thread *t);
 uintptr_t thread_self(void);
 uint32_t thread_number(void);
+void thread_yield(void);
 
 struct thread_policy {
     int sched_policy;
