@@ -137,6 +137,7 @@ static struct eng_name step_bind(fmq_socket *s, const char *transport)
         snprintf(name.text, sizeof(name.text), "%s",
                  strcmp(transport, "ipc") == 0   ? "ipc://*"
                  : strcmp(transport, "udp") == 0 ? "udp://127.0.0.1:*"
+                 : strcmp(transport, "ws") == 0  ? "ws://127.0.0.1:*/f"
                                                  : "tcp://127.0.0.1:*");
     STEP(fmq_bind(s, name.text));
     size_t len = sizeof(name.text) - 1;
@@ -535,6 +536,11 @@ TEST(two_dealers_talk_over_ipc_whatever_fails)
     talk_with("ipc", FMQ_DEALER, FMQ_DEALER);
 }
 
+TEST(two_dealers_talk_over_ws_whatever_fails)
+{
+    talk_with("ws", FMQ_DEALER, FMQ_DEALER);
+}
+
 TEST(dealer_and_router_talk_over_tcp_whatever_fails)
 {
     talk_with("tcp", FMQ_DEALER, FMQ_ROUTER);
@@ -564,17 +570,22 @@ TEST(a_subscriber_that_is_bound_gets_messages_whatever_fails)
 
 /* ---- handshakes ---- */
 
-static void handshake_with(int mechanism)
+static void handshake_with(const char *transport, int mechanism)
 {
     fake_crypto_set();
     setup = (struct setup){
-        .transport = "tcp", .a = FMQ_DEALER, .b = FMQ_DEALER, .mechanism = mechanism};
+        .transport = transport, .a = FMQ_DEALER, .b = FMQ_DEALER, .mechanism = mechanism};
     each_fault(talk);
 }
 
 TEST(curve_is_shaken_and_talked_whatever_fails)
 {
-    handshake_with(CURVE);
+    handshake_with("tcp", CURVE);
+}
+
+TEST(curve_is_shaken_and_talked_over_ws_whatever_fails)
+{
+    handshake_with("ws", CURVE);
 }
 
 static int start(struct thread *t, void (*run)(void *arg), void *arg)

@@ -189,8 +189,8 @@ static void subscribe_xsub(struct member *m)
 static void name_for(const struct scene *c, unsigned nth, bool to_connect, char *out, size_t size)
 {
     unsigned where = c->index * 10 + nth;
-    if (strcmp(c->transport, "tcp") == 0)
-        snprintf(out, size, "tcp://%s:%u",
+    if (strcmp(c->transport, "tcp") == 0 || strcmp(c->transport, "ws") == 0)
+        snprintf(out, size, "%s://%s:%u", c->transport,
                  to_connect && c->index % 2 && nth % 2 ? "peer.sim" : "127.0.0.1", 5000 + where);
     else if (strcmp(c->transport, "ipc") == 0)
         snprintf(out, size, "ipc://@sim%u", where);
@@ -297,8 +297,8 @@ static void draw_scene(unsigned index)
     uint32_t kind = sim_below(10);
     c->pattern = kind < 5 ? FLOW : kind < 7 ? FAN : ECHO;
     uint32_t way = sim_below(4);
-    static const char *const transports[] = {"tcp", "ipc", "inproc"};
-    c->transport = transports[sim_below(3)];
+    static const char *const transports[] = {"tcp", "ipc", "inproc", "ws"};
+    c->transport = transports[sim_below(4)];
     uint32_t m = sim_below(6);
     c->mechanism = m < 4 ? PLAIN_NULL : m == 4 ? PLAIN : CURVE;
     c->senders_bind = sim_chance(500);
@@ -433,7 +433,7 @@ static void stranger(void)
     static const uint8_t greeting[] = {0xff, 0,    0, 0, 0,   0,   0,   0,
                                        1,    0x7f, 3, 1, 'N', 'U', 'L', 'L'};
     struct member *m = any_member();
-    if (!m || !m->binds || strncmp(m->name, "tcp", 3) != 0)
+    if (!m || !m->binds || (strncmp(m->name, "tcp", 3) != 0 && strncmp(m->name, "ws", 2) != 0))
         return;
     struct net_addr to;
     uint16_t port = (uint16_t)(5000 + m->scene->index * 10 + m->index);
