@@ -181,14 +181,18 @@ static void come_and_go(void *arg)
 /* Contexts that are made and ended, with the socket that asks an authenticator. */
 static void contexts_come_and_go(void *arg)
 {
+    enum { REPS = 50 };
     struct coming *c = arg;
     for (int round = 0; round < 20; round++) {
         fmq_ctx *ctx;
         eng_must(fmq_ctx_new(&ctx), "ctx_new");
-        fmq_socket *rep = eng_socket(ctx, FMQ_REP);
-        eng_set(rep, ENG_PLAIN_SERVER, 1);
-        eng_bind(rep, c->transport);
-        eng_close(rep);
+        fmq_socket *rep[REPS];
+        for (int i = 0; i < REPS; i++)
+            rep[i] = eng_socket(ctx, FMQ_REP);
+        eng_set(rep[0], ENG_PLAIN_SERVER, 1); /* makes the socket that asks */
+        eng_bind(rep[0], c->transport);
+        for (int i = 0; i < REPS; i++)
+            eng_close(rep[i]);
         uint64_t until = eng_until(ENG_WAIT_MS);
         int rc;
         while ((rc = fmq_ctx_term(ctx, eng_left(until))) == -EINTR)
