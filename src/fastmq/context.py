@@ -368,8 +368,9 @@ class Context(_core.Context, Generic[_SocketT]):
             if self._shadow:  # as what libzmq says of an address where there is no context any more
                 raise ZMQError(Errno.EFAULT, "Bad address: the shadowed context is closed")
             raise ZMQError(Errno.ENOTSUP, "Operation not supported: the context is closed")
-        if isinstance(socket_type, (str, bytes)):
-            raise TypeError(f"socket_type must be a constant such as fastmq.REQ: {socket_type!r}")
+        given: object = socket_type
+        if isinstance(given, (str, bytes)):
+            raise TypeError(f"socket_type must be a constant such as fastmq.REQ: {given!r}")
         socket_type = _core.whole(socket_type, "socket_type")
         if socket_class is None:
             socket_class = self._socket_class

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from .context import Context
 
-_F = TypeVar("_F", bound=Callable[..., Any])
+_R = TypeVar("_R")
 
 
 def _inject(args: tuple[Any, ...], kwargs: dict[str, Any], name: str | None, value: Any) -> Any:
@@ -33,7 +33,7 @@ def _pop_name(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str | None
     return None, args
 
 
-def context(*args: Any, **kwargs: Any) -> Callable[[_F], _F]:
+def context(*args: Any, **kwargs: Any) -> Callable[[Callable[..., _R]], Callable[..., _R]]:
     """Passes a Context to the function, and destroys it when the function returns.
 
     The first argument or name= is the keyword under which it is passed (without it, it is the last
@@ -41,20 +41,20 @@ def context(*args: Any, **kwargs: Any) -> Callable[[_F], _F]:
     """
     name, args = _pop_name(args, kwargs)
 
-    def decorate(func: _F) -> _F:
+    def decorate(func: Callable[..., _R]) -> Callable[..., _R]:
         @functools.wraps(func)
-        def wrapper(*call_args: Any, **call_kwargs: Any) -> Any:
+        def wrapper(*call_args: Any, **call_kwargs: Any) -> _R:
             made: Context[Any]
             with Context(*args, **kwargs) as made:
                 a, k = _inject(call_args, call_kwargs, name, made)
                 return func(*a, **k)
 
-        return wrapper  # type: ignore[return-value]
+        return wrapper
 
     return decorate
 
 
-def socket(*args: Any, **kwargs: Any) -> Callable[[_F], _F]:
+def socket(*args: Any, **kwargs: Any) -> Callable[[Callable[..., _R]], Callable[..., _R]]:
     """Passes a socket to the function, and closes it when the function returns.
 
     Arguments: optionally the keyword under which it is passed (or name=), then those of
@@ -64,9 +64,9 @@ def socket(*args: Any, **kwargs: Any) -> Callable[[_F], _F]:
     context_name = kwargs.pop("context_name", "context")
     name, args = _pop_name(args, kwargs)
 
-    def decorate(func: _F) -> _F:
+    def decorate(func: Callable[..., _R]) -> Callable[..., _R]:
         @functools.wraps(func)
-        def wrapper(*call_args: Any, **call_kwargs: Any) -> Any:
+        def wrapper(*call_args: Any, **call_kwargs: Any) -> _R:
             home: Any = call_kwargs.get(context_name)
             if not isinstance(home, Context):
                 among = (arg for arg in call_args if isinstance(arg, Context))
@@ -75,7 +75,7 @@ def socket(*args: Any, **kwargs: Any) -> Callable[[_F], _F]:
                 a, k = _inject(call_args, call_kwargs, name, made)
                 return func(*a, **k)
 
-        return wrapper  # type: ignore[return-value]
+        return wrapper
 
     return decorate
 

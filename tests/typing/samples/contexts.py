@@ -4,6 +4,7 @@
 from typing_extensions import reveal_type
 
 import fastmq as zmq
+from fastmq.decorators import context, socket
 
 
 class Own(zmq.Socket[bytes]):
@@ -69,3 +70,13 @@ def with_statements(req: zmq.Req) -> None:
     with req as entered, req.connect("inproc://x") as connected:
         reveal_type(entered)  # Req
         reveal_type(connected)  # Req
+
+
+@context()
+@socket(zmq.PUSH)
+def decorated(ctx: zmq.Context, push: zmq.Socket[bytes]) -> int:
+    return push.linger
+
+
+def decorators() -> None:
+    reveal_type(decorated())  # int
