@@ -15,6 +15,7 @@ struct poller;
 struct notifier {
     struct wakeup signal[2]; /* POLLIN, POLLOUT */
     unsigned count[2];       /* how many watchers want to see it */
+    unsigned direct;         /* how many of the watchers look at the socket before they sleep */
     unsigned nested;         /* how many poll sets hold the socket's poller in theirs */
     bool shown[2];
     bool waits_out;       /* EVENTS last reported to FD's holder: not writable */

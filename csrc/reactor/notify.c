@@ -61,6 +61,17 @@ void notify_want(struct reactor *r, int events, bool want)
     r->work |= WORK_WATCHED;
 }
 
+void notify_direct(struct reactor *r, bool direct)
+{
+    r->notify.direct += direct ? 1u : -1u;
+    r->work |= WORK_WATCHED;
+}
+
+bool notify_is_watched(struct reactor *r)
+{
+    return atomic_load_explicit(&r->watchers, memory_order_relaxed) > r->notify.direct;
+}
+
 void notify_update(struct reactor *r)
 {
     struct notifier *w = &r->notify;

@@ -24,6 +24,11 @@ int notify_add(struct reactor *r, int events);
 void notify_remove(struct reactor *r);
 /* A watcher wants these events to be shown from now on, or no more. Lock held. */
 void notify_want(struct reactor *r, int events, bool want);
+/* A watcher looks at the socket itself before it sleeps, or no more: its descriptors need not show
+ * input that comes. Lock held. */
+void notify_direct(struct reactor *r, bool direct);
+/* Whether a watcher relies on the descriptors. Lock held. */
+bool notify_is_watched(struct reactor *r);
 /* Makes the descriptors show the truth; called on leaving the socket. Lock held. */
 void notify_update(struct reactor *r);
 /* The descriptor to be watched for the event beside the poller; made by notify_add. */

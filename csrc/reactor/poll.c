@@ -135,6 +135,11 @@ static void look_once(struct reactor *r, uint64_t now)
         poll_pass(r, 0);
 }
 
+void reactor_asks_poller(struct reactor *r)
+{
+    r->lone_looks = LONE_LOOKS;
+}
+
 /* This thread goes back to the poller from which it came. What always has more waits for its next
  * turn, which comes at once. */
 static void arm_quiet(struct reactor *r)

@@ -27,4 +27,7 @@ int reactor_spin(struct reactor *r, uint64_t until);
  * is there, but not what. Lock held. */
 void reactor_poll_once(struct reactor *r, bool fired);
 
+/* The next look at the reactor without waiting is one at all descriptors. Lock held. */
+void reactor_asks_poller(struct reactor *r);
+
 #endif

@@ -79,6 +79,15 @@ void pollset_unnest(struct fmq_pollset *p, struct item *it, struct reactor *r)
     r->notify.nested--;
 }
 
+void pollset_arm(struct item *it, struct reactor *r, bool arm)
+{
+    if (arm == it->armed)
+        return;
+    notify_want(r, it->events, arm);
+    notify_direct(r, !arm);
+    it->armed = arm;
+}
+
 /* Tells the socket what its watcher wants: `events` instead of `before` (-1: there was none). On
  * failure all is as it was. */
 static int change_watch(struct fmq_pollset *p, struct item *it, struct reactor *r, int before,
@@ -102,12 +111,12 @@ static int change_watch(struct fmq_pollset *p, struct item *it, struct reactor *
             unwatch_signals(p, r, had & ~events);
         if (before >= 0)
             notify_remove(r);
-        if (it->armed)
-            notify_want(r, had, false);
+        if (before < 0)
+            notify_direct(r, true);
+        pollset_arm(it, r, false);
+        it->events = events;
         /* A present waiter sees it by its descriptors; later ones will look at it first. */
-        it->armed = p->waiting > 0;
-        if (it->armed)
-            notify_want(r, events, true);
+        pollset_arm(it, r, p->waiting > 0);
     }
     if (!r->finished)
         r->work |= WORK_WATCHED;
@@ -124,9 +133,8 @@ void pollset_let_go(struct fmq_pollset *p, struct item *it)
         return;
     mutex_lock(&r->lock);
     pollset_unnest(p, it, r);
-    if (it->armed)
-        notify_want(r, it->events, false);
-    it->armed = false;
+    pollset_arm(it, r, false);
+    notify_direct(r, false);
     notify_remove(r);
     mutex_unlock(&r->lock);
     reactor_unref(r);

@@ -34,8 +34,9 @@ struct item {
     int events;
     void *data;
     bool dead;
-    bool nested;       /* its socket's poller and signals are in this set's poller */
-    bool armed;        /* its socket is to show these events by its descriptors (notify.h) */
+    bool nested; /* its socket's poller and signals are in this set's poller */
+    bool armed;  /* its socket is to show these events by its descriptors (notify.h); else it is
+                  * on `check`, and the next wait looks at it */
     uint64_t reported; /* the last round of a wait that reported it */
     uint32_t interest;
 };
@@ -61,6 +62,9 @@ struct fmq_pollset {
  * 0, 1 or a negative errno. The reactor's lock is held. */
 int pollset_nest(struct fmq_pollset *p, struct item *it, struct reactor *r, unsigned most);
 void pollset_unnest(struct fmq_pollset *p, struct item *it, struct reactor *r);
+/* From now on its socket shows the item's events by its descriptors, or no more. The reactor's lock
+ * is held. */
+void pollset_arm(struct item *it, struct reactor *r, bool arm);
 /* The socket was closed, or goes from the set: nothing of it is held any more. */
 void pollset_let_go(struct fmq_pollset *p, struct item *it);
 

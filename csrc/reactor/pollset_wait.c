@@ -13,6 +13,12 @@
 #define NESTED_MAX 400u
 /* A socket that a waiting set cannot take into its poller is looked at this often. */
 #define LOOK_NS (10 * NS_PER_MS)
+/* So many sockets are looked at while the thread spins; if there are more, their descriptors show
+ * what comes. */
+#define HOT_MAX 8
+/* Between two looks at everything else, and where there is nothing else. */
+#define SLICE_NS (2 * NS_PER_US)
+#define SLICE_ALONE_NS (10 * NS_PER_US)
 
 /* The thread is going to sleep in the poller. False: not all sockets could be taken into it. */
 static bool nest_guests(struct fmq_pollset *p)
@@ -57,8 +63,10 @@ static void check_guests(struct fmq_pollset *p)
 }
 
 /* The wanted events of a socket now, after a look at the network if none is known of. From then on
- * it shows them by its descriptors if there are none, or if another thread waits here, too. */
-static int look_at_socket(struct fmq_pollset *p, struct item *it)
+ * it shows them by its descriptors if there are none, unless it is to be looked at again (`hot`),
+ * or if another thread waits here, too. `fired`: its poller has shown something. That may be a late
+ * wake-up for input that was read already, and is shown again until it is taken. */
+static int look_at_socket(struct fmq_pollset *p, struct item *it, bool hot, bool fired)
 {
     struct reactor *r = it->reactor;
     int rc = reactor_enter(r);
@@ -66,25 +74,26 @@ static int look_at_socket(struct fmq_pollset *p, struct item *it)
         return rc;
     rc = r->ops->events(r) & it->events;
     if (!rc) {
+        if (fired && !list_empty(&r->quiet))
+            reactor_asks_poller(r);
         rc = reactor_wait(r, 0);
         if (rc == 0 || rc == -EAGAIN || rc == -EINTR)
             rc = r->ops->events(r) & it->events;
     }
-    bool arm = rc == 0 || p->waiting > 1;
-    if (rc >= 0 && arm != it->armed) {
-        notify_want(r, it->events, arm);
-        it->armed = arm;
-    }
+    /* Room to write is not spun for. */
+    bool arm = p->waiting > 1 || (rc == 0 && !(hot && (it->events & FMQ_POLLIN)));
+    if (rc >= 0)
+        pollset_arm(it, r, arm);
     reactor_leave(r);
     return rc;
 }
 
 /* The wanted events of an item now. */
-static int look(struct fmq_pollset *p, struct item *it)
+static int look(struct fmq_pollset *p, struct item *it, bool hot, bool fired)
 {
     if (!it->reactor)
         return it->fd >= 0 ? it->events & (FMQ_POLLIN | FMQ_POLLOUT) : -ENOTSOCK;
-    int rc = look_at_socket(p, it);
+    int rc = look_at_socket(p, it, hot, fired);
     if (rc == -ENOTSOCK)
         pollset_let_go(p, it);
     return rc;
@@ -113,8 +122,8 @@ static int report(struct item *it, uint64_t round, int events, struct fmq_pollev
 }
 
 /* The items that may be ready without any descriptor showing it. */
-static int check_known(struct fmq_pollset *p, uint64_t round, struct fmq_pollevent *out, int max,
-                       int *err)
+static int check_known(struct fmq_pollset *p, uint64_t round, bool hot, struct fmq_pollevent *out,
+                       int max, int *err)
 {
     int n = 0;
     struct list todo, told; /* what was told comes last in the next round */
@@ -128,14 +137,14 @@ static int check_known(struct fmq_pollset *p, uint64_t round, struct fmq_polleve
             list_push_back(&p->check, c);
             continue;
         }
-        int rc = look(p, it);
+        int rc = look(p, it, hot, false);
         if (rc < 0) {
             *err = rc;
             list_push_back(&p->check, c);
         } else if (rc) {
             n = report(it, round, rc, out, n);
             list_push_back(&told, c);
-        } else if (it->fd >= 0) {
+        } else if (it->fd >= 0 || !it->armed) {
             list_push_back(&p->check, c);
         }
     }
@@ -144,8 +153,9 @@ static int check_known(struct fmq_pollset *p, uint64_t round, struct fmq_polleve
     return n;
 }
 
-static int check_polled(struct fmq_pollset *p, uint64_t round, struct poller_event *events,
-                        int count, struct fmq_pollevent *out, int n, int max, int *err)
+static int check_polled(struct fmq_pollset *p, uint64_t round, bool hot,
+                        struct poller_event *events, int count, struct fmq_pollevent *out, int n,
+                        int max, int *err)
 {
     for (int i = 0; i < count && n < max && !*err; i++) {
         struct item *it = events[i].data;
@@ -155,8 +165,9 @@ static int check_polled(struct fmq_pollset *p, uint64_t round, struct poller_eve
         if (it->fd >= 0) {
             rc = from_poller(events[i].events, it->events);
         } else {
-            rc = look(p, it);
-            if (rc && !list_linked(&it->check)) /* an error is reported again and again, too */
+            rc = look(p, it, hot, true);
+            /* An error is reported again and again, too. */
+            if ((rc || !it->armed) && !list_linked(&it->check))
                 list_push_back(&p->check, &it->check);
         }
         if (rc < 0)
@@ -167,16 +178,102 @@ static int check_polled(struct fmq_pollset *p, uint64_t round, struct poller_eve
     return n;
 }
 
+/* ---- spinning on sockets ---- */
+
+enum spun { SPUN_NOTHING, SPUN_SOCKET, SPUN_POLLER };
+
+struct hot {
+    struct reactor *reactor[HOT_MAX];
+    int events[HOT_MAX];
+    unsigned count;
+};
+
+/* The sockets that are looked at directly, with a reference to each. False: too many. */
+static bool gather_hot(struct fmq_pollset *p, struct hot *h)
+{
+    h->count = 0;
+    LIST_FOR(n, &p->check)
+    {
+        struct item *it = LIST_ENTRY(n, struct item, check);
+        if (!it->reactor || it->armed)
+            continue;
+        if (h->count == HOT_MAX)
+            return false;
+        h->reactor[h->count] = it->reactor;
+        h->events[h->count++] = it->events;
+    }
+    for (unsigned i = 0; i < h->count; i++)
+        reactor_ref(h->reactor[i]);
+    return true;
+}
+
+/* Whether a socket has its events, or an error, by `until`. */
+static bool spin_on_socket(struct reactor *r, int events, uint64_t until)
+{
+    int rc = reactor_enter(r);
+    if (rc)
+        return true;
+    bool found = (r->ops->events(r) & events) != 0;
+    if (!found) {
+        rc = reactor_spin(r, until);
+        found = (rc && rc != -EAGAIN) || (r->ops->events(r) & events) != 0;
+    }
+    reactor_leave(r);
+    return found;
+}
+
+/* Looks at the sockets, and at the poller for all else, until something is there. p->polling is
+ * set, the lock is not held. */
+static enum spun spin_on_sockets(struct fmq_pollset *p, const struct hot *h, bool alone,
+                                 uint64_t until)
+{
+    uint64_t slice = alone ? SLICE_ALONE_NS : SLICE_NS / h->count;
+    for (uint64_t now = clock_now(); now < until; now = clock_now()) {
+        for (unsigned i = 0; i < h->count; i++)
+            if (spin_on_socket(h->reactor[i], h->events[i], now + (i + 1) * slice))
+                return SPUN_SOCKET;
+        struct poller_event event;
+        if (poller_wait(p->poller, &event, 1, 0) != 0) /* it is asked again for what it has */
+            return SPUN_POLLER;
+    }
+    return SPUN_NOTHING;
+}
+
+/* The same with the lock held. */
+static enum spun spin_here(struct fmq_pollset *p, struct hot *h, uint64_t until)
+{
+    bool alone = p->index.len == 1;
+    p->polling = true;
+    mutex_unlock(&p->lock);
+    enum spun what = spin_on_sockets(p, h, alone, until);
+    for (unsigned i = 0; i < h->count; i++)
+        reactor_unref(h->reactor[i]);
+    mutex_lock(&p->lock);
+    p->polling = false;
+    cond_broadcast(&p->back);
+    return what;
+}
+
+/* ---- waiting ---- */
+
+/* Whether sockets that have nothing are looked at again instead of showing it by their descriptors:
+ * this thread spins on them, or it only looks and will come again. */
+static bool looks_again(const struct fmq_pollset *p, int timeout_ms)
+{
+    return p->waiting == 1 && !p->polling && p->spin_us > 0 &&
+           (timeout_ms ? spin_pays(&p->spin) : p->index.len <= HOT_MAX);
+}
+
 /* The poller's events: spins first where that pays. *quick: they came so soon that it does, if they
  * are worth telling. p->polling is set, the lock is not held. */
 static int wait_for_events(struct fmq_pollset *p, struct poller_event *events, uint64_t now,
-                           int64_t timeout, uint64_t budget, bool *quick)
+                           int64_t timeout, uint64_t budget, bool spins, bool *quick)
 {
     if (timeout > 0 && (uint64_t)timeout < budget)
         budget = (uint64_t)timeout;
     uint64_t spun = now;
     int count;
-    if (budget && spin_pays(&p->spin)) {
+    if (budget && spins && spin_pays(&p->spin)) {
         while ((count = poller_wait(p->poller, events, BATCH, 0)) == 0 && spun < now + budget)
             spun = clock_now();
         *quick = count > 0;
@@ -198,12 +295,18 @@ int fmq_pollset_wait(fmq_pollset *p, struct fmq_pollevent *out, int max, int tim
     uint64_t deadline =
         timeout_ms < 0 ? CLOCK_NEVER : clock_now() + (uint64_t)timeout_ms * NS_PER_MS;
     int n, err = 0;
+    uint64_t spin_until = 0; /* 0: it has not spun on sockets */
+    bool spins = true, found = false;
     mutex_lock(&p->lock);
     p->waiting++;
     for (;;) {
         uint64_t round = ++p->round;
+        uint64_t budget = p->spin_us > 0 ? (uint64_t)p->spin_us * NS_PER_US : 0;
+        bool hot = spins && looks_again(p, timeout_ms);
         check_guests(p);
-        n = check_known(p, round, out, max, &err);
+        n = check_known(p, round, hot, out, max, &err);
+        if (n && found)
+            spin_learn(&p->spin, true);
         struct poller_event events[BATCH];
         uint64_t now = n || err ? 0 : clock_now();
         int64_t timeout = n || err                  ? 0
@@ -211,6 +314,30 @@ int fmq_pollset_wait(fmq_pollset *p, struct fmq_pollevent *out, int max, int tim
                           : now >= deadline         ? 0
                                                     : (int64_t)(deadline - now);
         bool last = !n && timeout == 0;
+        bool peeked = false;
+        struct hot h;
+        if (hot && timeout) {
+            bool few = gather_hot(p, &h);
+            if (few && h.count) {
+                if (!spin_until)
+                    spin_until = timeout < 0 || (uint64_t)timeout > budget
+                                     ? now + budget
+                                     : now + (uint64_t)timeout;
+                enum spun what = spin_here(p, &h, spin_until);
+                found = what == SPUN_SOCKET;
+                peeked = what == SPUN_POLLER;
+                if (what == SPUN_NOTHING) {
+                    spins = false;
+                    spin_learn(&p->spin, false);
+                }
+                if (!peeked)
+                    continue;
+                timeout = 0;
+            } else if (!few) {
+                spins = false; /* they have to be armed */
+                continue;
+            }
+        }
         if (timeout && !nest_guests(p) && (timeout < 0 || timeout > (int64_t)LOOK_NS))
             timeout = (int64_t)LOOK_NS;
         if (p->polling && timeout != 0) {
@@ -225,19 +352,19 @@ int fmq_pollset_wait(fmq_pollset *p, struct fmq_pollevent *out, int max, int tim
             continue;
         }
         int count = 0;
-        bool waited = timeout && !p->polling, quick = false;
+        bool waited = peeked || (timeout && !p->polling), quick = peeked;
         /* More than a batch may be ready, and pollers give the rest first when asked again. */
         for (size_t asked = 0; !p->polling && asked < p->index.len + BATCH; asked += BATCH) {
-            uint64_t budget = p->spin_us > 0 ? (uint64_t)p->spin_us * NS_PER_US : 0;
             p->polling = true;
             mutex_unlock(&p->lock);
-            count = timeout && asked == 0 ? wait_for_events(p, events, now, timeout, budget, &quick)
-                                          : poller_wait(p->poller, events, BATCH, 0);
+            count = timeout && asked == 0
+                        ? wait_for_events(p, events, now, timeout, budget, spins, &quick)
+                        : poller_wait(p->poller, events, BATCH, 0);
             mutex_lock(&p->lock);
             p->polling = false;
             cond_broadcast(&p->back);
             if (count > 0)
-                n = check_polled(p, round, events, count, out, n, max, &err);
+                n = check_polled(p, round, hot && spins, events, count, out, n, max, &err);
             if (count < BATCH || n == max || err)
                 break;
         }

@@ -2,6 +2,7 @@
 #include "reactor/quiet.h"
 
 #include "reactor/io_thread.h"
+#include "reactor/notify.h"
 #include "reactor/signal.h"
 #include "reactor/state.h"
 
@@ -54,7 +55,7 @@ void quiet_settle(struct reactor *r)
         }
         return;
     }
-    if (atomic_load_explicit(&r->watchers, memory_order_relaxed)) {
+    if (notify_is_watched(r)) {
         if (!quiet_arm(r))
             reactor_call(r);
     } else if (r->io_thread && r->registered) {

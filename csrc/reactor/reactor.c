@@ -138,7 +138,8 @@ void reactor_leave_slow(struct reactor *r, bool flush_all)
         }
     }
     if (atomic_load_explicit(&r->watchers, memory_order_relaxed) && !r->finished) {
-        quiet_settle(r);
+        if (notify_is_watched(r))
+            quiet_settle(r);
         notify_update(r);
         r->work |= WORK_WATCHED;
     }

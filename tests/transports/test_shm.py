@@ -13,6 +13,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -144,6 +145,46 @@ def test_a_ring_that_is_full_grows_and_keeps_the_order(ctx, make, address):
     assert ctx.stats().shm_bytes == small + 2 * (GROWN - RING)
     a.send(b"back")
     assert recv(b) == b"back"
+
+
+@pytest.mark.parametrize("foreign", [False, True], ids=["alone", "beside descriptors"])
+def test_a_poller_hears_of_every_message_whether_it_spins_or_sleeps(make, address, foreign):
+    a, b = joined(make, address, zmq.PAIR, zmq.PAIR)
+    in_memory(a, b)
+    read, write = os.pipe()
+    pollers = []
+    for end in a, b:
+        pollers.append(zmq.Poller())
+        pollers[-1].register(end, zmq.POLLIN)
+        if foreign:
+            pollers[-1].register(read, zmq.POLLIN)
+
+    def echo() -> None:
+        while True:
+            assert pollers[0].poll(10_000) == [(a, zmq.POLLIN)]
+            message = a.recv(zmq.DONTWAIT)
+            a.send(message)
+            if not message:
+                return
+
+    server = threading.Thread(target=echo)
+    server.start()
+    pauses = [0.0] * 200 + [0.0001, 0.001, 0.003, 0.03] * 5  # within and beyond the lease
+    for i, pause in enumerate([*pauses, *pauses]):
+        time.sleep(pause)
+        b.send(b"%d" % i)
+        time.sleep(pause)
+        assert pollers[1].poll(10_000) == [(b, zmq.POLLIN)]
+        assert b.recv(zmq.DONTWAIT) == b"%d" % i
+    if foreign:
+        os.write(write, b"x")
+        assert pollers[1].poll(10_000) == [(read, zmq.POLLIN)]
+        os.read(read, 1)
+    b.send(b"")
+    assert recv(b) == b""
+    server.join()
+    os.close(read)
+    os.close(write)
 
 
 def test_limits_and_pauses_hold_as_over_a_socket(make, address):

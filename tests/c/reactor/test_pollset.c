@@ -4,6 +4,8 @@
  * holds. */
 #include "stand.h"
 
+#include "reactor/notify.h"
+
 static void set_ready(struct stand *s, int events)
 {
     mutex_lock(&s->r.lock);
@@ -63,6 +65,44 @@ TEST(a_socket_is_reported_as_long_as_it_is_ready_for_what_is_wanted)
     CHECK_EQ(fmq_pollset_wait(p, out, 4, 0), 0);
     CHECK_EQ(fmq_pollset_remove(p, stand_handle(&s)), 0);
     CHECK_EQ(atomic_load(&s.r.refs), 1);
+    fmq_pollset_free(p);
+    stand_end(&s);
+}
+
+static bool is_watched(struct stand *s)
+{
+    mutex_lock(&s->r.lock);
+    bool watched = notify_is_watched(&s->r);
+    mutex_unlock(&s->r.lock);
+    return watched;
+}
+
+/* The next wait looks at it. Input of which no descriptor tells is then armed by nobody. */
+TEST(a_socket_has_to_show_what_comes_only_when_a_wait_may_have_slept)
+{
+    struct stand s;
+    fmq_pollset *p;
+    struct fmq_pollevent out[4];
+    stand_begin(&s);
+    s.r.spin_us = 1000;
+    CHECK_EQ(fmq_pollset_new(&p), 0);
+    CHECK_EQ(fmq_pollset_add(p, stand_handle(&s), FMQ_POLLIN, &s), 0);
+    CHECK(!is_watched(&s));
+    set_ready(&s, FMQ_POLLIN);
+    CHECK_EQ(fmq_pollset_wait(p, out, 4, -1), 1);
+    CHECK(!is_watched(&s));
+    set_ready(&s, 0);
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(fmq_pollset_wait(p, out, 4, 0), 0);
+        CHECK(!is_watched(&s));
+    }
+    CHECK_EQ(fmq_pollset_wait(p, out, 4, 20), 0); /* longer than it spins */
+    CHECK(is_watched(&s));
+    set_ready(&s, FMQ_POLLIN);
+    CHECK_EQ(fmq_pollset_wait(p, out, 4, -1), 1);
+    CHECK(!is_watched(&s));
+    CHECK_EQ(fmq_pollset_remove(p, stand_handle(&s)), 0);
+    CHECK_EQ(s.r.notify.direct, 0);
     fmq_pollset_free(p);
     stand_end(&s);
 }
