@@ -123,7 +123,7 @@ PARTS: dict[str, list[tuple[int, float, list[str], list[str]]]] = {
             SINGLE_PARTS,
         ),
     ],
-    "5": [(1, 0.2, ["growth_size"], BY_SIZE)],
+    "5": [(1, 0.2, ["growth_size", "growth_poll"], BY_SIZE)],
     "6": [
         (
             1,
@@ -133,7 +133,6 @@ PARTS: dict[str, list[tuple[int, float, list[str], list[str]]]] = {
                 "growth_memory",
                 "growth_links",
                 "growth_fanout",
-                "growth_poll",
                 "growth_peers",
             ],
             [str(HERE / "peers" / "sockets_only.py")],
