@@ -232,6 +232,13 @@ class Figures:
             return "/s"
         return f" {unit.partition('/')[0].partition(' ')[0]}"
 
+    def told(self, key: str, side: str) -> str:
+        """A median with its unit: long times in ms or s."""
+        unit, value = self.unit(key), self.middle(key, side)
+        if unit == " us" and value >= 1e4:
+            unit, value = (" s", value / 1e6) if value >= 1e6 else (" ms", value / 1e3)
+        return report.number(value) + unit
+
     def named(self, name: str) -> str:
         """A figure of PROSE, or how often and how long was measured."""
         if name in ("rounds", "seconds"):
@@ -251,10 +258,9 @@ class Figures:
 def table(figures: Figures, rows: Iterable[tuple[str, str]], what: str = "measure") -> str:
     lines = [f"| {what} | pyzmq | fastmq | ratio |", "|---|---:|---:|---:|"]
     for text, key in rows:
-        if not figures.has(key):
+        if not {"zmq", "fastmq"} <= {*figures.sides(key)}:
             continue
-        unit = figures.unit(key)
-        sides = [figures.value(key, side) + unit for side in ("zmq", "fastmq")]
+        sides = [figures.told(key, side) for side in ("zmq", "fastmq")]
         lines.append(f"| {text} | {' | '.join(sides)} | **{figures.ratio(key)}x** |")
     return "\n".join(lines)
 
@@ -265,7 +271,7 @@ def wide_table(figures: Figures, what: str, columns: Sequence[str], rows: Iterab
     for words, cells in rows:
         if not any(cells):
             continue
-        values = [figures.value(*cell) + figures.unit(cell[0]) if cell else "" for cell in cells]
+        values = [figures.told(*cell) if cell else "" for cell in cells]
         lines.append(f"| {' | '.join([words, *values])} |")
     return "\n".join(lines)
 
@@ -309,8 +315,9 @@ def sizes(figures: Figures, result: dict[str, Any]) -> str:
         (
             size,
             [
-                (f"growth_size/{transport} {size}/p50", side)
+                (key, side) if side in figures.sides(key) else None
                 for transport in GROWTH
+                for key in [f"growth_size/{transport} {size}/p50"]
                 for side in ("zmq", "fastmq")
             ],
         )

@@ -186,6 +186,23 @@ def test_a_figure_that_was_not_measured_is_named(generator):
             figures.named(name)
 
 
+def test_a_size_that_was_not_measured_leaves_its_cell_empty(generator):
+    by = {"unit": "us", "better": "lower", "values": {"fastmq": [5.0]}, "ratio": {}}
+    case = {"scenario": "growth_size", "case": "ipc 1 GiB", "sweep": "size", "metrics": {"p50": by}}
+    result = {"cases": [case]}
+    rows = generator.sizes(generator.Figures(result), result).splitlines()
+    assert rows[2] == "| 1 GiB |  | 5 us |  |  |"
+    for value, words in ((9999.0, "9999 us"), (144e3, "144 ms"), (1.67e6, "1.67 s")):
+        by["values"]["fastmq"] = [value]
+        rows = generator.sizes(generator.Figures(result), result).splitlines()
+        assert rows[2] == f"| 1 GiB |  | {words} |  |  |"
+    by["values"] = {"fastmq": [5.0]}
+    assert (
+        generator.table(generator.Figures(result), [("x", "growth_size/ipc 1 GiB/p50")]).count("\n")
+        == 1
+    )
+
+
 def test_the_page_shows_the_curves_that_were_measured(generator):
     result = generator.plot.load([generator.RESULTS])
     swept = {c["scenario"] for c in result["cases"] if c["sweep"]} - {"growth_size"}
