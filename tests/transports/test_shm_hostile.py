@@ -16,13 +16,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import wire
-from helpers import eventually, free_port, last_endpoint, lasting_descriptors, recv
+from helpers import eventually, last_endpoint, lasting_descriptors, recv
 from target import IS_FASTMQ, zmq
 from test_shm import RING, WHOLE, Hostile, hand_over, in_memory, link, memory, other_process, reason
 
@@ -389,7 +388,7 @@ def test_a_server_that_closes_in_the_middle_of_the_switch_is_gone(server):
 # ---- processes that are killed ----
 
 TALK = """
-import sys, threading
+import os, sys, threading
 import fastmq as zmq
 
 def body(i):
@@ -399,6 +398,10 @@ ctx = zmq.Context()
 dealer = ctx.socket(zmq.DEALER)
 dealer.set_hwm(0 if sys.argv[2] == "fast" else 10)
 getattr(dealer, sys.argv[3])(sys.argv[1])
+if sys.argv[3] == "bind":
+    with open(sys.argv[4] + "~", "wb") as file:
+        file.write(dealer.getsockopt(zmq.LAST_ENDPOINT))
+    os.rename(file.name, sys.argv[4])
 
 def hear():
     i = 0
@@ -430,18 +433,6 @@ def named_memory(pid: int) -> set[str]:
     return {name for name in found if name.startswith("/dev/shm/")}
 
 
-def listens(address: str) -> bool:
-    """A path is there before its socket listens. A port that nobody has may be given to who asks,
-    who then meets itself."""
-    if address.startswith("ipc://"):
-        with socket.socket(socket.AF_UNIX) as probe:
-            return probe.connect_ex(address[6:]) == 0
-    host, port = address[6:].split(":")
-    with socket.socket() as probe:
-        answers = probe.connect_ex((host, int(port))) == 0
-        return answers and probe.getsockname() != probe.getpeername()
-
-
 @pytest.mark.slow
 @pytest.mark.deadline(600)
 @pytest.mark.parametrize("pace", ["fast", "slow"])
@@ -453,16 +444,15 @@ def test_killing_a_peer_while_both_talk_leaves_nothing(ctx, make, tmp_path, tran
     before, own = None, named_memory(os.getpid())
     for turn in range(rounds):
         dealer = make(zmq.DEALER, linger=0, reconnect_ivl=-1, hwm=10)
-        address = f"ipc://{tmp_path}/{turn}"
-        if transport == "tcp":
-            address = "tcp://127.0.0.1:" + ("*" if side == "connect" else str(free_port()))
+        address = f"ipc://{tmp_path}/{turn}" if transport == "ipc" else "tcp://127.0.0.1:*"
+        told = tmp_path / f"{turn}.address"
         if side == "connect":
             dealer.bind(address)
             address = last_endpoint(dealer)
-        with other_process(TALK, address, pace, side) as process:
+        with other_process(TALK, address, pace, side, str(told)) as process:
             if side == "bind":
-                eventually("its listening", partial(listens, address), 20)
-                dealer.connect(address)
+                eventually("its address", told.exists, 20)
+                dealer.connect(told.read_bytes().rstrip(b"\0").decode())
             ended = threading.Event()
 
             def talk(sock: Any = dealer, ended: Any = ended) -> None:
