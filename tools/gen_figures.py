@@ -215,6 +215,10 @@ class Figures:
         values: list[float] = self._by[key]["values"][side]
         return statistics.median(values)
 
+    def ratios(self, key: str) -> bool:
+        """Whether there is a ratio: of a median of 0 there is none."""
+        return bool(self._by[key]["ratio"].get("fastmq"))
+
     def ratio(self, key: str) -> str:
         return plots.times(self._by[key]["ratio"]["fastmq"])
 
@@ -261,7 +265,8 @@ def table(figures: Figures, rows: Iterable[tuple[str, str]], what: str = "measur
         if not {"zmq", "fastmq"} <= {*figures.sides(key)}:
             continue
         sides = [figures.told(key, side) for side in ("zmq", "fastmq")]
-        lines.append(f"| {text} | {' | '.join(sides)} | **{figures.ratio(key)}x** |")
+        ratio = f"**{figures.ratio(key)}x**" if figures.ratios(key) else ""
+        lines.append(f"| {text} | {' | '.join(sides)} | {ratio} |")
     return "\n".join(lines)
 
 

@@ -127,7 +127,8 @@ def test_the_libraries_side_by_side_are_in_the_order_of_their_round_trips(genera
     lines = generator.beside(generator.Figures(result)).splitlines()
     assert lines[2].startswith("| pynng | 0.001 us | ")
     assert any(line.startswith("| **fastmq** | ") for line in lines[3:])
-    assert generator.plots.beside(result, generator.TRIPS, "p50")[0] == ("pynng", {"tcp": 0.001})
+    first, trips = generator.plots.beside(result, generator.TRIPS, "p50")[0]
+    assert (first, trips["tcp"]) == ("pynng", 0.001)
 
 
 def side_of(result, key, metric, side, values):
@@ -219,7 +220,12 @@ def test_the_ratios_are_those_of_the_medians():
         for by in case["metrics"].values():
             if "zmq" not in by["values"]:
                 continue
+            if "fastmq" not in by["values"]:
+                continue
             mine, base = (statistics.median(by["values"][side]) for side in ("fastmq", "zmq"))
+            if not mine or not base:
+                assert not by["ratio"].get("fastmq")
+                continue
             better = mine / base if by["better"] == "higher" else base / mine
             # They were taken before the medians were rounded to three figures.
             assert by["ratio"]["fastmq"] == pytest.approx(better, rel=0.015), case["case"]
