@@ -5,8 +5,11 @@ import asyncio
 import dataclasses
 import errno
 import os
+import resource
 import signal
 import socket as pysocket
+import subprocess
+import sys
 import threading
 import time
 
@@ -480,6 +483,52 @@ def test_a_flood_of_connections_takes_a_descriptor_each(ctx, make, endpoint):
     assert sum(dealer.stats().descriptors for dealer in dealers) == connection * len(dealers)
     # The ROUTER was waited on, and the I/O thread has its own two.
     assert ctx.stats().descriptors <= 2 * connection * len(dealers) + 8
+
+
+FLOOD = """
+import sys
+import fastmq as zmq
+with zmq.Context() as ctx:
+    dealers = [ctx.socket(zmq.DEALER) for _ in range(1000)]
+    for dealer in dealers:
+        dealer.linger = 0
+        dealer.connect(sys.argv[1])
+        dealer.send(b"x")
+    for dealer in dealers:
+        dealer.recv()
+    for dealer in dealers:
+        dealer.close()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("transport", ["tcp", "ipc"])
+def test_while_1000_others_connect_no_peer_waits_for_a_second(make, tmp_path, transport):
+    router, talker = make(zmq.ROUTER, backlog=2000), make(zmq.DEALER, rcvtimeo=1000)
+    router.bind("tcp://127.0.0.1:*" if transport == "tcp" else f"ipc://{tmp_path}/r")
+    talker.connect(last_endpoint(router))
+
+    def echo() -> None:
+        while (parts := router.recv_multipart())[1] != b"end":
+            router.send_multipart(parts)
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    echoing = threading.Thread(target=echo, daemon=True)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+        echoing.start()
+        with subprocess.Popen([sys.executable, "-c", FLOOD, last_endpoint(router)]) as flood:
+            trips = 0
+            while flood.poll() is None:
+                talker.send(b"talk")
+                assert talker.recv() == b"talk"
+                trips += 1
+        assert flood.returncode == 0
+        assert trips > 10
+    finally:
+        talker.send(b"end")
+        echoing.join()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @in_loops
