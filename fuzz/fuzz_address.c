@@ -2,7 +2,7 @@
 /*
  * Endpoints as a program may write them. Input: flags, then the text. Flags: 01 bind, 02 IPv6,
  * 04 the text is a whole endpoint, given to a socket that cannot reach the network (otherwise it
- * is what stands behind tcp://, or with 08 behind ipc://).
+ * is what stands behind tcp://, or with 08 behind ipc://, 10 udp://, 20 epgm://, 40 ws://).
  */
 #include <errno.h>
 
@@ -32,6 +32,8 @@ static void parse(const char *scheme, const char *text, bool bind, bool ipv6)
         CHECK(rc == -EINVAL || rc == -ENAMETOOLONG);
         CHECK(detail[0]);
     } else {
+        CHECK(memchr(a->path, 0, sizeof(a->path)));
+        CHECK((a->path[0] == '/') == (strcmp(scheme, "ws") == 0));
         CHECK(memchr(a->host, 0, sizeof(a->host)));
         CHECK(memchr(a->src_host, 0, sizeof(a->src_host)));
         CHECK(a->count >= 0 && a->count <= ADDRESS_MAX_CANDIDATES);
@@ -103,6 +105,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         parse(flags & 8    ? "ipc"
               : flags & 16 ? "udp"
               : flags & 32 ? "epgm"
+              : flags & 64 ? "ws"
                            : "tcp",
               text, flags & 1, flags & 2);
     free(text);

@@ -239,6 +239,21 @@ static bool recv_buf(struct conn *c, uint8_t **buf, size_t *len)
     return false;
 }
 
+/* A read gave the end, or an error. */
+__attribute__((noinline)) static void read_failed(struct conn *c, ssize_t n)
+{
+    if (c->stream && n == -EPROTO) { /* what came before is with the program, or was decoded */
+        peer_fail(&c->peer, PEER_FAIL_PROTOCOL, PROTO_WS_UNSPECIFIED);
+        conn_end(c, CONN_END_BROKEN, 0);
+    } else if (c->stream && n == -ENOMEM) {
+        conn_back_off(c);            /* what came is with the stream */
+    } else if (!conn_is_paused(c)) { /* else it sees the end again when reading goes on */
+        conn_end(c, CONN_END_LOST, n == 0 ? 0 : (int)-n);
+    } else if (c->stream) {
+        conn_listen(c);
+    }
+}
+
 /* The result of a read of n bytes. */
 static void received(struct conn *c, ssize_t n)
 {
@@ -253,14 +268,8 @@ static void received(struct conn *c, ssize_t n)
         go_on(c); /* conn_flush left it to this read, which may have found nothing */
     else if (n > 0)
         conn_process(c);
-    /* Paused, it sees the end again when reading goes on. */
-    if (n == -EPROTO && c->stream && !conn_is_over(c)) {
-        peer_fail(&c->peer, PEER_FAIL_PROTOCOL, PROTO_WS_UNSPECIFIED);
-        conn_end(c, CONN_END_BROKEN, 0);
-    } else if (n == -ENOMEM && c->stream) {
-        conn_back_off(c); /* what came is with the stream */
-    } else if (n <= 0 && n != -EAGAIN && !conn_is_over(c) && !conn_is_paused(c))
-        conn_end(c, CONN_END_LOST, n == 0 ? 0 : (int)-n);
+    if (n <= 0 && n != -EAGAIN && !conn_is_over(c))
+        read_failed(c, n);
     else if (c->stream)
         conn_listen(c);
 }
