@@ -297,6 +297,13 @@ def test_a_role_that_crashed_is_told_with_its_signal(tmp_path):
     assert why == "was killed by SIGBUS"
 
 
+def test_labels_on_an_axis_have_room():
+    sizes = [1, 16, 256, 4 << 10, 64 << 10, 1 << 20, 16 << 20, 256 << 20, 1 << 30]
+    assert plots.apart(sizes) == {*sizes} - {256 << 20}
+    assert plots.apart([10, 30, 100, 300, 600]) == {10, 30, 100, 300, 600}
+    assert plots.apart([5, 6]) == {5, 6}
+
+
 def test_labels_tell_equal_modules_apart():
     assert measure.labels(["zmq", "zmq", "/some/raw_socket.py"]) == {
         "zmq": "zmq",

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 import statistics
 import textwrap
@@ -142,7 +143,22 @@ def measured(axis: Any, values: Sequence[float], bytes_: bool) -> None:
     write = bytes_in_words if bytes_ else "{:,.10g}".format
     axis.set_major_locator(FixedLocator(at))
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FixedFormatter([write(value) for value in at]))
+    shown = apart(at)
+    axis.set_major_formatter(FixedFormatter([write(v) if v in shown else "" for v in at]))
+
+
+def apart(values: Sequence[float], least: float = 0.08) -> set[float]:
+    """Those that have room for a label on a logarithmic axis: the ends, and of the others those
+    that are `least` of its length away from the next one that has."""
+    ordered = sorted(values)
+    if len(ordered) < 3:
+        return set(ordered)
+    length = math.log(ordered[-1] / ordered[0])
+    shown = [ordered[0], ordered[-1]]
+    for value in reversed(ordered[1:-1]):
+        if all(abs(math.log(value / other)) >= least * length for other in shown):
+            shown.append(value)
+    return set(shown)
 
 
 UNITS = {
