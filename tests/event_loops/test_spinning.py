@@ -272,14 +272,14 @@ else:
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no choice of processors here")
 @pytest.mark.parametrize("shm", [0, 1])
-def test_who_spins_gives_way_to_a_peer_on_the_same_processor(
+def test_two_ends_on_one_processor_find_most_messages_while_they_spin(
     monkeypatch: pytest.MonkeyPatch, shm: int
 ) -> None:
     monkeypatch.setenv("FASTMQ_SHM", str(shm))
     done = run_python(ROUND_TRIPS, timeout=60)
     assert done.returncode == 0, done.stderr
     found, failed = map(int, done.stdout.split())
-    assert found > 2 * failed  # without, each one is in vain
+    assert found > 2 * failed
 
 
 @in_asyncio
