@@ -309,7 +309,7 @@ bool conn_arm(struct quiet *q)
 static void read_pending(struct conn *c)
 {
     for (int i = 0;
-         stream_pending(c->stream) && !conn_is_over(c) && !c->reading && !conn_is_paused(c); i++) {
+         !conn_is_over(c) && !c->reading && !conn_is_paused(c) && stream_pending(c->stream); i++) {
         if (i == READ_ROUNDS) { /* others have their turn; conn_flush goes on with it */
             conn_resume(c);
             return;

@@ -34,6 +34,7 @@ struct ws_stream {
     bool connects;
     atomic_bool open;                  /* the opening handshake is over */
     atomic_ullong bytes_in, bytes_out; /* of the descriptor */
+    atomic_uint close_code;            /* what the close frame is to say; 0: nothing */
     unsigned offers;
     char path[WS_PATH_MAX + 1]; /* of the accepting side */
     char key[WS_KEY_SIZE];      /* of the connecting side */
@@ -218,6 +219,12 @@ static ssize_t decode(struct ws_stream *w, void *buf, size_t len)
         return rc;
     if (rc == -EPROTO)
         w->failed = rc;
+    if (rc == -EPROTO || w->decoder.closed) {
+        uint16_t code = w->decoder.close_code;
+        if (code && !ws_close_code_is_valid(code))
+            code = WS_CLOSE_PROTOCOL;
+        atomic_store_explicit(&w->close_code, code, memory_order_relaxed);
+    }
     if (stage_empty(in) || rc == -EPROTO || w->decoder.closed)
         stage_free(in);
     return (ssize_t)made;
@@ -380,11 +387,7 @@ static void send_close(struct ws_stream *w)
         !stage_empty(&w->out) || !ws_encoder_at_boundary(&w->encoder))
         return;
     w->close_sent = true;
-    uint16_t code = w->decoder.close_code;
-    if (!w->decoder.closed && w->failed != -EPROTO)
-        code = WS_CLOSE_NORMAL;
-    else if (code && !ws_close_code_is_valid(code))
-        code = WS_CLOSE_PROTOCOL;
+    uint16_t code = (uint16_t)atomic_load_explicit(&w->close_code, memory_order_relaxed);
     (void)transmit(w, frame, ws_encode_close(&w->encoder, frame, code));
 }
 
@@ -442,6 +445,7 @@ int ws_stream_new(struct stream **out, int fd, bool connects, const struct ws_te
     w->stream.ops = &ws_stream_ops;
     w->stream.fd = fd;
     w->connects = connects;
+    atomic_init(&w->close_code, WS_CLOSE_NORMAL);
     w->offers = terms->offers;
     memcpy(w->path, terms->path, strlen(terms->path) + 1);
     ws_decoder_init(&w->decoder, !connects, terms->max_gathered);
