@@ -16,6 +16,8 @@
 /* So many sockets are looked at while the thread spins; if there are more, their descriptors show
  * what comes. */
 #define HOT_MAX 8
+/* Only those are that were reported within so many looks. */
+#define HOT_ROUNDS 32
 /* Between two looks at everything else, and where there is nothing else. */
 #define SLICE_NS (2 * NS_PER_US)
 #define SLICE_ALONE_NS (10 * NS_PER_US)
@@ -62,11 +64,18 @@ static void check_guests(struct fmq_pollset *p)
     }
 }
 
+/* Which sockets that have nothing are looked at again instead of showing what comes: the thread
+ * spins on them, or only looks and will come again. */
+struct again {
+    unsigned places; /* for so many more */
+    uint64_t since;  /* and which were reported in this round or later; 0: for any */
+};
+
 /* The wanted events of a socket now, after a look at the network if none is known of. From then on
- * it shows them by its descriptors if there are none, unless it is to be looked at again (`hot`),
- * or if another thread waits here, too. `fired`: its poller has shown something. That may be a late
+ * it shows them by its descriptors if there are none, unless it is to be looked at again, or if
+ * another thread waits here, too. `fired`: its poller has shown something. That may be a late
  * wake-up for input that was read already, and is shown again until it is taken. */
-static int look_at_socket(struct fmq_pollset *p, struct item *it, bool hot, bool fired)
+static int look_at_socket(struct fmq_pollset *p, struct item *it, struct again *again, bool fired)
 {
     struct reactor *r = it->reactor;
     int rc = reactor_enter(r);
@@ -81,7 +90,10 @@ static int look_at_socket(struct fmq_pollset *p, struct item *it, bool hot, bool
             rc = r->ops->events(r) & it->events;
     }
     /* Room to write is not spun for. */
-    bool arm = p->waiting > 1 || (rc == 0 && !(hot && (it->events & FMQ_POLLIN)));
+    bool hot = again->places && it->reported >= again->since && (it->events & FMQ_POLLIN);
+    bool arm = p->waiting > 1 || (rc == 0 && !hot);
+    if (rc == 0 && !arm)
+        again->places--;
     if (rc >= 0)
         pollset_arm(it, r, arm);
     reactor_leave(r);
@@ -89,11 +101,11 @@ static int look_at_socket(struct fmq_pollset *p, struct item *it, bool hot, bool
 }
 
 /* The wanted events of an item now. */
-static int look(struct fmq_pollset *p, struct item *it, bool hot, bool fired)
+static int look(struct fmq_pollset *p, struct item *it, struct again *again, bool fired)
 {
     if (!it->reactor)
         return it->fd >= 0 ? it->events & (FMQ_POLLIN | FMQ_POLLOUT) : -ENOTSOCK;
-    int rc = look_at_socket(p, it, hot, fired);
+    int rc = look_at_socket(p, it, again, fired);
     if (rc == -ENOTSOCK)
         pollset_let_go(p, it);
     return rc;
@@ -122,8 +134,8 @@ static int report(struct item *it, uint64_t round, int events, struct fmq_pollev
 }
 
 /* The items that may be ready without any descriptor showing it. */
-static int check_known(struct fmq_pollset *p, uint64_t round, bool hot, struct fmq_pollevent *out,
-                       int max, int *err)
+static int check_known(struct fmq_pollset *p, uint64_t round, struct again *again,
+                       struct fmq_pollevent *out, int max, int *err)
 {
     int n = 0;
     struct list todo, told; /* what was told comes last in the next round */
@@ -137,7 +149,7 @@ static int check_known(struct fmq_pollset *p, uint64_t round, bool hot, struct f
             list_push_back(&p->check, c);
             continue;
         }
-        int rc = look(p, it, hot, false);
+        int rc = look(p, it, again, false);
         if (rc < 0) {
             *err = rc;
             list_push_back(&p->check, c);
@@ -153,7 +165,7 @@ static int check_known(struct fmq_pollset *p, uint64_t round, bool hot, struct f
     return n;
 }
 
-static int check_polled(struct fmq_pollset *p, uint64_t round, bool hot,
+static int check_polled(struct fmq_pollset *p, uint64_t round, struct again *again,
                         struct poller_event *events, int count, struct fmq_pollevent *out, int n,
                         int max, int *err)
 {
@@ -165,7 +177,7 @@ static int check_polled(struct fmq_pollset *p, uint64_t round, bool hot,
         if (it->fd >= 0) {
             rc = from_poller(events[i].events, it->events);
         } else {
-            rc = look(p, it, hot, true);
+            rc = look(p, it, again, true);
             /* An error is reported again and again, too. */
             if ((rc || !it->armed) && !list_linked(&it->check))
                 list_push_back(&p->check, &it->check);
@@ -256,12 +268,20 @@ static enum spun spin_here(struct fmq_pollset *p, struct hot *h, uint64_t until)
 
 /* ---- waiting ---- */
 
-/* Whether sockets that have nothing are looked at again instead of showing it by their descriptors:
- * this thread spins on them, or it only looks and will come again. */
-static bool looks_again(const struct fmq_pollset *p, int timeout_ms)
+/* Of a set of many sockets only those are looked at again that had something of late: a wait must
+ * not take longer for each socket that is silent. */
+static struct again looks_again(const struct fmq_pollset *p, int timeout_ms)
 {
-    return p->waiting == 1 && !p->polling && p->spin_us > 0 &&
-           (timeout_ms ? spin_pays(&p->spin) : p->index.len <= HOT_MAX);
+    struct again again = {0};
+    if (p->waiting > 1 || p->polling || p->spin_us <= 0)
+        return again;
+    if (timeout_ms && spin_pays(&p->spin)) {
+        again.places = HOT_MAX;
+        again.since = p->round > HOT_ROUNDS ? p->round - HOT_ROUNDS : 1;
+    } else if (!timeout_ms && p->index.len <= HOT_MAX) {
+        again.places = HOT_MAX;
+    }
+    return again;
 }
 
 /* The poller's events: spins first where that pays. *quick: they came so soon that it does, if they
@@ -302,9 +322,12 @@ int fmq_pollset_wait(fmq_pollset *p, struct fmq_pollevent *out, int max, int tim
     for (;;) {
         uint64_t round = ++p->round;
         uint64_t budget = p->spin_us > 0 ? (uint64_t)p->spin_us * NS_PER_US : 0;
-        bool hot = spins && looks_again(p, timeout_ms);
+        struct again again = {0};
+        if (spins)
+            again = looks_again(p, timeout_ms);
+        bool hot = again.places > 0;
         check_guests(p);
-        n = check_known(p, round, hot, out, max, &err);
+        n = check_known(p, round, &again, out, max, &err);
         if (n && found)
             spin_learn(&p->spin, true);
         struct poller_event events[BATCH];
@@ -364,7 +387,7 @@ int fmq_pollset_wait(fmq_pollset *p, struct fmq_pollevent *out, int max, int tim
             p->polling = false;
             cond_broadcast(&p->back);
             if (count > 0)
-                n = check_polled(p, round, hot && spins, events, count, out, n, max, &err);
+                n = check_polled(p, round, &again, events, count, out, n, max, &err);
             if (count < BATCH || n == max || err)
                 break;
         }

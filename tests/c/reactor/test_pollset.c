@@ -107,6 +107,41 @@ TEST(a_socket_has_to_show_what_comes_only_when_a_wait_may_have_slept)
     stand_end(&s);
 }
 
+TEST(a_wait_looks_at_no_socket_that_had_nothing_of_late)
+{
+    enum { COUNT = 40 };
+    struct stand s[COUNT];
+    fmq_pollset *p;
+    struct fmq_pollevent out[COUNT];
+    CHECK_EQ(fmq_pollset_new(&p), 0);
+    for (int i = 0; i < COUNT; i++) {
+        stand_begin(&s[i]);
+        s[i].r.spin_us = 1000;
+        CHECK_EQ(fmq_pollset_add(p, stand_handle(&s[i]), FMQ_POLLIN, &s[i]), 0);
+    }
+    set_ready(&s[7], FMQ_POLLIN);
+    for (int round = 0; round < 3; round++) {
+        CHECK_EQ(fmq_pollset_wait(p, out, COUNT, -1), 1);
+        for (int i = 0; i < COUNT; i++)
+            CHECK_EQ(is_watched(&s[i]), i != 7);
+    }
+    /* Those that had something are looked at again, as far as there are places. */
+    for (int i = 0; i < COUNT; i++)
+        set_ready(&s[i], FMQ_POLLIN);
+    CHECK_EQ(fmq_pollset_wait(p, out, COUNT, -1), COUNT);
+    for (int i = 0; i < COUNT; i++)
+        set_ready(&s[i], i == 7 ? FMQ_POLLIN : 0);
+    CHECK_EQ(fmq_pollset_wait(p, out, COUNT, -1), 1);
+    int unwatched = 0;
+    for (int i = 0; i < COUNT; i++)
+        unwatched += !is_watched(&s[i]);
+    CHECK(unwatched > 1);
+    CHECK(unwatched <= 9);
+    fmq_pollset_free(p);
+    for (int i = 0; i < COUNT; i++)
+        stand_end(&s[i]);
+}
+
 TEST(no_more_than_there_is_place_for_is_reported_and_all_others_come_later)
 {
     struct stand s[5];
