@@ -20,7 +20,7 @@
 /* A body larger than this is read into memory of its own instead of a chunk. */
 #define PEER_OWN_BODY_MIN ((size_t)64 << 10)
 /* The first allocation for a large body is what the connection's largest one had, up to this. */
-#define PEER_EAGER_MAX ((size_t)1 << 20)
+#define PEER_EAGER_MAX ((size_t)64 << 20)
 #define PEER_DEFAULT_MAX_PARTS 65535u
 /* The longest command of a handshake, to which max_msg_size does not apply. */
 #define PEER_HANDSHAKE_MAX ((size_t)64 << 10)

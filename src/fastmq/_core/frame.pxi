@@ -2,6 +2,17 @@
 # Part of _core.pyx: messages: what goes into the engine and what comes out; Frame.
 
 
+cdef object copy_bytes(msg *m):
+    """A copy of the message's bytes."""
+    cdef size_t size = msg_size(m)
+    if size < MEM_LARGE:
+        return PyBytes_FromStringAndSize(<const char *>msg_data(m), <Py_ssize_t>size)
+    cdef object copied = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>size)
+    mem_fill_soon(PyBytes_AS_STRING(copied), size)
+    memcpy(PyBytes_AS_STRING(copied), msg_data(m), size)
+    return copied
+
+
 cdef object take_bytes(msg *m):
     """The message's bytes as an object; the message is consumed. An object that came by reference
     is handed on itself."""
@@ -14,7 +25,7 @@ cdef object take_bytes(msg *m):
             Py_DECREF(whole)  # the message's reference: `whole` holds its own
             return whole
     try:
-        return PyBytes_FromStringAndSize(<const char *>msg_data(m), <Py_ssize_t>size)
+        return copy_bytes(m)
     finally:
         msg_drop(m)
 
@@ -260,8 +271,7 @@ cdef class Frame:
         """The content as bytes: copied at the first access, the same object afterwards."""
         with cython.critical_section(self):
             if self.content is None:
-                self.content = PyBytes_FromStringAndSize(
-                    <const char *>msg_data(&self.m), <Py_ssize_t>msg_size(&self.m))
+                self.content = copy_bytes(&self.m)
             return self.content
 
     @property
