@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/alloc.h"
 
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#ifdef __linux__
-#include <sys/mman.h>
-#endif
 
 #ifdef FMQ_DEBUG
 
@@ -137,20 +133,6 @@ void mem_free(void *ptr)
 {
     uncount(ptr);
     free(ptr);
-}
-
-void mem_fill_soon(void *ptr, size_t size)
-{
-#if defined(__linux__) && defined(MADV_HUGEPAGE)
-    const uintptr_t page = (uintptr_t)2 << 20; /* a large page of most machines */
-    uintptr_t from = ((uintptr_t)ptr + page - 1) & ~(page - 1);
-    uintptr_t end = ((uintptr_t)ptr + size) & ~(page - 1);
-    if (from < end)
-        (void)madvise((void *)from, end - from, MADV_HUGEPAGE); /* without it all is as it was */
-#else
-    (void)ptr;
-    (void)size;
-#endif
 }
 
 char *mem_strdup(const char *s)

@@ -13,10 +13,6 @@ void *mem_zalloc(size_t size);
 /* Like realloc: on failure returns NULL and `ptr` stays valid. */
 void *mem_realloc(void *ptr, size_t size);
 void mem_free(void *ptr); /* NULL is allowed */
-/* The memory will be filled soon. Where it is large, large pages take fewer faults, if there are.
- */
-void mem_fill_soon(void *ptr, size_t size);
-#define MEM_LARGE ((size_t)4 << 20) /* from here on that is worth a call */
 
 /* A NUL-terminated copy, NULL when out of memory. */
 char *mem_strdup(const char *s);

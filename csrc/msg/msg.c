@@ -32,8 +32,6 @@ struct blob *blob_resize(struct blob *b, size_t size)
     struct blob *n = mem_realloc(b, sizeof(*b) + size);
     if (!n)
         return NULL;
-    if (size >= MEM_LARGE)
-        mem_fill_soon(n, size);
     atomic_init(&n->refs, 1);
     n->release = NULL; /* the bytes go with the struct */
     n->data = n + 1;

@@ -9,6 +9,7 @@
 #include "net/conn_tick.h"
 #include "net/conn_write.h"
 #include "net/events.h"
+#include "os/pages.h"
 #include "pipe/pattern_ops.h"
 #include "pipe/pipe_in.h"
 #include "pipe/pipe_out.h"
@@ -226,6 +227,8 @@ static void go_on(struct conn *c)
 static bool recv_buf(struct conn *c, uint8_t **buf, size_t *len)
 {
     if (peer_recv_buf(&c->peer, buf, len) == 0) {
+        if (*len >= PAGES_LARGE)
+            pages_fill_soon(*buf, *len);
         c->short_since = 0;
         return true;
     }

@@ -4,9 +4,9 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 
-cdef extern from "base/alloc.h" nogil:
-    size_t MEM_LARGE
-    void mem_fill_soon(void *ptr, size_t size)
+cdef extern from "os/pages.h" nogil:
+    size_t PAGES_LARGE
+    void pages_fill_soon(void *at, size_t size)
 
 cdef extern from "base/secret.h" nogil:
     void secret_wipe(void *mem, size_t len)

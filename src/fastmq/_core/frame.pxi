@@ -5,10 +5,10 @@
 cdef object copy_bytes(msg *m):
     """A copy of the message's bytes."""
     cdef size_t size = msg_size(m)
-    if size < MEM_LARGE:
+    if size < PAGES_LARGE:
         return PyBytes_FromStringAndSize(<const char *>msg_data(m), <Py_ssize_t>size)
     cdef object copied = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>size)
-    mem_fill_soon(PyBytes_AS_STRING(copied), size)
+    pages_fill_soon(PyBytes_AS_STRING(copied), size)
     memcpy(PyBytes_AS_STRING(copied), msg_data(m), size)
     return copied
 

@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "fake_crypto.h"
 #include "os/net.h"
+#include "os/pages.h"
 #include "pipe/option_ids.h"
 #include "sim.h"
 
@@ -670,4 +671,12 @@ uint64_t sim_world_run(uint64_t seed, bool verbose)
     if (mem_live() != live)
         sim_fail("%ld allocations are left over", mem_live() - live);
     return sim_end(world.adapters);
+}
+
+/* ---- pages ---- */
+
+void pages_fill_soon(void *at, size_t size)
+{
+    (void)at;
+    (void)size;
 }
