@@ -133,7 +133,7 @@ TEST(a_head_is_found_however_it_is_cut_and_no_further_than_its_limit)
 
 TEST(a_request_of_ours_is_answered_by_ours_and_the_answer_is_taken)
 {
-    static const uint8_t nonce[WS_NONCE_LEN] = "the sample nonce";
+    static const uint8_t nonce[WS_NONCE_LEN + 1] = "the sample nonce";
     char request[WS_TEXT_MAX], text[WS_TEXT_MAX], key[WS_KEY_SIZE];
     for (unsigned offer = WS_PLAIN_ZWS; offer <= WS_ZWS_CURVE; offer *= 2) {
         size_t len = ws_request(request, "h:1", "/chat", offer, nonce, key);
