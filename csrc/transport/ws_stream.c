@@ -22,6 +22,8 @@
 #define MASKS 64 /* drawn at once */
 /* Pieces in a row that bring the peer nothing, before others have their turn. */
 #define READ_ROUNDS 16
+/* Stages that one write fills, however much the kernel takes: its thread has other connections. */
+#define WRITE_ROUNDS 16
 
 struct stage {
     uint8_t *data;
@@ -51,6 +53,7 @@ struct ws_stream {
     struct ws_encoder encoder;
     bool ahead; /* the first byte that comes is in `out` already */
     bool close_sent;
+    int write_failed; /* what `write` answers from now on */
     uint8_t masks[4 * MASKS];
     unsigned mask_at;
 
@@ -339,23 +342,31 @@ static void encode(struct ws_stream *w, const struct iovec *iov, size_t from, si
  * A byte that was encoded counts as written when the kernel has it. What it has not is staged, and
  * of that the last byte does not count: so the connection still has something to write, and comes
  * back. Then it is that byte that comes first, and is passed over.
+ *
+ * An error takes nothing back that the kernel has: what it took before counts, and the next call
+ * gives the error. What counts for less is sent again by the next connection.
  */
 static ssize_t ws_write(struct stream *st, const struct iovec *iov, int count)
 {
     struct ws_stream *w = of(st);
-    size_t total = 0, done = w->ahead, before = 0;
+    size_t total = 0, done = w->ahead, before = 0, taken = 0;
     if (!atomic_load_explicit(&w->open, memory_order_acquire))
         return -EAGAIN;
+    if (w->write_failed)
+        return w->write_failed;
     for (int i = 0; i < count; i++)
         total += iov[i].iov_len;
     if (stage_empty(&w->out))
         stage_make(&w->out, total + total / 8 + WS_ENCODE_ROOM);
     int rc = 0, i = 0;
-    for (;;) {
+    for (int rounds = 0;; rounds++) {
         rc = flush(w);
         if (rc)
             break;
         w->out.begin = w->out.end = 0;
+        taken = done;
+        if (rounds == WRITE_ROUNDS)
+            break;
         while (i < count) {
             size_t used = 0;
             encode(w, &iov[i], done - before, &used);
@@ -368,8 +379,14 @@ static ssize_t ws_write(struct stream *st, const struct iovec *iov, int count)
         if (stage_empty(&w->out))
             break;
     }
-    if (rc && rc != -EAGAIN)
-        return rc;
+    if (rc && rc != -EAGAIN) {
+        /* Of a stage that went in part, which messages went is not known: none goes twice. */
+        done = w->out.begin ? done - 1 : taken;
+        w->write_failed = rc;
+        w->ahead = false;
+        stage_free(&w->out);
+        return done ? (ssize_t)done : rc;
+    }
     w->ahead = !stage_empty(&w->out);
     if (!w->ahead)
         stage_free(&w->out);
@@ -383,7 +400,7 @@ static ssize_t ws_write(struct stream *st, const struct iovec *iov, int count)
 static void send_close(struct ws_stream *w)
 {
     uint8_t frame[WS_CLOSE_FRAME_MAX];
-    if (!atomic_load_explicit(&w->open, memory_order_acquire) || w->close_sent ||
+    if (!atomic_load_explicit(&w->open, memory_order_acquire) || w->close_sent || w->write_failed ||
         !stage_empty(&w->out) || !ws_encoder_at_boundary(&w->encoder))
         return;
     w->close_sent = true;
