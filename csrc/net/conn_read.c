@@ -245,7 +245,8 @@ static bool recv_buf(struct conn *c, uint8_t **buf, size_t *len)
 /* A read gave the end, or an error. */
 __attribute__((noinline)) static void read_failed(struct conn *c, ssize_t n)
 {
-    if (c->stream && n == -EPROTO) { /* what came before is with the program, or was decoded */
+    if (c->stream && c->stream->ops->websocket && n == -EPROTO) {
+        /* What came before is with the program, or was decoded. */
         peer_fail(&c->peer, PEER_FAIL_PROTOCOL, PROTO_WS_UNSPECIFIED);
         conn_end(c, CONN_END_BROKEN, 0);
     } else if (c->stream && n == -ENOMEM) {
@@ -321,11 +322,18 @@ static void read_pending(struct conn *c)
     }
 }
 
+/* What the descriptor's readiness means is the stream's to know: any may tell of all. A WebSocket's
+ * is what it seems, and what comes is no reason to write while there is no room. */
+static bool hides_readiness(const struct conn *c)
+{
+    return c->stream && !c->stream->ops->websocket;
+}
+
 void conn_ready(struct io *io, uint32_t events)
 {
     struct conn *c = LIST_ENTRY(io, struct conn, io);
     stream_ready(c->stream);
-    if (c->stream) /* which readiness means what is the stream's to know */
+    if (hides_readiness(c))
         events |= POLLER_IN | (c->link.blocked ? POLLER_OUT : 0);
     if (events & POLLER_OUT) {
         conn_write(c);
@@ -379,7 +387,7 @@ bool conn_spin(struct conn *c, uint64_t until)
     c->reading = false;
     received(c, n);
     /* A sign of the descriptor that was taken above may have told another thread of room. */
-    if (stream && conn_waits_to_write(c) && !conn_is_over(c))
+    if (stream && conn_waits_to_write(c) && !conn_is_over(c) && hides_readiness(c))
         conn_write(c);
     if (c->stream)
         read_pending(c);

@@ -21,7 +21,8 @@
 struct stream;
 
 struct stream_ops {
-    /* A WebSocket: the peer has no greeting (wire/ws_frame.h). */
+    /* A WebSocket: the peer has no greeting (wire/ws_frame.h), the descriptor's readiness is the
+     * stream's, and -EPROTO from `read` says that the other side broke the protocol. */
     bool websocket;
     /* As net_recv: >0 bytes, 0 at the end, -EAGAIN, or a negative errno. After -EAGAIN the
      * descriptor becomes ready, in the way that `interest` says, when there is more. */

@@ -81,12 +81,19 @@ bool heartbeat_before_ready(struct peer *p, const struct frame_head *h)
 
 /* ---- what is due ---- */
 
+/* A peer that does not read gets no pile of them: as many bytes as the last ones have must have
+ * left before others are queued. */
 int heartbeat_put_pongs(struct peer *p, struct outq *q)
 {
     struct peer_heartbeat *hb = &p->heartbeat;
     static const char name[] = "\4PONG";
     unsigned done = 0;
     int rc = 0;
+    if (outq_empty(q) && outq_empty(&p->tx.buf))
+        hb->pong_bytes = 0; /* they may have been dropped unsent */
+    if (hb->pong_bytes)
+        return 0;
+    size_t before = q->bytes;
     while (done < hb->pongs_due) {
         const struct pong *pong = &hb->pongs[done];
         rc = outq_put_command(q, name, sizeof(name) - 1, pong->context, pong->len);
@@ -95,6 +102,7 @@ int heartbeat_put_pongs(struct peer *p, struct outq *q)
         done++;
     }
     if (done) {
+        hb->pong_bytes = q->bytes - before;
         hb->pongs_due -= done;
         memmove(hb->pongs, hb->pongs + done, hb->pongs_due * sizeof(hb->pongs[0]));
     }

@@ -29,7 +29,8 @@ void heartbeat_got_pong(struct peer *p, const uint8_t *args, size_t len);
 bool heartbeat_before_ready(struct peer *p, const struct frame_head *h);
 /* Whether the body of a command is a PING or a PONG, which WebSocket has frames of its own for. */
 bool heartbeat_is(const uint8_t *body, size_t len);
-/* Appends the PONGs that are due to q. 0, or -ENOMEM: the rest stays due. */
+/* Appends the PONGs that are due to q, unless those before may be unsent. 0, or -ENOMEM: the rest
+ * stays due. */
 int heartbeat_put_pongs(struct peer *p, struct outq *q);
 
 #endif

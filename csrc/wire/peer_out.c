@@ -105,8 +105,10 @@ int peer_send_iov(struct peer *p, struct outq *q, struct iovec *iov, int max)
     int rc = 0;
     if (p->ready) {
         rc = p->heartbeat.pongs_due ? heartbeat_put_pongs(p, q) : 0;
-        if (!passes(p))
-            rc = p->crypto_overhead ? encrypt_frames(p, q) : encode_v1(p, q);
+        if (!passes(p)) {
+            int encoded = p->crypto_overhead ? encrypt_frames(p, q) : encode_v1(p, q);
+            rc = rc ? rc : encoded;
+        }
     }
     int n = outq_iov(&p->tx.buf, iov, max);
     p->tx.offered = p->tx.buf.bytes;
@@ -118,6 +120,8 @@ int peer_send_iov(struct peer *p, struct outq *q, struct iovec *iov, int max)
 void peer_sent(struct peer *p, struct outq *q, size_t n)
 {
     size_t own = n < p->tx.offered ? n : p->tx.offered;
+    if (p->heartbeat.pong_bytes)
+        p->heartbeat.pong_bytes -= n < p->heartbeat.pong_bytes ? n : p->heartbeat.pong_bytes;
     if (own) {
         p->tx.offered -= own;
         outq_sent(&p->tx.buf, own);

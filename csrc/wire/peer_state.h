@@ -190,6 +190,7 @@ struct peer_heartbeat {
     uint64_t rtt_ns; /* of the last PING that was answered; 0: none yet */
     uint64_t timeout_deadline, ttl_deadline;
     uint64_t ttl_ns;
+    size_t pong_bytes; /* of PONGs that were queued, less what was written since */
     unsigned pongs_due;
     unsigned pings_queued;
     uint64_t ping_id, ping_sent, ping_next;

@@ -273,7 +273,7 @@ def server(healthy: Healthy, make: Any) -> Iterator[Any]:
     made: list[tuple[Server, Any]] = []
 
     def new(kind: int, peer: str, during: Any = None, **options: Any) -> tuple[Any, Server]:
-        sock = make(kind, reconnect_ivl=-1, linger=0, **options)
+        sock = make(kind, **{"reconnect_ivl": -1, "linger": 0, **options})
         one = Server(healthy, sock, peer, during and (lambda server: during(sock, server)))
         made.append((one, sock))
         return sock, one
@@ -310,6 +310,21 @@ def test_a_server_that_refuses_gets_what_is_sent_on_the_socket(ctx, server):
 def mappings() -> int:
     with open("/proc/self/maps", encoding="ascii") as maps:
         return sum("memfd:fastmq" in line for line in maps)
+
+
+def test_a_ring_that_makes_no_sense_is_a_loss_and_no_protocol_error(server, watch):
+    """The connecter tries again, whatever RECONNECT_STOP says of protocol errors."""
+    sock, one = server(
+        zmq.PULL, "PUSH", reconnect_ivl=10, reconnect_stop=zmq.RECONNECT_STOP_PROTOCOL_ERROR
+    )
+    events = watch(sock)
+    view = one.memory()
+    one.switch()
+    struct.pack_into("Q", view, PART + WRITTEN, 1 << 63)
+    one.wire.send(b"\0")
+    broken = zmq.EVENT_PROTOCOL_VIOLATION
+    assert events.wait(zmq.EVENT_DISCONNECTED, broken)[0] == zmq.EVENT_DISCONNECTED
+    assert events.wait(zmq.EVENT_CONNECT_RETRIED, broken)[0] == zmq.EVENT_CONNECT_RETRIED
 
 
 def test_memory_that_was_refused_is_released(ctx, server):

@@ -579,6 +579,33 @@ def test_heartbeats_are_pings_and_their_answers_are_timed(make, browser):
     eventually("a round trip is known", lambda: pull.peers()[0].rtt is not None)
 
 
+def test_pongs_do_not_pile_up_for_a_peer_that_does_not_read(make, browser):
+    push = make(zmq.PUSH, sndhwm=0)
+    ws = browser(bind(push))
+    size, count, pings = 1 << 20, 16, 2000
+    for _ in range(count):
+        push.send(bytes(size))
+    ws.sock.setsockopt(pysocket.IPPROTO_TCP, pysocket.TCP_NODELAY, 1)
+    ping = frame(b"how are you", PING, mask=bytes(4))
+    before = push.peers()[0].bytes_received
+    for i in range(1, pings + 1):  # each is read by itself
+        ws.sock.sendall(ping)
+        if i % 20 == 0:
+            eventually(
+                "all read", lambda i=i: push.peers()[0].bytes_received >= before + i * len(ping)
+            )
+    bodies = pongs = 0
+    while bodies < count:
+        opcode, body = ws.recv()
+        bodies += opcode == BINARY and len(body) == size + 1
+        pongs += opcode == PONG
+    ws.send(b"last", PING)
+    while (found := ws.recv()) != (PONG, b"last"):
+        assert found == (PONG, b"how are you")
+        pongs += 1
+    assert pongs < 20
+
+
 def test_a_silent_peer_is_lost(make, browser, watch):
     pull = make(zmq.PULL, heartbeat_ivl=20, heartbeat_timeout=50)
     events = watch(pull)

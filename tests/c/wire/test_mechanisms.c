@@ -802,6 +802,26 @@ TEST(garbage_at_any_moment_is_survived)
 }
 
 #ifdef FMQ_DEBUG
+TEST(an_encrypted_pong_that_finds_no_memory_says_so_and_goes_later)
+{
+    start(PEER_MECH_CURVE, false);
+    talk(0, SIZE_MAX);
+    CHECK(client->p.ready && server->p.ready);
+    static const char ping[] = "\4PING", body[] = "\0\0x";
+    CHECK_EQ(outq_put_command(&client->q, ping, 5, body, 3), 0);
+    deliver(client, server, 0, SIZE_MAX);
+    CHECK_EQ(server->p.heartbeat.pongs_due, 1);
+    outq_trim(&server->q);
+    struct iovec iov[8];
+    mem_fail_at(1);
+    CHECK_EQ(peer_send_iov(&server->p, &server->q, iov, 8), -ENOMEM);
+    CHECK(mem_failed() > 0);
+    mem_fail_at(0);
+    CHECK(peer_send_iov(&server->p, &server->q, iov, 8) > 0);
+    CHECK_EQ(server->p.heartbeat.pongs_due, 0);
+    finish();
+}
+
 TEST(any_allocation_of_a_handshake_may_fail)
 {
     for (int m = 0; m < 3; m++) {

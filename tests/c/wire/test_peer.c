@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "include/fastmq.h"
+#include "wire/outq_drain.h"
 #include "wire/peer.h"
 
 #define MS UINT64_C(1000000)
@@ -1087,6 +1088,56 @@ TEST(a_flood_of_pings_is_answered_by_a_few_pongs_and_the_last_of_them)
     feed(e, BYTES("\4\x8\4PING\0\0y"), 100);
     peer_tick(&e->p, &e->q, e->now);
     expect_out(e, BYTES("\4\6\4PONGx\4\6\4PONGx\4\6\4PONGx\4\6\4PONGy"));
+    end_free(e);
+    pool_release(pool);
+}
+
+/* The system takes so many bytes at the most. */
+static size_t send_some(struct end *e, size_t most)
+{
+    struct iovec iov[8];
+    int n = peer_send_iov(&e->p, &e->q, iov, 8);
+    size_t all = 0;
+    CHECK(n >= 0);
+    for (int i = 0; i < n; i++)
+        all += iov[i].iov_len;
+    size_t taken = all < most ? all : most;
+    peer_sent(&e->p, &e->q, taken);
+    return taken;
+}
+
+TEST(pongs_do_not_pile_up_for_a_peer_that_hardly_reads)
+{
+    for (size_t most = 0; most < 3; most++) {
+        setup();
+        struct end *e = heartbeat_pair(0, 0, -1);
+        CHECK_EQ(outq_put_copy(&e->q, "first", 5), 0);
+        for (int i = 0; i < 1000; i++) {
+            feed(e, BYTES("\4\x17\4PING\0\0sixteen octets x"), 100);
+            send_some(e, most);
+        }
+        CHECK(e->q.bytes < 200);
+        feed(e, BYTES("\4\x9\4PING\0\0ab"), 100);
+        while (peer_wants_write(&e->p, &e->q))
+            CHECK(send_some(e, 50) > 0);
+        CHECK_EQ(e->p.heartbeat.pongs_due, 0);
+        feed(e, BYTES("\4\x8\4PING\0\0y"), 100);
+        expect_out(e, BYTES("\4\6\4PONGy"));
+        end_free(e);
+        pool_release(pool);
+    }
+}
+
+TEST(pongs_that_were_dropped_keep_no_others_back)
+{
+    setup();
+    struct end *e = heartbeat_pair(0, 0, -1);
+    feed(e, BYTES("\4\x8\4PING\0\0x"), 100);
+    send_some(e, 0);
+    outq_drop_pending(&e->q, 0);
+    CHECK_EQ(e->q.bytes, 0);
+    feed(e, BYTES("\4\x8\4PING\0\0y"), 100);
+    expect_out(e, BYTES("\4\6\4PONGy"));
     end_free(e);
     pool_release(pool);
 }
