@@ -83,6 +83,7 @@ int conn_on_ready(struct conn *c)
     conn_update_lone(s);
     if (rc)
         return rc;
+    stream_admitted(c->stream);
     conn_shm_ready(c);
     conn_tick(c, clock_now()); /* the first PING needs the pipe's queue */
     c->link.flush_pending = true;

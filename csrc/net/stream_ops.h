@@ -49,6 +49,9 @@ struct stream_ops {
     /* The bytes that its descriptor has carried, where they are others than those that passed. Any
      * thread may ask. */
     void (*carried)(const struct stream *st, uint64_t *in, uint64_t *out);
+    /* The handshake is over: the peer may use as much memory as the options say. While no thread
+     * reads. */
+    void (*admitted)(struct stream *st);
     /* Nothing more will be written. */
     void (*end_writing)(struct stream *st);
     /* Frees the stream. The descriptor is closed by the connection, after that. */
@@ -107,6 +110,12 @@ static inline bool stream_silent(const struct stream *st)
 static inline bool stream_arm(struct stream *st)
 {
     return !st || !st->ops->arm || st->ops->arm(st);
+}
+
+static inline void stream_admitted(struct stream *st)
+{
+    if (st && st->ops->admitted)
+        st->ops->admitted(st);
 }
 
 static inline void stream_end_writing(struct stream *st, int fd)

@@ -74,6 +74,7 @@ static int ws_stream(struct endpoint *ep, int fd, struct stream **out)
         .path = ep->address.path,
         .offers = offers_of(sec),
         .max_gathered = most + WRAPPING,
+        .max_before = PEER_HANDSHAKE_MAX + WRAPPING,
     };
     return ws_stream_new(out, fd, !ep->bound, &terms);
 }

@@ -291,6 +291,11 @@ static bool ws_pending(const struct stream *st)
     return w->failed || w->decoder.closed || !stage_empty(&w->in) || ws_decode_pending(&w->decoder);
 }
 
+static void ws_admitted(struct stream *st)
+{
+    ws_decoder_admit(&of(st)->decoder);
+}
+
 static uint32_t ws_interest(const struct stream *st, uint32_t wanted)
 {
     (void)st;
@@ -433,6 +438,7 @@ static const struct stream_ops ws_stream_ops = {
     .pending = ws_pending,
     .interest = ws_interest,
     .carried = ws_carried,
+    .admitted = ws_admitted,
     .end_writing = ws_end_writing,
     .close = ws_close,
 };
@@ -466,6 +472,7 @@ int ws_stream_new(struct stream **out, int fd, bool connects, const struct ws_te
     w->offers = terms->offers;
     memcpy(w->path, terms->path, strlen(terms->path) + 1);
     ws_decoder_init(&w->decoder, !connects, terms->max_gathered);
+    ws_decoder_hold(&w->decoder, terms->max_before);
     if (connects) {
         w->encoder.mask = draw_mask;
         w->encoder.arg = w;

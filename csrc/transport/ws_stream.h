@@ -16,6 +16,7 @@ struct ws_terms {
     const char *path;
     unsigned offers;       /* enum ws_protocol */
     uint64_t max_gathered; /* bytes of a message in fragments */
+    uint64_t max_before;   /* the same, before the peer is admitted */
 };
 
 /* A connecting side (`connects`) writes its request at once. 0; -ENOMEM, or why the request could

@@ -61,7 +61,18 @@ void ws_decoder_init(struct ws_decoder *d, bool server, uint64_t max_gathered)
 {
     memset(d, 0, sizeof(*d));
     d->server = server;
-    d->max_gathered = max_gathered;
+    d->max_gathered = d->gather_now = max_gathered;
+}
+
+void ws_decoder_hold(struct ws_decoder *d, uint64_t max_gathered)
+{
+    if (max_gathered < d->max_gathered)
+        d->gather_now = max_gathered;
+}
+
+void ws_decoder_admit(struct ws_decoder *d)
+{
+    d->gather_now = d->max_gathered;
 }
 
 void ws_decoder_fini(struct ws_decoder *d)
@@ -214,6 +225,8 @@ static int end_control(struct ws_decoder *d)
 
 static int gather(struct ws_decoder *d, const uint8_t *in, size_t n)
 {
+    if (n > d->gather_now - d->parts_len)
+        return wrong(d, WS_CLOSE_TOO_BIG);
     if (n > d->parts_cap - d->parts_len) {
         size_t cap = d->parts_cap ? d->parts_cap * 2 : GATHER_FIRST;
         if (cap < d->parts_len + n)

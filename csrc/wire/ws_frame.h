@@ -6,7 +6,8 @@
  * flags. The peer's PING and PONG commands are the PINGs and PONGs of WebSocket.
  *
  * Frames of any length pass through in pieces. Only a message that came in fragments is collected
- * first, since its length is known at its end: its memory grows as its bytes arrive, up to a limit.
+ * first, since its length is known at its end: its memory grows as its bytes arrive, up to a limit,
+ * which may be lower until the peer is admitted.
  */
 #ifndef WIRE_WS_FRAME_H
 #define WIRE_WS_FRAME_H
@@ -51,6 +52,7 @@ struct ws_decoder {
     uint8_t control_len;
     uint8_t made[2 + 5 + WS_CONTROL_MAX]; /* to be given out before anything else */
     uint8_t made_at, made_len;
+    uint64_t gather_now;      /* max_gathered, or what holds until the peer is admitted */
     bool gathering, gathered; /* a message in fragments has begun; is complete */
     uint8_t *parts;
     size_t parts_len, parts_cap, parts_at;
@@ -58,6 +60,10 @@ struct ws_decoder {
 
 void ws_decoder_init(struct ws_decoder *d, bool server, uint64_t max_gathered);
 void ws_decoder_fini(struct ws_decoder *d);
+/* Until ws_decoder_admit no more than so many bytes of a message in fragments are held. What it
+ * announces is not limited by that: the peer may be admitted by what stands in front of it. */
+void ws_decoder_hold(struct ws_decoder *d, uint64_t max_gathered);
+void ws_decoder_admit(struct ws_decoder *d);
 /* The connection is open: the peer is told of the subprotocol, before any frame. */
 void ws_decoder_open(struct ws_decoder *d, const char *protocol);
 /* Takes bytes of the connection and gives frames of ZMTP; *used and *made say how many of each. It

@@ -5,6 +5,7 @@ The other end is the standard library's (support/websocket.py) where bytes matte
 
 import errno
 import socket as pysocket
+from contextlib import suppress
 
 import pytest
 from helpers import (
@@ -504,6 +505,39 @@ def test_maxmsgsize_holds_for_whole_messages_and_fragments(make, browser, parts)
         if size == 100_000:
             assert recv(pull) == body[1:]
     assert eventually("it ends", lambda: not pull.peers())
+
+
+FRAGMENTS = {
+    "one that is endless": [1 << 20],
+    "many": [1000] * 200,
+}
+
+
+@pytest.mark.parametrize("kind", FRAGMENTS)
+def test_a_peer_that_is_not_admitted_piles_up_no_fragments(make, browser, kind):
+    ws = browser(bind(make(zmq.PULL, plain_server=1)), "ZWS2.0/PLAIN", identity=None)
+    with suppress(ConnectionError):  # it has ended by then
+        for i, size in enumerate(FRAGMENTS[kind]):
+            ws.send(bytes(size), 0 if i else BINARY, first=0)
+    try:
+        assert ws.recv_close() == 1009
+    except ConnectionResetError:  # the rest came after that, unread
+        pass
+    assert ws.ended()
+
+
+def test_fragments_right_behind_the_handshake_may_be_large(make, browser):
+    pull = make(zmq.PULL)
+    ws = browser(bind(pull), identity=None)
+    body = bytes(range(250)) * 1000
+    at = len(body) - 20_000
+    mask = b"\1\2\3\4"
+    ws.sock.sendall(
+        frame(b"\0", mask=mask)
+        + frame(b"\0" + body[:at], mask=mask, first=0)
+        + frame(body[at:], 0, mask=mask)
+    )
+    assert recv(pull) == body
 
 
 def test_a_wrong_type_is_refused(make, watch):

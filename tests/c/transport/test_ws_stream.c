@@ -38,7 +38,7 @@ static struct ends ends_new(void)
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
         "Sec-WebSocket-Protocol: ZWS2.0\r\n\r\n";
     static const struct ws_terms terms = {
-        .host = "x", .path = "/", .offers = WS_PLAIN_ZWS, .max_gathered = 1000};
+        .host = "x", .path = "/", .offers = WS_PLAIN_ZWS, .max_gathered = 1000, .max_before = 1000};
     uint8_t buf[WS_TEXT_MAX];
     struct ends e;
     int fds[2], size = 200000; /* a stage goes at once */

@@ -350,6 +350,45 @@ TEST(fragments_together_are_no_longer_than_the_limit)
     ws_decoder_fini(&d);
 }
 
+/* Ten bytes are held of a message in two fragments of 20. */
+static void begin_held(struct ws_decoder *d, struct run *r, uint8_t in[44])
+{
+    memset(in, 0, 44);
+    in[0] = 2;
+    in[1] = in[23] = 20;
+    in[22] = 0x80;
+    ws_decoder_init(d, false, 100);
+    ws_decoder_hold(d, 10);
+    decode(r, d, in, 12, 3, 300);
+    CHECK_EQ(r->rc, 0);
+    CHECK_EQ(d->parts_len, 10);
+}
+
+TEST(no_more_is_held_of_fragments_before_the_peer_is_admitted)
+{
+    uint8_t in[44];
+    static struct run r;
+    struct ws_decoder d;
+    begin_held(&d, &r, in);
+    decode(&r, &d, in + 12, 1, 1, 300);
+    CHECK_EQ(r.rc, -EPROTO);
+    CHECK_EQ(d.close_code, WS_CLOSE_TOO_BIG);
+    ws_decoder_fini(&d);
+}
+
+TEST(a_peer_that_is_admitted_goes_on_with_its_fragments)
+{
+    uint8_t in[44];
+    static struct run r;
+    struct ws_decoder d;
+    begin_held(&d, &r, in);
+    ws_decoder_admit(&d);
+    decode(&r, &d, in + 12, 32, 7, 300);
+    CHECK_EQ(r.rc, 0);
+    CHECK_EQ(r.len, 2 + 39);
+    ws_decoder_fini(&d);
+}
+
 TEST(heartbeats_become_commands)
 {
     FRAMES(false, "\x89\0\x8a\0", "\4\7\4PING\0\0\4\5\4PONG");
