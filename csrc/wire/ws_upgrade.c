@@ -161,9 +161,10 @@ static unsigned choose(struct text value, unsigned offers)
 
 /* What the fields of either head say. */
 struct fields {
-    bool has_host, upgrades, connects;
-    unsigned keys, protocols, others; /* how often they came */
-    struct text key;                  /* or Sec-WebSocket-Accept */
+    bool upgrades, connects;
+    bool has_body;
+    unsigned hosts, keys, versions, protocols, others; /* how often they came */
+    struct text key;                                   /* or Sec-WebSocket-Accept */
     struct text version;
     unsigned chosen;
 };
@@ -172,6 +173,15 @@ static bool is_token(struct text t)
 {
     for (size_t i = 0; i < t.len; i++)
         if (t.at[i] == ' ' || t.at[i] == '\t')
+            return false;
+    return t.len > 0;
+}
+
+/* Of the value of Content-Length; what is no number counts as one that is not 0. */
+static bool is_zero(struct text t)
+{
+    for (size_t i = 0; i < t.len; i++)
+        if (t.at[i] != '0')
             return false;
     return t.len > 0;
 }
@@ -188,7 +198,7 @@ static int read_fields(struct text rest, bool request, unsigned offers, struct f
             return -EPROTO;
         struct text value = trimmed(line);
         if (is_word(name, "Host")) {
-            f->has_host = true;
+            f->hosts++;
         } else if (is_word(name, "Upgrade")) {
             f->upgrades |= lists(value, "websocket");
         } else if (is_word(name, "Connection")) {
@@ -197,7 +207,12 @@ static int read_fields(struct text rest, bool request, unsigned offers, struct f
             f->keys++;
             f->key = value;
         } else if (is_word(name, "Sec-WebSocket-Version")) {
+            f->versions++;
             f->version = value;
+        } else if (is_word(name, "Transfer-Encoding")) {
+            f->has_body = true;
+        } else if (is_word(name, "Content-Length")) {
+            f->has_body |= !is_zero(value);
         } else if (is_word(name, "Sec-WebSocket-Extensions")) {
             f->others++;
         } else if (is_word(name, "Sec-WebSocket-Protocol")) {
@@ -332,7 +347,7 @@ int ws_answer(char *answer, size_t *answer_len, const uint8_t *head, size_t len,
     struct fields f;
     char accept[ACCEPT_SIZE];
     if (!take_line(&rest, &line) || !read_request_line(line, &asked) ||
-        read_fields(rest, true, offers, &f) || !f.has_host)
+        read_fields(rest, true, offers, &f) || f.hosts != 1 || f.versions > 1 || f.has_body)
         return refuse(answer, answer_len, 400);
     (void)take_until(&own_rest, '?', &own);
     if (asked.len != own.len || memcmp(asked.at, own.at, own.len) != 0)

@@ -89,6 +89,19 @@ TEST(what_is_no_proper_request_is_refused_with_a_status)
     check_status("GET /chat HTTP/1.1\r\n" UPGRADE "Sec-WebSocket-Key: " RFC_KEY
                  "\r\nSec-WebSocket-Version: 13\r\n" TAIL,
                  400, "HTTP/1.1 400 ");
+    check_status("GET /chat HTTP/1.1\r\n" ASKED "Host: y\r\n" TAIL, 400, "HTTP/1.1 400 ");
+    check_status("GET /chat HTTP/1.1\r\n" ASKED "Sec-WebSocket-Version: 13\r\n" TAIL, 400,
+                 "HTTP/1.1 400 ");
+    check_status("GET /chat HTTP/1.1\r\n" ASKED "Sec-WebSocket-Version: 8\r\n" TAIL, 400,
+                 "HTTP/1.1 400 ");
+    check_status("GET /chat HTTP/1.1\r\n" ASKED "Transfer-Encoding: chunked\r\n" TAIL, 400,
+                 "HTTP/1.1 400 ");
+    check_status("GET /chat HTTP/1.1\r\n" ASKED "Content-Length: 10\r\n" TAIL, 400,
+                 "HTTP/1.1 400 ");
+    check_status("GET /chat HTTP/1.1\r\n" ASKED "Content-Length: 0\r\ncontent-length: 1\r\n" TAIL,
+                 400, "HTTP/1.1 400 ");
+    check_status("GET /chat HTTP/1.1\r\n" ASKED "Content-Length: \r\n" TAIL, 400, "HTTP/1.1 400 ");
+    check_status("GET /chat HTTP/1.1\r\n" ASKED "Content-Length: 0\r\n" TAIL, 0, "HTTP/1.1 101 ");
     check_status("GET /chat HTTP/1.1\r\n" ASKED "Sec-WebSocket-Protocol: ZWS2.0/CURVE\r\n\r\n",
                  WS_NO_PROTOCOL, "HTTP/1.1 400 ");
     check_status("GET /chat HTTP/1.1\r\n" ASKED "\r\n", WS_NO_PROTOCOL, "HTTP/1.1 400 ");
