@@ -227,8 +227,10 @@ static void go_on(struct conn *c)
 static bool recv_buf(struct conn *c, uint8_t **buf, size_t *len)
 {
     if (peer_recv_buf(&c->peer, buf, len) == 0) {
-        if (*len >= PAGES_LARGE)
+        if (*len >= PAGES_LARGE && c->peer.rx.big.fresh) {
+            c->peer.rx.big.fresh = false;
             pages_fill_soon(*buf, *len);
+        }
         c->short_since = 0;
         return true;
     }

@@ -61,15 +61,16 @@ static bool peer_is_known(const struct endpoint *ep, const struct net_addr *peer
 static void established(struct endpoint *ep)
 {
     struct conn_set *s = ep->set;
-    const struct net_addr *peer = &ep->address.at[ep->candidate];
+    struct net_addr own, peer = ep->address.at[ep->candidate];
     char local[256], name[256], address[128];
-    struct net_addr own;
     int fd = ep->io.fd;
     bool raw = ep->pipe ? ep->pipe->raw : s->pipes.ops->raw;
     struct stream *stream = NULL;
     int rc = security_is_kept(ep->security, &s->pipes.opt, raw) ? 0 : -EINVAL;
+    (void)ep->transport->local_name(fd, &own, local, sizeof(local)); /* only to be reported */
+    net_reached(&peer, &own);
     if (rc == 0)
-        rc = ep->transport->peer_address(fd, peer, address, sizeof(address));
+        rc = ep->transport->peer_address(fd, &peer, address, sizeof(address));
     if (rc == 0 && ep->transport->stream)
         rc = ep->transport->stream(ep, fd, &stream);
     if (rc) {
@@ -82,8 +83,7 @@ static void established(struct endpoint *ep)
     ep->connecting = false;
     ep->error = 0;
     trouble_over(s, ep->name, true);
-    (void)ep->transport->local_name(fd, &own, local, sizeof(local)); /* only to be reported */
-    ep->transport->peer_name(peer, name, sizeof(name));
+    ep->transport->peer_name(&peer, name, sizeof(name));
     conn_set_event(s, ep->bound, EVENT_CONNECTED, (uint64_t)fd, local, ep->name);
     const struct conn_ends ends = {
         .local_name = local,
@@ -91,8 +91,8 @@ static void established(struct endpoint *ep)
         .peer_name = name,
         .address = address,
         .own = &own,
-        .peer = peer,
-        .known = peer_is_known(ep, peer),
+        .peer = &peer,
+        .known = peer_is_known(ep, endpoint_peer(ep)),
     };
     ep->conn = conn_new(s, ep, fd, stream, ep->pipe, &ends);
     if (!ep->conn)

@@ -65,6 +65,9 @@ void net_nodelay(int fd);
  */
 int net_congestion(int fd, const char *name);
 bool net_is_loopback(const struct net_addr *a);
+/* Who connects to the wildcard address reaches this host, at the address that the connection has of
+ * its own: `peer` becomes that, with its own port. */
+void net_reached(struct net_addr *peer, const struct net_addr *own);
 
 /* >0 bytes, 0 on end of stream, -EAGAIN, or a negative errno. Never raises SIGPIPE, never blocks.
  */

@@ -297,6 +297,24 @@ bool net_is_loopback(const struct net_addr *a)
            (IN6_IS_ADDR_V4MAPPED(in6) && in6->s6_addr[12] == IN_LOOPBACKNET);
 }
 
+void net_reached(struct net_addr *peer, const struct net_addr *own)
+{
+    if (peer->ss.ss_family != own->ss.ss_family)
+        return;
+    if (peer->ss.ss_family == AF_INET) {
+        struct sockaddr_in *in = (struct sockaddr_in *)&peer->ss;
+        if (in->sin_addr.s_addr == htonl(INADDR_ANY))
+            in->sin_addr = ((const struct sockaddr_in *)&own->ss)->sin_addr;
+    } else if (peer->ss.ss_family == AF_INET6) {
+        struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&peer->ss;
+        if (IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr)) {
+            const struct sockaddr_in6 *from = (const struct sockaddr_in6 *)&own->ss;
+            in6->sin6_addr = from->sin6_addr;
+            in6->sin6_scope_id = from->sin6_scope_id;
+        }
+    }
+}
+
 static ssize_t io_error(void)
 {
     return errno == EWOULDBLOCK ? -EAGAIN : -errno;

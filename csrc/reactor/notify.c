@@ -51,6 +51,7 @@ int notify_add(struct reactor *r, int events)
 void notify_remove(struct reactor *r)
 {
     atomic_fetch_sub(&r->watchers, 1);
+    r->work |= WORK_QUIET; /* who was woken may not have looked yet */
 }
 
 void notify_want(struct reactor *r, int events, bool want)
@@ -65,6 +66,8 @@ void notify_direct(struct reactor *r, bool direct)
 {
     r->notify.direct += direct ? 1u : -1u;
     r->work |= WORK_WATCHED;
+    if (direct)
+        r->work |= WORK_QUIET; /* the I/O thread looks from now on */
 }
 
 bool notify_is_watched(struct reactor *r)

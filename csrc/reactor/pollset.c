@@ -136,7 +136,7 @@ void pollset_let_go(struct fmq_pollset *p, struct item *it)
     pollset_arm(it, r, false);
     notify_direct(r, false);
     notify_remove(r);
-    mutex_unlock(&r->lock);
+    reactor_leave(r);
     reactor_unref(r);
     it->reactor = NULL;
 }

@@ -242,7 +242,7 @@ static enum spun spin_on_sockets(struct fmq_pollset *p, const struct hot *h, boo
     uint64_t slice = alone ? SLICE_ALONE_NS : SLICE_NS / h->count;
     for (uint64_t now = clock_now(); now < until; now = clock_now()) {
         for (unsigned i = 0; i < h->count; i++)
-            if (spin_on_socket(h->reactor[i], h->events[i], now + (i + 1) * slice))
+            if (spin_on_socket(h->reactor[i], h->events[i], clock_now() + slice))
                 return SPUN_SOCKET;
         struct poller_event event;
         if (poller_wait(p->poller, &event, 1, 0) != 0) /* it is asked again for what it has */

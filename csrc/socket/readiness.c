@@ -46,6 +46,8 @@ int fmq_events(fmq_socket *s)
 #define SPIN_PIECE_NS (10 * NS_PER_US)
 /* A yield that took longer let another thread run. */
 #define YIELDED_NS (3 * NS_PER_US)
+/* A spin ends so long after its limit at the latest, and after what one yield takes. */
+#define GIVE_WAY_NS (200 * NS_PER_US)
 
 /* Spins for a piece of *most, which is limited to SPIN_US, and takes it off. -EAGAIN: in vain;
  * 0: spinning is of no use now. */
@@ -73,12 +75,16 @@ static int spin_piece(fmq_socket *s, uint64_t *most)
 int fmq_spin(fmq_socket *s, uint32_t limit_ns, int *gave_way)
 {
     uint64_t most = limit_ns;
+    /* With the time that others had: they may take the processor at every yield. */
+    uint64_t give_up = clock_now() + limit_ns + GIVE_WAY_NS;
     for (;;) {
         int rc = spin_piece(s, &most);
         if (rc != -EAGAIN)
             return rc;
         uint64_t before = clock_now();
         bool ran = false;
+        if (before >= give_up)
+            return 0;
         if (gave_way) {
             thread_yield();
             ran = clock_now() - before >= YIELDED_NS;

@@ -128,6 +128,7 @@ static int big_recv_buf(struct peer *p, uint8_t **buf, size_t *len)
             return -ENOMEM;
         rx->big.blob = grown;
         rx->big.cap = cap;
+        rx->big.fresh = true;
     }
     *buf = (uint8_t *)rx->big.blob->data + rx->big.have;
     *len = rx->big.cap - rx->big.have;
@@ -316,9 +317,15 @@ static int big_begin(struct peer *p, const struct frame_head *h)
     if (cap < have)
         cap = have;
     struct blob *b = blob_pooled(p->cfg.pool, cap);
+    /* There may be room for less; if it then does not grow either, the reader gives up in time. */
+    if (!b && cap > PEER_OWN_BODY_MIN && cap > have) {
+        cap = have > PEER_OWN_BODY_MIN ? have : PEER_OWN_BODY_MIN;
+        b = blob_pooled(p->cfg.pool, cap);
+    }
     if (!b)
         return -ENOMEM;
     rx->big.blob = b;
+    rx->big.fresh = true;
     rx->big.cap = b->cap < h->size ? b->cap : h->size;
     rx->big.size = h->size;
     rx->big.flags = h->flags;

@@ -168,6 +168,7 @@ struct peer_rx {
         size_t size, cap, have;
         size_t eager; /* the first allocation for the next one */
         uint8_t flags;
+        bool fresh; /* its memory was made anew since a read was begun into it */
     } big;
     struct msg held; /* keeps an event's `data` alive until the next call */
 };

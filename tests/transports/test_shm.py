@@ -86,6 +86,20 @@ def joined(make: Any, address: str, bound: int, connected: int, **options: Any) 
 # ---- what goes there ----
 
 
+@pytest.mark.parametrize("wildcard", ["0.0.0.0", "[::]"])
+def test_a_peer_that_is_reached_by_the_wildcard_address_is_of_this_host(make, wildcard):
+    a, b = make(zmq.PAIR, ipv6="[" in wildcard), make(zmq.PAIR, ipv6="[" in wildcard)
+    try:
+        a.bind(f"tcp://{wildcard}:*")
+    except zmq.ZMQError:
+        pytest.skip("no IPv6")
+    b.connect(last_endpoint(a))
+    assert last_endpoint(a).startswith(f"tcp://{wildcard}:")
+    in_memory(a, b)
+    b.send(b"x")
+    assert a.recv_multipart(copy=False)[0]["Peer-Address"] in ("127.0.0.1", "::1")
+
+
 def test_a_connection_within_the_host_moves_into_memory(ctx, make, address):
     a, b = joined(make, address, zmq.PAIR, zmq.PAIR)
     in_memory(a, b)

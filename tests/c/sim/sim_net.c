@@ -460,6 +460,12 @@ bool net_is_loopback(const struct net_addr *a)
     return a->ss.ss_family == AF_INET;
 }
 
+void net_reached(struct net_addr *peer, const struct net_addr *own)
+{
+    (void)peer;
+    (void)own;
+}
+
 void net_addr_text(const struct net_addr *a, char *buf, size_t size)
 {
     if (a->ss.ss_family == AF_INET) {

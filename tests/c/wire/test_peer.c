@@ -781,6 +781,37 @@ TEST(memory_for_a_large_body_grows_with_what_has_come)
     pool_release(pool);
 }
 
+#ifdef FMQ_DEBUG
+/* Who reads then learns that it does not grow either, and gives the connection up in time. */
+TEST(a_large_body_begins_small_where_there_is_no_memory_for_all_of_it)
+{
+    enum { SIZE = 5 << 20 };
+    static const uint8_t head[] = {2, 0, 0, 0, 0, 0, SIZE >> 16, 0, 0};
+    uint8_t *buf;
+    size_t room;
+    struct peer_event ev;
+    setup();
+    struct end *e = end_of(FMQ_PUSH);
+    feed(e, BYTES(GREETING_31 READY_PULL), 1000);
+    feed(e, head, sizeof(head), sizeof(head));
+    for (size_t have = 0; have < SIZE; have += room) {
+        CHECK_EQ(peer_recv_buf(&e->p, &buf, &room), 0);
+        memset(buf, 7, room);
+        peer_recv_done(&e->p, room, e->now);
+    }
+    CHECK_EQ(peer_next(&e->p, &ev), 1);
+    msg_drop(&ev.msg);
+    mem_fail_at(1);
+    feed(e, head, sizeof(head), sizeof(head));
+    CHECK_EQ(mem_failed(), 1);
+    mem_fail_at(0);
+    CHECK_EQ(peer_recv_buf(&e->p, &buf, &room), 0);
+    CHECK_EQ(room, PEER_OWN_BODY_MIN);
+    end_free(e);
+    pool_release(pool);
+}
+#endif
+
 /* Fills the room for a read with empty messages and takes them; how much room there was. */
 static size_t fill(struct end *e)
 {
