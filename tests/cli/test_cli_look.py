@@ -223,7 +223,8 @@ def test_top_sorts(served, make, column):
     push.send(b"x")
     eventually("it is queued", lambda: full.stats().queued_in == 1)
     said = text("top", served, "--once", "--sort", column)
-    types = [row.split()[1] for row in said.splitlines() if re.match(r" *\d+  [A-Z]+ ", row)]
+    # Another test may have left a context without sockets; then there is a column of contexts.
+    types = re.findall(r"^ *\d+ +(?:\d+ +)?([A-Z]+) ", said, re.MULTILINE)
     assert len(types) == 5
     if column == "type":
         assert types == sorted(types)
