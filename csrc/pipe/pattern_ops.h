@@ -57,7 +57,8 @@ struct pattern_ops {
     int (*connected)(struct pipe_set *s, struct pipe *pipe);
     /* Writes what a peer receives first, before the messages that were queued for it: probes and
      * subscriptions. After `connected`; for inproc when the pipe has its link, even if nobody has
-     * bound the name yet. 0 or -ENOMEM. May be NULL. */
+     * bound the name yet. 0 or -ENOMEM: both are called again, and what they wrote is taken back,
+     * but not what a peer over inproc has. May be NULL. */
     int (*greet)(struct pipe_set *s, struct pipe *pipe);
     /* The connection was lost and will be tried again; queued messages stay. May be NULL. */
     void (*lost)(struct pipe_set *s, struct pipe *pipe);

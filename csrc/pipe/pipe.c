@@ -31,7 +31,7 @@ void pipe_set_limits(struct pipe *p)
 void pipe_account_slow(struct pipe *p)
 {
     uint64_t before = p->charged;
-    uint64_t now = p->held + (p->direct ? 0 : p->out.body + p->in_bytes);
+    uint64_t now = p->held + (p->direct ? 0 : p->out.body + p->aside + p->in_bytes);
     p->charged = now;
     if (now > before)
         budget_add(p->budget, now - before);

@@ -43,6 +43,7 @@ struct pipe {
     bool counted;      /* in_max or budget: in_bytes is kept */
     uint64_t in_bytes; /* stream transports: of all parts in `in` */
     uint64_t held;     /* read by the pattern, and still to be received by the program */
+    uint64_t aside;    /* taken out of `out` while a greeting is put in front of it */
     uint64_t charged;  /* what of this counts in the budget; not what is in a link */
     uint64_t want;     /* full: the smallest size that was refused */
 

@@ -102,41 +102,67 @@ int pipe_attach(struct pipe *p)
     return rc;
 }
 
+/* A greeting is put in front of what is queued. */
+struct greeting {
+    struct outq later;
+    uint64_t msgs_out;
+    bool aside, empty;
+};
+
+static void greeting_begin(struct pipe *p, struct greeting *g)
+{
+    g->msgs_out = p->msgs_out;
+    g->empty = outq_empty(&p->out);
+    g->aside = !p->direct && outq_set_aside(&p->out, &g->later);
+    if (g->aside)
+        p->aside = g->later.body; /* stays charged */
+}
+
+/* What was written of one that failed is taken back: all of it is written when it is tried again.
+ * Behind bytes without frames it is one message, and none of that was written. What another socket
+ * has over inproc is not taken back. */
+static void greeting_end(struct pipe *p, struct greeting *g, bool failed)
+{
+    if (failed && !p->direct && (g->aside || g->empty)) {
+        outq_fini(&p->out);
+        outq_init(&p->out, p->set->pool);
+        p->msgs_out = g->msgs_out;
+    }
+    if (g->aside)
+        outq_append(&p->out, &g->later);
+    p->aside = 0;
+    pipe_account(p);
+}
+
 int pipe_greet(struct pipe *p)
 {
     struct pipe_set *s = p->set;
     if (p->greeted)
         return 0;
-    struct outq later;
-    struct budget *budget = p->budget;
-    bool aside = !p->direct && !p->conflate && outq_set_aside(&p->out, &later);
-    if (aside)
-        p->budget = NULL; /* what is set aside stays charged */
     p->greeted = true;
     int rc = s->ops->greet ? s->ops->greet(s, p) : 0;
     if (rc == 0 && s->opt.hello_msg.len && s->ops->says_hello)
         rc = pipe_write_control(p, s->opt.hello_msg.data, s->opt.hello_msg.len);
     p->greeted = rc == 0;
-    if (aside) {
-        p->budget = budget;
-        outq_append(&p->out, &later);
-        pipe_account(p);
-    }
     return rc;
 }
 
 int pipe_connected(struct pipe *p)
 {
     struct pipe_set *s = p->set;
+    struct greeting g;
     p->ready = true;
     p->since = clock_unix();
     p->connections++;
+    greeting_begin(p, &g);
     int rc = s->ops->connected ? s->ops->connected(s, p) : 0;
     if (rc == 0 || rc == -EAGAIN) {
         int greeted = pipe_greet(p);
         rc = greeted ? greeted : rc;
     }
-    if (rc && rc != -EAGAIN) {
+    bool failed = rc && rc != -EAGAIN;
+    greeting_end(p, &g, failed);
+    if (failed) {
         p->ready = false;
         p->greeted = false;
         p->since = 0;

@@ -25,6 +25,8 @@
 #define REQ_CORRELATE 52
 #define REQ_RELAXED 53
 #define HELLO_MSG 110
+#define PROBE_ROUTER 51
+#define SUBSCRIBE 6
 #define SPIN_US 10001
 
 /* ---- the fault ---- */
@@ -1522,32 +1524,40 @@ static void shake_by_hand(int fd)
     CHECK_MEM(body, "\5READY", 6);
 }
 
+/* Its connection to a peer by hand. */
+static int connect_by_hand(fmq_socket *s, bool bound)
+{
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof(in);
+    struct eng_name name;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (bound) {
+        name = eng_bind(s, "tcp");
+        in.sin_port = htons((uint16_t)atoi(strrchr(name.text, ':') + 1));
+        CHECK_EQ(connect(fd, (struct sockaddr *)&in, len), 0);
+    } else {
+        int listener = fd;
+        CHECK_EQ(bind(listener, (struct sockaddr *)&in, len), 0);
+        CHECK_EQ(listen(listener, 1), 0);
+        CHECK_EQ(getsockname(listener, (struct sockaddr *)&in, &len), 0);
+        snprintf(name.text, sizeof(name.text), "tcp://127.0.0.1:%u", ntohs(in.sin_port));
+        eng_connect(s, &name);
+        fd = accept(listener, NULL, NULL);
+        close(listener);
+    }
+    CHECK(fd >= 0);
+    return fd;
+}
+
 /* A PULL, which connects or is bound, and a PUSH by hand that sends a message right after READY.
  * True: an allocation failed. */
 static bool ready_without_memory(bool bound, long nth)
 {
     static const char end[] = "\4\x1a\5READY\13Socket-Type\0\0\0\4PUSH"
                               "\0\5hello";
-    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t len = sizeof(in);
     fmq_ctx *ctx = eng_ctx();
     fmq_socket *pull = eng_socket(ctx, FMQ_PULL);
-    struct eng_name name;
-    int listener = -1, fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (bound) {
-        name = eng_bind(pull, "tcp");
-        in.sin_port = htons((uint16_t)atoi(strrchr(name.text, ':') + 1));
-        CHECK_EQ(connect(fd, (struct sockaddr *)&in, len), 0);
-    } else {
-        listener = fd;
-        CHECK_EQ(bind(listener, (struct sockaddr *)&in, len), 0);
-        CHECK_EQ(listen(listener, 1), 0);
-        CHECK_EQ(getsockname(listener, (struct sockaddr *)&in, &len), 0);
-        snprintf(name.text, sizeof(name.text), "tcp://127.0.0.1:%u", ntohs(in.sin_port));
-        eng_connect(pull, &name);
-        fd = accept(listener, NULL, NULL);
-    }
-    CHECK(fd >= 0);
+    int fd = connect_by_hand(pull, bound);
     shake_by_hand(fd);
     mem_fail_at(nth);
     CHECK_EQ(send(fd, end, sizeof(end) - 1, MSG_NOSIGNAL), sizeof(end) - 1);
@@ -1565,8 +1575,6 @@ static bool ready_without_memory(bool bound, long nth)
     eng_close(pull);
     eng_end(ctx);
     close(fd);
-    if (listener >= 0)
-        close(listener);
     return mem_failed() > 0;
 }
 
@@ -1577,6 +1585,97 @@ TEST(a_handshake_that_finds_no_memory_at_its_end_costs_no_message)
         while (ready_without_memory(bound, nth))
             nth++;
         CHECK(nth > 2);
+    }
+}
+
+/* What the socket has sent from now on, until it was closed. */
+static size_t get_all(int fd, uint8_t *to, size_t most)
+{
+    size_t have = 0;
+    ssize_t n;
+    while ((n = recv(fd, to + have, most - have, 0)) > 0)
+        have += (size_t)n;
+    CHECK_EQ(n, 0);
+    return have;
+}
+
+#define LONG_TEXT 3000 /* its frame takes an allocation, or two */
+
+/* A socket that has something to say first, and a peer by hand that sends a message right after
+ * READY. A message waits for the peer where the socket connects and sends. True: an allocation
+ * failed. */
+static bool greets_without_memory(int type, bool bound, long nth)
+{
+    static uint8_t want[4 * (LONG_TEXT + 20)], got[2 * sizeof(want)], text[LONG_TEXT];
+    bool subscribes = type == FMQ_SUB, waits = !subscribes && type != FMQ_ROUTER && !bound;
+    size_t len = 0;
+    fmq_ctx *ctx = eng_ctx();
+    fmq_socket *s = eng_socket(ctx, type);
+    memset(text, 'x', sizeof(text));
+    if (!subscribes) {
+        eng_set(s, PROBE_ROUTER, 1);
+        eng_must(fmq_set_bytes(s, HELLO_MSG, text, sizeof(text)), "HELLO_MSG");
+        memcpy(want, "\0\0", 2); /* the probe */
+        len = 2;
+    }
+    for (int i = 0; i < (subscribes ? 3 : 1); i++) {
+        size_t size = sizeof(text) + subscribes;
+        memcpy(want + len, (uint8_t[]){2, 0, 0, 0, 0, 0, 0, (uint8_t)(size >> 8), (uint8_t)size},
+               9);
+        len += 9;
+        if (subscribes) {
+            text[0] = (uint8_t)('a' + i);
+            want[len++] = 1;
+            eng_must(fmq_set_bytes(s, SUBSCRIBE, text, sizeof(text)), "SUBSCRIBE");
+        }
+        memcpy(want + len, text, sizeof(text));
+        len += sizeof(text);
+    }
+    int fd = connect_by_hand(s, bound);
+    if (waits) {
+        eng_send(s, "next");
+        memcpy(want + len, "\0\4next", 6);
+        len += 6;
+    }
+    shake_by_hand(fd);
+    const char *const end = subscribes ? "\4\x19\5READY\13Socket-Type\0\0\0\3PUB"
+                                       : "\4\x1c\5READY\13Socket-Type\0\0\0\6DEALER";
+    size_t end_len = 2 + (size_t)end[1];
+    mem_fail_at(nth);
+    CHECK_EQ(send(fd, end, end_len, MSG_NOSIGNAL), end_len);
+    uint8_t first[9] = {2, 0, 0, 0, 0, 0, 0, LONG_TEXT >> 8, LONG_TEXT & 255};
+    CHECK_EQ(send(fd, first, sizeof(first), MSG_NOSIGNAL), sizeof(first));
+    CHECK_EQ(send(fd, text, sizeof(text), MSG_NOSIGNAL), sizeof(text)); /* or its last topic */
+    struct parts p;
+    int rc;
+    parts_init(&p);
+    while ((rc = eng_recv(s, &p, ENG_WAIT_MS)) == -ENOMEM && mem_failed())
+        ;
+    eng_must(rc, "recv");
+    parts_fini(&p);
+    bool failed = mem_failed() > 0;
+    mem_fail_at(0);
+    eng_close(s);
+    eng_end(ctx);
+    CHECK_EQ(get_all(fd, got, sizeof(got)), len);
+    if (subscribes) /* in any order */
+        CHECK_MEM(got, want, 10);
+    else
+        CHECK_MEM(got, want, len);
+    close(fd);
+    return failed;
+}
+
+TEST(a_handshake_that_finds_no_memory_at_its_end_greets_once)
+{
+    static const int types[] = {FMQ_DEALER, FMQ_ROUTER, FMQ_SUB};
+    for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++) {
+        for (int bound = 0; bound < 2; bound++) {
+            long nth = 1;
+            while (greets_without_memory(types[i], bound, nth))
+                nth++;
+            CHECK(nth > 3);
+        }
     }
 }
 
