@@ -477,6 +477,7 @@ TEST(memory_for_fragments_grows_only_as_they_arrive)
     ws_decoder_fini(&d);
 }
 
+#ifdef FMQ_DEBUG
 TEST(without_memory_for_fragments_nothing_is_lost)
 {
     struct ws_decoder d;
@@ -494,6 +495,7 @@ TEST(without_memory_for_fragments_nothing_is_lost)
     CHECK_MEM(out, "\0\2ab", 4);
     ws_decoder_fini(&d);
 }
+#endif
 
 /* ---- frames out, and back ---- */
 
