@@ -67,7 +67,8 @@ struct conn {
     uint64_t drain_limit; /* LINGER of a socket that lives on */
     int unacked;          /* bytes, at the last look */
     uint64_t bytes_in, bytes_out;
-    int64_t since; /* Unix time, ns */
+    uint64_t carried_in; /* by its stream, at the last read */
+    int64_t since;       /* Unix time, ns */
     char *local_name;
     char *remote_name;
     char *peer_name;

@@ -14,7 +14,7 @@
 #include "pipe/pipe_in.h"
 #include "pipe/pipe_out.h"
 
-/* How long a large message that was begun may wait for memory. */
+/* How long a message that was begun, and holds memory, may wait for more. */
 #define SHORT_OF_MEMORY_NS NS_PER_S
 /* Between two looks at the clock while spinning. */
 #define SPINS_PER_CLOCK 4
@@ -222,8 +222,20 @@ static void go_on(struct conn *c)
 
 /* ---- reading ---- */
 
-/* Where to read to. False: no memory. A large body that finds none for long is given up with its
+/* No memory to read on. A message that was begun and finds none for long is given up with its
  * connection, as one above MAXMSGSIZE would be: what it has taken may be just what is missing. */
+__attribute__((noinline)) static void lacks_memory(struct conn *c, bool begun)
+{
+    uint64_t now = clock_now();
+    if (!c->short_since)
+        c->short_since = now;
+    if (begun && now - c->short_since > SHORT_OF_MEMORY_NS)
+        conn_end(c, CONN_END_LOST, ENOMEM);
+    else
+        conn_back_off(c);
+}
+
+/* Where to read to. False: no memory. */
 static bool recv_buf(struct conn *c, uint8_t **buf, size_t *len)
 {
     if (peer_recv_buf(&c->peer, buf, len) == 0) {
@@ -231,16 +243,9 @@ static bool recv_buf(struct conn *c, uint8_t **buf, size_t *len)
             c->peer.rx.big.fresh = false;
             pages_fill_soon(*buf, *len);
         }
-        c->short_since = 0;
         return true;
     }
-    uint64_t now = clock_now();
-    if (!c->short_since)
-        c->short_since = now;
-    if (c->peer.rx.big.blob && now - c->short_since > SHORT_OF_MEMORY_NS)
-        conn_end(c, CONN_END_LOST, ENOMEM);
-    else
-        conn_back_off(c);
+    lacks_memory(c, c->peer.rx.big.blob != NULL);
     return false;
 }
 
@@ -252,7 +257,7 @@ __attribute__((noinline)) static void read_failed(struct conn *c, ssize_t n)
         peer_fail(&c->peer, PEER_FAIL_PROTOCOL, PROTO_WS_UNSPECIFIED);
         conn_end(c, CONN_END_BROKEN, 0);
     } else if (c->stream && n == -ENOMEM) {
-        conn_back_off(c);            /* what came is with the stream */
+        lacks_memory(c, true);       /* what came is with the stream */
     } else if (!conn_is_paused(c)) { /* else it sees the end again when reading goes on */
         conn_end(c, CONN_END_LOST, n == 0 ? 0 : (int)-n);
     } else if (c->stream) {
@@ -260,11 +265,26 @@ __attribute__((noinline)) static void read_failed(struct conn *c, ssize_t n)
     }
 }
 
+/* A read of n bytes from a stream, which may have kept what came (a message in fragments): of a
+ * peer that sends it is a sign of life. */
+static void heard(struct conn *c, ssize_t n)
+{
+    uint64_t in, out;
+    c->stream->ops->carried(c->stream, &in, &out);
+    if (in != c->carried_in && n <= 0)
+        peer_lives(&c->peer, clock_now());
+    c->carried_in = in;
+}
+
 /* The result of a read of n bytes. */
 static void received(struct conn *c, ssize_t n)
 {
     if (conn_is_over(c))
         return;
+    if (n != -ENOMEM)
+        c->short_since = 0;
+    if (c->stream && c->stream->ops->carried)
+        heard(c, n);
     if (n > 0) {
         c->bytes_in += (uint64_t)n;
         peer_recv_done(&c->peer, (size_t)n, clock_now());

@@ -205,18 +205,28 @@ int peer_recv_buf(struct peer *p, uint8_t **buf, size_t *len)
     return 0;
 }
 
+/* One that says how long it may be silent will be heard of again when its next PING is due. */
+static inline void lives(struct peer *p, uint64_t now)
+{
+    p->heartbeat.timeout_deadline = PEER_NEVER;
+    p->heartbeat.ttl_deadline = p->heartbeat.ttl_ns && p->heartbeat.ping_gap
+                                    ? now + p->heartbeat.ping_gap + p->heartbeat.ttl_ns
+                                    : PEER_NEVER;
+}
+
+void peer_lives(struct peer *p, uint64_t now)
+{
+    p->now = now;
+    lives(p, now);
+}
+
 void peer_recv_done(struct peer *p, size_t n, uint64_t now)
 {
     struct peer_rx *rx = &p->rx;
     p->now = now;
     if (n == 0)
         return;
-    /* Whatever came, the peer lives. One that says how long it may be silent will be heard of again
-     * when its next PING is due. */
-    p->heartbeat.timeout_deadline = PEER_NEVER;
-    p->heartbeat.ttl_deadline = p->heartbeat.ttl_ns && p->heartbeat.ping_gap
-                                    ? now + p->heartbeat.ping_gap + p->heartbeat.ttl_ns
-                                    : PEER_NEVER;
+    lives(p, now); /* whatever came */
     rx->drained = false;
     if (rx->into_big) {
         rx->big.have += n;

@@ -21,6 +21,8 @@
 int peer_recv_buf(struct peer *p, uint8_t **buf, size_t *len);
 /* n bytes (possibly 0) were put there at time `now`. */
 void peer_recv_done(struct peer *p, size_t n, uint64_t now);
+/* Bytes of the peer came that are not for its buffer yet: a sign of life. */
+void peer_lives(struct peer *p, uint64_t now);
 
 /*
  * peer_next for the commonest case, a small frame of plain traffic that is wholly buffered: 1 with

@@ -5,6 +5,7 @@ The other end is the standard library's (support/websocket.py) where bytes matte
 
 import errno
 import socket as pysocket
+import time
 from contextlib import suppress
 
 import pytest
@@ -649,6 +650,23 @@ def test_a_silent_peer_is_lost(make, browser, watch):
     events = watch(pull)
     browser(bind(pull))
     events.wait(zmq.EVENT_DISCONNECTED)
+
+
+@pytest.mark.slow
+def test_fragments_are_a_sign_of_life(make, browser, watch):
+    pull = make(zmq.PULL, heartbeat_ivl=50, heartbeat_timeout=500)
+    events = watch(pull)
+    ws = browser(bind(pull))
+    ws.send(b"\0", first=0)
+    until = time.monotonic() + 1.5
+    count = 0
+    while time.monotonic() < until:  # no PING is answered
+        ws.send(b"x", 0, first=0)
+        count += 1
+        time.sleep(0.02)
+    ws.send(b"", 0)
+    assert recv(pull) == b"x" * count
+    events.wait(zmq.EVENT_DISCONNECTED)  # it is silent now
 
 
 def test_a_lost_server_is_found_again_and_nothing_is_lost(make, listener):

@@ -1679,6 +1679,44 @@ TEST(a_handshake_that_finds_no_memory_at_its_end_greets_once)
     }
 }
 
+/* A peer by hand of a bound ws socket sends a fragment for which there is no memory any more. */
+TEST(a_message_in_fragments_that_finds_no_memory_for_long_ends_its_connection)
+{
+    static const char request[] =
+        "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Protocol: ZWS2.0\r\n\r\n"
+        "\x82\x81\0\0\0\0\0"   /* no routing id */
+        "\x82\x82\0\0\0\0\0x"; /* a message */
+    static const char fragment[] = "\2\x82\0\0\0\0\0y";
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    struct timeval deadline = {.tv_sec = ENG_WAIT_MS / 1000};
+    fmq_ctx *ctx = eng_ctx();
+    fmq_socket *pull = eng_socket(ctx, FMQ_PULL);
+    char name[64], left[1000];
+    size_t len = sizeof(name) - 1;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    eng_must(fmq_bind(pull, "ws://127.0.0.1:*/"), "bind");
+    eng_must(fmq_get_bytes(pull, ENG_LAST_ENDPOINT, name, &len), "LAST_ENDPOINT");
+    name[len] = 0;
+    in.sin_port = htons((uint16_t)atoi(strrchr(name, ':') + 1));
+    CHECK_EQ(connect(fd, (struct sockaddr *)&in, sizeof(in)), 0);
+    CHECK_EQ(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &deadline, sizeof(deadline)), 0);
+    CHECK_EQ(send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL), (int)sizeof(request) - 1);
+    eng_expect(pull, "x");
+    mem_fail_from(1, 1000000000);
+    CHECK_EQ(send(fd, fragment, sizeof(fragment) - 1, MSG_NOSIGNAL), (int)sizeof(fragment) - 1);
+    ssize_t n;
+    do
+        n = recv(fd, left, sizeof(left), 0);
+    while (n > 0);
+    CHECK(n == 0 || errno == ECONNRESET);
+    mem_fail_at(0);
+    close(fd);
+    eng_close(pull);
+    eng_end(ctx);
+}
+
 /* ---- descriptors that others close ---- */
 
 /* The call answers so before the deadline, or else at once. */
