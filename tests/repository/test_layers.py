@@ -326,6 +326,12 @@ def test_files_of_a_room_form_no_circle(room, rooms):
         raise AssertionError(f"circle in {room}: {', '.join(inner)}")
 
 
+def test_c_tests_use_no_flags_that_only_some_systems_have():
+    flag = re.compile(r"\b(SOCK_NONBLOCK|SOCK_CLOEXEC|accept4|pipe2)\b")
+    tests = (CSRC.parent / "tests" / "c").rglob("*.[ch]")
+    assert [path.name for path in tests if flag.search(path.read_text(encoding="utf-8"))] == []
+
+
 def test_platform_switches_stay_in_os():
     switch = re.compile(r"^\s*#\s*if.*\b(__linux__|__APPLE__|_WIN32|__FreeBSD__)\b", re.MULTILINE)
     found = [

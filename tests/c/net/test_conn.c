@@ -15,7 +15,7 @@
 #include "net/conn_new.h"
 #include "net/conn_read.h"
 #include "net/endpoint.h"
-#include "os/fdset.h"
+#include "os/net.h"
 
 /* ---- two ends ---- */
 
@@ -296,9 +296,9 @@ TEST(what_comes_over_a_websocket_is_no_reason_to_write_while_there_is_no_room)
     struct conn_set s;
     struct reactor *r = conn_set_reactor(&s);
     int fd[2];
-    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
-    fdset_lock();
-    CHECK_EQ(fdset_finish(fd[0]), fd[0]); /* the connection closes it */
+    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, fd), 0);
+    for (int i = 0; i < 2; i++) /* the connection closes the first */
+        CHECK_EQ(net_fd_adopt(fd[i]), fd[i]);
     struct stream stream = {&plain_ops, fd[0]};
     set_up(&s);
     mutex_lock(&r->lock);
@@ -329,7 +329,7 @@ TEST(what_comes_over_a_websocket_is_no_reason_to_write_while_there_is_no_room)
     }
     CHECK(plain_writes > before);
     CHECK(outq_empty(&box_of(&s)->pipe->out));
-    CHECK_EQ(close(fd[1]), 0);
+    net_close(fd[1]);
     while (box_of(&s)->pipe)
         turn(&s);
     tear_down(&s);
