@@ -752,6 +752,8 @@ static size_t hold_sockets(struct fmq_ctx *ctx, struct fmq_socket ***out,
             struct fmq_socket *s = LIST_ENTRY(it, struct fmq_socket, in_ctx);
             if (ctx_list_try_ref(&s->owners))
                 (*out)[n++] = s;
+            else /* its last owner waits for this lock, to do the same; no thread is inside */
+                stats_add(s, closed);
         }
     }
     mutex_unlock(&ctx->lock);
