@@ -91,11 +91,14 @@ int conn_on_ready(struct conn *c)
     return 0;
 }
 
-/* The peer failed. What is still to be written in a handshake (the greeting, ERROR) gives the other
- * side the reason. */
+bool conn_has_reason(const struct conn *c)
+{
+    return !c->was_ready && c->peer.failure && c->peer.tx.buf.bytes;
+}
+
 void conn_break_off(struct conn *c)
 {
-    if (!c->was_ready && c->peer.tx.buf.bytes)
+    if (conn_has_reason(c))
         conn_write(c);
     conn_end(c, CONN_END_BROKEN, 0);
 }

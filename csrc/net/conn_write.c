@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "net/conn_write.h"
+#include "net/conn_handshake.h"
 
 #include <errno.h>
 
@@ -91,7 +92,7 @@ void conn_write(struct conn *c)
         if (n == 0)
             n = peer_send_iov(&c->peer, conn_out(c), iov, IOV_MAX_PIECES);
         if (n <= 0) {
-            if (n == -ECANCELED) {
+            if (n == -ECANCELED || c->end_wanted != CONN_END_NONE) {
                 conn_end_now(c, c->end_wanted, c->end_error);
                 return;
             }
@@ -119,6 +120,8 @@ void conn_write(struct conn *c)
             conn_shm_carried(c);
         }
         if (c->end_wanted != CONN_END_NONE) {
+            if ((size_t)(sent > 0 ? sent : 0) == total && conn_has_reason(c))
+                continue; /* the thread that broke off could not write it meanwhile */
             conn_end_now(c, c->end_wanted, c->end_error);
             return;
         }

@@ -335,6 +335,62 @@ TEST(what_comes_over_a_websocket_is_no_reason_to_write_while_there_is_no_room)
     tear_down(&s);
 }
 
+/* ---- the reason of an end ---- */
+
+static struct conn_set *reading;
+
+/* Another thread reads during the first write, and finds a mechanism that does not fit. */
+static ssize_t write_while_another_reads(struct stream *st, const struct iovec *iov, int count)
+{
+    struct conn_set *s = reading;
+    reading = NULL;
+    if (s) {
+        static const uint8_t greeting[64] = "\xff\0\0\0\0\0\0\0\1\x7f\3\1CURVE";
+        struct conn *c = LIST_ENTRY(list_first(&s->conns), struct conn, in_set);
+        mutex_lock(&conn_set_reactor(s)->lock);
+        uint8_t *buf;
+        size_t room;
+        CHECK_EQ(peer_recv_buf(&c->peer, &buf, &room), 0);
+        CHECK(room >= sizeof(greeting));
+        memcpy(buf, greeting, sizeof(greeting));
+        peer_recv_done(&c->peer, sizeof(greeting), clock_now());
+        conn_process(c);
+        CHECK(c->end_wanted == CONN_END_BROKEN);
+        mutex_unlock(&conn_set_reactor(s)->lock);
+    }
+    return net_sendv(st->fd, iov, count);
+}
+
+TEST(an_end_that_comes_during_a_write_still_tells_its_mechanism)
+{
+    const struct conn_ends names = {"tcp://a", "tcp://b", "tcp://b", "b", NULL, NULL, false};
+    struct stream_ops tried = plain_ops;
+    tried.websocket = false;
+    tried.write = write_while_another_reads;
+    struct conn_set s;
+    struct reactor *r = conn_set_reactor(&s);
+    int fd[2];
+    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, fd), 0);
+    for (int i = 0; i < 2; i++) /* the connection closes the first */
+        CHECK_EQ(net_fd_adopt(fd[i]), fd[i]);
+    struct stream stream = {&tried, fd[0]};
+    set_up(&s);
+    reading = &s;
+    mutex_lock(&r->lock);
+    CHECK(conn_new(&s, NULL, fd[0], &stream, NULL, &names) != NULL);
+    mutex_unlock(&r->lock);
+    char told[128];
+    size_t got = 0;
+    for (ssize_t n; (n = recv(fd[1], told + got, sizeof(told) - got, 0)) != 0;) {
+        got += n > 0 ? (size_t)n : 0;
+        turn(&s);
+    }
+    CHECK_EQ(got, 64);
+    CHECK_MEM(told + 12, "NULL", 5);
+    net_close(fd[1]);
+    tear_down(&s);
+}
+
 /* ---- one sign for both ways ---- */
 
 static struct world *signs;
