@@ -91,11 +91,6 @@ int conn_on_ready(struct conn *c)
     return 0;
 }
 
-bool conn_has_reason(const struct conn *c)
-{
-    return !c->was_ready && c->peer.failure && c->peer.tx.buf.bytes;
-}
-
 void conn_break_off(struct conn *c)
 {
     if (conn_has_reason(c))

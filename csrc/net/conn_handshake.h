@@ -3,7 +3,6 @@
 #ifndef NET_CONN_HANDSHAKE_H
 #define NET_CONN_HANDSHAKE_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 struct conn;
@@ -30,8 +29,5 @@ void conn_in_handshake(struct conn *c);
 int conn_on_ready(struct conn *c);
 /* The peer failed: ends the connection after what tells the peer the reason, in a handshake. */
 void conn_break_off(struct conn *c);
-/* It failed in a handshake, and what tells the peer the reason (the greeting, ERROR) is not written
- * yet. */
-bool conn_has_reason(const struct conn *c);
 
 #endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "net/conn_write.h"
-#include "net/conn_handshake.h"
 
 #include <errno.h>
 
@@ -75,6 +74,11 @@ __attribute__((noinline)) static void wrote(struct conn *c, const struct special
         conn_blocks_wrote(c);
         c->link.inflight = 0;
     }
+}
+
+bool conn_has_reason(const struct conn *c)
+{
+    return !c->was_ready && c->peer.failure && c->peer.tx.buf.bytes;
 }
 
 void conn_write(struct conn *c)
